@@ -1,0 +1,198 @@
+"""The operations of BiT as plain functions of arrays: the same values on every platform.
+
+XLA's CPU compiler is slow at some of what this network is made of, so on a CPU those operations
+take another route to the same numbers (measured in docs/benchmarks.md):
+
+* a 1×1 convolution is a matrix product,
+* the gradient of the root convolution's kernel is a matrix product over its gathered patches,
+* max pooling is a running maximum over nine shifted views, whose gradient needs no scatter.
+
+On every platform, GroupNorm and the ReLU behind it have a gradient of their own: statistics are
+gathered per channel before they are combined per group (so the large array is never reshaped), and
+nothing but the layer's input is kept for the backward pass.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+GROUPS = 32
+GROUP_NORM_EPSILON = 1e-5
+STANDARDIZE_EPSILON = 1e-10
+
+# Below this many input channels a convolution's kernel gradient is cheaper from gathered patches.
+_FEW_CHANNELS = 4
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+@jax.custom_vjp
+def standardize(
+    kernel: Float[Array, "height width in out"],
+) -> Float[Array, "height width in out"]:
+    """Weight standardization (Qiao et al. 2019): (w - mean) / sqrt(var + 1e-10) per output channel.
+
+    Mean and (biased) variance are taken over height, width and input channels, in float32.
+    """
+    return _standardize_forward(kernel)[0]
+
+
+def _standardize_forward(kernel):
+    centred = kernel - jnp.mean(kernel, axis=(0, 1, 2))
+    inverse = lax.rsqrt(jnp.mean(jnp.square(centred), axis=(0, 1, 2)) + STANDARDIZE_EPSILON)
+    standardized = centred * inverse
+    return standardized, (standardized, inverse)
+
+
+def _standardize_backward(residuals, gradient):
+    standardized, inverse = residuals
+    mean = jnp.mean(gradient, axis=(0, 1, 2))
+    along = jnp.mean(gradient * standardized, axis=(0, 1, 2))
+    return (inverse * (gradient - mean - standardized * along),)
+
+
+standardize.defvjp(_standardize_forward, _standardize_backward)
+
+
+def conv2d(
+    images: Float[Array, "batch height width in"],
+    kernel: Float[Array, "kernel_height kernel_width in out"],
+    stride: int = 1,
+    padding: int = 0,
+) -> Float[Array, "batch new_height new_width out"]:
+    """Cross-correlation with explicit zero padding on each side, no bias, in the images' dtype."""
+    kernel = kernel.astype(images.dtype)
+    if _on_cpu():
+        if kernel.shape[:2] == (1, 1) and padding == 0:
+            return _matrix_product(images[:, ::stride, ::stride], kernel)
+        if kernel.shape[2] <= _FEW_CHANNELS:
+            return _convolve_few_channels(images, kernel, stride, padding)
+    return _convolve(images, kernel, stride, padding)
+
+
+def _convolve(images, kernel, stride, padding):
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _matrix_product(images, kernel):
+    product = images.reshape(-1, images.shape[-1]) @ kernel[0, 0]
+    return product.reshape(*images.shape[:-1], kernel.shape[-1])
+
+
+def _patches(images, size, stride, padding):
+    """(batch, new_height, new_width, size · size · in): every window, in the kernel's order."""
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows, columns = ((extent - size) // stride * stride + 1 for extent in padded.shape[1:3])
+    beside = [padded[:, :, i : i + columns : stride] for i in range(size)]
+    beside = jnp.concatenate(beside, axis=-1)
+    return jnp.concatenate([beside[:, i : i + rows : stride] for i in range(size)], axis=-1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve_few_channels(images, kernel, stride, padding):
+    return _convolve(images, kernel, stride, padding)
+
+
+def _convolve_few_channels_forward(images, kernel, stride, padding):
+    return _convolve(images, kernel, stride, padding), (images, kernel)
+
+
+def _convolve_few_channels_backward(stride, padding, residuals, gradient):
+    images, kernel = residuals
+    _, images_vjp = jax.vjp(lambda x: _convolve(x, kernel, stride, padding), images)
+    patches = _patches(images, kernel.shape[0], stride, padding)
+    kernel_gradient = patches.reshape(-1, patches.shape[-1]).T @ gradient.reshape(
+        -1, gradient.shape[-1]
+    )
+    return *images_vjp(gradient), kernel_gradient.reshape(kernel.shape)
+
+
+_convolve_few_channels.defvjp(_convolve_few_channels_forward, _convolve_few_channels_backward)
+
+
+@jax.custom_vjp
+def group_norm_relu(
+    x: Float[Array, "batch height width channels"],
+    gamma: Float[Array, "channels"],
+    beta: Float[Array, "channels"],
+) -> Float[Array, "batch height width channels"]:
+    """relu(gamma · (x - mean) / sqrt(var + 1e-5) + beta), with 32 groups (Wu & He 2018).
+
+    Mean and biased variance are taken over height, width and the channels of a group, in float32
+    whatever x's dtype; the result has x's dtype.
+    """
+    return _group_norm_relu_forward(x, gamma, beta)[0]
+
+
+def _group_mean(per_channel):
+    """(batch, channels) -> (batch, channels): the mean over each channel's group."""
+    batch, channels = per_channel.shape
+    means = jnp.mean(per_channel.reshape(batch, GROUPS, channels // GROUPS), axis=-1)
+    return jnp.repeat(means, channels // GROUPS, axis=-1)
+
+
+def _over_space(per_channel):
+    return per_channel[:, None, None, :]
+
+
+def _group_norm_relu_forward(x, gamma, beta):
+    # Two passes: E[x²] - E[x]² would lose digits where the mean is large.
+    x32 = x.astype(jnp.float32)
+    mean = _group_mean(jnp.mean(x32, axis=(1, 2)))
+    variance = _group_mean(jnp.mean(jnp.square(x32 - _over_space(mean)), axis=(1, 2)))
+    inverse = lax.rsqrt(variance + GROUP_NORM_EPSILON)
+    normalized = (x32 - _over_space(mean)) * _over_space(inverse * gamma) + beta
+    return jax.nn.relu(normalized).astype(x.dtype), (x, mean, inverse, gamma, beta)
+
+
+def _group_norm_relu_backward(residuals, gradient):
+    x, mean, inverse, gamma, beta = residuals
+    centred = x.astype(jnp.float32) - _over_space(mean)
+    scale = inverse * gamma
+    passed = centred * _over_space(scale) + beta > 0
+    gradient32 = jnp.where(passed, gradient.astype(jnp.float32), 0)
+
+    # With x̂ the normalized input: d/dx = inverse · (γg - mean(γg) - x̂ · mean(γg · x̂)).
+    pixels = x.shape[1] * x.shape[2]
+    beta_gradient = jnp.sum(gradient32, axis=(1, 2))
+    gamma_gradient = jnp.sum(gradient32 * centred, axis=(1, 2)) * inverse
+    shift = inverse * _group_mean(gamma * beta_gradient) / pixels
+    slope = jnp.square(inverse) * _group_mean(gamma * gamma_gradient) / pixels
+    x_gradient = (
+        gradient32 * _over_space(scale) - centred * _over_space(slope) - _over_space(shift)
+    )
+    return x_gradient.astype(x.dtype), gamma_gradient.sum(axis=0), beta_gradient.sum(axis=0)
+
+
+group_norm_relu.defvjp(_group_norm_relu_forward, _group_norm_relu_backward)
+
+
+def max_pool(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch new_height new_width channels"]:
+    """3×3 maximum with stride 2 over x padded with one *zero* on each side.
+
+    The published models were trained so; padding with -inf instead, as usual, changes their function.
+    """
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    if not _on_cpu():
+        window, strides = (1, 3, 3, 1), (1, 2, 2, 1)
+        return lax.reduce_window(padded, -jnp.inf, lax.max, window, strides, "VALID")
+    rows, columns = ((extent - 3) // 2 * 2 + 1 for extent in padded.shape[1:3])
+    views = [padded[:, i : i + rows : 2, j : j + columns : 2] for i in range(3) for j in range(3)]
+    # `where` sends the gradient to the first of equal values, as a window's maximum does (and lets
+    # NaN through); `maximum` would split it.
+    return functools.reduce(lambda y, v: jnp.where((v > y) | jnp.isnan(v), v, y), views)

@@ -1,0 +1,118 @@
+"""Predictions: for each image, classes ranked from the most to the least likely."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+
+import numpy as np
+from etils import epath
+from jaxtyping import Float, Int
+
+from real_labels import files
+from real_labels.labels import LabelSets, check_file_names
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """A model's ranked classes for N images.
+
+    Attributes:
+      file_names: (N,) str, distinct.
+      classes: (N, k) int32, the most likely class first, no class twice in a row.
+      scores: (N, k) float32 score of each of them (a probability in [0, 1] from our own program),
+        never rising along a row, or None.
+    """
+
+    file_names: np.ndarray
+    classes: Int[np.ndarray, "images k"]
+    scores: Float[np.ndarray, "images k"] | None = None
+
+    def __post_init__(self):
+        names = check_file_names(self.file_names, "Predictions")
+        classes = np.asarray(self.classes)
+        if classes.ndim != 2 or len(classes) != len(names) or classes.shape[1] < 1:
+            raise ValueError(
+                f"Predictions: classes must have shape ({len(names)}, k) for {len(names)} file "
+                f"names, found {classes.shape}."
+            )
+        if classes.dtype.kind not in "iu":
+            raise ValueError(f"Predictions: classes must be integers, found {classes.dtype}.")
+        if classes.size and classes.min() < 0:
+            raise ValueError(f"Predictions: class {classes.min()} is negative.")
+        ordered = np.sort(classes, axis=1)
+        repeats = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+        if repeats.any():
+            where = int(np.argmax(repeats))
+            raise ValueError(
+                f"Predictions: {names[where]} names a class twice: {classes[where].tolist()}."
+            )
+        object.__setattr__(self, "file_names", names)
+        object.__setattr__(self, "classes", classes.astype(np.int32))
+        if self.scores is not None:
+            scores = np.asarray(self.scores, dtype=np.float32)
+            if scores.shape != classes.shape:
+                raise ValueError(
+                    f"Predictions: scores must have the classes' shape {classes.shape}, "
+                    f"found {scores.shape}."
+                )
+            bad = ~np.isfinite(scores).all(axis=1) | (np.diff(scores, axis=1) > 0).any(axis=1)
+            if bad.any():
+                where = int(np.argmax(bad))
+                raise ValueError(
+                    f"Predictions: the scores of {names[where]} must be finite and never rise "
+                    f"along the ranking, found {scores[where].tolist()}."
+                )
+            object.__setattr__(self, "scores", scores)
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    @classmethod
+    def from_labels(cls, labels: LabelSets) -> Predictions:
+        """The predictions of a model that answers every image's one label (the original labels).
+
+        Raises:
+          ValueError: if an image has no label or several.
+        """
+        if (labels.counts != 1).any():
+            where = int(np.argmax(labels.counts != 1))
+            raise ValueError(
+                f"{labels.file_names[where]} has {labels.counts[where]} labels; only images with "
+                f"exactly one label can stand for predictions."
+            )
+        return cls(labels.file_names, labels.classes[:, None])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes `predictions.npz` (`file_names`, `classes`, `scores`), atomically.
+
+        The bytes depend on the arrays alone, so equal predictions give equal files.
+        """
+        arrays = {"file_names": self.file_names, "classes": self.classes}
+        if self.scores is not None:
+            arrays["scores"] = self.scores
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Predictions:
+        """Reads what `save` wrote.
+
+        Raises:
+          ValueError: naming the file, if it is no `.npz`, cut short, or lacks an array.
+        """
+        try:
+            with epath.Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: is no .npz file, or cut short ({error}).") from None
+        missing = {"file_names", "classes"} - set(arrays)
+        if missing:
+            raise ValueError(
+                f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays) or 'nothing'}."
+            )
+        try:
+            return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
