@@ -4,7 +4,8 @@ XLA's CPU compiler is slow at some of what this network is made of, so on a CPU 
 take another route to the same numbers (measured in docs/benchmarks.md):
 
 * a 1×1 convolution is a matrix product,
-* the gradient of the root convolution's kernel is a matrix product over its gathered patches,
+* a 3×3 convolution of a small image, and the root convolution in training, is a matrix product over
+  gathered patches,
 * max pooling is a running maximum over nine shifted views, whose gradient needs no scatter.
 
 On every platform, GroupNorm and the ReLU behind it have a gradient of their own: statistics are
@@ -15,6 +16,7 @@ nothing but the layer's input is kept for the backward pass.
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,8 @@ STANDARDIZE_EPSILON = 1e-10
 
 # Below this many input channels a convolution's kernel gradient is cheaper from gathered patches.
 _FEW_CHANNELS = 4
+# Up to about this many output pixels all of a convolution is cheaper from gathered patches.
+_FEW_PIXELS = 81
 
 
 def _on_cpu() -> bool:
@@ -74,6 +78,10 @@ def conv2d(
             return _matrix_product(images[:, ::stride, ::stride], kernel)
         if kernel.shape[2] <= _FEW_CHANNELS:
             return _convolve_few_channels(images, kernel, stride, padding)
+        pixels = math.prod((n + 2 * padding) // stride for n in images.shape[1:3])
+        if pixels <= _FEW_PIXELS:
+            patches = _patches(images, kernel.shape[0], stride, padding)
+            return _patch_product(patches, kernel)
     return _convolve(images, kernel, stride, padding)
 
 
@@ -101,23 +109,27 @@ def _patches(images, size, stride, padding):
     return jnp.concatenate([beside[:, i : i + rows : stride] for i in range(size)], axis=-1)
 
 
+def _patch_product(patches, kernel):
+    product = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return product.reshape(*patches.shape[:-1], kernel.shape[-1])
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve_few_channels(images, kernel, stride, padding):
     return _convolve(images, kernel, stride, padding)
 
 
 def _convolve_few_channels_forward(images, kernel, stride, padding):
-    return _convolve(images, kernel, stride, padding), (images, kernel)
+    # Training needs the patches for the kernel's gradient anyway.
+    patches = _patches(images, kernel.shape[0], stride, padding)
+    return _patch_product(patches, kernel), (images, kernel, patches)
 
 
 def _convolve_few_channels_backward(stride, padding, residuals, gradient):
-    images, kernel = residuals
+    images, kernel, patches = residuals
     _, images_vjp = jax.vjp(lambda x: _convolve(x, kernel, stride, padding), images)
-    patches = _patches(images, kernel.shape[0], stride, padding)
-    kernel_gradient = patches.reshape(-1, patches.shape[-1]).T @ gradient.reshape(
-        -1, gradient.shape[-1]
-    )
-    return *images_vjp(gradient), kernel_gradient.reshape(kernel.shape)
+    _, kernel_vjp = jax.vjp(lambda k: _patch_product(patches, k), kernel)
+    return *images_vjp(gradient), *kernel_vjp(gradient)
 
 
 _convolve_few_channels.defvjp(_convolve_few_channels_forward, _convolve_few_channels_backward)

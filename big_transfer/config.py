@@ -1,0 +1,223 @@
+"""What a config may hold, and the check that refuses anything else before a run begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from big_transfer import losses, optimizer, resnet, sharding
+
+_REQUIRED = object()
+BEST_METRICS = ("original/top1", "original/top5", "real/top1", "real/top5")
+
+
+class ConfigError(ValueError):
+    """A config with unknown, missing or unusable fields; the message lists them all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field: its default (or that it must be given), and what a usable value is."""
+
+    expected: str
+    usable: Callable[[Any], bool]
+    default: Any = _REQUIRED
+
+
+def _whole(least: int, default=_REQUIRED) -> Field:
+    return Field(f"a whole number from {least} on", lambda v: _is_int(v) and v >= least, default)
+
+
+def _number(least: float, below: float = float("inf"), default=_REQUIRED) -> Field:
+    expected = f"a number from {least} on" + (f", below {below}" if below < float("inf") else "")
+    return Field(expected, lambda v: _is_number(v) and least <= v < below, default)
+
+
+def _choice(choices: tuple[str, ...], default=_REQUIRED) -> Field:
+    return Field(f"one of {', '.join(choices)}", lambda v: v in choices, default)
+
+
+def _text(default=_REQUIRED) -> Field:
+    return Field("a text", lambda v: isinstance(v, str) and bool(v), default)
+
+
+def _switch(default=_REQUIRED) -> Field:
+    return Field("True or False", lambda v: isinstance(v, bool), default)
+
+
+def _optional(field: Field) -> Field:
+    return Field(f"{field.expected}, or None", lambda v: v is None or field.usable(v), None)
+
+
+def _is_int(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_valid(check: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    def usable(value) -> bool:
+        try:
+            check(value)
+        except (ValueError, TypeError):
+            return False
+        return True
+
+    return usable
+
+
+_DEPTH = Field(
+    f"{', '.join(map(str, resnet.UNITS))} or the units of each stage, such as (3, 4, 6, 3)",
+    _is_valid(resnet.units_per_stage),
+)
+_WIDTH = Field(
+    "a multiple of 0.5", lambda v: _is_number(v) and _is_valid(resnet.root_channels)(v)
+)
+_EPOCHS = Field(
+    "epochs, each later than the one before",
+    lambda v: isinstance(v, (tuple, list))
+    and all(_is_number(e) and e > 0 for e in v)
+    and list(v) == sorted(set(v)),
+    (),
+)
+
+# The fields of every config. Units and meaning stand where they are used; the configs' own comments
+# say why a value is what it is.
+SCHEMA: dict[str, Field | dict[str, Field]] = {
+    "seed": _whole(0),
+    "total_steps": _optional(_whole(1)),  # wins over total_epochs
+    "total_epochs": _optional(_number(0)),
+    "num_classes": _whole(2),
+    "init_npz": _optional(_text()),  # public checkpoint to start from, or to evaluate
+    "loss": _choice(losses.NAMES),
+    "mixup_alpha": _number(0, default=0.0),  # 0: no MixUp
+    "sharding": _choice(sharding.STRATEGIES, "replicated"),
+    "log_every_steps": _whole(1, 50),
+    "eval_every_steps": _whole(1),
+    "checkpoint_every_steps": _whole(1),
+    "checkpoint_keep": _whole(1, 3),  # the newest so many
+    "checkpoint_best": _optional(_choice(BEST_METRICS)),  # and the best of the evaluated ones
+    "example_images": _whole(0, 24),  # in examples.png; 0: no picture
+    "model": {
+        "depth": _DEPTH,
+        "width": _WIDTH,
+        "dtype": _choice(("float32", "bfloat16"), "float32"),
+        "remat": _switch(False),
+    },
+    "input": {
+        "dataset": _text(),
+        "split": _text(),
+        "data_dir": _optional(_text()),  # None: TFDS's default
+        "mock": _switch(False),  # random images instead of the dataset's, for trying a config
+        "label_key": _text(),
+        "max_labels": _whole(1, 1),
+        "batch_size": _whole(1),
+        "accumulate_steps": _whole(1, 1),  # micro-batches per step
+        "crop": _choice(("inception", "random", "none")),
+        "size": _whole(1),
+        "resize_to": _optional(_whole(1)),
+        "flip": _switch(),
+        "num_threads": _optional(_whole(1)),
+        "num_workers": _whole(0, 0),
+    },
+    "eval": {
+        "dataset": _text(),
+        "split": _text(),
+        "original_key": _text(),
+        "real_key": _optional(_text()),  # None: the dataset has no ReaL labels
+        "batch_size": _whole(1),
+        "size": _whole(1),
+    },
+    "optimizer": {
+        "base_learning_rate": _number(0),  # for a batch of 256
+        "momentum": _number(0, 1, 0.9),
+        "weight_decay": _number(0, default=0.0),
+        "clip_norm": _optional(_number(0)),
+        "schedule": _choice(optimizer.SCHEDULES),
+        "warmup_steps": _whole(0, 0),
+        "decay_epochs": _EPOCHS,
+    },
+}
+
+
+def resolve(config: Mapping[str, Any] | ml_collections.ConfigDict) -> ml_collections.FrozenConfigDict:
+    """Checks a config and fills in what it leaves to the defaults.
+
+    Raises:
+      ConfigError: listing every unknown, missing and unusable field.
+    """
+    if isinstance(config, (ml_collections.ConfigDict, ml_collections.FrozenConfigDict)):
+        config = config.to_dict()
+    problems: list[str] = []
+    resolved = _resolve(config, SCHEMA, "", problems)
+    if not problems:
+        _check_together(resolved, problems)
+    if problems:
+        raise ConfigError("the config cannot be used:\n  " + "\n  ".join(problems))
+    return ml_collections.FrozenConfigDict(resolved)
+
+
+def _resolve(config, schema, prefix, problems) -> dict[str, Any]:
+    for name in config:
+        if name not in schema:
+            close = difflib.get_close_matches(name, schema, 1)
+            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+            problems.append(f"{prefix}{name}: there is no such field{hint}")
+    resolved = {}
+    for name, field in schema.items():
+        if isinstance(field, dict):
+            section = config.get(name, {})
+            if not isinstance(section, Mapping):
+                problems.append(f"{prefix}{name}: expected fields below it, found {section!r}")
+                continue
+            resolved[name] = _resolve(section, field, f"{prefix}{name}.", problems)
+            continue
+        value = config.get(name, field.default)
+        if value is _REQUIRED:
+            problems.append(f"{prefix}{name}: is missing; expected {field.expected}")
+        elif not field.usable(value):
+            problems.append(f"{prefix}{name}: expected {field.expected}, found {value!r}")
+        else:
+            resolved[name] = tuple(value) if isinstance(value, list) else value
+    return resolved
+
+
+def _check_together(config: dict[str, Any], problems: list[str]) -> None:
+    """What no field can tell alone."""
+    if config["total_steps"] is None and config["total_epochs"] is None:
+        problems.append("total_steps: is missing, and total_epochs too; give one of them")
+    data = config["input"]
+    if data["crop"] == "random" and (data["resize_to"] or 0) < data["size"]:
+        problems.append(
+            f"input.resize_to: expected at least input.size = {data['size']} with "
+            f"input.crop='random', found {data['resize_to']}"
+        )
+    if data["batch_size"] % data["accumulate_steps"]:
+        problems.append(
+            f"input.accumulate_steps: must divide input.batch_size = {data['batch_size']}, found "
+            f"{data['accumulate_steps']}"
+        )
+    if config["init_npz"] is not None and "://" not in config["init_npz"]:
+        if not os.path.isfile(config["init_npz"]):
+            problems.append(f"init_npz: there is no file {config['init_npz']}")
+    best = config["checkpoint_best"]
+    if best is not None and best.startswith("real/") and config["eval"]["real_key"] is None:
+        problems.append(f"checkpoint_best: {best} needs eval.real_key")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model.depth": 50, …}: every field under its dotted name."""
+    fields: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, (Mapping, ml_collections.FrozenConfigDict, ml_collections.ConfigDict)):
+            fields |= flat(value, f"{prefix}{name}.")
+        else:
+            fields[prefix + name] = value
+    return fields

@@ -1,0 +1,76 @@
+"""Prepares a TFDS dataset as ArrayRecord files, which training reads at random.
+
+    python -m big_transfer.datasets.prepare imagenet2012 --manual_dir=/path/to/tars
+    python -m big_transfer.datasets.prepare imagenet2012_real --manual_dir=/path/to/tars
+
+Where TFDS has to download or unpack, it does so as always (`--manual_dir` holds what one must fetch
+oneself, such as ILSVRC2012_img_train.tar). A dataset that is there already as TFRecord files is
+converted record by record instead, without the original files; the TFRecords stay.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import tensorflow_datasets as tfds
+import tqdm
+from absl import app, flags
+
+from big_transfer import input_pipeline
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched by hand.")
+
+
+def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None) -> None:
+    """Makes sure that `name` lies in `data_dir` as ArrayRecord files."""
+    builder = input_pipeline.load_builder(name, data_dir)
+    if builder.is_prepared():
+        array_record = tfds.core.FileFormat.ARRAY_RECORD
+        if array_record not in builder.info.available_file_formats():
+            _convert(builder)
+        return
+    builder.download_and_prepare(
+        file_format="array_record",
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=manual_dir, try_download_gcs=False
+        ),
+    )
+
+
+def _convert(builder: tfds.core.DatasetBuilder) -> None:
+    """Writes ArrayRecord shards beside the others, then lists the format in dataset_info.json."""
+    from tensorflow_datasets.core import file_adapters
+
+    info = builder.info
+    source = file_adapters.ADAPTER_FOR_FORMAT[info.file_format]
+    target = file_adapters.ADAPTER_FOR_FORMAT[tfds.core.FileFormat.ARRAY_RECORD]
+    for split in info.splits.values():
+        inputs = split.filename_template
+        outputs = inputs.replace(filetype_suffix=target.FILE_SUFFIX)
+        for shard in tqdm.trange(split.num_shards, desc=f"{info.name} {split.name}", unit="shard"):
+            path = outputs.sharded_filepath(shard_index=shard, num_shards=split.num_shards)
+            if path.exists():  # complete, as shards are renamed when they are: an earlier try's
+                continue
+            records = source.make_tf_data(
+                inputs.sharded_filepath(shard_index=shard, num_shards=split.num_shards)
+            )
+            incomplete = path.with_name(f"{path.name}.incomplete")
+            target.write_examples(incomplete, ((i, r.numpy()) for i, r in enumerate(records)))
+            incomplete.rename(path)
+    info.add_alternative_file_format(tfds.core.FileFormat.ARRAY_RECORD)
+    info.write_to_directory(builder.data_dir)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 2:
+        sys.exit(f"Give one dataset name.\n{__doc__}")
+    try:
+        prepare(arguments[1], _DATA_DIR.value, _MANUAL_DIR.value)
+    except input_pipeline.DatasetError as error:
+        sys.exit(str(error))
+    print(f"{arguments[1]} is prepared.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,132 @@
+"""What a run tells while it goes: progress lines, TensorBoard, the parameter overview."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import optax
+from etils import epath
+
+from real_labels import accuracy
+
+log = logging.getLogger("big_transfer")
+
+
+@contextlib.contextmanager
+def make_writer(folder: epath.PathLike) -> Iterator[Any]:
+    """clu's asynchronous metric writer: TensorBoard files and log, from the first process alone."""
+    # TensorFlow takes seconds to import, talks at it, and would take the accelerator's memory.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+    from clu import metric_writers
+
+    tf.config.set_visible_devices([], "GPU")
+    writer = metric_writers.create_default_writer(
+        str(folder), just_logging=jax.process_index() > 0, asynchronous=True
+    )
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def log_overview(params: Any) -> None:
+    """Logs every parameter's name, shape and size, and the total."""
+    from clu import parameter_overview
+
+    if jax.process_index() == 0:
+        overview = parameter_overview.get_parameter_overview(params, include_stats=False)
+        log.info("Parameters:\n%s", overview)
+
+
+class Progress:
+    """Reports how far a run is and how fast it goes, without the time of evaluations."""
+
+    def __init__(self, first: int, total: int, batch_size: int, schedule: optax.Schedule):
+        self._total, self._batch_size, self._schedule = total, batch_size, schedule
+        self._reported, self._since = first, time.perf_counter()
+        self._first = first
+
+    def report(self, step: int, measured: list[dict[str, float]], writer: Any) -> None:
+        """One line for a person, the same numbers for TensorBoard.
+
+        Args:
+          step: 1-based.
+          measured: the metrics of the steps since the last report; their means are reported.
+        """
+        now = time.perf_counter()
+        means = {
+            name: sum(values[name] for values in measured) / len(measured) for name in measured[0]
+        }
+        rate = float(self._schedule(step - 1))
+        speed = (step - self._reported) * self._batch_size / max(now - self._since, 1e-9)
+        values = means | {"learning_rate": rate, "images_per_second": speed}
+        writer.write_scalars(step, {f"train/{name}": value for name, value in values.items()})
+        # The first step's time is compilation's, no basis for a forecast.
+        is_first = step == self._first + 1
+        left = (self._total - step) * self._batch_size / speed
+        log.info(
+            "step %*s/%s  loss %.4f  lr %.4g%s",
+            len(f"{self._total:,}"),
+            f"{step:,}",
+            f"{self._total:,}",
+            means["loss"],
+            rate,
+            f"  (compiled in {now - self._since:.0f} s)"
+            if is_first
+            else f"  {speed:,.0f} images/s  {duration(left)} left",
+        )
+        self._reported, self._since = step, now
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time spent within does not count against the speed."""
+        begun = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - begun
+
+
+def duration(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def best_metrics(record: dict[str, Any]) -> dict[str, float]:
+    """{"original/top1": …, "real/top5": …}: what `checkpoint_best` chooses by."""
+    return {
+        f"{labels}/{top}": record[labels][top]["value"] or 0.0
+        for labels in ("original", "real")
+        if labels in record
+        for top in record[labels]
+    }
+
+
+def report_evaluation(step: int, record: dict[str, Any], writer: Any, *, final: bool) -> None:
+    """An evaluation in one line (the last one gets a table of its own), and for TensorBoard."""
+    scalars = best_metrics(record) | {
+        "loss": record["loss"],
+        "images_per_second": record["images_per_second"],
+    }
+    writer.write_scalars(step, {f"eval/{name}": value for name, value in scalars.items()})
+    if not final:
+        parts = [f"original top-1 {100 * record['original']['top1']['value']:.2f}%"]
+        if "real" in record and record["real"]["top1"]["value"] is not None:
+            parts.append(f"ReaL top-1 {100 * record['real']['top1']['value']:.2f}%")
+        log.info("step %s evaluated: %s  loss %.4f", f"{step:,}", "  ".join(parts), record["loss"])
+
+
+def table(record: dict[str, Any]) -> str:
+    """A record of results.json for a person."""
+    head = (
+        f"{record['dataset']} {record['split']}, {record['num_images']:,} images, step "
+        f"{record['step']:,} (95% intervals)"
+    )
+    return f"\n{head}\n\n{accuracy.as_table(record)}\n"

@@ -1,0 +1,78 @@
+"""A run's folder: the config it belongs to, and the results it ends with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+from jax.experimental import multihost_utils
+
+from big_transfer import config as config_lib
+from real_labels import files
+
+
+class WorkdirError(ValueError):
+    """A workdir that belongs to another run."""
+
+
+def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
+    """Makes the workdir this config's, or makes sure that it is.
+
+    Raises:
+      WorkdirError: if it is another config's, listing the fields that differ.
+    """
+    found = recorded_config(workdir)
+    if found is None:
+        if jax.process_index() == 0:
+            _write_json(epath.Path(workdir) / "config.json", config.to_dict())
+    else:
+        ours = json.loads(json.dumps(config_lib.flat(config)))
+        theirs = config_lib.flat(found)
+        differing = [
+            f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
+            for name in sorted(ours.keys() | theirs.keys())
+            if _shown(theirs, name) != _shown(ours, name)
+        ]
+        if differing:
+            raise WorkdirError(
+                f"{workdir} belongs to a run of another config:\n  " + "\n  ".join(differing) +
+                "\nGive another --workdir, or the config it was begun with."
+            )
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("claimed the workdir")
+
+
+def recorded_config(workdir: epath.PathLike) -> dict[str, Any] | None:
+    """The config the workdir was begun with, or None if it was not."""
+    return _read_json(epath.Path(workdir) / "config.json")
+
+
+def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
+    """Writes results.json."""
+    _write_json(epath.Path(workdir) / "results.json", results)
+
+
+def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
+    """What results.json holds, or None if there is none."""
+    return _read_json(epath.Path(workdir) / "results.json")
+
+
+def _shown(fields: dict[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "nothing"
+
+
+def _read_json(path: epath.Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise WorkdirError(f"{path}: is no JSON, or cut short ({error}).") from None
+
+
+def _write_json(path: epath.Path, content: dict[str, Any]) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

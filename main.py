@@ -1,0 +1,110 @@
+"""Trains or evaluates a BiT ResNet.
+
+    python main.py --config=configs/digit_scenes.py --workdir=runs/digit_scenes
+    python main.py --config=configs/digit_scenes.py --workdir=runs/digit_scenes --mode=evaluate
+
+Any field of the config can be set on the command line: --config.input.batch_size=64.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import logging
+import sys
+
+import jax
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from big_transfer import (
+    checkpoint,
+    compilation,
+    config,
+    input_pipeline,
+    metrics,
+    train,
+    workdir,
+)
+
+log = logging.getLogger("big_transfer")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.", lock_config=False)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results; may be gs://…")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator_address",
+    None,
+    "host:port of process 0, for several processes outside Cloud TPU (where all is detected).",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator_address.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator_address.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", None, "Folder where compiled programs are kept for the next start."
+)
+
+_EXPECTED_ERRORS = (
+    config.ConfigError,
+    input_pipeline.DatasetError,
+    workdir.WorkdirError,
+    checkpoint.CheckpointError,
+    train.TrainingDiverged,
+    FileNotFoundError,
+)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected argument {arguments[1]!r}")
+    _set_up_logging()
+    try:
+        # Before any device is touched: a mistyped field should cost nothing.
+        resolved = config.resolve(_CONFIG.value)
+        _set_up_jax()
+        run = {"train": train.train_and_evaluate, "evaluate": train.evaluate_only}[_MODE.value]
+        record = run(resolved, _WORKDIR.value)
+    except _EXPECTED_ERRORS as error:
+        sys.exit(f"Error: {error}")
+    if record is not None and jax.process_index() == 0:
+        print(metrics.table(record))
+        log.info("Everything is in %s.", _WORKDIR.value)
+
+
+def _set_up_logging() -> None:
+    """Our own lines go out plainly; absl's (clu, Orbax, TFDS) with --verbosity=0."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    if not flags.FLAGS["verbosity"].present:
+        absl_logging.set_verbosity(absl_logging.WARNING)
+
+
+def _set_up_jax() -> None:
+    """Joins the other processes, if any, and sets what must be set before the first computation."""
+    if _COORDINATOR.value is not None:
+        jax.distributed.initialize(
+            _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
+        )
+    elif importlib.util.find_spec("libtpu") and (glob.glob("/dev/accel*") or glob.glob("/dev/vfio/*")):
+        jax.distributed.initialize()  # a TPU VM knows its slice
+    if _CACHE.value is not None:
+        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if jax.default_backend() == "cpu":
+        compilation.keep_freed_memory()
+    kinds = sorted({device.device_kind for device in jax.devices()})
+    log.info(
+        "Process %d of %d; %d devices (%s).",
+        jax.process_index(),
+        jax.process_count(),
+        jax.device_count(),
+        ", ".join(kinds),
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
