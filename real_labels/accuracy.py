@@ -105,10 +105,7 @@ def results(predictions: Predictions, original: LabelSets, real: LabelSets | Non
         for name, labels in label_sets.items()
     }
     if real is not None:
-        rows = original.rows(predictions.file_names)
-        seen = LabelSets.from_lists(
-            predictions.file_names.tolist(), [original.to_lists()[row] for row in rows]
-        )
+        seen = original.take(original.rows(predictions.file_names))
         itself = Predictions.from_labels(seen)
         scored["original_labels"] = {"real_top1": top_k_accuracy(itself, real).as_json()}
     return scored

@@ -179,6 +179,15 @@ class LabelSets:
             )
         return np.array([row[name] for name in np.asarray(file_names).tolist()], dtype=np.int64)
 
+    def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
+        """The label sets of these images, in this order."""
+        counts = self.counts[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        # Label j of the result is label j - (where its image begins there) + (where it begins here).
+        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        classes = self.classes[np.arange(offsets[-1]) + shift]
+        return LabelSets(self.file_names[rows], offsets, classes)
+
     def contains(
         self, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n k"]
     ) -> Bool[np.ndarray, "n k"]:

@@ -1,0 +1,38 @@
+"""Shared by all tests: eight devices on the CPU, a small digit_scenes, the published labels."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+# Before JAX is imported anywhere. Programs started by tests set their own.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).parent.parent
+SMALL = {"train": 200, "validation": 61}
+
+
+@pytest.fixture(scope="session")
+def scenes_dir(tmp_path_factory) -> str:
+    """A TFDS data folder with a digit_scenes of 200 training and 61 validation scenes."""
+    from big_transfer import input_pipeline
+    from big_transfer.datasets import digit_scenes
+
+    folder = tmp_path_factory.mktemp("tfds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digit_scenes, "NUM_EXAMPLES", SMALL)
+        input_pipeline.Source("digit_scenes", "train", ["original_label"], data_dir=str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def published() -> pathlib.Path:
+    """The published ReaL files, or a skip where this machine has none."""
+    folder = PROJECT.parent / "shared" / "data" / "reassessed_imagenet"
+    if not (folder / "real.json").exists():
+        pytest.skip("the published ReaL files are not on this machine (../shared/data)")
+    return folder
