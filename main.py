@@ -11,7 +11,12 @@ from __future__ import annotations
 import glob
 import importlib.util
 import logging
+import os
 import sys
+
+# TensorFlow serves TFDS and TensorBoard files here; its C++ side need not introduce itself.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import jax
 from absl import app, flags
@@ -95,10 +100,11 @@ def _set_up_jax() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if jax.default_backend() == "cpu":
         compilation.keep_freed_memory()
+    if jax.process_index() > 0:
+        log.setLevel(logging.WARNING)  # one process tells the story
     kinds = sorted({device.device_kind for device in jax.devices()})
     log.info(
-        "Process %d of %d; %d devices (%s).",
-        jax.process_index(),
+        "%d process(es), %d device(s): %s.",
         jax.process_count(),
         jax.device_count(),
         ", ".join(kinds),

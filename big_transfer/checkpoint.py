@@ -297,15 +297,19 @@ class Checkpoints:
 
 @jax.jit
 def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
-    """One uint32 per array: its bits, weighted by their place, summed modulo 2³²."""
+    """One uint32 per array, a hash of its values and their places."""
 
     def checksum(array):
         bits = array.reshape(-1)
         if bits.dtype.itemsize == 4:
             bits = jax.lax.bitcast_convert_type(bits, jnp.uint32)
-        # Integer sums wrap and commute, so sharding and order do not matter.
-        weights = jax.lax.iota(jnp.uint32, bits.size) * jnp.uint32(2654435761) + jnp.uint32(1)
-        return jnp.sum(bits.astype(jnp.uint32) * weights, dtype=jnp.uint32)
+        # Every element is hashed with its place (MurmurHash3's finalizer); sums of integers wrap and
+        # commute, so neither sharding nor order matter.
+        place = jax.lax.iota(jnp.uint32, bits.size) * jnp.uint32(2654435761)
+        mixed = bits.astype(jnp.uint32) ^ place
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
+        return jnp.sum(mixed ^ (mixed >> 16), dtype=jnp.uint32)
 
     return [checksum(array) for array in arrays]
 

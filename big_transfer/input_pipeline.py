@@ -22,6 +22,7 @@ import grain
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import flags
 from jax.experimental import multihost_utils
 from jaxtyping import Int
 
@@ -58,12 +59,19 @@ def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if base in _OWN:
         importlib.import_module(_OWN[base])
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError:
         raise DatasetError(
             f"TFDS knows no dataset {name!r}; ours are {', '.join(_OWN)}, and "
             f"tfds.list_builders() lists the others."
         ) from None
+    # TFDS writes the further formats of a dataset to its dataset_info.json, but forgets to read them.
+    for name in builder.info.as_proto.alternative_file_formats:
+        file_format = tfds.core.FileFormat(name)
+        if file_format not in builder.info.alternative_file_formats:
+            builder.info.alternative_file_formats.append(file_format)
+    return builder
+
 
 
 def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
@@ -71,11 +79,14 @@ def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
 
     def prepare():
         if not builder.is_prepared():
-            log.info("Preparing %s in %s (once, a few seconds).", builder.name, builder.data_dir)
-            builder.download_and_prepare(
-                file_format="array_record",
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-            )
+            log.info("Preparing %s in %s (once, some seconds).", builder.name, builder.data_dir)
+            tfds.disable_progress_bar()
+            with contextlib.redirect_stdout(None):  # TFDS would announce a download
+                builder.download_and_prepare(
+                    file_format="array_record",
+                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                )
+            tfds.enable_progress_bar()
 
     if jax.process_index() == 0:
         prepare()
@@ -345,6 +356,8 @@ def _parallel(
     """load(0), load(1), … in batches; computed side by side, delivered in order."""
     elements = grain.MapDataset.range(num_elements).map(load)
     if num_workers:
+        if not flags.FLAGS.is_parsed():  # Grain's workers ask for flags; a notebook parses none
+            flags.FLAGS.mark_as_parsed()
         # Whole batches travel from the workers, so that each crosses shared memory once.
         return (
             elements.batch(batch_size, batch_fn=_stack)

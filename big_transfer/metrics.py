@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,8 +20,7 @@ log = logging.getLogger("big_transfer")
 @contextlib.contextmanager
 def make_writer(folder: epath.PathLike) -> Iterator[Any]:
     """clu's asynchronous metric writer: TensorBoard files and log, from the first process alone."""
-    # TensorFlow takes seconds to import, talks at it, and would take the accelerator's memory.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow takes seconds to import and would take the accelerator's memory.
     import tensorflow as tf
     from clu import metric_writers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,14 +15,14 @@ STRATEGIES = ("replicated", "fsdp")
 _FSDP_MIN_SIZE = 2**14
 
 
-def make_mesh() -> Mesh:
-    """All devices of all processes in one row: batches are split over it.
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The devices (all of all processes, if None) in one row: batches are split over it.
 
-    Devices of one process are neighbours, so that its rows of a batch are contiguous.
+    Those of one process are neighbours, so that its rows of a batch are contiguous.
     """
-    return jax.make_mesh(
-        (jax.device_count(),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,)
-    )
+    devices = jax.devices() if devices is None else devices
+    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices), (AXIS,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

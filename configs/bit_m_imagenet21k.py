@@ -72,7 +72,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.log_every_steps = 1
         config.eval_every_steps = 2
         config.checkpoint_every_steps = 2
-        config.model.depth = (1, 1, 1, 1)
+        with config.ignore_type():  # units per stage instead of a number from the family
+            config.model.depth = (1, 1, 1, 1)
         config.model.width = 0.5
         config.input.mock = True
         config.input.batch_size = 16
