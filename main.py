@@ -93,7 +93,9 @@ def _set_up_jax() -> None:
         jax.distributed.initialize(
             _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
         )
-    elif importlib.util.find_spec("libtpu") and (glob.glob("/dev/accel*") or glob.glob("/dev/vfio/*")):
+    elif importlib.util.find_spec("libtpu") and (
+        glob.glob("/dev/accel*") or glob.glob("/dev/vfio/*")
+    ):
         jax.distributed.initialize()  # a TPU VM knows its slice
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)

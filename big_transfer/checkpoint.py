@@ -81,7 +81,9 @@ def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict
     if new_head:
         # Everything of the file is checked, then its head makes way for the new one.
         classes = parameters[_HEAD[0]].shape[-1]
-        _check_names_and_shapes(path, parameters, _expected_shapes(model.clone(num_classes=classes)))
+        _check_names_and_shapes(
+            path, parameters, _expected_shapes(model.clone(num_classes=classes))
+        )
         parameters |= {name: np.zeros(expected[name], np.float32) for name in _HEAD}
     _check_names_and_shapes(path, parameters, expected)
     for name, array in parameters.items():
@@ -185,7 +187,9 @@ class Checkpoints:
           keep: how many of the newest checkpoints stay.
           best_metric: the checkpoint where this metric (of `save`'s) was highest stays, too.
         """
-        self.workdir = epath.Path(workdir).resolve() if "://" not in str(workdir) else epath.Path(workdir)
+        self.workdir = (
+            epath.Path(workdir).resolve() if "://" not in str(workdir) else epath.Path(workdir)
+        )
         self.directory = self.workdir / "checkpoints"
         policies = [checkpoint_managers.LatestN(keep)]
         if best_metric is not None:

@@ -77,14 +77,14 @@ _DEPTH = Field(
     f"{', '.join(map(str, resnet.UNITS))} or the units of each stage, such as (3, 4, 6, 3)",
     _is_valid(resnet.units_per_stage),
 )
-_WIDTH = Field(
-    "a multiple of 0.5", lambda v: _is_number(v) and _is_valid(resnet.root_channels)(v)
-)
+_WIDTH = Field("a multiple of 0.5", lambda v: _is_number(v) and _is_valid(resnet.root_channels)(v))
 _EPOCHS = Field(
     "epochs, each later than the one before",
-    lambda v: isinstance(v, (tuple, list))
-    and all(_is_number(e) and e > 0 for e in v)
-    and list(v) == sorted(set(v)),
+    lambda v: (
+        isinstance(v, (tuple, list))
+        and all(_is_number(e) and e > 0 for e in v)
+        and list(v) == sorted(set(v))
+    ),
     (),
 )
 
@@ -147,7 +147,9 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
 }
 
 
-def resolve(config: Mapping[str, Any] | ml_collections.ConfigDict) -> ml_collections.FrozenConfigDict:
+def resolve(
+    config: Mapping[str, Any] | ml_collections.ConfigDict,
+) -> ml_collections.FrozenConfigDict:
     """Checks a config and fills in what it leaves to the defaults.
 
     Raises:

@@ -174,9 +174,7 @@ def _gather(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(gathered, key=lambda example: example["index"])
 
 
-def write(
-    folder: epath.PathLike, evaluation: Evaluation, results: dict[str, Any]
-) -> None:
+def write(folder: epath.PathLike, evaluation: Evaluation, results: dict[str, Any]) -> None:
     """Writes predictions.npz and results.json, from one process."""
     if jax.process_index() == 0:
         evaluation.predictions.save(epath.Path(folder) / "predictions.npz")

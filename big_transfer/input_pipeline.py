@@ -73,7 +73,6 @@ def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     return builder
 
 
-
 def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
     """Prepares a dataset that needs no download; one process does it, the others wait."""
 
@@ -127,7 +126,9 @@ class Source(Sequence):
         self.dataset, self.split, self.label_keys = dataset, split, tuple(label_keys)
         decoders = {"image": tfds.decode.SkipDecoding()}
         mocking = (
-            tfds.testing.mock_data(num_examples=_MOCK_EXAMPLES) if mock else contextlib.nullcontext()
+            tfds.testing.mock_data(num_examples=_MOCK_EXAMPLES)
+            if mock
+            else contextlib.nullcontext()
         )
         with mocking:
             builder = load_builder(dataset, data_dir)

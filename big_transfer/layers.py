@@ -183,9 +183,7 @@ def _group_norm_relu_backward(residuals, gradient):
     gamma_gradient = jnp.sum(gradient32 * centred, axis=(1, 2)) * inverse
     shift = inverse * _group_mean(gamma * beta_gradient) / pixels
     slope = jnp.square(inverse) * _group_mean(gamma * gamma_gradient) / pixels
-    x_gradient = (
-        gradient32 * _over_space(scale) - centred * _over_space(slope) - _over_space(shift)
-    )
+    x_gradient = gradient32 * _over_space(scale) - centred * _over_space(slope) - _over_space(shift)
     return x_gradient.astype(x.dtype), gamma_gradient.sum(axis=0), beta_gradient.sum(axis=0)
 
 

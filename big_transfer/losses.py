@@ -39,6 +39,8 @@ def cross_entropy(
     raise ValueError(f"loss must be one of {', '.join(NAMES)}, found {name!r}.")
 
 
-def probabilities(name: str, logits: Float[Array, "batch classes"]) -> Float[Array, "batch classes"]:
+def probabilities(
+    name: str, logits: Float[Array, "batch classes"]
+) -> Float[Array, "batch classes"]:
     """The classes' probabilities under the model the loss belongs to, in [0, 1]."""
     return jax.nn.softmax(logits) if name == "softmax" else jax.nn.sigmoid(logits)

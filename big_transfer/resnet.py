@@ -169,9 +169,9 @@ class _RootBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        x = StandardizedConv(
-            self.features, 7, 2, 3, self.standardized, name="standardized_conv2d"
-        )(x)
+        x = StandardizedConv(self.features, 7, 2, 3, self.standardized, name="standardized_conv2d")(
+            x
+        )
         return layers.max_pool(x)
 
 

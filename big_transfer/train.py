@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -116,7 +115,9 @@ def make_train_step(
             return jnp.moveaxis(x, 1, 0)
 
         def add(total, micro_batch):
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(mean_loss)(params, *micro_batch)), None
+            return jax.tree.map(
+                jnp.add, total, jax.value_and_grad(mean_loss)(params, *micro_batch)
+            ), None
 
         zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
         total, _ = jax.lax.scan(add, zeros, (split(images), split(targets)))
@@ -185,9 +186,7 @@ def build(config: ml_collections.FrozenConfigDict) -> Run:
         clip_norm=config.optimizer.clip_norm,
     )
     model = make_model(config)
-    shapes = jax.eval_shape(
-        lambda: init_state(resnet.init_params(model, jax.random.key(0)), tx)
-    )
+    shapes = jax.eval_shape(lambda: init_state(resnet.init_params(model, jax.random.key(0)), tx))
     shardings = sharding.state_shardings(shapes, mesh, config.sharding)
     abstract_state = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings
@@ -206,9 +205,7 @@ def make_schedule(
     config: ml_collections.FrozenConfigDict, num_examples: int, total_steps: int
 ) -> optax.Schedule:
     """The learning rate of each step."""
-    peak = optimizer.learning_rate(
-        config.optimizer.base_learning_rate, config.input.batch_size
-    )
+    peak = optimizer.learning_rate(config.optimizer.base_learning_rate, config.input.batch_size)
     if config.optimizer.schedule == "cosine":
         return optimizer.cosine_schedule(peak, config.optimizer.warmup_steps, total_steps)
     steps_per_epoch = num_examples / config.input.batch_size
@@ -305,7 +302,9 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
             if step % config.checkpoint_every_steps == 0 or is_last or stopping or keep_best:
                 watch.finish()
                 with progress.paused():
-                    checkpoints.save(step, state, metrics.best_metrics(record) if evaluation else None)
+                    checkpoints.save(
+                        step, state, metrics.best_metrics(record) if evaluation else None
+                    )
             if stopping:
                 checkpoints.wait()
                 log.warning(

@@ -38,8 +38,9 @@ def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> N
         ]
         if differing:
             raise WorkdirError(
-                f"{workdir} belongs to a run of another config:\n  " + "\n  ".join(differing) +
-                "\nGive another --workdir, or the config it was begun with."
+                f"{workdir} belongs to a run of another config:\n  "
+                + "\n  ".join(differing)
+                + "\nGive another --workdir, or the config it was begun with."
             )
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("claimed the workdir")

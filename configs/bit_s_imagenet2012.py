@@ -52,7 +52,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.input.num_workers = 0  # processes; for hosts whose Python threads do not keep up
 
     config.eval = ml_collections.ConfigDict()
-    config.eval.dataset = "imagenet2012_real"  # ILSVRC-2012's validation images with both label sets
+    config.eval.dataset = (
+        "imagenet2012_real"  # ILSVRC-2012's validation images with both label sets
+    )
     config.eval.split = "validation"
     config.eval.original_key = "original_label"
     config.eval.real_key = "real_label"

@@ -131,6 +131,8 @@ def as_table(record: dict) -> str:
         itself = record["original_labels"]["real_top1"]
         rows.append(("original labels scored on ReaL", cell(itself), ""))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     rule = "─" * max(len(line) for line in lines)
     return "\n".join([lines[0], rule, *lines[1:]])

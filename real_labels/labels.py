@@ -32,7 +32,9 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     if names.ndim != 1:
         raise ValueError(f"{what}: file_names must have shape (N,), found {names.shape}.")
     if names.size and not names.astype(bool).all():
-        raise ValueError(f"{what}: row {int(np.argmin(names.astype(bool)))} has an empty file name.")
+        raise ValueError(
+            f"{what}: row {int(np.argmin(names.astype(bool)))} has an empty file name."
+        )
     if len(set(names.tolist())) != len(names):
         repeated = [n for n, count in collections.Counter(names.tolist()).items() if count > 1]
         raise ValueError(
@@ -103,7 +105,9 @@ class LabelSets:
         sets = [np.unique(np.asarray(list(classes))) for classes in lists]
         sets = [s if s.size else s.astype(np.int32) for s in sets]
         if len(sets) != len(file_names):
-            raise ValueError(f"LabelSets: {len(file_names)} file names but {len(sets)} label lists.")
+            raise ValueError(
+                f"LabelSets: {len(file_names)} file names but {len(sets)} label lists."
+            )
         return cls(
             file_names=np.asarray(file_names, dtype=np.str_),
             offsets=np.concatenate([[0], np.cumsum([len(s) for s in sets], dtype=np.int64)]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -18,9 +17,9 @@ import pytest
 
 from big_transfer import checkpoint, train
 from big_transfer import config as config_lib
-from real_labels import LabelSets, Predictions
-from tests.conftest import PROJECT, SMALL
+from real_labels import Predictions
 from tests.configs import tiny
+from tests.conftest import PROJECT, SMALL
 
 TINY = "tests/configs/tiny.py"
 
@@ -148,7 +147,9 @@ def test_its_predictions_are_the_models(finished, scenes_dir):
     workdir, _ = finished
     params = final_state(workdir, scenes_dir, 12)["params"]
     config = config_lib.resolve(tiny.get_config())
-    source = input_pipeline.Source("digit_scenes", "validation", ["original_label"], data_dir=scenes_dir)
+    source = input_pipeline.Source(
+        "digit_scenes", "validation", ["original_label"], data_dir=scenes_dir
+    )
     predictions = Predictions.load(workdir / "predictions.npz")
     model = train.make_model(config)
     for i in (0, 30, 60):
@@ -157,7 +158,9 @@ def test_its_predictions_are_the_models(finished, scenes_dir):
         assert predictions.file_names[i] == source[i]["file_name"]
         assert predictions.classes[i].tolist() == np.argsort(-logits)[:5].tolist()
         probabilities = 1 / (1 + np.exp(-logits))  # of the sigmoid loss
-        np.testing.assert_allclose(predictions.scores[i], np.sort(probabilities)[::-1][:5], atol=1e-4)
+        np.testing.assert_allclose(
+            predictions.scores[i], np.sort(probabilities)[::-1][:5], atol=1e-4
+        )
 
 
 def test_a_finished_run_says_so_and_shows_its_result(finished, start):
@@ -238,14 +241,18 @@ def test_killed_and_stopped_runs_end_bit_identical(finished, start, scenes_dir, 
 
 
 def test_sigterm_saves_and_exits_cleanly(start, tmp_path, scenes_dir):
-    process = start(tmp_path / "run", "--config.total_steps=100000", "--config.eval_every_steps=100000")
+    process = start(
+        tmp_path / "run", "--config.total_steps=100000", "--config.eval_every_steps=100000"
+    )
     wait_for_line(process, "step  ")
     process.send_signal(signal.SIGTERM)
     output = finish(process)
     assert "Asked to stop" in output
     step = steps_saved(tmp_path / "run")[-1]
     assert f"step {step} is saved" in output
-    process = start(tmp_path / "run", "--config.total_steps=100000", "--config.eval_every_steps=100000")
+    process = start(
+        tmp_path / "run", "--config.total_steps=100000", "--config.eval_every_steps=100000"
+    )
     seen = wait_for_line(process, "Going on from")
     assert f"checkpoints/{step}" in seen
     process.kill()
@@ -311,9 +318,7 @@ def start_two(start, workdir, *arguments):
 
 
 @pytest.mark.parametrize("strategy", ["replicated", "fsdp"])
-def test_two_processes_train_and_evaluate_like_one(
-    finished, start, scenes_dir, tmp_path, strategy
-):
+def test_two_processes_train_and_evaluate_like_one(finished, start, scenes_dir, tmp_path, strategy):
     workdir = tmp_path / "two"
     arguments = () if strategy == "replicated" else ("--config.sharding=fsdp",)
     first, second = start_two(start, workdir, *arguments)
@@ -344,9 +349,7 @@ def test_sigterm_to_one_of_two_processes_stops_both(start, tmp_path):
     assert f"step {step} is saved" in output
 
 
-@pytest.mark.parametrize(
-    "name", ["digit_scenes", "bit_s_imagenet2012", "bit_m_imagenet21k"]
-)
+@pytest.mark.parametrize("name", ["digit_scenes", "bit_s_imagenet2012", "bit_m_imagenet21k"])
 def test_every_config_runs_with_debug(start, tmp_path, name):
     """On TFDS's mock data: nothing is prepared or fetched."""
     output = finish(start(tmp_path / "run", config=f"configs/{name}.py:debug"))

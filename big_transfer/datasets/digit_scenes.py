@@ -183,13 +183,9 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
             description=_DESCRIPTION,
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(
-                        shape=(SIZE, SIZE, 3), encoding_format="jpeg"
-                    ),
+                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="jpeg"),
                     "original_label": tfds.features.ClassLabel(names=CLASSES),
-                    "real_label": tfds.features.Sequence(
-                        tfds.features.ClassLabel(names=CLASSES)
-                    ),
+                    "real_label": tfds.features.Sequence(tfds.features.ClassLabel(names=CLASSES)),
                     "file_name": tfds.features.Text(),
                 }
             ),

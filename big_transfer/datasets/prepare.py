@@ -32,9 +32,7 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         return
     builder.download_and_prepare(
         file_format="array_record",
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=manual_dir, try_download_gcs=False
-        ),
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False),
     )
 
 

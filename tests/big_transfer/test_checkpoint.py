@@ -100,7 +100,10 @@ def test_a_file_of_another_model_does_not_fit(tmp_path, arrays):
     path = write(tmp_path / "a.npz", arrays)
     with pytest.raises(checkpoint.CheckpointError, match="missing resnet/block2/unit03"):
         checkpoint.load_npz(path, MODEL.clone(depth=(1, 3)))
-    with pytest.raises(checkpoint.CheckpointError, match=r"misshapen resnet/block1/unit01/a/group_norm/beta: expected \(64,\), found \(32,\)"):
+    with pytest.raises(
+        checkpoint.CheckpointError,
+        match=r"misshapen resnet/block1/unit01/a/group_norm/beta: expected \(64,\), found \(32,\)",
+    ):
         checkpoint.load_npz(path, MODEL.clone(width=1))
 
 

@@ -85,7 +85,10 @@ def changed(**fields):
         ({"model__depth": 34}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
         ({"model__width": 0.3}, r"model\.width: expected a multiple of 0\.5, found 0\.3"),
         ({"model__width": "wide"}, "found 'wide'"),
-        ({"input__batch_size": 0}, r"input\.batch_size: expected a whole number from 1 on, found 0"),
+        (
+            {"input__batch_size": 0},
+            r"input\.batch_size: expected a whole number from 1 on, found 0",
+        ),
         ({"input__batch_size": 12.5}, "found 12.5"),
         ({"loss": "hinge"}, "loss: expected one of softmax, sigmoid, found 'hinge'"),
         ({"total_steps": None}, "total_steps: is missing, and total_epochs too"),

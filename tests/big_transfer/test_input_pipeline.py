@@ -39,9 +39,7 @@ def train_batches(source, steps, *, put=lambda batch: batch, **changes):
 
 
 def eval_batches(source, batch_size, **changes):
-    options = dict(
-        label_key="original_label", max_labels=1, size=16, num_threads=3, num_workers=0
-    )
+    options = dict(label_key="original_label", max_labels=1, size=16, num_threads=3, num_workers=0)
     return list(
         input_pipeline.eval_batches(
             source, lambda batch: batch, batch_size=batch_size, **(options | changes)
@@ -138,9 +136,7 @@ def test_evaluation_sees_each_example_once(validation, monkeypatch, batch_size, 
 
 def test_batches_become_global_arrays(train):
     mesh = sharding.make_mesh()
-    batches = train_batches(
-        train, range(2), put=lambda local: sharding.put_batch(mesh, local)
-    )
+    batches = train_batches(train, range(2), put=lambda local: sharding.put_batch(mesh, local))
     plain = train_batches(train, range(2))
     for ours, theirs in zip(batches, plain):
         assert ours["image"].sharding == sharding.batch_sharding(mesh)

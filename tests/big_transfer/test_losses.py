@@ -15,13 +15,17 @@ TARGETS = RNG.uniform(0, 1, (7, 5)).astype(np.float32)
 
 def test_softmax_is_scipys():
     expected = -(TARGETS * scipy.special.log_softmax(LOGITS.astype(np.float64), axis=1)).sum(1)
-    np.testing.assert_allclose(losses.cross_entropy("softmax", LOGITS, TARGETS), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.cross_entropy("softmax", LOGITS, TARGETS), expected, rtol=1e-5
+    )
 
 
 def test_sigmoid_is_the_sum_of_binary_cross_entropies():
     p = scipy.special.expit(LOGITS.astype(np.float64))
     expected = -(TARGETS * np.log(p) + (1 - TARGETS) * np.log1p(-p)).sum(1)
-    np.testing.assert_allclose(losses.cross_entropy("sigmoid", LOGITS, TARGETS), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.cross_entropy("sigmoid", LOGITS, TARGETS), expected, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", losses.NAMES)

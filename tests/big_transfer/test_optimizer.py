@@ -37,9 +37,7 @@ def test_no_warm_up_begins_at_the_peak():
 def test_the_cosine_schedule():
     rate = optimizer.cosine_schedule(0.2, 10, 110)
     for step in (0, 5, 10, 35, 60, 110):
-        expected = (
-            0.2 * step / 10 if step < 10 else 0.1 * (1 + np.cos(np.pi * (step - 10) / 100))
-        )
+        expected = 0.2 * step / 10 if step < 10 else 0.1 * (1 + np.cos(np.pi * (step - 10) / 100))
         assert float(rate(step)) == pytest.approx(expected, abs=1e-7)
 
 

@@ -187,7 +187,9 @@ def test_rematerialization_changes_memory_not_values():
     np.testing.assert_allclose(value, again, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(gradient_again)):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(a).max())
-    jaxpr = str(jax.make_jaxpr(lambda p: model.clone(remat=True).apply({"params": p}, images))(params))
+    jaxpr = str(
+        jax.make_jaxpr(lambda p: model.clone(remat=True).apply({"params": p}, images))(params)
+    )
     assert "remat" in jaxpr or "checkpoint" in jaxpr
 
 

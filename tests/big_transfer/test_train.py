@@ -22,9 +22,7 @@ def batch(size=16):
 
 def run(mesh, *, steps=2, strategy="replicated", loss="softmax", mixup=0.0, accumulate=1):
     """The parameters and metrics after some steps on a mesh."""
-    tx = optimizer.make_optimizer(
-        lambda _: 0.05, momentum=0.9, weight_decay=1e-3, clip_norm=None
-    )
+    tx = optimizer.make_optimizer(lambda _: 0.05, momentum=0.9, weight_decay=1e-3, clip_norm=None)
     state = train.init_state(random_params(MODEL), tx)
     shardings = sharding.state_shardings(state, mesh, strategy)
     state = jax.device_put(state, shardings)
@@ -69,7 +67,9 @@ def test_eight_devices_step_like_one(alone, strategy):
     assert is_split == (strategy == "fsdp")
     if is_split:
         assert kernel.addressable_shards[0].data.size == kernel.size // 8
-        momentum = [leaf for leaf in jax.tree.leaves(state["opt_state"]) if leaf.shape == kernel.shape]
+        momentum = [
+            leaf for leaf in jax.tree.leaves(state["opt_state"]) if leaf.shape == kernel.shape
+        ]
         assert momentum
         assert all(not leaf.sharding.is_fully_replicated for leaf in momentum)
 
@@ -91,9 +91,11 @@ def test_a_step_is_gradient_descent_on_the_mean_loss(loss):
         targets = jax.nn.one_hot(data["labels"][:, 0], 6)
         if loss == "softmax":
             return -(targets * jax.nn.log_softmax(logits)).sum(1).mean()
-        return -(
-            targets * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits)
-        ).sum(1).mean()
+        return (
+            -(targets * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits))
+            .sum(1)
+            .mean()
+        )
 
     value, gradient = jax.value_and_grad(mean_loss)(params)
     state, metrics = run(mesh_of(1), steps=1, loss=loss)
