@@ -8,7 +8,6 @@ Any field of the config can be set on the command line: --config.input.batch_siz
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import logging
 import os
@@ -89,6 +88,8 @@ def _set_up_logging() -> None:
 
 def _set_up_jax() -> None:
     """Joins the other processes, if any, and sets what must be set before the first computation."""
+    if not compilation.has_accelerator():
+        compilation.keep_freed_memory()
     if _COORDINATOR.value is not None:
         jax.distributed.initialize(
             _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
@@ -100,8 +101,6 @@ def _set_up_jax() -> None:
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if jax.default_backend() == "cpu":
-        compilation.keep_freed_memory()
     if jax.process_index() > 0:
         log.setLevel(logging.WARNING)  # one process tells the story
     kinds = sorted({device.device_kind for device in jax.devices()})
@@ -113,6 +112,16 @@ def _set_up_jax() -> None:
     )
 
 
+def _parse_flags(arguments: list[str]) -> list[str]:
+    """Parses the command line; a field the config does not have gets one line, no traceback."""
+    try:
+        return app.parse_flags_with_usage(arguments)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        names = [a.removeprefix("--").partition("=")[0] for a in arguments]
+        fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]
+        sys.exit(f"Error: {config.explain_unknown(fields) or error}")
+
+
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=_parse_flags)

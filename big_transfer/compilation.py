@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import sys
 
 import jax
@@ -22,11 +23,19 @@ def options() -> dict[str, bool]:
     return {}
 
 
+def has_accelerator() -> bool:
+    """Whether JAX will find a GPU or TPU; asked of the system, so that JAX need not start for it."""
+    if jax.config.jax_platforms:
+        return jax.config.jax_platforms.split(",")[0] != "cpu"
+    patterns = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/accel*", "/dev/vfio/[0-9]*")
+    return any(glob.glob(pattern) for pattern in patterns)
+
+
 def keep_freed_memory() -> bool:
     """Lets malloc keep what is freed for the next step, instead of handing it back to the kernel.
 
     A step on a CPU allocates gigabytes, and by default each of their pages is fetched and zeroed anew
-    (docs/benchmarks.md). Call it before anything large is allocated.
+    (docs/benchmarks.md). Call it before JAX starts its threads, or it does little.
 
     Returns:
       Whether it took effect; only glibc on Linux has it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -13,6 +13,7 @@ import ml_collections
 from big_transfer import losses, optimizer, resnet, sharding
 
 _REQUIRED = object()
+_MOST_UNITS_OF_ONE_STAGE = 10
 BEST_METRICS = ("original/top1", "original/top5", "real/top1", "real/top5")
 
 
@@ -157,6 +158,9 @@ def resolve(
     """
     if isinstance(config, (ml_collections.ConfigDict, ml_collections.FrozenConfigDict)):
         config = config.to_dict()
+    if isinstance(config.get("model"), Mapping) and "depth" in config["model"]:
+        depth = _number_of(config["model"]["depth"])
+        config = {**config, "model": {**config["model"], "depth": depth}}
     problems: list[str] = []
     resolved = _resolve(config, SCHEMA, "", problems)
     if not problems:
@@ -191,6 +195,31 @@ def _resolve(config, schema, prefix, problems) -> dict[str, Any]:
     return resolved
 
 
+def _number_of(depth: Any) -> Any:
+    """The depth of `--config.model.depth=50` where the config gives units per stage.
+
+    There the command line reads (50,), which nobody means as one stage of fifty units.
+    """
+    is_number = isinstance(depth, (tuple, list)) and len(depth) == 1 and _is_int(depth[0])
+    return depth[0] if is_number and depth[0] > _MOST_UNITS_OF_ONE_STAGE else depth
+
+
+def explain_unknown(fields: Iterable[str]) -> str:
+    """What to say of those fields of a command line that could not be set, or nothing.
+
+    Args:
+      fields: dotted names, such as "model.depth".
+    """
+    known = list(flat(SCHEMA))
+    lines = []
+    for field in fields:
+        if field not in known:
+            close = difflib.get_close_matches(field, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"config.{field}: there is no such field{hint}")
+    return "\n  ".join(lines)
+
+
 def _check_together(config: dict[str, Any], problems: list[str]) -> None:
     """What no field can tell alone."""
     if config["total_steps"] is None and config["total_epochs"] is None:
@@ -206,9 +235,9 @@ def _check_together(config: dict[str, Any], problems: list[str]) -> None:
             f"input.accumulate_steps: must divide input.batch_size = {data['batch_size']}, found "
             f"{data['accumulate_steps']}"
         )
-    if config["init_npz"] is not None and "://" not in config["init_npz"]:
-        if not os.path.isfile(config["init_npz"]):
-            problems.append(f"init_npz: there is no file {config['init_npz']}")
+    npz = config["init_npz"]
+    if npz is not None and "://" not in npz and not os.path.isfile(npz):
+        problems.append(f"init_npz: there is no file {npz}")
     best = config["checkpoint_best"]
     if best is not None and best.startswith("real/") and config["eval"]["real_key"] is None:
         problems.append(f"checkpoint_best: {best} needs eval.real_key")

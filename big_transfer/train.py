@@ -206,6 +206,11 @@ def make_schedule(
 ) -> optax.Schedule:
     """The learning rate of each step."""
     peak = optimizer.learning_rate(config.optimizer.base_learning_rate, config.input.batch_size)
+    if config.optimizer.warmup_steps > total_steps:
+        raise config_lib.ConfigError(
+            f"optimizer.warmup_steps: expected at most the run's {total_steps} steps, found "
+            f"{config.optimizer.warmup_steps}"
+        )
     if config.optimizer.schedule == "cosine":
         return optimizer.cosine_schedule(peak, config.optimizer.warmup_steps, total_steps)
     steps_per_epoch = num_examples / config.input.batch_size

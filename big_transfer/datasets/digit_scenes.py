@@ -16,6 +16,7 @@ What "Are we done with ImageNet?" found wrong with the original labels is imitat
 from __future__ import annotations
 
 import functools
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -174,7 +175,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder; its features are those of TFDS's `imagenet2012_real`."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         # Not `dataset_info_from_configs`: that one looks for metadata files of a TFDS package.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 from etils import epath
@@ -23,7 +24,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder: image, label, file_name (such as n01440764/n01440764_18.JPEG)."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"manual_dir must hold {ARCHIVE} of https://image-net.org."
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -83,6 +83,7 @@ def changed(**fields):
         ({"sead": 1}, "sead: there is no such field; did you mean seed"),
         ({"num_classes": ...}, "num_classes: is missing"),
         ({"model__depth": 34}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
+        ({"model__depth": (34,)}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
         ({"model__width": 0.3}, r"model\.width: expected a multiple of 0\.5, found 0\.3"),
         ({"model__width": "wide"}, "found 'wide'"),
         (
@@ -107,6 +108,12 @@ def changed(**fields):
 def test_bad_fields_are_named(fields, complaint):
     with pytest.raises(config_lib.ConfigError, match=complaint):
         config_lib.resolve(changed(**fields))
+
+
+def test_a_depth_of_the_command_line_is_a_number():
+    """Where the config has a tuple, ml_collections makes one of the number."""
+    assert config_lib.resolve(changed(model__depth=(50,))).model.depth == 50
+    assert config_lib.resolve(changed(model__depth=(2,))).model.depth == (2,)
 
 
 def test_all_problems_come_at_once():
