@@ -24,9 +24,9 @@ from ml_collections import config_flags
 
 from big_transfer import (
     checkpoint,
-    compilation,
     config,
     input_pipeline,
+    memory,
     metrics,
     train,
     workdir,
@@ -88,8 +88,8 @@ def _set_up_logging() -> None:
 
 def _set_up_jax() -> None:
     """Joins the other processes, if any, and sets what must be set before the first computation."""
-    if not compilation.has_accelerator():
-        compilation.keep_freed_memory()
+    if not memory.has_accelerator():
+        memory.keep_freed_memory()
     if _COORDINATOR.value is not None:
         jax.distributed.initialize(
             _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value

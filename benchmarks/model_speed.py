@@ -53,9 +53,9 @@ def ours(model: dict, npz: str, args):
     sys.path.insert(0, str(ROOT))
     import jax
 
-    from big_transfer import checkpoint, compilation, optimizer, resnet, sharding, train
+    from big_transfer import checkpoint, memory, optimizer, resnet, sharding, train
 
-    compilation.keep_freed_memory()
+    memory.keep_freed_memory()
     net = resnet.ResNetV2(model["depth"], model["width"], model["classes"])
     params = jax.device_put(checkpoint.load_npz(npz, net))
     images, labels = images_and_labels(model)
@@ -63,9 +63,7 @@ def ours(model: dict, npz: str, args):
     batch = sharding.put_batch(mesh, {"image": images, "labels": labels[:, None]})
     once = net.clone(standardized=True)
     standardized = jax.jit(resnet.standardize_kernels)(params)
-    forward = jax.jit(
-        lambda p, x: once.apply({"params": p}, x), compiler_options=compilation.options()
-    )
+    forward = jax.jit(lambda p, x: once.apply({"params": p}, x))
     tx = optimizer.make_optimizer(lambda _: 1e-3, momentum=0.9, weight_decay=0.0, clip_norm=None)
     state = train.init_state(params, tx)
     shardings = sharding.state_shardings(state, mesh, "replicated")
@@ -99,9 +97,9 @@ def big_vision(model: dict, npz: str, args, keep_memory: bool = False):
     from big_vision.models import bit_paper
 
     if keep_memory:
-        from big_transfer import compilation
+        from big_transfer import memory
 
-        compilation.keep_freed_memory()
+        memory.keep_freed_memory()
     net = bit_paper.Model(model["classes"], model["width"], model["depth"])
     with np.load(npz) as arrays:
         nested = {}

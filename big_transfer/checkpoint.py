@@ -327,14 +327,22 @@ def _fingerprint(state: Any) -> dict[str, int]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hides the pages of tracebacks that TensorStore's dropped reads print beside the real error."""
-    hook, level = sys.unraisablehook, logging.getLogger("asyncio").level
+    hook = after = sys.unraisablehook
+    level = logging.getLogger("asyncio").level
+
+    def drop_dropped_reads(unraisable) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
     sys.unraisablehook = lambda _: None
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         yield
     except Exception:
         gc.collect()
+        # Reads still under way end, and complain, at some later time.
+        after = drop_dropped_reads
         raise
     finally:
-        sys.unraisablehook = hook
+        sys.unraisablehook = after
         logging.getLogger("asyncio").setLevel(level)

@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
-from big_transfer import compilation, input_pipeline, losses, resnet, sharding, workdir
+from big_transfer import input_pipeline, losses, resnet, sharding, workdir
 from real_labels import LabelSets, Predictions, accuracy
 
 TOP_K = 5
@@ -155,7 +155,6 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     return jax.jit(
         step,
         out_shardings=sharding.replicated(mesh),
-        compiler_options=compilation.options(),
     )
 
 

@@ -41,15 +41,17 @@ def save(
     )
     for axis in axes.flat:
         axis.axis("off")
+    shown = None  # a kind is named where it begins
     for axis, (index, kind) in zip(axes.flat, chosen, strict=False):
         example = source[index]
         axis.imshow(preprocessing.decode(example["image"], example["file_name"]))
         _caption(axis, evaluation, index, names)
-        axis.text(0.5, 1.27, kind, transform=axis.transAxes, ha="center", fontsize=7, color=_GREY)
-    figure.suptitle("original label, ReaL labels, prediction", fontsize=9, color=_GREY, y=0.995)
-    figure.tight_layout(h_pad=1.2, rect=(0, 0, 1, 0.985))
+        if kind != shown:
+            axis.text(0, 1.3, kind, transform=axis.transAxes, fontsize=9, weight="bold")
+        shown = kind
+    figure.subplots_adjust(hspace=0.6, wspace=0.15)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
-        figure.savefig(file, format="png", dpi=110)
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.15)
     plt.close(figure)
 
 
@@ -59,22 +61,24 @@ def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str
     predicted = evaluation.predictions.classes[:, :1]
     rows = np.arange(n)
     is_original = evaluation.original.contains(rows, predicted)[:, 0]
-    kinds = []
     if evaluation.real is not None:
         valid = evaluation.real.contains(rows, predicted)[:, 0]
         labels = evaluation.real.counts
         kinds = [
-            ("label error or second object", ~is_original & valid),
-            ("several objects", (labels > 1) & valid & is_original),
-            ("mistake", ~valid & (labels > 0)),
-            ("no valid label", labels == 0),
+            ("Wrong by the original label, right by the ReaL labels", ~is_original & valid),
+            ("Several valid labels", (labels > 1) & valid & is_original),
+            ("Mistakes by both", ~is_original & ~valid & (labels > 0)),
+            ("No valid label: left out of the ReaL accuracy", labels == 0),
         ]
-    kinds += [("mistake", ~is_original), ("any", np.ones(n, bool))]
+    else:
+        kinds = [("Mistakes", ~is_original)]
+    kinds.append(("Any others", np.ones(n, bool)))
     rng = np.random.default_rng(seed)
     chosen: dict[int, str] = {}
     for kind, mask in kinds:
         free = [row for row in rng.permutation(np.flatnonzero(mask)).tolist() if row not in chosen]
-        wanted = count - len(chosen) if kind == "any" else min(_COLUMNS, count - len(chosen))
+        left = count - len(chosen)
+        wanted = left if kind == kinds[-1][0] else min(_COLUMNS, left)
         chosen |= dict.fromkeys(free[:wanted], kind)
     return list(chosen.items())
 

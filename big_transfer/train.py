@@ -19,7 +19,6 @@ from jaxtyping import Array, Float
 
 from big_transfer import (
     checkpoint,
-    compilation,
     evaluate,
     gallery,
     input_pipeline,
@@ -143,7 +142,6 @@ def make_train_step(
         in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
         out_shardings=(state_shardings, sharding.replicated(mesh)),
         donate_argnums=0,
-        compiler_options=compilation.options(),
     )
 
 

@@ -31,7 +31,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.log_every_steps = 100
     config.eval_every_steps = 800
     config.checkpoint_every_steps = 200
-    config.example_images = 40
+    config.example_images = 32
 
     config.model = ml_collections.ConfigDict()
     config.model.depth = (1, 1, 1, 1)

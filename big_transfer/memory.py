@@ -1,4 +1,4 @@
-"""How programs are compiled and where their memory comes from."""
+"""Where a program's memory comes from."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ import jax
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-
-
-def options() -> dict[str, bool]:
-    """Compiler options for the platform in use.
-
-    XLA's CPU compiler may run operations side by side, which costs more than it gains where each of
-    them already uses every core and streams through memory (docs/benchmarks.md).
-    """
-    if jax.default_backend() == "cpu":
-        return {"xla_cpu_enable_concurrency_optimized_scheduler": False}
-    return {}
 
 
 def has_accelerator() -> bool:
