@@ -28,6 +28,8 @@ from big_transfer import (
     input_pipeline,
     memory,
     metrics,
+    preprocessing,
+    sharding,
     train,
     workdir,
 )
@@ -54,6 +56,8 @@ _EXPECTED_ERRORS = (
     workdir.WorkdirError,
     checkpoint.CheckpointError,
     train.TrainingDiverged,
+    preprocessing.ImageError,
+    sharding.BatchSizeError,
     FileNotFoundError,
 )
 
@@ -94,9 +98,7 @@ def _set_up_jax() -> None:
         jax.distributed.initialize(
             _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
         )
-    elif importlib.util.find_spec("libtpu") and (
-        glob.glob("/dev/accel*") or glob.glob("/dev/vfio/*")
-    ):
+    elif importlib.util.find_spec("libtpu") and memory.has_accelerator():
         jax.distributed.initialize()  # a TPU VM knows its slice
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)

@@ -13,7 +13,9 @@ over the rounds, a ratio the median of the rounds' ratios. Before that, all logi
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
+import os
 import pathlib
 import platform
 import statistics
@@ -242,6 +244,7 @@ def race(name: str, task: str, contestants: list[str], args, folder: pathlib.Pat
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # they share a GPU
         )
         for line in process.stdout:
             if line.strip() == "ready":
@@ -306,6 +309,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import importlib.metadata
-
     main()

@@ -39,6 +39,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or is not what it should be; the message says how."""
 
 
+class CorruptCheckpointError(CheckpointError):
+    """A run's checkpoint that is damaged: another one may do instead."""
+
+
 # ---- public .npz files --------------------------------------------------------------------------
 
 
@@ -108,7 +112,7 @@ def _read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(
             f"{path}: is no .npz file, or cut short ({error}). Fetch it again."
         ) from None
@@ -202,6 +206,8 @@ class Checkpoints:
             )
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            # Not for choosing (the policies do), but because Orbax keeps metrics on disk only then.
+            best_fn=(lambda metrics: metrics[best_metric]) if best_metric is not None else None,
             enable_async_checkpointing=True,
         )
         self._manager = ocp.CheckpointManager(self.directory, options=self._options)
@@ -236,8 +242,10 @@ class Checkpoints:
           like: arrays or ShapeDtypeStructs with shardings, in the structure of what was saved.
 
         Raises:
-          CheckpointError: if it cannot be read whole, or is not what was saved.
+          CorruptCheckpointError: if it cannot be read whole, or is not what was saved.
+          CheckpointError: if it is whole, but holds arrays of other names or shapes.
         """
+        self._check_structure(step, like)
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
@@ -252,33 +260,68 @@ class Checkpoints:
                 )
         except Exception as error:  # Orbax and TensorStore raise whatever they meet in a bad file.
             reason = str(error).strip().partition("\n")[0][:200]
-            raise CheckpointError(
+            raise CorruptCheckpointError(
                 f"{self.path(step)}: cannot be read ({type(error).__name__}: {reason})."
             ) from error
         fingerprint = _fingerprint(restored["state"])
         changed = [k for k, v in fingerprint.items() if restored["fingerprint"].get(k) != v]
         if changed:
-            raise CheckpointError(
+            raise CorruptCheckpointError(
                 f"{self.path(step)}: {len(changed)} arrays are not what was saved ({changed[0]}…)."
             )
         return restored["state"]
 
-    def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+    def restore_latest(self, like: Any, *, set_aside: bool = True) -> tuple[int, Any] | None:
         """Restores the newest checkpoint that is whole; warns about newer ones that are not.
 
-        Those are moved to `<workdir>/corrupt_checkpoints`, out of the way of new ones.
+        Args:
+          like: see `restore`.
+          set_aside: move the others to `<workdir>/corrupt_checkpoints`, out of the way of new ones.
 
         Returns:
-          (step, state), or None if there is none to restore.
+          (step, state), or None if there are no checkpoints.
+
+        Raises:
+          CheckpointError: if there are some and none is whole, or they are of another model.
         """
+        corrupt = []
         for step in reversed(self.steps()):
             try:
-                return step, self.restore(step, like)
-            except CheckpointError as error:
-                aside = self.workdir / "corrupt_checkpoints" / str(step)
-                log.warning("Skipping a corrupt checkpoint: %s It is kept in %s.", error, aside)
-                self._set_aside(step, aside)
+                restored = self.restore(step, like)
+            except CorruptCheckpointError as error:
+                corrupt.append((step, error))
+                continue
+            for bad_step, error in corrupt:
+                aside = self.workdir / "corrupt_checkpoints" / str(bad_step)
+                log.warning("Skipping a corrupt checkpoint: %s", error)
+                if set_aside:
+                    log.warning("It is kept in %s.", aside)
+                    self._set_aside(bad_step, aside)
+            return step, restored
+        if corrupt:
+            raise CheckpointError(
+                f"none of the {len(corrupt)} checkpoints in {self.directory} can be read. The newest: "
+                f"{corrupt[0][1]} Give another --workdir to start afresh."
+            )
         return None
+
+    def _check_structure(self, step: int, like: Any) -> None:
+        """Tells a checkpoint of another model from a damaged one, where its metadata can be read."""
+        try:
+            with _quiet():
+                saved = self._manager.item_metadata(step)["state"].tree
+        except Exception:  # damaged: reading the arrays will say how
+            return
+        if saved is None:
+            return
+        found = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(saved)}
+        expected = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(like)}
+        wrong = sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
+        if wrong:
+            raise CheckpointError(
+                f"{self.path(step)}: is of another model or optimizer: {len(wrong)} arrays differ, the "
+                f"first is {wrong[0]}: expected {expected.get(wrong[0])}, found {found.get(wrong[0])}."
+            )
 
     def _set_aside(self, step: int, aside: epath.Path) -> None:
         if jax.process_index() == 0:
@@ -321,7 +364,18 @@ def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
 def _fingerprint(state: Any) -> dict[str, int]:
     paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(state)[0], strict=True)
     names = [jax.tree_util.keystr(path) for path in paths]
-    return {n: int(c) for n, c in zip(names, _checksums(list(leaves)), strict=True)}
+    checksums = jax.device_get(_checksums(list(leaves)))
+    return {n: int(c) for n, c in zip(names, checksums, strict=True)}
+
+
+def _leaves(tree: Any) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _name(path: Any) -> str:
+    """a/0/b for a path, whether its keys are of dicts, sequences or named tuples."""
+    keys = (getattr(k, "key", getattr(k, "name", getattr(k, "idx", None))) for k in path)
+    return "/".join(str(key) for key in keys)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ml_collections
+from ml_collections import config_dict
 
 from big_transfer import losses, optimizer, resnet, sharding
 
@@ -28,15 +28,18 @@ class Field:
     expected: str
     usable: Callable[[Any], bool]
     default: Any = _REQUIRED
+    kind: type = str  # what the command line makes of a text, where the default is None
 
 
 def _whole(least: int, default=_REQUIRED) -> Field:
-    return Field(f"a whole number from {least} on", lambda v: _is_int(v) and v >= least, default)
+    return Field(
+        f"a whole number from {least} on", lambda v: _is_int(v) and v >= least, default, int
+    )
 
 
 def _number(least: float, below: float = float("inf"), default=_REQUIRED) -> Field:
     expected = f"a number from {least} on" + (f", below {below}" if below < float("inf") else "")
-    return Field(expected, lambda v: _is_number(v) and least <= v < below, default)
+    return Field(expected, lambda v: _is_number(v) and least <= v < below, default, float)
 
 
 def _choice(choices: tuple[str, ...], default=_REQUIRED) -> Field:
@@ -52,7 +55,8 @@ def _switch(default=_REQUIRED) -> Field:
 
 
 def _optional(field: Field) -> Field:
-    return Field(f"{field.expected}, or None", lambda v: v is None or field.usable(v), None)
+    usable = lambda v: v is None or field.usable(v)  # noqa: E731
+    return Field(f"{field.expected}, or None", usable, None, field.kind)
 
 
 def _is_int(value) -> bool:
@@ -92,7 +96,7 @@ _EPOCHS = Field(
 # The fields of every config. Units and meaning stand where they are used; the configs' own comments
 # say why a value is what it is.
 SCHEMA: dict[str, Field | dict[str, Field]] = {
-    "seed": _whole(0),
+    "seed": Field("a whole number from 0 on, below 2³¹", lambda v: _is_int(v) and 0 <= v < 2**31),
     "total_steps": _optional(_whole(1)),  # wins over total_epochs
     "total_epochs": _optional(_number(0)),
     "num_classes": _whole(2),
@@ -146,6 +150,22 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "decay_epochs": _EPOCHS,
     },
 }
+
+
+def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Adds the fields a config leaves to their defaults, so that the command line can set them."""
+    _complete(config, SCHEMA)
+    return config
+
+
+def _complete(config, schema) -> None:
+    for name, field in schema.items():
+        if isinstance(field, dict):
+            if name in config:
+                _complete(config[name], field)
+        elif name not in config and field.default is not _REQUIRED:
+            is_none = field.default is None
+            config[name] = config_dict.placeholder(field.kind) if is_none else field.default
 
 
 def resolve(
@@ -235,9 +255,6 @@ def _check_together(config: dict[str, Any], problems: list[str]) -> None:
             f"input.accumulate_steps: must divide input.batch_size = {data['batch_size']}, found "
             f"{data['accumulate_steps']}"
         )
-    npz = config["init_npz"]
-    if npz is not None and "://" not in npz and not os.path.isfile(npz):
-        problems.append(f"init_npz: there is no file {npz}")
     best = config["checkpoint_best"]
     if best is not None and best.startswith("real/") and config["eval"]["real_key"] is None:
         problems.append(f"checkpoint_best: {best} needs eval.real_key")

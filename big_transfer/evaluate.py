@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import math
 import time
 from typing import Any
 
@@ -12,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from etils import epath
 from jax.experimental import multihost_utils
 
-from big_transfer import input_pipeline, losses, resnet, sharding, workdir
+from big_transfer import input_pipeline, losses, resnet, sharding
 from real_labels import LabelSets, Predictions, accuracy
 
 TOP_K = 5
@@ -80,7 +80,12 @@ class Evaluator:
             mock=config.input.mock,
         )
         input_pipeline.check_num_classes(self.source, config.num_classes)
-        sharding.check_batch_size(config.eval.batch_size, mesh)
+        # Any size will do: what the devices do not divide is rounded up, and padding is masked.
+        self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+        if not len(self.source):
+            raise input_pipeline.DatasetError(
+                f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
+            )
         self._standardize = jax.jit(resnet.standardize_kernels)
         self._step = make_eval_step(model, loss=config.loss, mesh=mesh)
 
@@ -96,8 +101,8 @@ class Evaluator:
             self.source,
             lambda local: sharding.put_batch(self._mesh, local),
             label_key=config.eval.original_key,
-            batch_size=config.eval.batch_size,
-            max_labels=1,
+            batch_size=self._batch_size,
+            max_labels=config.input.max_labels,
             size=config.eval.size,
             num_threads=config.input.num_threads or input_pipeline.default_threads(),
             num_workers=config.input.num_workers,
@@ -111,7 +116,7 @@ class Evaluator:
                 jax.block_until_ready(in_flight)
                 compiled = time.perf_counter()
         outputs.extend(jax.device_get(list(in_flight)))
-        timed = n - config.eval.batch_size  # the first batch is spent on compilation
+        timed = n - self._batch_size  # the first batch is spent on compilation
         since = compiled if timed > 0 else started
         images_per_second = max(timed, 0) or n
         images_per_second /= time.perf_counter() - since
@@ -171,10 +176,3 @@ def _gather(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row, length in zip(everyones, lengths, strict=True):
         gathered.extend(json.loads(row[:length].tobytes()))
     return sorted(gathered, key=lambda example: example["index"])
-
-
-def write(folder: epath.PathLike, evaluation: Evaluation, results: dict[str, Any]) -> None:
-    """Writes predictions.npz and results.json, from one process."""
-    if jax.process_index() == 0:
-        evaluation.predictions.save(epath.Path(folder) / "predictions.npz")
-        workdir.write_results(folder, results)

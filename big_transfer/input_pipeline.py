@@ -15,6 +15,7 @@ import functools
 import importlib
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -134,6 +135,11 @@ class Source(Sequence):
             builder = load_builder(dataset, data_dir)
             self._check_features(builder.info.features)
             if not mock:
+                if builder.name in _EMBEDDED:
+                    _prepare_embedded(builder)
+                    builder = load_builder(
+                        dataset, data_dir
+                    )  # another process may have prepared it
                 self._check_prepared(builder, data_dir)
             try:
                 self._source = builder.as_data_source(split=split, decoders=decoders)
@@ -157,8 +163,6 @@ class Source(Sequence):
         return getattr(feature, "feature", feature)  # a Sequence wraps its ClassLabel
 
     def _check_prepared(self, builder, data_dir) -> None:
-        if self.dataset in _EMBEDDED:
-            _prepare_embedded(builder)
         command = f"python -m big_transfer.datasets.prepare {self.dataset}" + (
             f" --data_dir={data_dir}" if data_dir else ""
         )
@@ -208,7 +212,9 @@ def shuffled_positions(num_examples: int, seed: int) -> grain.MapDataset:
     """The endless training sequence: element p is an example index; each epoch is a fresh shuffle."""
     if num_examples < 1:
         raise DatasetError("the training split is empty.")
-    return grain.MapDataset.range(num_examples).shuffle(seed=seed).repeat()
+    # Grain shuffles epoch e with seed + e; hashed, the seeds of different runs do not overlap.
+    hashed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    return grain.MapDataset.range(num_examples).shuffle(seed=hashed).repeat()
 
 
 def local_rows(batch_size: int) -> range:
@@ -386,6 +392,4 @@ def _ahead(put: Callable, batches: Iterable) -> Iterator:
 @functools.cache
 def default_threads() -> int:
     """Decoding threads where the config names none: two per processor hides the file reads."""
-    import os
-
     return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 16

@@ -20,18 +20,22 @@ _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _INCEPTION_ATTEMPTS = 100
 
 
+class ImageError(ValueError):
+    """A file that is no image; the message names it."""
+
+
 def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"]:
     """Decodes a JPEG, PNG or any other image OpenCV reads to RGB.
 
     Raises:
-      ValueError: naming the file, if it is no image.
+      ImageError: naming the file, if it is no image.
     """
     buffer = np.frombuffer(encoded, np.uint8)
     # OpenCV fills the missing rest of a JPEG with grey, so its end marker is looked for here.
     is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", buffer.size // 2) < 0
     image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
     if image is None:
-        raise ValueError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
+        raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
     return image
 
 

@@ -57,17 +57,21 @@ def state_shardings(state: Any, mesh: Mesh, strategy: str) -> Any:
     return jax.tree.map(choose, state)
 
 
+class BatchSizeError(ValueError):
+    """A batch that does not divide among the devices."""
+
+
 def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
     """Refuses a batch that does not divide among the devices (and micro-batches).
 
     Raises:
-      ValueError: naming what does not fit and the nearest sizes that do.
+      BatchSizeError: naming what does not fit and the nearest sizes that do.
     """
     parts = mesh.size * accumulate
     if batch_size % parts:
         below = batch_size // parts * parts
-        raise ValueError(
-            f"a batch of {batch_size} does not split over {mesh.size} devices"
+        raise BatchSizeError(
+            f"input.batch_size: a batch of {batch_size} does not split over {mesh.size} devices"
             + (f" × {accumulate} micro-batches" if accumulate > 1 else "")
             + f"; the nearest that do: {', '.join(str(b) for b in (below, below + parts) if b)}."
         )

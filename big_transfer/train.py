@@ -87,7 +87,7 @@ def make_train_step(
     mesh: jax.sharding.Mesh,
     state_shardings: Any,
 ) -> Callable[[Any, dict[str, jax.Array]], tuple[Any, dict[str, jax.Array]]]:
-    """Compiles (state, batch) -> (state, {"loss", "grad_norm"}); the state's memory is reused.
+    """Compiles (state, batch) -> (state, {"loss", "grad_norm", "param_norm"}); the state's memory is reused.
 
     Args:
       model: gives logits.
@@ -135,7 +135,12 @@ def make_train_step(
             "opt_state": opt_state,
             "step": state["step"] + 1,
         }
-        return state, {"loss": value, "grad_norm": optax.global_norm(gradients)}
+        # The last tells of an update that itself ran out of float32's range.
+        return state, {
+            "loss": value,
+            "grad_norm": optax.global_norm(gradients),
+            "param_norm": optax.global_norm(state["params"]),
+        }
 
     return jax.jit(
         step,
@@ -177,19 +182,32 @@ def build(config: ml_collections.FrozenConfigDict) -> Run:
     input_pipeline.check_num_classes(source, config.num_classes)
     total_steps = steps_of(config, len(source))
     schedule = make_schedule(config, len(source), total_steps)
-    tx = optimizer.make_optimizer(
+    tx = make_optimizer(config, schedule)
+    model = make_model(config)
+    shapes, shardings = layout(config, model, tx, mesh)
+    return Run(config, mesh, model, source, total_steps, schedule, tx, shardings, shapes)
+
+
+def make_optimizer(
+    config: ml_collections.FrozenConfigDict, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    """The optimizer of a config."""
+    return optimizer.make_optimizer(
         schedule,
         momentum=config.optimizer.momentum,
         weight_decay=config.optimizer.weight_decay,
         clip_norm=config.optimizer.clip_norm,
     )
-    model = make_model(config)
+
+
+def layout(config, model, tx, mesh) -> tuple[Any, Any]:
+    """The state's shapes (with shardings) and shardings."""
     shapes = jax.eval_shape(lambda: init_state(resnet.init_params(model, jax.random.key(0)), tx))
     shardings = sharding.state_shardings(shapes, mesh, config.sharding)
-    abstract_state = jax.tree.map(
+    shapes = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings
     )
-    return Run(config, mesh, model, source, total_steps, schedule, tx, shardings, abstract_state)
+    return shapes, shardings
 
 
 def steps_of(config: ml_collections.FrozenConfigDict, num_examples: int) -> int:
@@ -204,9 +222,9 @@ def make_schedule(
 ) -> optax.Schedule:
     """The learning rate of each step."""
     peak = optimizer.learning_rate(config.optimizer.base_learning_rate, config.input.batch_size)
-    if config.optimizer.warmup_steps > total_steps:
+    if config.optimizer.schedule == "cosine" and config.optimizer.warmup_steps >= total_steps:
         raise config_lib.ConfigError(
-            f"optimizer.warmup_steps: expected at most the run's {total_steps} steps, found "
+            f"optimizer.warmup_steps: expected less than the run's {total_steps} steps, found "
             f"{config.optimizer.warmup_steps}"
         )
     if config.optimizer.schedule == "cosine":
@@ -246,24 +264,30 @@ def train_and_evaluate(
       for a person.
     """
     config = config_lib.resolve(config)
+    workdir.check(folder, config)
     run = build(config)
     evaluator = evaluate.Evaluator(config, run.model, run.mesh)
-    workdir.claim(folder, config)
     results = workdir.read_results(folder)
+    place = {"dataset": config.eval.dataset, "split": config.eval.split, "step": run.total_steps}
+    if results is not None and place.items() <= results.items():
+        log.info(
+            "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
+        )
+        return results
+    begun = workdir.has_checkpoints(folder)
+    # What cannot be begun leaves no trace in the workdir.
+    state = None if begun else fresh_state(run)
+    workdir.claim(folder, config)
     checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
     try:
-        if results is not None and results["step"] == run.total_steps:
-            log.info(
-                "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
-            )
-            return results
-        restored = checkpoints.restore_latest(run.abstract_state)
-        if restored is None:
-            state = fresh_state(run)
-            metrics.log_overview(state["params"])
-        else:
+        restored = checkpoints.restore_latest(run.abstract_state) if begun else None
+        if restored is not None:
             log.info("Going on from %s.", checkpoints.path(restored[0]))
             state = restored[1]
+        elif state is None:  # what lay there was half-written
+            state = fresh_state(run)
+        if restored is None:
+            metrics.log_overview(state["params"])
         return _train(run, state, evaluator, checkpoints, folder)
     finally:
         checkpoints.close()
@@ -285,29 +309,33 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
     batches = train_batches(run, range(first, run.total_steps))
     watch = Watch(checkpoints)
     progress = metrics.Progress(first, run.total_steps, config.input.batch_size, run.schedule)
-    evaluation = None
+    evaluation = record = None
     with preemption.Notice() as notice, metrics.make_writer(folder) as writer:
         for step in range(first + 1, run.total_steps + 1):
             state, measured = train_step(state, next(batches))
             watch.add(step, measured)
-            if step % config.log_every_steps == 0 or step in (first + 1, run.total_steps):
+            is_last = step == run.total_steps
+            stopping = notice.given(step) and not is_last
+            if is_last:
+                watch.finish()
+            if step % config.log_every_steps == 0 or step == first + 1 or is_last:
                 # What has arrived is reported; waiting for this step would leave the devices idle.
                 progress.report(step, watch.drain(), writer)
-            is_last = step == run.total_steps
-            evaluation = None
-            if step % config.eval_every_steps == 0 or is_last:
-                watch.finish()
-                with progress.paused():
+            evaluating = (step % config.eval_every_steps == 0 and not stopping) or is_last
+            saving = step % config.checkpoint_every_steps == 0 or is_last or stopping
+            if evaluating or saving:
+                watch.finish()  # nothing diverged gets evaluated or saved
+            with progress.paused():
+                # Saved first: an evaluation may be long, and interrupted. Only where the best is to be
+                # kept does the checkpoint need the evaluation's numbers.
+                needs_metrics = evaluating and config.checkpoint_best is not None
+                if saving and not needs_metrics:
+                    checkpoints.save(step, state)
+                if evaluating:
                     evaluation, record = _evaluate(evaluator, state, step, config)
                     metrics.report_evaluation(step, record, writer, final=is_last)
-            stopping = notice.given(step) and not is_last
-            keep_best = evaluation is not None and config.checkpoint_best is not None
-            if step % config.checkpoint_every_steps == 0 or is_last or stopping or keep_best:
-                watch.finish()
-                with progress.paused():
-                    checkpoints.save(
-                        step, state, metrics.best_metrics(record) if evaluation else None
-                    )
+                if needs_metrics:
+                    checkpoints.save(step, state, metrics.best_metrics(record))
             if stopping:
                 checkpoints.wait()
                 log.warning(
@@ -325,10 +353,17 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
 
 
 def finish(evaluator, evaluation, record, config, folder) -> None:
-    """Writes the picture of examples, predictions.npz and, as the sign of completion last, results.json."""
-    if config.example_images and jax.process_index() == 0:
-        gallery.save(epath.Path(folder) / "examples.png", evaluator.source, evaluation, config)
-    evaluate.write(folder, evaluation, record)
+    """Writes predictions.npz, the picture and, as the sign of completion last, results.json."""
+    if jax.process_index() > 0:
+        return
+    folder = epath.Path(folder)
+    evaluation.predictions.save(folder / "predictions.npz")
+    if config.example_images:
+        try:
+            gallery.save(folder / "examples.png", evaluator.source, evaluation, config)
+        except Exception:  # a picture is no reason to lose the results
+            log.exception("The picture of examples could not be drawn.")
+    workdir.write_results(folder, record)
 
 
 def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
@@ -366,19 +401,21 @@ def evaluate_only(config: ml_collections.ConfigDict, folder: epath.PathLike) -> 
     mesh = sharding.make_mesh()
     model = make_model(config)
     recorded = workdir.recorded_config(folder)
-    if recorded is not None:
-        if config.init_npz not in (None, recorded.get("init_npz")):
+    if workdir.has_checkpoints(folder):
+        if recorded is not None and config.init_npz not in (None, recorded.get("init_npz")):
             raise workdir.WorkdirError(
                 f"{folder} holds a training run, whose results those of {config.init_npz} would "
                 f"replace. Give another --workdir."
             )
-        run = build(config)
+        workdir.check(folder, config, sections=("num_classes", "model", "optimizer"))
         evaluator = evaluate.Evaluator(config, model, mesh)
+        tx = make_optimizer(config, lambda _: 0.0)  # for the layout of its state alone
+        shapes, _ = layout(config, model, tx, mesh)
         checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
-        restored = checkpoints.restore_latest(run.abstract_state)
+        restored = checkpoints.restore_latest(shapes, set_aside=False)
         checkpoints.close()
         if restored is None:
-            raise workdir.WorkdirError(f"{folder} holds no checkpoint yet.")
+            raise workdir.WorkdirError(f"{folder} holds no complete checkpoint yet.")
         step, params = restored[0], restored[1]["params"]
         log.info("Evaluating %s.", checkpoints.path(step))
     elif config.init_npz is not None:

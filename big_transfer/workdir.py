@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,32 +19,52 @@ class WorkdirError(ValueError):
     """A workdir that belongs to another run."""
 
 
-def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
-    """Makes the workdir this config's, or makes sure that it is.
+def check(
+    workdir: epath.PathLike,
+    config: ml_collections.FrozenConfigDict,
+    sections: Sequence[str] | None = None,
+) -> None:
+    """Makes sure that a workdir with a run in it is this config's.
+
+    Args:
+      workdir: the run's folder.
+      config: a resolved one.
+      sections: compare these fields, or all below them; everything if None.
 
     Raises:
       WorkdirError: if it is another config's, listing the fields that differ.
     """
     found = recorded_config(workdir)
-    if found is None:
-        if jax.process_index() == 0:
-            _write_json(epath.Path(workdir) / "config.json", config.to_dict())
-    else:
-        ours = json.loads(json.dumps(config_lib.flat(config)))
-        theirs = config_lib.flat(found)
-        differing = [
-            f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
-            for name in sorted(ours.keys() | theirs.keys())
-            if _shown(theirs, name) != _shown(ours, name)
-        ]
-        if differing:
-            raise WorkdirError(
-                f"{workdir} belongs to a run of another config:\n  "
-                + "\n  ".join(differing)
-                + "\nGive another --workdir, or the config it was begun with."
-            )
+    if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
+        return
+    ours = json.loads(json.dumps(config_lib.flat(config)))
+    theirs = config_lib.flat(found)
+    differing = [
+        f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
+        for name in sorted(ours.keys() | theirs.keys())
+        if (sections is None or name.partition(".")[0] in sections)
+        and _shown(theirs, name) != _shown(ours, name)
+    ]
+    if differing:
+        raise WorkdirError(
+            f"{workdir} belongs to a run of another config:\n  "
+            + "\n  ".join(differing)
+            + "\nGive another --workdir, or the config it was begun with."
+        )
+
+
+def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
+    """Makes the workdir this config's (see `check`)."""
+    if jax.process_index() == 0:
+        _write_json(epath.Path(workdir) / "config.json", config.to_dict())
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("claimed the workdir")
+
+
+def has_checkpoints(workdir: epath.PathLike) -> bool:
+    """Whether a run has saved anything complete there."""
+    folder = epath.Path(workdir) / "checkpoints"
+    return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def recorded_config(workdir: epath.PathLike) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ tries the whole way in a minute on anything: a small model, a few steps, random 
 import ml_collections
 from ml_collections import config_dict
 
+from big_transfer import config as config_lib
+
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     if arg not in ("", "debug"):
@@ -81,4 +83,4 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.eval.batch_size = 16
         config.eval.size = 64
         config.optimizer.warmup_steps = 2
-    return config
+    return config_lib.complete(config)  # the other fields, for the command line

@@ -15,6 +15,8 @@ of ImageNet's.
 import ml_collections
 from ml_collections import config_dict
 
+from big_transfer import config as config_lib
+
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     if arg not in ("", "debug"):
@@ -83,4 +85,4 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.eval.batch_size = 16
         config.eval.size = 64
         config.optimizer.warmup_steps = 2
-    return config
+    return config_lib.complete(config)  # the other fields, for the command line

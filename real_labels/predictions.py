@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
+import zlib
 
 import numpy as np
 from etils import epath
@@ -105,7 +106,7 @@ class Predictions:
         try:
             with epath.Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: is no .npz file, or cut short ({error}).") from None
         missing = {"file_names", "classes"} - set(arrays)
         if missing:

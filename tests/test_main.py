@@ -296,6 +296,50 @@ def test_another_config_is_refused_with_what_differs(finished, start):
     assert "Traceback" not in output
 
 
+def test_evaluating_with_another_model_harms_nothing(finished, start):
+    workdir, _ = finished
+    before = steps_saved(workdir)
+    output = finish(start(workdir, "--mode=evaluate", "--config.model.width=1.0"), code=1)
+    assert "model.width: 0.5 there, 1.0 now" in output
+    assert steps_saved(workdir) == before
+
+
+def test_a_run_killed_between_last_checkpoint_and_results_is_completed(finished, start, tmp_path):
+    import shutil
+
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    (workdir / "results.json").unlink()
+    (workdir / "predictions.npz").unlink()
+    finish(start(workdir))
+    ours, theirs = (json.loads((w / "results.json").read_text()) for w in (workdir, finished[0]))
+    assert ours["real"] == theirs["real"]
+    a, b = (Predictions.load(w / "predictions.npz") for w in (workdir, finished[0]))
+    np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def test_a_batch_the_devices_do_not_divide(start, tmp_path):
+    output = finish(start(tmp_path / "run", devices=3), code=1)
+    assert "a batch of 16 does not split over 3 devices; the nearest that do: 15, 18" in output
+    assert "Traceback" not in output
+
+
+def test_a_tpu_machine_is_joined(monkeypatch):
+    """What main does where libtpu and a TPU's device files are."""
+    import importlib.util
+
+    import main
+    from big_transfer import memory
+
+    joined = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "libtpu")
+    monkeypatch.setattr(memory, "has_accelerator", lambda: True)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: joined.append((a, k)))
+    main.flags.FLAGS.mark_as_parsed()
+    main._set_up_jax()
+    assert joined == [((), {})]
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -367,7 +411,9 @@ def test_every_config_runs_with_debug(start, tmp_path, name):
         (["--config.input.batch_size=-4"], "input.batch_size: expected a whole number"),
         (["--config.input.split=tset"], "Unknown split 'tset'"),
         (["--config.num_classes=12"], "has 10 classes (original_label), but num_classes is 12"),
-        (["--config.init_npz=nowhere.npz"], "there is no file nowhere.npz"),
+        (["--config.init_npz=nowhere.npz"], "nowhere.npz: there is no such checkpoint file"),
+        (["--config.optimizer.warmup_steps=12"], "optimizer.warmup_steps: expected less than"),
+        (["--config.checkpoint_best=loss"], "checkpoint_best: expected one of"),
         (["--mode=evaluate"], "there is nothing to evaluate"),
         (["--mode=eval"], "mode"),
     ],

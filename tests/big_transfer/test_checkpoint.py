@@ -256,3 +256,35 @@ def test_a_half_written_checkpoint_is_none(tmp_path):
     checkpoints.wait()
     assert checkpoints.steps() == [1, 2]
     checkpoints.close()
+
+
+def test_the_best_stays_after_the_run_was_resumed(tmp_path):
+    saved(tmp_path, [1, 2, 3], keep=1, best_metric="real/top1").close()
+    checkpoints = saved(tmp_path, [4, 5], keep=1, best_metric="real/top1")
+    assert checkpoints.steps() == [2, 5]
+    checkpoints.close()
+
+
+def test_another_model_is_not_taken_for_corruption(tmp_path):
+    saved(tmp_path, [1, 2], keep=3).close()
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=3)
+    other = state(0)
+    other["params"]["w"] = jax.device_put(jnp.zeros((4, 4)), other["step"].sharding)
+    with pytest.raises(
+        checkpoint.CheckpointError, match=r"params/w: expected \(4, 4\), found \(40, 30\)"
+    ):
+        checkpoints.restore_latest(other)
+    assert checkpoints.steps() == [1, 2]
+    checkpoints.close()
+
+
+def test_nothing_but_corruption_is_an_error_and_stays_where_it_is(tmp_path):
+    saved(tmp_path, [1, 2], keep=3).close()
+    for step in ("1", "2"):
+        for path in data_files(tmp_path / "checkpoints" / step):
+            truncate(path)
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=3)
+    with pytest.raises(checkpoint.CheckpointError, match="none of the 2 checkpoints"):
+        checkpoints.restore_latest(state(0))
+    assert checkpoints.steps() == [1, 2]
+    checkpoints.close()
