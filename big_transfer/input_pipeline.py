@@ -368,7 +368,9 @@ def _parallel(
         # Whole batches travel from the workers, so that each crosses shared memory once.
         return (
             elements.batch(batch_size, batch_fn=_stack)
-            .to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2))
+            .to_iter_dataset(
+                grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads)
+            )
             .mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
             )
