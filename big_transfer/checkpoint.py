@@ -362,8 +362,8 @@ def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
 
 
 def _fingerprint(state: Any) -> dict[str, int]:
-    paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(state)[0], strict=True)
-    names = [jax.tree_util.keystr(path) for path in paths]
+    paths, leaves = zip(*_leaves(state), strict=True)
+    names = [_name(path) for path in paths]
     checksums = jax.device_get(_checksums(list(leaves)))
     return {n: int(c) for n, c in zip(names, checksums, strict=True)}
 

@@ -121,8 +121,8 @@ class Evaluator:
         images_per_second = max(timed, 0) or n
         images_per_second /= time.perf_counter() - since
 
-        # Batches hold the images in order, so padding is what is left beyond the last.
-        column = {key: np.concatenate([o[key] for o in outputs])[:n] for key in outputs[0]}
+        column = {key: np.concatenate([o[key] for o in outputs]) for key in outputs[0]}
+        column = {key: rows[column["mask"]] for key, rows in column.items()}
         examples = _gather(examples)
         names = [example["file_name"] for example in examples]
         label_sets = [
@@ -139,10 +139,11 @@ class Evaluator:
 
 
 def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh):
-    """Compiles (params with standardized kernels, batch) -> ranked classes, scores, loss.
+    """Compiles (params with standardized kernels, batch) -> ranked classes, scores, loss, mask.
 
     Each is replicated, so that every process has all of it: classes (batch, k) int32, scores
-    (batch, k) float32 in [0, 1], loss (batch,) float32; k is 5, or the number of classes if fewer.
+    (batch, k) float32 in [0, 1], loss (batch,) float32, mask (batch,) bool; k is 5, or the number
+    of classes if fewer.
     """
     model = model.clone(standardized=True)
 
@@ -155,6 +156,7 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
             "classes": classes,
             "scores": scores,
             "loss": losses.cross_entropy(loss, logits, targets),
+            "mask": batch["mask"],
         }
 
     return jax.jit(

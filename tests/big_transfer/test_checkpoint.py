@@ -222,7 +222,7 @@ def test_a_changed_bit_is_noticed(tmp_path):
     saved(tmp_path, [1], keep=3).close()
     record = tmp_path / "checkpoints" / "1" / "fingerprint" / "metadata"
     fingerprint = json.loads(record.read_text())
-    fingerprint["['params']['b']"] ^= 1
+    fingerprint["params/b"] ^= 1
     record.write_text(json.dumps(fingerprint))
     checkpoints = checkpoint.Checkpoints(tmp_path)
     with pytest.raises(checkpoint.CheckpointError, match="not what was saved"):
