@@ -13,6 +13,7 @@ import statistics
 
 import numpy as np
 
+from real_labels.errors import InputError
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -52,9 +53,9 @@ def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
       confidence: two-sided, in (0, 1).
     """
     if not 0 <= hits <= n:
-        raise ValueError(f"hits must be between 0 and n = {n}, found {hits}.")
+        raise InputError(f"hits must be between 0 and n = {n}, found {hits}.")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, found {confidence}.")
+        raise InputError(f"confidence must be between 0 and 1, found {confidence}.")
     if n == 0:
         return 0.0, 1.0
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
@@ -79,10 +80,10 @@ def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> A
       k: at least 1.
 
     Raises:
-      ValueError: if k is below 1 or a predicted image is not among the labels.
+      InputError: if k is below 1 or a predicted image is not among the labels.
     """
     if k < 1:
-        raise ValueError(f"k must be at least 1, found {k}.")
+        raise InputError(f"k must be at least 1, found {k}.")
     rows = labels.rows(predictions.file_names)
     labelled = labels.counts[rows] > 0
     correct = labels.contains(rows, predictions.classes[:, :k]).any(axis=1)

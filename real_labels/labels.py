@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from real_labels import files
+from real_labels.errors import InputError
 
 _SHOWN = 3
-_IMAGENET_VALIDATION = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+IMAGENET_FILE_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 
 
 def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.ndarray:
@@ -26,18 +27,18 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
       what: named in the error.
 
     Raises:
-      ValueError: if a name is empty or stands for two images.
+      InputError: if a name is empty or stands for two images.
     """
     names = np.asarray(file_names, dtype=np.str_)
     if names.ndim != 1:
-        raise ValueError(f"{what}: file_names must have shape (N,), found {names.shape}.")
+        raise InputError(f"{what}: file_names must have shape (N,), found {names.shape}.")
     if names.size and not names.astype(bool).all():
-        raise ValueError(
+        raise InputError(
             f"{what}: row {int(np.argmin(names.astype(bool)))} has an empty file name."
         )
     if len(set(names.tolist())) != len(names):
         repeated = [n for n, count in collections.Counter(names.tolist()).items() if count > 1]
-        raise ValueError(
+        raise InputError(
             f"{what}: {len(repeated)} file names stand for several images "
             f"({', '.join(repeated[:_SHOWN])}…); every image needs a name of its own."
         )
@@ -66,24 +67,24 @@ class LabelSets:
         classes = np.asarray(self.classes)
         for name, array in (("offsets", offsets), ("classes", classes)):
             if array.size and array.dtype.kind not in "iu":
-                raise ValueError(f"LabelSets: {name} must be integers, found {array.dtype}.")
+                raise InputError(f"LabelSets: {name} must be integers, found {array.dtype}.")
         if offsets.shape != (len(names) + 1,):
-            raise ValueError(
+            raise InputError(
                 f"LabelSets: offsets must have shape ({len(names) + 1},), one more than the "
                 f"{len(names)} file names; found {offsets.shape}."
             )
         if offsets[0] != 0 or offsets[-1] != len(classes) or (np.diff(offsets) < 0).any():
-            raise ValueError(
+            raise InputError(
                 f"LabelSets: offsets must rise from 0 to the number of labels ({len(classes)}); "
                 f"found {offsets[0]} to {offsets[-1]}."
             )
         if classes.size and classes.min() < 0:
-            raise ValueError(f"LabelSets: class {classes.min()} is negative.")
+            raise InputError(f"LabelSets: class {classes.min()} is negative.")
         image = np.repeat(np.arange(len(names)), np.diff(offsets))
         unsorted = (np.diff(image) == 0) & (np.diff(classes.astype(np.int64)) <= 0)
         if unsorted.any():
             where = names[image[int(np.argmax(unsorted))]]
-            raise ValueError(
+            raise InputError(
                 f"LabelSets: the classes of {where} must be ascending and distinct; "
                 f"LabelSets.from_lists sorts them."
             )
@@ -102,17 +103,38 @@ class LabelSets:
     @classmethod
     def from_lists(cls, file_names: Sequence[str], lists: Iterable[Iterable[int]]) -> LabelSets:
         """Builds label sets from one iterable of classes per image, in any order, repeats allowed."""
-        sets = [np.unique(np.asarray(list(classes))) for classes in lists]
-        sets = [s if s.size else s.astype(np.int32) for s in sets]
-        if len(sets) != len(file_names):
-            raise ValueError(
-                f"LabelSets: {len(file_names)} file names but {len(sets)} label lists."
+        lists = [list(classes) for classes in lists]
+        if len(lists) != len(file_names):
+            raise InputError(
+                f"LabelSets: {len(file_names)} file names but {len(lists)} label lists."
             )
-        return cls(
-            file_names=np.asarray(file_names, dtype=np.str_),
-            offsets=np.concatenate([[0], np.cumsum([len(s) for s in sets], dtype=np.int64)]),
-            classes=np.concatenate(sets) if sets else np.zeros(0, np.int32),
-        )
+        image = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
+        classes = np.array(list(itertools.chain.from_iterable(lists)) or np.zeros(0, np.int64))
+        return cls.from_pairs(file_names, image, classes)
+
+    @classmethod
+    def from_pairs(
+        cls,
+        file_names: Sequence[str] | np.ndarray,
+        image: Int[np.ndarray, "pairs"],
+        classes: Int[np.ndarray, "pairs"],
+    ) -> LabelSets:
+        """Builds label sets from (image, class) pairs in any order, repeats allowed.
+
+        Args:
+          file_names: (N,), the images.
+          image: row in file_names of each pair.
+          classes: class of each pair, at least 0.
+        """
+        if classes.dtype.kind not in "iu":
+            raise InputError(f"LabelSets: classes must be integers, found {classes.dtype}.")
+        if classes.size and classes.min() < 0:
+            where = np.asarray(file_names)[image[int(np.argmin(classes))]]
+            raise InputError(f"LabelSets: class {classes.min()} of {where} is negative.")
+        span = 1 + int(classes.max(initial=0))
+        image, classes = np.divmod(np.unique(image.astype(np.int64) * span + classes), span)
+        offsets = np.searchsorted(image, np.arange(len(file_names) + 1))
+        return cls(np.asarray(file_names, dtype=np.str_), offsets, classes)
 
     def to_lists(self) -> list[list[int]]:
         """One ascending list of classes per image."""
@@ -127,38 +149,40 @@ class LabelSets:
         "Are we done with ImageNet?", or an object from file name to list of classes.
 
         Raises:
-          ValueError: if the file holds neither, naming the file and the place.
+          InputError: if the file holds neither, naming the file and the place.
         """
         with open(path, encoding="utf-8") as file:
             try:
                 content = json.load(file)
             except ValueError as error:
-                raise ValueError(f"{path}: is no JSON, or cut short ({error}).") from None
+                raise InputError(f"{path}: is no JSON, or cut short ({error}).") from None
         if isinstance(content, list):
-            names = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, len(content) + 1)]
+            names = [IMAGENET_FILE_NAME.format(i) for i in range(1, len(content) + 1)]
             lists = content
         elif isinstance(content, dict):
             names, lists = list(content), list(content.values())
         else:
-            raise ValueError(
+            raise InputError(
                 f"{path}: expected a list of label lists or an object from file name to label "
                 f"list, found {type(content).__name__}."
             )
         for name, classes in zip(names, lists, strict=True):
-            if not isinstance(classes, list) or not all(type(c) is int for c in classes):
-                raise ValueError(
+            if type(classes) is not list or not {int}.issuperset(map(type, classes)):
+                raise InputError(
                     f"{path}: the labels of {name} must be a list of class indices, "
                     f"found {json.dumps(classes)[:60]}."
                 )
-        return cls.from_lists(names, lists)
+        try:
+            return cls.from_lists(names, lists)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes `real.json`'s layout (see `from_json`), atomically.
 
         Images 1…N of ILSVRC-2012's validation set give the published list; others an object.
         """
-        numbers = [_IMAGENET_VALIDATION.fullmatch(name) for name in self.file_names]
-        if all(m and int(m[1]) == i for i, m in enumerate(numbers, 1)):
+        if all(name == IMAGENET_FILE_NAME.format(i) for i, name in enumerate(self.file_names, 1)):
             content = self.to_lists()
         else:
             content = dict(zip(self.file_names.tolist(), self.to_lists(), strict=True))
@@ -169,14 +193,14 @@ class LabelSets:
         """Row of each file name in these label sets.
 
         Raises:
-          ValueError: if an image is not here, with the first of them.
+          InputError: if an image is not here, with the first of them.
         """
         if len(file_names) == len(self) and (self.file_names == file_names).all():
             return np.arange(len(self))
         row = {name: i for i, name in enumerate(self.file_names.tolist())}
         missing = [name for name in np.asarray(file_names).tolist() if name not in row]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"{len(missing)} of the {len(file_names)} images of the {what} have no entry in the "
                 f"labels (first: {missing[0]}; the labels begin with "
                 f"{self.file_names[0] if len(self) else 'nothing'}): are they of the same dataset?"

@@ -12,6 +12,7 @@ from etils import epath
 from jaxtyping import Float, Int
 
 from real_labels import files
+from real_labels.errors import InputError
 from real_labels.labels import LabelSets, check_file_names
 
 
@@ -34,19 +35,19 @@ class Predictions:
         names = check_file_names(self.file_names, "Predictions")
         classes = np.asarray(self.classes)
         if classes.ndim != 2 or len(classes) != len(names) or classes.shape[1] < 1:
-            raise ValueError(
+            raise InputError(
                 f"Predictions: classes must have shape ({len(names)}, k) for {len(names)} file "
                 f"names, found {classes.shape}."
             )
         if classes.dtype.kind not in "iu":
-            raise ValueError(f"Predictions: classes must be integers, found {classes.dtype}.")
+            raise InputError(f"Predictions: classes must be integers, found {classes.dtype}.")
         if classes.size and classes.min() < 0:
-            raise ValueError(f"Predictions: class {classes.min()} is negative.")
+            raise InputError(f"Predictions: class {classes.min()} is negative.")
         ordered = np.sort(classes, axis=1)
         repeats = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
         if repeats.any():
             where = int(np.argmax(repeats))
-            raise ValueError(
+            raise InputError(
                 f"Predictions: {names[where]} names a class twice: {classes[where].tolist()}."
             )
         object.__setattr__(self, "file_names", names)
@@ -54,14 +55,14 @@ class Predictions:
         if self.scores is not None:
             scores = np.asarray(self.scores, dtype=np.float32)
             if scores.shape != classes.shape:
-                raise ValueError(
+                raise InputError(
                     f"Predictions: scores must have the classes' shape {classes.shape}, "
                     f"found {scores.shape}."
                 )
             bad = ~np.isfinite(scores).all(axis=1) | (np.diff(scores, axis=1) > 0).any(axis=1)
             if bad.any():
                 where = int(np.argmax(bad))
-                raise ValueError(
+                raise InputError(
                     f"Predictions: the scores of {names[where]} must be finite and never rise "
                     f"along the ranking, found {scores[where].tolist()}."
                 )
@@ -75,11 +76,11 @@ class Predictions:
         """The predictions of a model that answers every image's one label (the original labels).
 
         Raises:
-          ValueError: if an image has no label or several.
+          InputError: if an image has no label or several.
         """
         if (labels.counts != 1).any():
             where = int(np.argmax(labels.counts != 1))
-            raise ValueError(
+            raise InputError(
                 f"{labels.file_names[where]} has {labels.counts[where]} labels; only images with "
                 f"exactly one label can stand for predictions."
             )
@@ -101,19 +102,19 @@ class Predictions:
         """Reads what `save` wrote.
 
         Raises:
-          ValueError: naming the file, if it is no `.npz`, cut short, or lacks an array.
+          InputError: naming the file, if it is no `.npz`, cut short, or lacks an array.
         """
         try:
             with epath.Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path}: is no .npz file, or cut short ({error}).") from None
+            raise InputError(f"{path}: is no .npz file, or cut short ({error}).") from None
         missing = {"file_names", "classes"} - set(arrays)
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays) or 'nothing'}."
             )
         try:
             return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise InputError(f"{path}: {error}") from None

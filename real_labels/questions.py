@@ -1,0 +1,101 @@
+"""Questions: is this label present in this image?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from real_labels.errors import InputError
+from real_labels.labels import check_file_names
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Questions:
+    """Q distinct (image, label) pairs over I images.
+
+    Attributes:
+      file_names: (I,) str, distinct.
+      image: (Q,) int32 row in file_names of each question.
+      label: (Q,) int32 class each question asks about, at least 0.
+    """
+
+    file_names: np.ndarray
+    image: Int[np.ndarray, "questions"]
+    label: Int[np.ndarray, "questions"]
+
+    def __post_init__(self):
+        names = check_file_names(self.file_names, "Questions")
+        image, label = np.asarray(self.image), np.asarray(self.label)
+        for what, array in (("image", image), ("label", label)):
+            if array.ndim != 1 or len(array) != len(image):
+                raise InputError(
+                    f"Questions: {what} must have shape ({len(image)},), found {array.shape}."
+                )
+            if array.size and array.dtype.kind not in "iu":
+                raise InputError(f"Questions: {what} must be integers, found {array.dtype}.")
+        if image.size and not (image.min() >= 0 and image.max() < len(names)):
+            raise InputError(
+                f"Questions: image must lie in 0 to {len(names) - 1}, found {image.min()} to "
+                f"{image.max()}."
+            )
+        if label.size and label.min() < 0:
+            where = names[image[int(np.argmin(label))]]
+            raise InputError(f"Questions: label {label.min()} of {where} is negative.")
+        object.__setattr__(self, "file_names", names)
+        object.__setattr__(self, "image", image.astype(np.int32, copy=False))
+        object.__setattr__(self, "label", label.astype(np.int32, copy=False))
+        keys = self._keys(self.image, self.label)
+        if (np.diff(keys) <= 0).any():
+            keys = np.sort(keys)
+            repeated = keys[1:][np.diff(keys) == 0]
+            if len(repeated):
+                where, what = divmod(int(repeated[0]), self._span)
+                raise InputError(
+                    f"Questions: {len(repeated)} (image, label) pairs occur more than once (first: "
+                    f"{names[where]}, label {what})."
+                )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @classmethod
+    def from_pairs(cls, file_names: Sequence[str] | np.ndarray, label: np.ndarray) -> Questions:
+        """Builds questions from one file name and one label each, (Q,) both."""
+        index: dict[str, int] = {}
+        names = np.asarray(file_names, dtype=np.str_).tolist()
+        image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
+        return cls(np.array(list(index), dtype=np.str_), image, label)
+
+    def file_name(self) -> np.ndarray:
+        """(Q,) str, the image of each question by name."""
+        return self.file_names[self.image] if len(self) else np.zeros(0, np.str_)
+
+    def take(self, rows: Int[np.ndarray, "n"]) -> Questions:
+        """These questions, in this order; images without any are left out."""
+        kept, image = np.unique(self.image[rows], return_inverse=True)
+        return Questions(self.file_names[kept], image, self.label[rows])
+
+    def find(self, other: Questions) -> Int[np.ndarray, "other_questions"]:
+        """(len(other),) int64: row here of each of the other's questions, -1 where it is not."""
+        if not len(self) or not len(other):
+            return np.full(len(other), -1, np.int64)
+        index = {name: i for i, name in enumerate(self.file_names.tolist())}
+        here = np.array([index.get(name, -1) for name in other.file_names.tolist()], np.int64)
+        asked_image = here[other.image]
+        known = (asked_image >= 0) & (other.label < self._span)
+        asked = np.where(known, self._keys(asked_image, other.label), -1)
+        keys = self._keys(self.image, self.label)
+        order = np.argsort(keys)
+        place = np.minimum(np.searchsorted(keys, asked, sorter=order), len(keys) - 1)
+        rows = order[place]
+        return np.where(keys[rows] == asked, rows, -1)
+
+    @property
+    def _span(self) -> int:
+        return 1 + int(self.label.max(initial=0))
+
+    def _keys(self, image: np.ndarray, label: np.ndarray) -> Int[np.ndarray, "n"]:
+        return image.astype(np.int64) * self._span + label

@@ -1,0 +1,189 @@
+"""Tables as people have them (CSV, Parquet, JSON lines), read and written with PyArrow."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from real_labels import files, imagenet
+from real_labels.errors import InputError
+
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
+
+
+def read(path: str | os.PathLike[str], *, header: bool = True) -> Any:
+    """Reads a table by its ending: .csv, .tsv, .txt, .parquet, .jsonl, .ndjson or .json.
+
+    A `.json` holds a list of records, an object from file name to record, or pandas' "split" form.
+
+    Args:
+      path: the file.
+      header: whether the first line of a CSV names the columns; without, they are f0, f1, ….
+
+    Returns:
+      A pyarrow.Table with at least one row.
+
+    Raises:
+      InputError: naming the file, if it is none of these, damaged or empty.
+    """
+    import pyarrow as pa
+
+    path = pathlib.Path(path)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(
+            f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(ENDINGS)}."
+        )
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty.")
+    try:
+        table = _read(path, ending, header)
+    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read as {ending[1:]}, or is cut short ({what})."
+        ) from None
+    if table.num_rows == 0:
+        raise InputError(f"{path}: has no rows.")
+    return table
+
+
+def _read(path: pathlib.Path, ending: str, header: bool) -> Any:
+    if ending == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(path)
+    if ending in (".jsonl", ".ndjson"):
+        from pyarrow import json as arrow_json
+
+        return arrow_json.read_json(path)
+    if ending == ".json":
+        return _from_json(path)
+    from pyarrow import csv
+
+    return csv.read_csv(
+        path,
+        read_options=csv.ReadOptions(autogenerate_column_names=not header),
+        parse_options=csv.ParseOptions(
+            delimiter="\t" if ending == ".tsv" else ",",
+            newlines_in_values=True,  # NumPy breaks long arrays over several lines
+        ),
+        convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
+    )
+
+
+def _from_json(path: pathlib.Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        if text.lstrip()[:1] != "{":
+            raise
+        return arrow_json.read_json(path)  # pandas writes JSON lines to .json, too
+    if isinstance(content, dict) and {"columns", "data"} <= set(content):
+        columns = zip(*content["data"], strict=True)
+        return pa.table(dict(zip(content["columns"], map(list, columns), strict=True)))
+    if isinstance(content, dict) and content and isinstance(next(iter(content.values())), dict):
+        content = [{"file_name": name} | record for name, record in content.items()]
+    elif isinstance(content, dict):
+        content = [{"file_name": name, "classes": value} for name, value in content.items()]
+    if not isinstance(content, list) or not all(isinstance(r, dict) for r in content):
+        raise InputError(
+            f"{path}: expected a list of records or an object from file name to classes."
+        )
+    return pa.Table.from_pylist(content)
+
+
+def write(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> None:
+    """Writes columns of equal length as .csv or .parquet, atomically."""
+    import pyarrow as pa
+
+    ending = pathlib.Path(path).suffix.lower()
+    if ending not in (".csv", ".parquet"):
+        raise InputError(f"{path}: tables are written as .csv or .parquet, not {ending or 'that'}.")
+    # Arrow takes no NumPy strings.
+    table = pa.table(
+        {
+            name: pa.array(
+                column.tolist()
+                if getattr(column, "dtype", None) is not None and column.dtype.kind == "U"
+                else column
+            )
+            for name, column in columns.items()
+        }
+    )
+    with files.replacing(path) as temporary:
+        if ending == ".csv":
+            from pyarrow import csv
+
+            csv.write_csv(table, temporary)
+        else:
+            from pyarrow import parquet
+
+            parquet.write_table(table, temporary)
+
+
+def text(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(codes (N,) int32, values (V,) str): the distinct values of a column, in order of appearance.
+
+    Nulls have code -1.
+    """
+    import pyarrow as pa
+
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int32), np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+
+
+def class_indices(column: Any, what: str) -> Int[np.ndarray, "rows"]:
+    """(N,) int64 class indices from a pyarrow column of integers, integral floats or WordNet ids.
+
+    Args:
+      column: a pyarrow.ChunkedArray.
+      what: its name, for the error.
+
+    Raises:
+      InputError: at the first value that is none of these.
+    """
+    import pyarrow as pa
+
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy()))
+        raise InputError(f"row {row + 1} has no {what}.")
+    if pa.types.is_integer(column.type):
+        return column.to_numpy().astype(np.int64)
+    if pa.types.is_floating(column.type):
+        values = column.to_numpy()
+        whole = values == np.floor(values)
+        if not whole.all():
+            row = int(np.argmin(whole))
+            raise InputError(f"row {row + 1} has the {what} {values[row]}, expected a class index.")
+        return values.astype(np.int64)
+    codes, texts = text(column)
+    indices = np.zeros(len(texts), np.int64)
+    for i, value in enumerate(texts.tolist()):
+        value = value.strip()
+        if value.lstrip("-").isdecimal():
+            indices[i] = int(value)
+        elif value in imagenet.class_of_wordnet_id():
+            indices[i] = imagenet.class_of_wordnet_id()[value]
+        else:
+            row = int(np.argmax(codes == i))
+            raise InputError(
+                f"row {row + 1} has the {what} {value!r}, expected a class index or a WordNet id "
+                f"of ILSVRC-2012 such as n01440764."
+            )
+    return indices[codes]
