@@ -1,4 +1,4 @@
-"""The one definition of accuracy: top-k against label sets, with Wilson intervals.
+"""The one definition of accuracy: top-k against label sets, with intervals and paired tests.
 
 ReaL accuracy (Beyer et al. 2020, section 4): the share of the images *with at least one ReaL label*
 whose prediction is among their ReaL labels. The accuracy on the original labels is the same measure
@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from real_labels.errors import InputError
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
+from real_labels.text_table import text_table
 
 TOP_K = (1, 5)
 
@@ -69,15 +72,18 @@ def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
     return low, high
 
 
-def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
-    """Share of the images with a label whose first k predicted classes hold a valid one.
-
-    Images are matched by file name; those whose label set is empty are left out.
+def top_k_hits(
+    predictions: Predictions, labels: LabelSets, k: int = 1
+) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images"]]:
+    """Which images count, and on which of them one of the first k predicted classes is valid.
 
     Args:
       predictions: ranked classes; where fewer than k are given, all of them count.
       labels: must know every predicted image.
       k: at least 1.
+
+    Returns:
+      labelled (N,), whether the image has a label; hits (N,), False where not.
 
     Raises:
       InputError: if k is below 1 or a predicted image is not among the labels.
@@ -86,54 +92,157 @@ def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> A
         raise InputError(f"k must be at least 1, found {k}.")
     rows = labels.rows(predictions.file_names)
     labelled = labels.counts[rows] > 0
-    correct = labels.contains(rows, predictions.classes[:, :k]).any(axis=1)
-    hits, n = int(np.count_nonzero(correct & labelled)), int(np.count_nonzero(labelled))
+    return labelled, labels.contains(rows, predictions.classes[:, :k]).any(axis=1) & labelled
+
+
+def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
+    """Share of the images with a label whose first k predicted classes hold a valid one.
+
+    Images are matched by file name; those whose label set is empty are left out. Arguments and
+    errors are those of `top_k_hits`.
+    """
+    labelled, correct = top_k_hits(predictions, labels, k)
+    hits, n = int(np.count_nonzero(correct)), int(np.count_nonzero(labelled))
     return Accuracy(hits / n if n else math.nan, *wilson_interval(hits, n), n)
 
 
-def results(predictions: Predictions, original: LabelSets, real: LabelSets | None) -> dict:
-    """Scores one model on both label sets.
+def results(
+    predictions: Predictions, original: LabelSets | None, real: LabelSets | None
+) -> dict[str, Any]:
+    """Scores one model on the label sets that there are.
 
     Returns:
       {"original": {"top1": {"value", "low", "high", "n"}, "top5": …}, "real": {…},
-      "original_labels": {"real_top1": {…}}}: the original labels' own ReaL accuracy is the mark
-      above which a model knows more than the labels it learned from. "real" and
-      "original_labels" are there only if `real` is given.
+      "original_labels": {"real_top1": {…}}}: the original labels' own ReaL accuracy, on the same
+      images, is the mark above which a model knows more than the labels it learned from. Parts
+      whose labels are not given are left out. Where fewer than 5 classes of more are predicted,
+      the value of "top5" is null.
     """
-    label_sets = {"original": original} | ({"real": real} if real is not None else {})
-    scored = {
-        name: {f"top{k}": top_k_accuracy(predictions, labels, k).as_json() for k in TOP_K}
+    label_sets = {"original": original, "real": real}
+    scored: dict[str, Any] = {
+        name: {f"top{k}": _measured(predictions, labels, k).as_json() for k in TOP_K}
         for name, labels in label_sets.items()
+        if labels is not None
     }
-    if real is not None:
+    if original is not None and real is not None:
         seen = original.take(original.rows(predictions.file_names))
         itself = Predictions.from_labels(seen)
         scored["original_labels"] = {"real_top1": top_k_accuracy(itself, real).as_json()}
     return scored
 
 
+def can_measure(predictions: Predictions, labels: LabelSets, k: int) -> bool:
+    """Whether k classes were predicted, or all that there are."""
+    return predictions.classes.shape[1] >= min(k, 1 + int(labels.classes.max(initial=0)))
+
+
+def _measured(predictions: Predictions, labels: LabelSets, k: int) -> Accuracy:
+    if not can_measure(predictions, labels, k):
+        return Accuracy(math.nan, 0.0, 1.0, 0)
+    return top_k_accuracy(predictions, labels, k)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Two models on the same images.
+
+    Attributes:
+      value: accuracy of the first minus that of the second, in [-1, 1]; NaN where n is 0.
+      low, high: 95% bootstrap interval over images.
+      only_first, only_second: images that one of them alone gets right.
+      p_value: exact McNemar test that both are equally often right alone.
+      n: number of images counted.
+    """
+
+    value: float
+    low: float
+    high: float
+    only_first: int
+    only_second: int
+    p_value: float
+    n: int
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """A dict for JSON, which knows no NaN: the value of nothing is null."""
+        record = dataclasses.asdict(self)
+        return record | {"value": None if math.isnan(self.value) else self.value}
+
+
+def paired_difference(
+    first: Predictions,
+    second: Predictions,
+    labels: LabelSets,
+    k: int = 1,
+    *,
+    seed: int = 0,
+    draws: int = 10_000,
+) -> Difference:
+    """Compares two models' top-k accuracy image by image.
+
+    Args:
+      first, second: predictions for the same images, in any order.
+      labels: must know every predicted image.
+      k: at least 1.
+      seed: of the bootstrap.
+      draws: of the bootstrap.
+
+    Raises:
+      InputError: if they are about different images.
+    """
+    second = second.take(second.rows(first.file_names))
+    labelled, ours = top_k_hits(first, labels, k)
+    _, theirs = top_k_hits(second, labels, k)
+    n = int(np.count_nonzero(labelled))
+    only_first = int(np.count_nonzero(ours & ~theirs))
+    only_second = int(np.count_nonzero(theirs & ~ours))
+    p_value = mcnemar(only_first, only_second)
+    if not n:
+        return Difference(math.nan, -1.0, 1.0, 0, 0, p_value, 0)
+    # Drawing n images with replacement draws these four kinds of images from a multinomial.
+    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
+    value = (only_first - only_second) / n
+    return Difference(value, float(low), float(high), only_first, only_second, p_value, n)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
+
+    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))), here with
+    whole numbers, so that it is exact for any size.
+    """
+    if only_first < 0 or only_second < 0:
+        raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if only_first == only_second:
+        return 1.0
+    term = total = math.comb(n, fewer)
+    for i in range(fewer, 0, -1):
+        term = term * i // (n - i + 1)
+        total += term
+        if term < total >> 64:  # what is left does not show in a float
+            break
+    return total / (1 << (n - 1))
+
+
 def as_table(record: dict) -> str:
     """A record of `results` as the table a person reads, percent with intervals."""
 
-    def cell(accuracy: dict) -> str:
+    def cell(accuracy: dict, nothing: str = "no labelled image") -> str:
         if accuracy["value"] is None:
-            return "no labelled image"
+            return nothing
         value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
         return f"{value:6.2f}%  [{low:.2f}, {high:.2f}]  n={accuracy['n']:,}"
 
     rows = [("", "top-1", "top-5")]
     names = {"original": "original labels", "real": "ReaL labels"}
     rows += [
-        (title, cell(record[key]["top1"]), cell(record[key]["top5"]))
+        (title, cell(record[key]["top1"]), cell(record[key]["top5"], "–"))
         for key, title in names.items()
         if key in record
     ]
     if "original_labels" in record:
         itself = record["original_labels"]["real_top1"]
         rows.append(("original labels scored on ReaL", cell(itself), ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    rule = "─" * max(len(line) for line in lines)
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return text_table(rows)

@@ -142,7 +142,7 @@ class Start:
 def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> Aggregate:
     """Scores a question with the share of its raters who said "yes" (the last category).
 
-    Raters are measured against the majority itself: present where more than half said yes.
+    Raters are measured against the majority itself: present where at least half said yes.
     Questions without answers score 0.
 
     Args:
@@ -152,14 +152,14 @@ def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> 
     answers = _with_pseudo_raters(answers, pseudo_raters)
     yes, asked = answers.votes(), np.diff(answers.offsets)
     share = yes / np.maximum(asked, 1)
-    counts = _counts(answers, (share > 0.5).astype(np.float64))
+    counts = _counts(answers, (share >= 0.5).astype(np.float64))
     return Aggregate(
         Scores(answers.questions, share),
         _sureness_of_majority(yes, asked),
         answers.raters,
         _normalised(counts),
         counts,
-        float((share > 0.5).mean()) if len(share) else 0.0,
+        float((share >= 0.5).mean()) if len(share) else 0.0,
         answers.categories,
     )
 

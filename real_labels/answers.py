@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from real_labels import files, npz, tables
 from real_labels.errors import InputError
-from real_labels.labels import LabelSets
+from real_labels.labels import LabelSets, find_rows
 from real_labels.questions import Questions
 
 CATEGORIES = ("no", "maybe", "yes")
@@ -134,9 +134,7 @@ class Answers:
         """
         if name in self.raters.tolist():
             raise InputError(f"There is a rater {name!r} already; give the label set another name.")
-        row = {n: i for i, n in enumerate(labels.file_names.tolist())}
-        names = self.questions.file_names.tolist()
-        image = np.array([row.get(n, -1) for n in names], np.int64)[self.questions.image]
+        image = find_rows(labels.file_names, self.questions.file_names)[self.questions.image]
         asked = image >= 0
         if classes is not None:
             asked &= np.isin(self.questions.label, classes)

@@ -15,6 +15,7 @@ and Anderson acceleration proposes the next parameters, which are taken only if 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -310,7 +311,7 @@ def _ranges(starts: np.ndarray, size: int) -> list[slice]:
     """Ranges of questions with about `size` answers each."""
     cuts = np.searchsorted(starts, np.arange(size, starts[-1], size))
     edges = np.unique(np.concatenate([[0], cuts, [len(starts) - 1]]))
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _distinct(codes, lengths, truth, p, num_codes):

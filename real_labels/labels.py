@@ -45,6 +45,14 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     return names
 
 
+def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
+    """(len(wanted),) int64 row of each wanted name in file_names, -1 where it is not there."""
+    if len(wanted) == len(file_names) and (file_names == wanted).all():
+        return np.arange(len(wanted))
+    row = {name: i for i, name in enumerate(file_names.tolist())}
+    return np.array([row.get(name, -1) for name in np.asarray(wanted).tolist()], dtype=np.int64)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSets:
     """For each of N images the set of its valid classes, possibly empty.
@@ -195,17 +203,15 @@ class LabelSets:
         Raises:
           InputError: if an image is not here, with the first of them.
         """
-        if len(file_names) == len(self) and (self.file_names == file_names).all():
-            return np.arange(len(self))
-        row = {name: i for i, name in enumerate(self.file_names.tolist())}
-        missing = [name for name in np.asarray(file_names).tolist() if name not in row]
-        if missing:
+        rows = find_rows(self.file_names, file_names)
+        missing = rows < 0
+        if missing.any():
             raise InputError(
-                f"{len(missing)} of the {len(file_names)} images of the {what} have no entry in the "
-                f"labels (first: {missing[0]}; the labels begin with "
-                f"{self.file_names[0] if len(self) else 'nothing'}): are they of the same dataset?"
+                f"{np.count_nonzero(missing)} of the {len(file_names)} images of the {what} have no "
+                f"entry in the labels (first: {file_names[int(np.argmax(missing))]}; the labels begin "
+                f"with {self.file_names[0] if len(self) else 'nothing'}): are they of the same dataset?"
             )
-        return np.array([row[name] for name in np.asarray(file_names).tolist()], dtype=np.int64)
+        return rows
 
     def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
         """The label sets of these images, in this order."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
-import zlib
 
 import numpy as np
-from etils import epath
 from jaxtyping import Float, Int
 
-from real_labels import files
+from real_labels import files, npz
 from real_labels.errors import InputError
-from real_labels.labels import LabelSets, check_file_names
+from real_labels.labels import LabelSets, check_file_names, find_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +83,26 @@ class Predictions:
             )
         return cls(labels.file_names, labels.classes[:, None])
 
+    def rows(self, file_names: np.ndarray) -> Int[np.ndarray, "names"]:
+        """Row of each file name here.
+
+        Raises:
+          InputError: if an image is not here, with the first of them.
+        """
+        rows = find_rows(self.file_names, file_names)
+        missing = rows < 0
+        if missing.any():
+            raise InputError(
+                f"Predictions: {np.count_nonzero(missing)} of {len(file_names)} images were not "
+                f"predicted (first: {file_names[int(np.argmax(missing))]})."
+            )
+        return rows
+
+    def take(self, rows: Int[np.ndarray, "n"]) -> Predictions:
+        """The predictions for these images, in this order."""
+        scores = None if self.scores is None else self.scores[rows]
+        return Predictions(self.file_names[rows], self.classes[rows], scores)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `predictions.npz` (`file_names`, `classes`, `scores`), atomically.
 
@@ -104,17 +121,9 @@ class Predictions:
         Raises:
           InputError: naming the file, if it is no `.npz`, cut short, or lacks an array.
         """
-        try:
-            with epath.Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path}: is no .npz file, or cut short ({error}).") from None
-        missing = {"file_names", "classes"} - set(arrays)
-        if missing:
-            raise InputError(
-                f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays) or 'nothing'}."
-            )
+        with npz.opened(path, ("file_names", "classes")) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         try:
             return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
-        except ValueError as error:
+        except InputError as error:
             raise InputError(f"{path}: {error}") from None

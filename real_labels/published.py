@@ -65,19 +65,30 @@ def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:
     return LabelSets.from_json(locate("real.json", folder))
 
 
-def rebuild(folder: str | os.PathLike[str] | None = None) -> tuple[Aggregate, LabelSets]:
+def raw_answers(folder: str | os.PathLike[str] | None = None) -> Answers:
+    """The published 924,810 answers of 85 raters."""
+    return Answers.load(locate("raters.npz", folder))
+
+
+def rebuild(
+    folder: str | os.PathLike[str] | None = None, answers: Answers | None = None
+) -> tuple[Aggregate, LabelSets]:
     """The published scores and labels again, from the raters' raw answers.
 
     The recipe, verified to give all 184,962 scores and 50,000 label sets: confusions measured on
     the gold questions (present iff 3 of the 5 experts said yes), plus one; the original label is one
     more rater on animals (measured against 2 of 5); labels are those that score 0.8 or more; images
     that were not rated keep their original label. See docs/labels.md.
+
+    Args:
+      folder: of the published files (see `data_dir`).
+      answers: the raw answers, if they were read already.
     """
     gold = Gold.load(locate("golden.npz", folder), at_least=3)
     original = imagenet.original_labels()
     voter = PseudoRater("original", original, imagenet.animals(), gold.with_votes(2))
     aggregate = aggregation.gold_calibrated(
-        Answers.load(locate("raters.npz", folder)),
+        raw_answers(folder) if answers is None else answers,
         gold,
         Answers.load(locate("raters_golden.npz", folder)),
         pseudo_raters=[voter],

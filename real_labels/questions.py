@@ -1,4 +1,4 @@
-"""Questions: is this label present in this image?"""
+"""Questions: image and label pairs that raters are asked about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from real_labels.errors import InputError
-from real_labels.labels import check_file_names
+from real_labels.labels import check_file_names, find_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +82,7 @@ class Questions:
         """(len(other),) int64: row here of each of the other's questions, -1 where it is not."""
         if not len(self) or not len(other):
             return np.full(len(other), -1, np.int64)
-        index = {name: i for i, name in enumerate(self.file_names.tolist())}
-        here = np.array([index.get(name, -1) for name in other.file_names.tolist()], np.int64)
-        asked_image = here[other.image]
+        asked_image = find_rows(self.file_names, other.file_names)[other.image]
         known = (asked_image >= 0) & (other.label < self._span)
         asked = np.where(known, self._keys(asked_image, other.label), -1)
         keys = self._keys(self.image, self.label)

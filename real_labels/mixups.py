@@ -1,0 +1,405 @@
+"""Finding out how predictions were mixed up: their order, or the numbering of their classes.
+
+The mix-ups that people report: rows in the order of class folders instead of file names, indices
+that are one off, and classes numbered in another way (the ILSVRC devkit's, alphabetical names,
+indices sorted as text). Each is a hypothesis that is held against the original labels; one is
+reported only if under it agreement, corrected for chance, is more than twice what it is as given, by
+more than six standard errors. A numbering that is fitted to the predictions is judged on the other
+half of the images. So a weak model raises no alarm: nothing explains it better than itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from real_labels import imagenet
+from real_labels.accuracy import wilson_interval
+from real_labels.errors import InputError
+
+FOLDER_ORDER = "class-folder-order"
+TEXT_FOLDER_ORDER = "text-sorted-folder-order"
+NUMBER_ORDER = "number-order"
+ONE_BASED = "one-based"
+ONE_LOW = "one-too-low"
+TEXT_SORTED = "text-sorted-indices"
+RENUMBERED = "renumbered-classes"
+SHUFFLED = "shuffled"
+
+REPAIRS = {
+    FOLDER_ORDER: "rows follow the class folders, not the sorted file names",
+    TEXT_FOLDER_ORDER: "rows follow class folders sorted as text (0, 1, 10, 100, …)",
+    NUMBER_ORDER: "rows follow the numbers in the file names (1, 2, 10), not their text (1, 10, 2)",
+    ONE_BASED: "class indices are one too high (1-based, or there is a background class 0)",
+    ONE_LOW: "class indices are one too low",
+    TEXT_SORTED: "class indices count the classes sorted as text (0, 1, 10, 100, …)",
+    RENUMBERED: "classes are numbered in another way, consistently",
+}
+ORDERS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, NUMBER_ORDER)
+_CERTAIN = 6.0  # standard errors
+_NOTHING = 0.02  # agreement beyond chance below which predictions have nothing to do with labels
+_FEWEST = 100  # images below which nothing is said of shuffled predictions
+
+# How known numberings of ILSVRC-2012 begin: index there -> class here.
+_KNOWN_NUMBERINGS = {
+    "the ILSVRC devkit's ILSVRC2012_ID": {1: 278, 2: 212, 3: 250, 4: 193, 5: 217},
+    "the ILSVRC devkit's ILSVRC2012_ID, less one": {0: 278, 1: 212, 2: 250, 3: 193, 4: 217},
+    "the class names in alphabetical order": {0: 398, 1: 399, 2: 400, 3: 401, 4: 988},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixup:
+    """How predictions seem to be mixed up.
+
+    Attributes:
+      repair: names for `repair`, joined by commas; None if it is beyond repair.
+      evidence: a sentence or two with the figures.
+    """
+
+    repair: str | None
+    evidence: str
+
+
+def diagnose(
+    top1: Int[np.ndarray, "n"],
+    original: Int[np.ndarray, "n"],
+    file_names: np.ndarray,
+    num_classes: int,
+    describe: Callable[[int], str] = str,
+) -> Mixup | None:
+    """Says how predictions are mixed up, or None if they look as they should.
+
+    Args:
+      top1: (n,) predicted class of each image, images sorted by file name.
+      original: (n,) original label of each.
+      file_names: (n,) str, sorted.
+      num_classes: number of classes there are.
+      describe: what to call a class in the evidence.
+    """
+    as_given = _Agreement.of(top1, original, top1 == original)
+    orders = dict(_orders(original, file_names))
+    for order, places in orders.items():
+        moved = top1 if places is None else _put(top1, places)
+        for numbering, change in _NUMBERINGS.items():
+            names = [name for name in (order, numbering) if name]
+            if not names:
+                continue
+            changed = change(moved, num_classes)
+            found = _Agreement.of(changed, original, changed == original)
+            if found.explains_better_than(as_given):
+                ways = "; ".join(REPAIRS[name] for name in names)
+                return Mixup(",".join(names), _sentence(ways, found, as_given, "so"))
+    for order, places in orders.items():
+        moved = top1 if places is None else _put(top1, places)
+        renumbered = _find_numbering(moved, original, as_given, describe)
+        if renumbered is not None:
+            names = ",".join(name for name in (order, RENUMBERED) if name)
+            return Mixup(names, renumbered)
+    if len(top1) >= _FEWEST and as_given.highest < _NOTHING:
+        if _depend(top1, original):
+            return Mixup(
+                None,
+                f"The predicted classes go with the original labels, but are not they "
+                f"({as_given}): classes are numbered in another way, and there are too few images, or "
+                f"the model is too weak, to tell how.",
+            )
+        return Mixup(
+            None,
+            f"The predictions have nothing to do with the original labels ({as_given}), in no order "
+            f"and numbering that was tried: shuffled, of other images, or of a model that learned "
+            f"nothing. Save them again together with their file names.",
+        )
+    return None
+
+
+def repair(
+    classes: Int[np.ndarray, "n k"],
+    names: Sequence[str],
+    original: Int[np.ndarray, "n"],
+    file_names: np.ndarray,
+    num_classes: int,
+) -> Int[np.ndarray, "n k"]:
+    """Undoes the named mix-ups.
+
+    Args:
+      classes: (n, k) ranked classes, rows in the order that stands for sorted file names.
+      names: of REPAIRS, each once.
+      original: (n,) original labels, by sorted file name.
+      file_names: (n,) str, sorted.
+      num_classes: number of classes; what a repair leaves without a class (a background class) gets
+        this index, which is nobody's label.
+
+    Returns:
+      (n, k), row i for image i by sorted file name.
+    """
+    unknown = [name for name in names if name not in REPAIRS]
+    if unknown:
+        raise InputError(
+            f"Unknown repair {unknown[0]!r}; there are {', '.join(REPAIRS)}, and several of them "
+            f"joined by commas."
+        )
+    for name in names:
+        if name in ORDERS:
+            places = dict(_orders(original, file_names)).get(name)
+            classes = classes if places is None else _put(classes, places)
+        elif name == RENUMBERED:
+            classes = _Numbering.fit(classes[:, 0], original).apply(classes, complete=True)
+        else:
+            classes = _NUMBERINGS[name](classes, num_classes)
+    return classes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Agreement:
+    """How many predictions are the label, and how many would be by chance.
+
+    Attributes:
+      hits: (n,) which are.
+      chance: share that would be, were predictions and labels drawn independently.
+    """
+
+    hits: Bool[np.ndarray, "n"]
+    chance: float
+
+    @classmethod
+    def of(cls, top1: np.ndarray, original: np.ndarray, hits: np.ndarray) -> _Agreement:
+        size = 1 + int(max(top1.max(initial=0), original.max(initial=0)))
+        inside = top1[top1 >= 0]
+        n = max(len(top1), 1)
+        marginals = np.bincount(inside, minlength=size) @ np.bincount(original, minlength=size)
+        return cls(hits, float(marginals) / n**2)
+
+    @property
+    def share(self) -> float:
+        return float(self.hits.mean()) if len(self.hits) else 0.0
+
+    def beyond_chance(self, share: float) -> float:
+        """Cohen's kappa of a share of hits."""
+        return (share - self.chance) / (1 - self.chance) if self.chance < 1 else 0.0
+
+    @property
+    def highest(self) -> float:
+        """Upper end of the 99.9% interval of the agreement beyond chance."""
+        high = wilson_interval(int(self.hits.sum()), len(self.hits), 0.999)[1]
+        return self.beyond_chance(high)
+
+    def explains_better_than(self, other: _Agreement) -> bool:
+        """Whether this is so much better that it cannot be luck or a model's habit."""
+        ours, theirs = self.beyond_chance(self.share), max(other.beyond_chance(other.share), 0)
+        return ours > 2 * theirs + _NOTHING and _standard_errors(self.hits, other.hits) > _CERTAIN
+
+    def __str__(self) -> str:
+        return f"{100 * self.share:.2f}% agree, {100 * self.chance:.2f}% by chance"
+
+
+def _standard_errors(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """McNemar's z of paired hits."""
+    gained, lost = np.count_nonzero(ours & ~theirs), np.count_nonzero(theirs & ~ours)
+    return (gained - lost) / math.sqrt(gained + lost) if gained + lost else 0.0
+
+
+def _sentence(ways: str, found: _Agreement, as_given: _Agreement, so: str) -> str:
+    low, high = wilson_interval(int(found.hits.sum()), len(found.hits))
+    return (
+        f"{ways[0].upper()}{ways[1:]}: {so}, {100 * found.share:.2f}% [{100 * low:.2f}, "
+        f"{100 * high:.2f}] of the top-1 predictions are the original label; as given, "
+        f"{100 * as_given.share:.2f}% ({100 * as_given.chance:.2f}% by chance)."
+    )
+
+
+def _put(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Row j goes to place places[j]."""
+    placed = np.empty_like(rows)
+    placed[places] = rows
+    return placed
+
+
+def _orders(
+    original: np.ndarray, file_names: np.ndarray
+) -> Iterator[tuple[str, np.ndarray | None]]:
+    """(name, image that each row is about) of the orders rows may come in; as given: ("", None)."""
+    yield "", None
+    yield FOLDER_ORDER, np.argsort(original, kind="stable")
+    if len(original) and original.max() >= 10:
+        rank = np.argsort(_text_sorted(int(original.max()) + 1))
+        yield TEXT_FOLDER_ORDER, np.argsort(rank[original], kind="stable")
+    if len(file_names) and len(set(map(len, file_names.tolist()))) > 1:
+        key = [
+            [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", name)]
+            for name in file_names.tolist()
+        ]
+        places = np.array(sorted(range(len(key)), key=key.__getitem__))
+        if (np.diff(places) != 1).any():
+            yield NUMBER_ORDER, places
+
+
+def _text_sorted(num_classes: int) -> Int[np.ndarray, "classes"]:
+    """Class at each position when classes are sorted as text: 0, 1, 10, 100, 101, …."""
+    return np.array(sorted(range(num_classes), key=str))
+
+
+def _less_one(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.where(classes == 0, num_classes, classes - 1)
+
+
+def _plus_one(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    return classes + 1
+
+
+def _from_text_sorted(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    inside = (classes >= 0) & (classes < num_classes)
+    return np.where(inside, _text_sorted(num_classes)[np.where(inside, classes, 0)], classes)
+
+
+_NUMBERINGS = {
+    "": lambda classes, num_classes: classes,
+    ONE_BASED: _less_one,
+    ONE_LOW: _plus_one,
+    TEXT_SORTED: _from_text_sorted,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbering:
+    """A class for each predicted index, fitted to predictions.
+
+    Attributes:
+      indices: (m,) predicted indices, ascending.
+      classes: (m,) class of each, as far as the predictions tell; the index itself elsewhere.
+      supported: (m,) whether the predictions clearly speak for another class than the index.
+      free: classes that no index was given.
+    """
+
+    indices: np.ndarray
+    classes: np.ndarray
+    supported: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def fit(cls, top1: np.ndarray, original: np.ndarray) -> _Numbering:
+        """Pairs each index with the class it occurs with most, the surest pairs first."""
+        indices, index = np.unique(top1, return_inverse=True)
+        span = 1 + int(original.max())
+        cells, counts = np.unique(index * span + original, return_counts=True)
+        # Ties go to the pair whose index is the class already.
+        stays = indices[cells // span] == cells % span
+        best = np.lexsort((~stays, -counts))
+        classes = np.full(len(indices), -1, np.int64)
+        found = np.zeros(len(indices), np.int64)
+        taken: set[int] = set()
+        for row, class_, count in zip(
+            (cells[best] // span).tolist(),
+            (cells[best] % span).tolist(),
+            counts[best].tolist(),
+            strict=True,
+        ):
+            if classes[row] < 0 and class_ not in taken:
+                classes[row], found[row] = class_, count
+                taken.add(class_)
+        own = np.zeros(len(indices), np.int64)
+        own[(cells // span)[stays]] = counts[stays]
+        gain = found - own
+        supported = (classes != indices) & (gain > 2 * np.sqrt(found + own))
+        free = np.setdiff1d(np.arange(span), classes)
+        return cls(indices, classes, supported, free)
+
+    def apply(self, top1: np.ndarray, complete: bool = False) -> np.ndarray:
+        """The classes of predicted indices.
+
+        Args:
+          top1: indices of any shape.
+          complete: whether every index gets a class of its own; otherwise those that are not
+            supported stay.
+        """
+        classes = np.where(self.supported, self.classes, self.indices)
+        if complete:
+            # Indices whose class was not found share what is left, in order; new ones lie beyond.
+            classes = self.classes.copy()
+            lacking = np.flatnonzero(classes < 0)
+            beyond = 1 + int(max(classes.max(initial=-1), self.free.max(initial=-1)))
+            rest = np.concatenate([self.free, np.arange(beyond, beyond + len(lacking))])
+            classes[lacking] = rest[: len(lacking)]
+        place = np.minimum(np.searchsorted(self.indices, top1), len(self.indices) - 1)
+        known = self.indices[place] == top1
+        if complete:
+            strangers, which = np.unique(top1[~known], return_inverse=True)
+            others = 1 + int(classes.max()) + np.arange(len(strangers))
+            result = classes[place]
+            result[~known] = others[which]
+            return result
+        return np.where(known, classes[place], top1)
+
+
+def _find_numbering(
+    top1: np.ndarray,
+    original: np.ndarray,
+    as_given: _Agreement,
+    describe: Callable[[int], str],
+) -> str | None:
+    """Evidence for another numbering, or None."""
+    if len(top1) < 2:
+        return None
+    # Two halves with half of each class's images: each judges what the other half suggests.
+    fold = np.empty(len(top1), np.int64)
+    fold[np.argsort(original, kind="stable")] = np.arange(len(top1)) % 2
+    renumbered = top1.copy()
+    for half in (0, 1):
+        fitted = _Numbering.fit(top1[fold != half], original[fold != half])
+        renumbered[fold == half] = fitted.apply(top1[fold == half])
+    moved = renumbered != top1
+    if not moved.any():
+        return None
+    now, before = renumbered[moved] == original[moved], top1[moved] == original[moved]
+    if not (_standard_errors(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
+        return None
+    found = _Agreement.of(renumbered, original, renumbered == original)
+    fitted = _Numbering.fit(top1, original)
+    pairs = dict(
+        zip(
+            fitted.indices[fitted.supported].tolist(),
+            fitted.classes[fitted.supported].tolist(),
+            strict=True,
+        )
+    )
+    known = next(
+        (
+            f", as in {name}"
+            for name, begins in _KNOWN_NUMBERINGS.items()
+            if sum(pairs.get(i) == c for i, c in begins.items()) >= 3
+        ),
+        "",
+    )
+    shown = ", ".join(f"{i} is {describe(c)}" for i, c in list(pairs.items())[:4])
+    way = (
+        f"{REPAIRS[RENUMBERED]}{known} ({len(pairs)} indices of {len(fitted.indices)} stand for "
+        f"another class: {shown}, …)"
+    )
+    return _sentence(
+        way, found, as_given, "numbered so, and judged on the half not used to find it"
+    )
+
+
+def _depend(top1: np.ndarray, original: np.ndarray) -> bool:
+    """Whether predictions and labels go together in any way, against shuffled labels."""
+
+    def pairs(labels: np.ndarray) -> float:
+        cells = top1.astype(np.int64) * (1 + int(original.max())) + labels
+        counts = np.unique(cells, return_counts=True)[1]
+        return float((counts * (counts - 1.0)).sum())
+
+    rng = np.random.default_rng(0)
+    shuffled = np.array([pairs(rng.permutation(original)) for _ in range(12)])
+    spread = max(shuffled.std(ddof=1), 1e-3 * shuffled.mean(), 1.0)
+    return pairs(original) > shuffled.mean() + 2 * _CERTAIN * spread
+
+
+def describe_imagenet(class_: int) -> str:
+    """A class index with its WordNet id."""
+    ids = imagenet.wordnet_ids()
+    return f"{class_} ({ids[class_]})" if 0 <= class_ < len(ids) else str(class_)

@@ -1,0 +1,351 @@
+"""Reading predictions as people have them: arrays, tables, and what timm's inference.py writes.
+
+A file gives, for each image, one class, ranked classes, or a score for every class; under file names
+or in the order of the sorted file names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from real_labels import npz, ranking, tables
+from real_labels.errors import InputError
+
+TOP_K = 5
+_FILE_COLUMNS = (
+    "file_name", "file_names", "filename", "filenames", "file", "files", "image", "image_name",
+    "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "name",
+    "names", "fname", "id",
+)  # fmt: skip
+_CLASS_COLUMNS = (
+    "classes", "class", "index", "indices", "class_id", "class_index", "class_idx", "prediction",
+    "predictions", "pred", "preds", "predicted", "predicted_class", "top", "topk", "top_k",
+    "top5_classes", "topk_indices", "wnid", "wordnet_id", "synset", "predictionstring", "label",
+    "labels",
+)  # fmt: skip
+_SCORE_COLUMNS = (
+    "scores", "score", "logits", "logit", "probs", "prob", "probabilities", "probability",
+    "confidence", "outputs", "output",
+)  # fmt: skip
+_NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)")
+_IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy)$|^ILSVRC2012_val_", re.IGNORECASE)
+_BRACKETS = str.maketrans("[](),;'\"\n\t", " " * 10)
+_MOST_RANKED = 20  # more columns of whole numbers than this are no ranking that was saved as floats
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PredictionFile:
+    """What a file of predictions says, before it is held against a dataset.
+
+    Attributes:
+      file_names: (N,) str as they stand in the file; None where rows stand for sorted file names.
+      classes: (N, k) int64, the most likely first; any range: mixed-up numberings are found later.
+      scores: (N, k) float of each, or None.
+      num_columns: C where the file held a score for every class, else None.
+    """
+
+    file_names: np.ndarray | None
+    classes: Int[np.ndarray, "images k"]
+    scores: Float[np.ndarray, "images k"] | None = None
+    num_columns: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def read(path: str | os.PathLike[str]) -> PredictionFile:
+    """Reads a file of predictions.
+
+    `.npy`: (N,) classes, (N, k) ranked classes, or (N, C) floats, which are logits or probabilities.
+    `.npz`: the same under any name, with `file_names` beside it or without; our `predictions.npz`.
+    `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json`, `.parquet`: a column of file names (or none), and
+    classes as one column of indices or WordNet ids, one column of lists of them, or numbered columns
+    (index_0, index_1, …); or a score for every class in such columns.
+
+    Raises:
+      InputError: naming the file and the place: another format, damaged, empty, pickled, NaN.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file.")
+    ending = path.suffix.lower()
+    try:
+        if ending == ".npy":
+            found = _from_array(_load_npy(path), None)
+        elif ending == ".npz":
+            found = _from_npz(path)
+        elif ending in tables.ENDINGS:
+            found = _from_table(path)
+        else:
+            raise InputError(
+                f"unknown ending {ending!r}; expected .npy, .npz, {', '.join(tables.ENDINGS)}."
+            )
+        if not len(found):
+            raise InputError("holds no predictions.")
+    except InputError as error:
+        prefix = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise InputError(f"{prefix}{error}") from None
+    return found
+
+
+def _load_npy(path: pathlib.Path) -> np.ndarray:
+    if path.stat().st_size == 0:
+        raise InputError("is empty.")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        # Memory maps refuse object arrays in words of their own.
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
+            raise npz.pickled(path) from None
+        raise InputError(f"is no .npy file, or cut short ({error}).") from None
+
+
+def _from_npz(path: pathlib.Path) -> PredictionFile:
+    with npz.opened(path) as archive:
+        names = next((n for n in archive.files if n.lower() in _FILE_COLUMNS), None)
+        others = [n for n in archive.files if n != names]
+        classes = next((n for n in _CLASS_COLUMNS if n in others), None)
+        scores = next((n for n in _SCORE_COLUMNS if n in others), None)
+        if classes is None and scores is None and len(others) == 1:
+            classes = others[0]
+        if classes is None and scores is None:
+            raise InputError(
+                f"expected an array of classes or logits (named 'classes' or 'logits'), with "
+                f"'file_names' beside it or without; found {', '.join(archive.files) or 'nothing'}."
+            )
+        file_names = None if names is None else archive[names]
+        array = archive[classes or scores]
+        ranked_scores = archive[scores] if classes and scores else None
+    if file_names is not None:
+        if file_names.dtype.kind == "S":
+            file_names = np.char.decode(file_names, "utf-8")
+        if file_names.dtype.kind != "U" or file_names.shape != array.shape[:1]:
+            raise InputError(
+                f"{names} must be {array.shape[:1]} of str, one per row; found "
+                f"{file_names.shape} of {file_names.dtype}."
+            )
+    found = _from_array(array, file_names)
+    if ranked_scores is None or found.num_columns is not None:
+        return found
+    if ranked_scores.ndim == 1:
+        ranked_scores = ranked_scores[:, None]
+    if ranked_scores.shape != found.classes.shape:
+        if ranked_scores.ndim == 2 and ranked_scores.shape[0] == len(found):
+            return _from_array(ranked_scores, file_names)  # classes, and the logits they came from
+        raise InputError(
+            f"{scores} must have the shape of {classes}, {found.classes.shape}; found "
+            f"{ranked_scores.shape}."
+        )
+    return dataclasses.replace(found, scores=ranked_scores)
+
+
+def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
+    if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or not array.size:
+        raise InputError(
+            f"expected classes (N,), ranked classes (N, k) or logits (N, C), found shape "
+            f"{array.shape} of {array.dtype}."
+        )
+    if array.dtype.kind in "iu":
+        return PredictionFile(file_names, _columns(array).astype(np.int64))
+    if array.ndim == 1 or array.shape[1] == 1:
+        whole = np.isfinite(array) & (array == np.floor(array))
+        if not whole.all():
+            row = int(np.argmin(whole.ravel()))
+            raise InputError(
+                f"row {row} holds {array.ravel()[row]}: with one number per image, a class index is "
+                f"expected."
+            )
+        return PredictionFile(file_names, _columns(array).astype(np.int64))
+    num_columns = array.shape[1]
+    if num_columns <= _MOST_RANKED and _are_ranked_classes(np.asarray(array)):
+        return PredictionFile(file_names, array.astype(np.int64))
+    classes, scores = ranking.top_k(array, TOP_K)
+    return PredictionFile(file_names, classes.astype(np.int64), scores, num_columns)
+
+
+def _columns(array: np.ndarray) -> np.ndarray:
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _are_ranked_classes(array: np.ndarray) -> bool:
+    """Whether floats are class indices: whole, and beyond the number of columns."""
+    finite = np.isfinite(array).all()
+    return bool(finite and (array == np.floor(array)).all() and array.max() >= array.shape[1])
+
+
+def _from_table(path: pathlib.Path) -> PredictionFile:
+    table = tables.read(path)
+    if path.suffix.lower() in (".csv", ".tsv", ".txt") and _is_data(table.column_names):
+        table = tables.read(path, header=False)
+    names = {re.sub(r"[\s-]+", "_", n.strip().lower()): n for n in table.column_names}
+    file_column = next((names[n] for n in _FILE_COLUMNS if n in names), None)
+    if file_column is None:
+        file_column = next((n for n in table.column_names if _holds_names(table[n])), None)
+    file_names = None
+    if file_column is not None:
+        codes, texts = tables.text(table[file_column])
+        if codes.min() < 0:
+            raise InputError(f"row {int(np.argmin(codes)) + 1} has no {file_column}.")
+        file_names = texts[codes]
+        names = {key: n for key, n in names.items() if n != file_column}
+    by_class = _find(table, names, _CLASS_COLUMNS)
+    by_score = _find(table, names, _SCORE_COLUMNS)
+    if not by_class and not by_score:
+        by_class, by_score = _unnamed(table, list(names.values()))
+    if by_class and not by_score and _all_scores(table, by_class):
+        by_class, by_score = [], by_class  # logits in columns 0, 1, 2, …
+    if by_class:
+        classes = _class_matrix(table, by_class)
+        scores = _score_matrix(table, by_score) if by_score else None
+        if scores is not None and scores.shape != classes.shape:
+            scores = None  # of something else than these classes
+        return PredictionFile(file_names, classes, scores)
+    scores = _score_matrix(table, by_score)
+    if scores.shape[1] < 2:
+        raise InputError(
+            f"has a score ({by_score[0]}) but no class; columns: {', '.join(table.column_names)}. "
+            f"From timm's inference.py, ask for --include-index."
+        )
+    return _from_array(scores, file_names)
+
+
+def _is_data(header: list[str]) -> bool:
+    """Whether what was read as a header is the first row already."""
+    return any(_IMAGE_NAME.search(c) for c in header) or all(_is_class(c) for c in header)
+
+
+def _is_class(text: str) -> bool:
+    return text.strip().lstrip("-").isdecimal() or bool(re.fullmatch(r"n\d{8}", text.strip()))
+
+
+def _holds_names(column: Any) -> bool:
+    return isinstance(first := column[0].as_py(), str) and bool(_IMAGE_NAME.search(first))
+
+
+def _find(table: Any, names: dict[str, str], wanted: tuple[str, ...]) -> list[str]:
+    """The column of that name, or the numbered ones in order."""
+    for name in wanted:
+        if name in names and not (name in ("label", "labels") and _is_prose(table[names[name]])):
+            return [names[name]]
+        numbered = [
+            (int(m[2]), n)
+            for key, n in names.items()
+            if (m := _NUMBERED.fullmatch(key)) and m[1] == name
+        ]
+        if numbered and not _is_prose(table[numbered[0][1]]):
+            return [n for _, n in sorted(numbered)]
+    return []
+
+
+def _is_prose(column: Any) -> bool:
+    """Whether a column holds class names or descriptions, not indices or WordNet ids."""
+    first = column[0].as_py()
+    first = first[0] if isinstance(first, list) and first else first
+    if not isinstance(first, str):
+        return False
+    words = first.translate(_BRACKETS).split()
+    return not words or not all(_is_class(w) for w in words)
+
+
+def _unnamed(table: Any, columns: list[str]) -> tuple[list[str], list[str]]:
+    """Classes or scores in columns whose names say nothing."""
+    import pyarrow as pa
+
+    types = [table.schema.field(c).type for c in columns]
+    if columns and all(pa.types.is_floating(t) or pa.types.is_integer(t) for t in types):
+        if any(pa.types.is_floating(t) for t in types) and len(columns) > 1:
+            return [], columns
+        return columns, []
+    if len(columns) == 1 and not _is_prose(table[columns[0]]):
+        return columns, []
+    raise InputError(
+        f"expected a column of file names and one of class indices or WordNet ids; found the columns "
+        f"{', '.join(table.column_names)}, none of which holds them. Name it 'index'; timm's "
+        f"inference.py writes it with --include-index."
+    )
+
+
+def _all_scores(table: Any, columns: list[str]) -> bool:
+    import pyarrow as pa
+
+    types = [table.schema.field(c).type for c in columns]
+    return (
+        len(columns) > 1
+        and any(pa.types.is_floating(t) for t in types)
+        and not all((table[c].to_numpy() % 1 == 0).all() for c in columns)
+    )
+
+
+def _class_matrix(table: Any, columns: list[str]) -> Int[np.ndarray, "rows k"]:
+    if len(columns) > 1:
+        return np.stack([tables.class_indices(table[c], c) for c in columns], axis=1)
+    column, name = table[columns[0]], columns[0]
+    flat, k = _flattened(column, name)
+    if flat is None:
+        return tables.class_indices(column, name)[:, None]
+    try:
+        return tables.class_indices(flat, name).reshape(-1, k)
+    except InputError as error:
+        # The rows of the flat column are places in the lists.
+        row = re.match(r"row (\d+)(.*)", str(error))
+        raise InputError(f"row {(int(row[1]) - 1) // k + 1}{row[2]}" if row else error) from None
+
+
+def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]:
+    import pyarrow as pa
+
+    def floats(column: Any, name: str) -> np.ndarray:
+        try:
+            column = column.cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            raise InputError(
+                f"column {name} holds something else than numbers ({error})."
+            ) from None
+        values = (
+            column.to_numpy(zero_copy_only=False)
+            if isinstance(column, pa.Array)
+            else column.to_numpy()
+        )
+        return values.astype(np.float64)
+
+    if len(columns) > 1:
+        return np.stack([floats(table[c], c) for c in columns], axis=1)
+    flat, k = _flattened(table[columns[0]], columns[0])
+    if flat is None:
+        return floats(table[columns[0]], columns[0])[:, None]
+    return floats(flat, columns[0]).reshape(-1, k)
+
+
+def _flattened(column: Any, name: str) -> tuple[Any, int]:
+    """(all elements in one column, elements per row) of a column of lists; (None, 1) of no lists."""
+    import pyarrow as pa
+
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        lengths = np.array(column.combine_chunks().value_lengths().fill_null(0))
+        flat = pa.chunked_array([column.combine_chunks().flatten()])
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        texts = column.fill_null("").to_pylist()
+        if not any(c in texts[0] for c in " [,;("):
+            return None, 1
+        lists = [t.translate(_BRACKETS).split() for t in texts]
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        flat = pa.chunked_array(
+            [pa.array([token for tokens in lists for token in tokens], pa.string())]
+        )
+    else:
+        return None, 1
+    odd = (lengths != lengths[0]) | (lengths == 0)
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise InputError(
+            f"row {row + 1} has {lengths[row]} entries in {name}, row 1 has {lengths[0]}; expected "
+            f"equally many in each row."
+        )
+    return flat, int(lengths[0])

@@ -1,0 +1,55 @@
+"""The k best classes of each row of scores."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from real_labels.errors import InputError
+
+_BLOCK = 1 << 18  # scores ranked at a time: a block stays in the cache for all k passes
+
+
+def top_k(
+    scores: Float[np.ndarray, "images classes"], k: int
+) -> tuple[Int[np.ndarray, "images k"], Float[np.ndarray, "images k"]]:
+    """Ranks classes by score; of equal scores the lower class comes first.
+
+    Args:
+      scores: (N, C) logits or probabilities of any float type; may be memory-mapped.
+      k: at least 1; at most C are returned.
+
+    Returns:
+      classes (N, min(k, C)) int32 and their scores, float32 (float64 if `scores` is).
+
+    Raises:
+      InputError: if a row has a NaN, or fewer than k finite scores among its best.
+    """
+    n, num_classes = scores.shape
+    k = min(k, num_classes)
+    dtype = np.float64 if scores.dtype == np.float64 else np.float32
+    classes, values = np.empty((n, k), np.int32), np.empty((n, k), dtype)
+    rows = max(1, _BLOCK // num_classes)
+
+    def rank(start: int) -> None:
+        block = np.array(scores[start : start + rows], dtype=dtype)
+        every = np.arange(len(block))
+        for place in range(k):
+            best = block.argmax(axis=1)  # the first NaN, if there is one
+            value = block[every, best]
+            if not np.isfinite(value).all():
+                row = int(np.argmin(np.isfinite(value)))
+                raise InputError(
+                    f"row {start + row} has the score {value[row]} at class {best[row]} (rank "
+                    f"{place + 1}); expected finite logits or probabilities."
+                )
+            classes[start : start + rows, place] = best
+            values[start : start + rows, place] = value
+            block[every, best] = -np.inf
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(rank, range(0, n, rows)))
+    return classes, values
