@@ -465,7 +465,7 @@ def _score(options: argparse.Namespace) -> None:
 def _scores_table(scored: Sequence[Scored], reference: Any) -> str:
     from real_labels.text_table import text_table
 
-    record = reference.of_original_labels()
+    itself = reference.original_on_real()
     names = {"original": "original", "real": "ReaL"}
     keys = [key for key in names if key in scored[0].results]
     header = ["", *(f"{names[key]} top-{k}" for key in keys for k in (1, 5)), "n"]
@@ -473,13 +473,9 @@ def _scores_table(scored: Sequence[Scored], reference: Any) -> str:
     for one in scored:
         cells = [_percent(one.results[key][f"top{k}"]) for key in keys for k in (1, 5)]
         rows.append([one.file, *cells, _counts(one.results, keys)])
-    if record is not None and "real" in keys:
-        cells = [
-            _percent(record["real"]["top1"]) if key == "real" and k == 1 else ""
-            for key in keys
-            for k in (1, 5)
-        ]
-        rows.append(["the original labels", *cells, f"{record['real']['top1']['n']:,}"])
+    if itself is not None:
+        mark = ["", "", _percent(itself.as_json()), ""]
+        rows.append(["the original labels", *mark, f"{itself.n:,}"])
     return text_table(rows)
 
 

@@ -13,16 +13,16 @@ import numpy as np
 from jaxtyping import Int
 
 from real_labels.errors import InputError
-from real_labels.labels import IMAGENET_FILE_NAME, LabelSets
+from real_labels.labels import IMAGENET_FILE_NAME, LabelSets, imagenet_file_names
 
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 NUM_ANIMALS = 398  # classes 0 to 397 are animals
 
 
-def file_names(number: int = NUM_IMAGES) -> np.ndarray:
-    """(number,) str, `ILSVRC2012_val_00000001.JPEG` first."""
-    return np.array([IMAGENET_FILE_NAME.format(i) for i in range(1, number + 1)])
+def file_names() -> np.ndarray:
+    """(50000,) str, read-only, `ILSVRC2012_val_00000001.JPEG` first."""
+    return imagenet_file_names(NUM_IMAGES)
 
 
 @functools.cache

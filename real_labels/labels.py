@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -19,6 +20,14 @@ _SHOWN = 3
 IMAGENET_FILE_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 
 
+@functools.cache
+def imagenet_file_names(number: int) -> np.ndarray:
+    """(number,) str, read-only: the first file names of ILSVRC-2012's validation images."""
+    names = np.array([IMAGENET_FILE_NAME.format(i) for i in range(1, number + 1)])
+    names.flags.writeable = False
+    return names
+
+
 def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.ndarray:
     """Returns the file names as an (N,) str array.
 
@@ -32,10 +41,10 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     names = np.asarray(file_names, dtype=np.str_)
     if names.ndim != 1:
         raise InputError(f"{what}: file_names must have shape (N,), found {names.shape}.")
-    if names.size and not names.astype(bool).all():
-        raise InputError(
-            f"{what}: row {int(np.argmin(names.astype(bool)))} has an empty file name."
-        )
+    if (names[1:] > names[:-1]).all() and (not names.size or names[0]):
+        return names  # ascending, hence distinct: the usual case, told at once
+    if (names == "").any():
+        raise InputError(f"{what}: row {int(np.argmax(names == ''))} has an empty file name.")
     if len(set(names.tolist())) != len(names):
         repeated = [n for n, count in collections.Counter(names.tolist()).items() if count > 1]
         raise InputError(
@@ -140,7 +149,9 @@ class LabelSets:
             where = np.asarray(file_names)[image[int(np.argmin(classes))]]
             raise InputError(f"LabelSets: class {classes.min()} of {where} is negative.")
         span = 1 + int(classes.max(initial=0))
-        image, classes = np.divmod(np.unique(image.astype(np.int64) * span + classes), span)
+        keys = np.sort(image.astype(np.int64) * span + classes)
+        keys = keys[np.diff(keys, prepend=-1) > 0]
+        image, classes = np.divmod(keys, span)
         offsets = np.searchsorted(image, np.arange(len(file_names) + 1))
         return cls(np.asarray(file_names, dtype=np.str_), offsets, classes)
 
@@ -165,7 +176,7 @@ class LabelSets:
             except ValueError as error:
                 raise InputError(f"{path}: is no JSON, or cut short ({error}).") from None
         if isinstance(content, list):
-            names = [IMAGENET_FILE_NAME.format(i) for i in range(1, len(content) + 1)]
+            names = imagenet_file_names(len(content))
             lists = content
         elif isinstance(content, dict):
             names, lists = list(content), list(content.values())
@@ -174,12 +185,16 @@ class LabelSets:
                 f"{path}: expected a list of label lists or an object from file name to label "
                 f"list, found {type(content).__name__}."
             )
-        for name, classes in zip(names, lists, strict=True):
-            if type(classes) is not list or not {int}.issuperset(map(type, classes)):
-                raise InputError(
-                    f"{path}: the labels of {name} must be a list of class indices, "
-                    f"found {json.dumps(classes)[:60]}."
-                )
+        if not (_all_of(list, lists) and _all_of(int, itertools.chain.from_iterable(lists))):
+            name, classes = next(
+                (n, c)
+                for n, c in zip(names, lists, strict=True)
+                if type(c) is not list or not _all_of(int, c)
+            )
+            raise InputError(
+                f"{path}: the labels of {name} must be a list of class indices, "
+                f"found {json.dumps(classes)[:60]}."
+            )
         try:
             return cls.from_lists(names, lists)
         except InputError as error:
@@ -190,7 +205,7 @@ class LabelSets:
 
         Images 1…N of ILSVRC-2012's validation set give the published list; others an object.
         """
-        if all(name == IMAGENET_FILE_NAME.format(i) for i, name in enumerate(self.file_names, 1)):
+        if (self.file_names == imagenet_file_names(len(self))).all():
             content = self.to_lists()
         else:
             content = dict(zip(self.file_names.tolist(), self.to_lists(), strict=True))
@@ -235,3 +250,8 @@ class LabelSets:
         inside = place < len(keys)
         found[inside] = keys[place[inside]] == asked[inside]
         return found
+
+
+def _all_of(kind: type, values: Iterable) -> bool:
+    """Whether all values are of exactly this type (True is no int here)."""
+    return {kind}.issuperset(map(type, values))

@@ -190,10 +190,7 @@ def _from_table(path: pathlib.Path) -> PredictionFile:
         file_column = next((n for n in table.column_names if _holds_names(table[n])), None)
     file_names = None
     if file_column is not None:
-        codes, texts = tables.text(table[file_column])
-        if codes.min() < 0:
-            raise InputError(f"row {int(np.argmin(codes)) + 1} has no {file_column}.")
-        file_names = texts[codes]
+        file_names = tables.strings(table[file_column], file_column)
         names = {key: n for key, n in names.items() if n != file_column}
     by_class = _find(table, names, _CLASS_COLUMNS)
     by_score = _find(table, names, _SCORE_COLUMNS)
@@ -279,7 +276,7 @@ def _all_scores(table: Any, columns: list[str]) -> bool:
     return (
         len(columns) > 1
         and any(pa.types.is_floating(t) for t in types)
-        and not all((table[c].to_numpy() % 1 == 0).all() for c in columns)
+        and not all((tables.numbers(table[c]) % 1 == 0).all() for c in columns)
     )
 
 
@@ -308,12 +305,7 @@ def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]
             raise InputError(
                 f"column {name} holds something else than numbers ({error})."
             ) from None
-        values = (
-            column.to_numpy(zero_copy_only=False)
-            if isinstance(column, pa.Array)
-            else column.to_numpy()
-        )
-        return values.astype(np.float64)
+        return tables.numbers(column)
 
     if len(columns) > 1:
         return np.stack([floats(table[c], c) for c in columns], axis=1)

@@ -104,11 +104,11 @@ class Reference:
         """Both accuracies (see accuracy.results)."""
         return accuracy.results(predictions, self.original, self.real)
 
-    def of_original_labels(self) -> dict[str, Any] | None:
-        """The original labels scored like a model's predictions, on all images."""
-        if self.original is None:
+    def original_on_real(self) -> accuracy.Accuracy | None:
+        """The original labels' own ReaL accuracy on all images; None without both label sets."""
+        if self.original is None or self.real is None:
             return None
-        return self.results(Predictions.from_labels(self.original))
+        return accuracy.top_k_accuracy(Predictions.from_labels(self.original), self.real)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -139,13 +139,38 @@ def text(column: Any) -> tuple[np.ndarray, np.ndarray]:
 
     Nulls have code -1.
     """
+    encoded = _as_text(column).combine_chunks().dictionary_encode()
+    codes = numbers(encoded.indices)
+    if encoded.null_count:
+        codes = np.where(np.isnan(codes), -1, codes)
+    return codes.astype(np.int32), np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+
+
+def strings(column: Any, what: str) -> np.ndarray:
+    """(N,) str values of a column.
+
+    Raises:
+      InputError: at the first null.
+    """
+    values = _as_text(column).to_pylist()
+    if column.null_count:
+        raise InputError(f"row {values.index(None) + 1} has no {what}.")
+    return np.array(values, dtype=np.str_)
+
+
+def numbers(column: Any) -> np.ndarray:
+    """(N,) a column's values, of NumPy's type for Arrow's; nulls as NaN."""
+    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    if array.null_count:
+        return array.to_numpy(zero_copy_only=False)
+    # to_numpy would import pandas where it is installed, which takes as long as all the rest.
+    return np.from_dlpack(array)
+
+
+def _as_text(column: Any) -> Any:
     import pyarrow as pa
 
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int32), np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+    return column if column.type == pa.string() else column.cast(pa.string())
 
 
 def class_indices(column: Any, what: str) -> Int[np.ndarray, "rows"]:
@@ -161,12 +186,12 @@ def class_indices(column: Any, what: str) -> Int[np.ndarray, "rows"]:
     import pyarrow as pa
 
     if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy()))
+        row = column.to_pylist().index(None)
         raise InputError(f"row {row + 1} has no {what}.")
     if pa.types.is_integer(column.type):
-        return column.to_numpy().astype(np.int64)
+        return numbers(column).astype(np.int64)
     if pa.types.is_floating(column.type):
-        values = column.to_numpy()
+        values = numbers(column)
         whole = values == np.floor(values)
         if not whole.all():
             row = int(np.argmin(whole))
