@@ -157,7 +157,7 @@ def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> 
         Scores(answers.questions, share),
         _sureness_of_majority(yes, asked),
         answers.raters,
-        _normalised(counts),
+        em.normalised(counts),
         counts,
         float((share >= 0.5).mean()) if len(share) else 0.0,
         answers.categories,
@@ -189,7 +189,8 @@ def dawid_skene(
       prior: P(present), held; None estimates it.
       gold: questions held at their truth.
       pseudo_raters: who else votes.
-      start: an earlier fit; None starts from the mean answer ("no" 0, "maybe" ½, "yes" 1).
+      start: an earlier fit; None starts from the confusions measured on gold, if there is any with
+        labels present and absent, else from the mean answer ("no" 0, "maybe" ½, "yes" 1).
       tolerance: largest change of a score or parameter at which EM has converged.
       max_passes: passes over the answers at most.
       accelerate: False for plain EM.
@@ -205,12 +206,16 @@ def dawid_skene(
     if not len(answers):
         raise InputError("There are no answers.")
     answers = _with_pseudo_raters(answers, pseudo_raters)
+    offsets, num_categories = answers.offsets, len(answers.categories)
     held = None
     if gold is not None:
         rows, here = gold.among(answers.questions, "answers")
         held = np.full(len(answers.questions), -1, np.int8)
         held[rows] = gold.present[here]
-    offsets, num_categories = answers.offsets, len(answers.categories)
+        answered = np.diff(offsets)[rows] > 0
+        if start is None and len(set(gold.present[here][answered].tolist())) == 2:
+            # Raters who are mostly wrong would otherwise pull EM to the mirror image of the truth.
+            start = Start.of(gold_calibrated(answers, gold))
     options = dict(prior=prior, held=held, tolerance=tolerance, accelerate=accelerate)
     means = _mean_answers(answers)
 
@@ -289,13 +294,13 @@ def gold_calibrated(
     human = [c for r, c in measured.items() if r not in {p.name for p in pseudo_raters} and c.any()]
     if not human:
         raise InputError("No rater answered a gold question, so none can be measured.")
-    mean = np.mean([_normalised(c, smoothing) for c in human], axis=0)
+    mean = np.mean([em.normalised(c + smoothing) for c in human], axis=0)
 
     answers = _with_pseudo_raters(answers, pseudo_raters)
     nothing = np.zeros((2, len(answers.categories)))
     counts = np.array([measured.get(r, nothing) for r in answers.raters.tolist()])
     known = counts.any(axis=(1, 2))[:, None, None]
-    confusion = np.where(known, _normalised(counts, smoothing), mean)
+    confusion = np.where(known, em.normalised(counts + smoothing), mean)
     prior = float(gold.present.mean()) if prior is None else prior
     if not 0 < prior < 1:
         raise InputError(
@@ -349,13 +354,6 @@ def _gold_counts(answers: Answers, gold: Gold) -> tuple[list[str], list[np.ndarr
     rows, here = gold.among(answers.questions, "gold answers")
     answers = answers.take_questions(rows)
     return answers.raters.tolist(), list(_counts(answers, gold.present[here].astype(float)))
-
-
-def _normalised(counts: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
-    """Counts (…, 2, K) as distributions over the last axis; even where there are none."""
-    smoothed = counts + smoothing
-    sums = smoothed.sum(axis=-1, keepdims=True)
-    return np.where(sums > 0, smoothed / np.where(sums > 0, sums, 1), 1 / counts.shape[-1])
 
 
 def _sureness_of_majority(yes: np.ndarray, asked: np.ndarray) -> Float[np.ndarray, "questions"]:

@@ -251,7 +251,7 @@ def questions_of_info(info: np.ndarray, path: str | os.PathLike[str]) -> Questio
     except ValueError:
         row = next(i for i, t in enumerate(info[:, 1].tolist()) if not t.strip().isdecimal())
         raise InputError(
-            f"{path}: info row {row} has the label {info[row, 1]!r}, expected a class index."
+            f"{path}: info row {row} has the label '{info[row, 1]}', expected a class index."
         ) from None
     return Questions.from_pairs(info[:, 0], label)
 
@@ -349,7 +349,7 @@ def _answer_codes(column, categories: tuple[str, ...]) -> Int[np.ndarray, "n"]:
     if (position < 0).any():
         row = int(np.argmax(position[codes] < 0))
         raise InputError(
-            f"row {row + 1} has the answer {texts[codes[row]]!r}; expected one of "
+            f"row {row + 1} has the answer '{texts[codes[row]]}'; expected one of "
             f"{', '.join(categories)}, or 0 to {len(categories) - 1} (--categories names others)."
         )
     return position[codes]

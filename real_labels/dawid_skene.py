@@ -118,10 +118,7 @@ def fit(
     def m_step(present: np.ndarray, sum_present: float) -> tuple[Parameters, np.ndarray]:
         present = present.reshape(totals.shape)
         counts = np.stack([np.maximum(totals - present, 0.0), present])
-        smoothed = counts + pseudo
-        sums = smoothed.sum(axis=2, keepdims=True)
-        # A rater without answers to any question of a kind could say anything.
-        confusion = np.where(sums > 0, smoothed / np.maximum(sums, _TINY), 1 / num_categories)
+        confusion = normalised(counts + pseudo)
         estimated = sum_present / work.num_answered if work.num_answered else 0.5
         parameters = Parameters(estimated if prior is None else prior, confusion.transpose(1, 0, 2))
         return parameters, counts.transpose(1, 0, 2)
@@ -134,6 +131,8 @@ def fit(
         return present, sum_present, likelihood + float((pseudo * logs).sum())
 
     now = start if isinstance(start, Parameters) else m_step(*work.sums_of_start())[0]
+    if prior is not None:
+        now = dataclasses.replace(now, prior=prior)
     anderson = _Anderson(totals.sum(axis=1), work.num_answered) if accelerate else None
     history: list[float] = []
     plain, passes = now, 0
@@ -158,6 +157,14 @@ def fit(
         counts,
         Convergence(tuple(history), passes, float(work.change), bool(converged)),
     )
+
+
+def normalised(
+    counts: Float[np.ndarray, "*more categories"],
+) -> Float[np.ndarray, "*more categories"]:
+    """Counts as distributions over the last axis; even ones where there is nothing to count."""
+    sums = counts.sum(axis=-1, keepdims=True)
+    return np.where(sums > 0, counts / np.where(sums > 0, sums, 1), 1 / counts.shape[-1])
 
 
 class _Work:
@@ -386,10 +393,9 @@ class _Anderson:
         confusion = vector[:-2].reshape(plain.confusion.shape) ** 2
         # What plain EM keeps above zero stays there: EM could never leave zero again.
         confusion = np.maximum(confusion, 1e-3 * plain.confusion * self._scale**2)
-        sums = confusion.sum(axis=2, keepdims=True)
-        confusion = np.where(sums > 0, confusion / np.maximum(sums, _TINY), plain.confusion)
         present, absent = np.maximum(
             vector[-2:] ** 2, 1e-3 * self._prior_scale**2 * np.array([plain.prior, 1 - plain.prior])
         )
         total = present + absent
-        return Parameters(float(present / total) if total > 0 else plain.prior, confusion)
+        prior = float(present / total) if total > 0 else plain.prior
+        return Parameters(prior, normalised(confusion))

@@ -142,7 +142,7 @@ def _from_truths(path: pathlib.Path, table, column: str) -> Gold:
     bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
     if bad.any():
         row = int(np.argmax(bad))
-        found = texts[codes[row]] if codes[row] >= 0 else "nothing"
+        found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
         raise InputError(f"{path}: row {row + 1} has the truth {found!r}; expected yes or no.")
     try:
         label = tables.class_indices(table["label"], "label")

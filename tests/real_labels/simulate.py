@@ -1,0 +1,67 @@
+"""Simulated raters and models with known truth, for the tests of real_labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from real_labels import LabelSets
+from real_labels.answers import CATEGORIES, Answers
+from real_labels.questions import Questions
+
+
+def questions(number: int, labels_per_image: int = 4) -> Questions:
+    """`number` questions, a few about each image."""
+    image, label = np.divmod(np.arange(number), labels_per_image)
+    names = [f"image{i:06d}.jpg" for i in range(int(image.max(initial=-1)) + 1)]
+    return Questions(names, image, label)
+
+
+def confusions(num_raters: int, num_categories: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, 2, K): raters of different skill, all better than chance."""
+    to_no = np.linspace(6, 0.5, num_categories)
+    absent = rng.dirichlet(to_no, num_raters)
+    present = rng.dirichlet(to_no[::-1], num_raters)
+    return np.stack([absent, present], axis=1)
+
+
+def rate(
+    truth: np.ndarray,
+    confusion: np.ndarray,
+    per_question: int,
+    rng: np.random.Generator,
+    categories: tuple[str, ...] = CATEGORIES,
+) -> Answers:
+    """Answers of `per_question` random raters to each question."""
+    num_raters = len(confusion)
+    rater = np.argsort(rng.random((len(truth), num_raters)), axis=1)[:, :per_question]
+    row = np.repeat(np.arange(len(truth)), per_question)
+    rater = rater.ravel()
+    chances = confusion[rater, truth[row].astype(int)].cumsum(axis=1)
+    answer = (rng.random(len(row))[:, None] > chances[:, :-1]).sum(axis=1)
+    ids = [f"rater{i}" for i in range(num_raters)]
+    return Answers(questions(len(truth)), ids, row, rater, answer, categories)
+
+
+def model(
+    real: LabelSets,
+    original: LabelSets,
+    accuracy: float,
+    errors: str,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(N,) predicted classes: a valid one with this probability, else an error.
+
+    Errors are "uniform" over the classes, "near" the valid one, "biased" to some classes, or within
+    the valid one's "group" of ten.
+    """
+    n, num_classes = len(real), 1000
+    first = np.minimum(real.offsets[:-1], len(real.classes) - 1)
+    pick = first + rng.integers(0, 1 << 30, n) % np.maximum(real.counts, 1)
+    valid = np.where(real.counts > 0, real.classes[pick], original.classes).astype(np.int64)
+    wrong = {
+        "uniform": lambda: rng.integers(0, num_classes, n),
+        "near": lambda: np.clip(valid + rng.integers(-3, 4, n), 0, num_classes - 1),
+        "biased": lambda: rng.choice(num_classes, n, p=rng.dirichlet(np.full(num_classes, 0.05))),
+        "group": lambda: valid // 10 * 10 + rng.integers(0, 10, n),
+    }[errors]()
+    return np.where(rng.random(n) < accuracy, valid, wrong)
