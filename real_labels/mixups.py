@@ -361,17 +361,18 @@ def _find_numbering(
     # Two halves with half of each class's images: each judges what the other half suggests.
     fold = np.empty(len(top1), np.int64)
     fold[np.argsort(original, kind="stable")] = np.arange(len(top1)) % 2
-    renumbered = top1.copy()
+    surely, wholly = top1.copy(), top1.copy()
     for half in (0, 1):
         fitted = _Numbering.fit(top1[fold != half], original[fold != half])
-        renumbered[fold == half] = fitted.apply(top1[fold == half])
-    moved = renumbered != top1
+        surely[fold == half] = fitted.apply(top1[fold == half])
+        wholly[fold == half] = fitted.apply(top1[fold == half], complete=True)
+    moved = surely != top1
     if not moved.any():
         return None
-    now, before = renumbered[moved] == original[moved], top1[moved] == original[moved]
+    now, before = surely[moved] == original[moved], top1[moved] == original[moved]
     if not (_standard_errors(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
         return None
-    found = _Agreement.of(renumbered, original)
+    found = _Agreement.of(wholly, original)
     fitted = _Numbering.fit(top1, original)
     pairs = dict(
         zip(

@@ -98,11 +98,13 @@ def read(path: str | os.PathLike[str]) -> PredictionFile:
 def _load_npy(path: pathlib.Path) -> np.ndarray:
     if path.stat().st_size == 0:
         raise InputError("is empty.")
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise InputError("is no .npy file, or cut short.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, TypeError, EOFError, OSError) as error:
-        # Memory maps refuse object arrays in words of their own.
-        if "allow_pickle" in str(error) or "Python objects" in str(error):
+        if "Python objects" in str(error):
             raise npz.pickled(path) from None
         raise InputError(f"is no .npy file, or cut short ({error}).") from None
 

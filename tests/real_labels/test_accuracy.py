@@ -7,7 +7,14 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from real_labels import LabelSets, Predictions, accuracy, top_k_accuracy, wilson_interval
+from real_labels import (
+    LabelSets,
+    Predictions,
+    accuracy,
+    imagenet,
+    top_k_accuracy,
+    wilson_interval,
+)
 
 NUM_CLASSES = 6
 
@@ -65,9 +72,7 @@ def test_wilson_interval_refuses(hits, n, confidence):
 
 
 def test_the_original_imagenet_labels_score_what_the_paper_says(published):
-    wnids, validation = _tfds_imagenet_labels()
-    real = LabelSets.from_json(published / "real.json")
-    original = LabelSets.from_lists(real.file_names.tolist(), [[wnids[w]] for w in validation])
+    real, original = LabelSets.from_json(published / "real.json"), imagenet.original_labels()
     scored = accuracy.results(Predictions.from_labels(original), original, real)
     assert scored["original"]["top1"]["value"] == 1.0
     itself = scored["original_labels"]["real_top1"]
@@ -76,14 +81,13 @@ def test_the_original_imagenet_labels_score_what_the_paper_says(published):
     assert scored["real"]["top1"] == itself
 
 
-def _tfds_imagenet_labels():
-    import importlib.util
-    import pathlib
-
-    package = pathlib.Path(importlib.util.find_spec("tensorflow_datasets").origin).parent
-    folder = package / "datasets" / "imagenet2012"
-    wnids = {w: i for i, w in enumerate(sorted((folder / "labels.txt").read_text().split()))}
-    return wnids, (folder / "validation_labels.txt").read_text().split()
+def test_original_labels_are_those_of_the_installed_package():
+    original = imagenet.original_labels()
+    assert len(original) == 50_000 and original.file_names[0] == "ILSVRC2012_val_00000001.JPEG"
+    assert np.bincount(original.classes).tolist() == [50] * 1000
+    # The first validation image is a sea snake, n01751748; class 0 is tench, 999 toilet tissue.
+    assert imagenet.wordnet_ids()[original.classes[0]] == "n01751748"
+    assert imagenet.wordnet_ids()[0] == "n01440764" and imagenet.wordnet_ids()[999] == "n15075141"
 
 
 def test_the_table_shows_every_number_and_nothing_as_nothing():
@@ -108,3 +112,70 @@ def test_real_labels_needs_neither_jax_nor_tensorflow():
         "sys.exit(any(m in sys.modules for m in ('jax', 'tensorflow', 'flax')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# ---- what few predictions can tell --------------------------------------------------------------
+
+
+def test_top5_of_one_class_each_is_no_figure():
+    names = ["a", "b"]
+    original = LabelSets.from_lists(names, [[0], [9]])
+    one = accuracy.results(Predictions(names, [[0], [1]]), original, None)
+    assert one["original"]["top1"]["value"] == 0.5
+    assert one["original"]["top5"] == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+    assert "–" in accuracy.as_table(one)
+    three_classes = LabelSets.from_lists(names, [[0], [2]])
+    every = accuracy.results(Predictions(names, [[0, 1, 2], [1, 0, 2]]), three_classes, None)
+    assert every["original"]["top5"]["value"] == 1.0
+
+
+# ---- two models ---------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_scipys_binomial_test(b, c):
+    expected = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
+    assert accuracy.mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mcnemar_of_many_images():
+    expected = scipy.stats.binomtest(24_000, 49_000, 0.5).pvalue
+    assert accuracy.mcnemar(24_000, 25_000) == pytest.approx(expected, rel=1e-9)
+    assert accuracy.mcnemar(0, 50_000) == 0.0
+    with pytest.raises(ValueError, match="at least 0"):
+        accuracy.mcnemar(-1, 2)
+
+
+def test_paired_difference_is_matched_by_name_and_its_interval_a_bootstrap():
+    rng = np.random.default_rng(0)
+    n = 400
+    names = np.array([f"{i:03d}" for i in range(n)])
+    truth = rng.integers(0, 3, n)
+    sets = [[t] if rng.random() < 0.9 else [] for t in truth]
+    labels = LabelSets.from_lists(names, sets)
+    first = np.where(rng.random(n) < 0.8, truth, rng.integers(0, 3, n))
+    second = np.where(rng.random(n) < 0.6, truth, rng.integers(0, 3, n))
+    shuffled = rng.permutation(n)
+    found = accuracy.paired_difference(
+        Predictions(names, first[:, None]),
+        Predictions(names[shuffled], second[shuffled][:, None]),
+        labels,
+    )
+    counted = np.array([bool(s) for s in sets])
+    ours, theirs = (first == truth)[counted], (second == truth)[counted]
+    assert found.n == counted.sum()
+    assert found.value == pytest.approx(ours.mean() - theirs.mean())
+    assert (found.only_first, found.only_second) == ((ours > theirs).sum(), (theirs > ours).sum())
+    expected = scipy.stats.bootstrap(
+        (ours.astype(float) - theirs,), np.mean, n_resamples=5000, method="percentile", rng=1
+    ).confidence_interval
+    assert found.low == pytest.approx(expected.low, abs=0.006)
+    assert found.high == pytest.approx(expected.high, abs=0.006)
+    again = accuracy.paired_difference(
+        Predictions(names, first[:, None]), Predictions(names, second[:, None]), labels
+    )
+    assert again == found  # the same seed
+    with pytest.raises(ValueError, match="1 of 400 images were not predicted"):
+        accuracy.paired_difference(
+            Predictions(names, first[:, None]), Predictions(names[1:], second[1:, None]), labels
+        )

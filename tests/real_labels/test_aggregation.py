@@ -9,8 +9,9 @@ from crowdkit.aggregation import DawidSkene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from real_labels import LabelSets, aggregation, imagenet, published
+from real_labels import LabelSets, aggregation, imagenet
 from real_labels import dawid_skene as em
+from real_labels import published as recipe
 from real_labels.aggregation import PseudoRater, Start
 from real_labels.answers import Answers
 from real_labels.errors import InputError
@@ -21,43 +22,33 @@ from tests.real_labels import simulate
 
 
 @pytest.fixture(scope="module")
-def raw_answers(published_files):
-    return published.raw_answers(published_files)
-
-
-@pytest.fixture(scope="module")
-def published_files():
-    import pathlib
-
-    folder = pathlib.Path(__file__).parents[3] / "shared" / "data" / "reassessed_imagenet"
-    if not (folder / "raters.npz").exists():
-        pytest.skip("the published ReaL files are not on this machine (../shared/data)")
-    return folder
+def raw_answers(published):
+    return recipe.raw_answers(published)
 
 
 # ---- the published recipe -----------------------------------------------------------------------
 
 
-def test_published_scores_and_labels_are_rebuilt_exactly(published_files, raw_answers):
-    aggregate, labels = published.rebuild(published_files, raw_answers)
-    theirs = Scores.load(published_files / "scores.npz")
+def test_published_scores_and_labels_are_rebuilt_exactly(published, raw_answers):
+    aggregate, labels = recipe.rebuild(published, raw_answers)
+    theirs = Scores.load(published / "scores.npz")
     assert len(theirs) == 184_962
     rows = aggregate.scores.questions.find(theirs.questions)
     assert len(np.unique(rows)) == 184_962 and rows.min() == 0
     np.testing.assert_allclose(
         aggregate.scores.probability[rows], theirs.probability, rtol=0, atol=1e-12
     )
-    assert labels.to_lists() == LabelSets.from_json(published_files / "real.json").to_lists()
+    assert labels.to_lists() == LabelSets.from_json(published / "real.json").to_lists()
     assert len(labels.classes) == 57_553
     assert (labels.counts > 0).sum() == 46_837
     assert (labels.counts > 1).sum() == 7_443
 
 
-def test_published_recipe_has_no_part_to_spare(published_files, raw_answers):
+def test_published_recipe_has_no_part_to_spare(published, raw_answers):
     """Leaving out the pseudo-rater or its own truth is not the published recipe."""
-    gold = Gold.load(published_files / "golden.npz", at_least=3)
-    gold_answers = Answers.load(published_files / "raters_golden.npz")
-    theirs = Scores.load(published_files / "scores.npz")
+    gold = Gold.load(published / "golden.npz", at_least=3)
+    gold_answers = Answers.load(published / "raters_golden.npz")
+    theirs = Scores.load(published / "scores.npz")
     original = imagenet.original_labels()
     for voters in (
         [],
@@ -70,17 +61,17 @@ def test_published_recipe_has_no_part_to_spare(published_files, raw_answers):
         assert np.abs(scores.probability - theirs.probability).max() > 1e-3
 
 
-def test_published_majority_is_as_precise_as_known(published_files, raw_answers):
-    gold = Gold.load(published_files / "golden.npz")
+def test_published_majority_is_as_precise_as_known(published, raw_answers):
+    gold = Gold.load(published / "golden.npz")
     scores = aggregation.majority(raw_answers).scores
     kept = scores.probability[scores.questions.find(gold.questions)] >= 0.6
     assert (kept & gold.present).sum() / kept.sum() == pytest.approx(0.943, abs=5e-4)
     assert (kept & gold.present).sum() / gold.present.sum() == pytest.approx(0.536, abs=5e-4)
 
 
-def test_maximum_likelihood_on_the_published_answers_is_as_known(published_files, raw_answers):
+def test_maximum_likelihood_on_the_published_answers_is_as_known(published, raw_answers):
     fit = aggregation.dawid_skene(raw_answers, smoothing=0, tolerance=1e-8)
-    theirs = Scores.load(published_files / "scores.npz").probability
+    theirs = Scores.load(published / "scores.npz").probability
     ours = fit.scores.probability
     assert fit.convergence.converged
     assert np.corrcoef(ours, theirs)[0, 1] == pytest.approx(0.985, abs=5e-4)

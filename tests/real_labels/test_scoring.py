@@ -1,0 +1,200 @@
+import json
+
+import numpy as np
+import pytest
+
+from real_labels import LabelSets, imagenet, scoring
+from real_labels.errors import InputError
+from real_labels.scoring import Reference
+from tests.real_labels import simulate
+
+
+@pytest.fixture(scope="module")
+def imagenet_labels(published):
+    return Reference.load(data_dir=published)
+
+
+def test_accuracy_is_the_plain_definition(tmp_path, imagenet_labels, published):
+    """The loop of the published README, and plain counting for the original labels."""
+    real = json.loads((published / "real.json").read_text())
+    original = imagenet.original_labels().classes.tolist()
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50_000, 1000)).astype(np.float32)
+    for k, chance in ((0, 0.5), (1, 0.3)):
+        chosen = [s[-1] if s and rng.random() < chance else k for s in real]
+        logits[np.arange(50_000), chosen] += 4 - k
+    np.save(tmp_path / "logits.npy", logits)
+    scored = scoring.score(tmp_path / "logits.npy", imagenet_labels)
+    top = np.argsort(-logits, axis=1)[:, :5].tolist()
+    for k in (1, 5):
+        hits = [bool(set(t[:k]) & set(s)) for t, s in zip(top, real) if s]
+        found = scored.results["real"][f"top{k}"]
+        assert found["value"] == np.mean(hits) and found["n"] == len(hits) == 46_837
+        hits = [y in t[:k] for t, y in zip(top, original)]
+        found = scored.results["original"][f"top{k}"]
+        assert found["value"] == np.mean(hits) and found["n"] == 50_000
+    assert scored.warnings == ()
+    itself = scored.results["original_labels"]["real_top1"]
+    assert itself["value"] == pytest.approx(0.90022845, abs=1e-8)
+
+
+def test_names_are_matched_however_they_are_written(tmp_path, imagenet_labels):
+    names = imagenet.file_names()
+    original = imagenet.original_labels().classes
+    wnid = np.array(imagenet.wordnet_ids())[original]
+    order = np.random.default_rng(0).permutation(50_000)
+    for write in (
+        lambda n, w: n,
+        lambda n, w: f"/data/val/{w}/{n}",
+        lambda n, w: f"val\\{n}",
+        lambda n, w: n.removesuffix(".JPEG"),
+        lambda n, w: n.replace(".JPEG", ".png"),
+    ):
+        written = [write(str(names[i]), wnid[i]) for i in order]
+        rows = "\n".join(f"{n},{original[i]}" for n, i in zip(written, order))
+        (tmp_path / "p.csv").write_text(f"image,class\n{rows}\n")
+        scored = scoring.score(tmp_path / "p.csv", imagenet_labels)
+        assert scored.results["original"]["top1"]["value"] == 1.0
+        assert scored.warnings == ()
+
+
+def test_a_part_is_scored_on_what_it_covers(tmp_path, imagenet_labels, published):
+    names, original = imagenet.file_names()[100:300], imagenet.original_labels().classes[100:300]
+    np.savez(tmp_path / "p.npz", file_names=names, classes=original)
+    scored = scoring.score(tmp_path / "p.npz", imagenet_labels)
+    real = json.loads((published / "real.json").read_text())[100:300]
+    hits = [y in s for s, y in zip(real, original.tolist()) if s]
+    assert scored.results["original"]["top1"]["n"] == 200
+    assert scored.results["real"]["top1"]["n"] == len(hits)
+    assert scored.results["real"]["top1"]["value"] == np.mean(hits)
+    assert scored.results["original_labels"]["real_top1"]["value"] == np.mean(hits)
+    assert scored.warnings == ("Covers 200 of the 50,000 images; scored on these.",)
+
+
+def test_a_background_class_is_reported_and_repaired_only_when_asked(tmp_path, imagenet_labels):
+    real, original = imagenet_labels.real, imagenet_labels.original
+    top1 = simulate.model(real, original, 0.8, "uniform", np.random.default_rng(0))
+    logits = np.random.default_rng(0).normal(size=(50_000, 1001)).astype(np.float32)
+    logits[np.arange(50_000), top1 + 1] += 7
+    np.save(tmp_path / "p.npy", logits)
+    scored = scoring.score(tmp_path / "p.npy", imagenet_labels)
+    assert scored.results["original"]["top1"]["value"] < 0.02
+    assert scored.repair == "one-based"
+    assert any("background class 0" in w for w in scored.warnings)
+    assert any("--assume=one-based it would score original top-1" in w for w in scored.warnings)
+    honest = scored.repaired["original"]["top1"]["value"]
+    assert honest == pytest.approx((top1 == original.classes).mean(), abs=0.005)
+    record = scored.as_json()
+    assert record["repair"]["assume"] == "one-based" and record["warnings"] == list(scored.warnings)
+    assert json.loads(json.dumps(record)) == record
+    assumed = scoring.score(tmp_path / "p.npy", imagenet_labels, ["one-based"])
+    assert assumed.results["original"] == scored.repaired["original"]
+    assert assumed.repair is None and len(assumed.warnings) == 1
+    wrong = scoring.score(tmp_path / "p.npy", imagenet_labels, ["one-too-low"])
+    assert wrong.repair is not None  # the wrong repair is found out
+
+
+def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_labels):
+    rng = np.random.default_rng(0)
+    real, original = imagenet_labels.real, imagenet_labels.original
+    top1 = simulate.model(real, original, 0.7, "uniform", rng)
+    logits = rng.normal(size=(50_000, 1000)).astype(np.float32)
+    logits[np.arange(50_000), top1] += 8
+    np.save(tmp_path / "by_name.npy", logits)
+    np.save(tmp_path / "by_folder.npy", logits[np.argsort(original.classes, kind="stable")])
+    by_name = scoring.score(tmp_path / "by_name.npy", imagenet_labels)
+    by_folder = scoring.score(tmp_path / "by_folder.npy", imagenet_labels, ["class-folder-order"])
+    assert by_folder.results == by_name.results
+    np.testing.assert_array_equal(by_folder.predictions.classes, by_name.predictions.classes)
+    np.testing.assert_array_equal(by_folder.predictions.scores, by_name.predictions.scores)
+
+
+def own_dataset(tmp_path):
+    names = [f"{i}.png" for i in (10, 2, 1, 3)]
+    (tmp_path / "real.json").write_text(json.dumps(dict(zip(names, [[0, 1], [2], [], [1]]))))
+    (tmp_path / "original.json").write_text(json.dumps(dict(zip(names, [[0], [2], [1], [0]]))))
+
+
+def test_own_datasets(tmp_path):
+    own_dataset(tmp_path)
+    (tmp_path / "p.csv").write_text("file,class\n1.png,0\n10.png,1\n2.png,2\n3.png,1\n")
+    both = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
+    scored = scoring.score(tmp_path / "p.csv", both).results
+    assert scored["original"]["top1"]["value"] == 0.25 and scored["original"]["top1"]["n"] == 4
+    assert scored["real"]["top1"]["value"] == 1.0 and scored["real"]["top1"]["n"] == 3
+    assert scored["original_labels"]["real_top1"]["value"] == pytest.approx(2 / 3)
+    alone = Reference.load(tmp_path / "real.json")
+    assert set(scoring.score(tmp_path / "p.csv", alone).results) == {"real"}
+    # Without names, rows are in the order of the sorted names: 1, 10, 2, 3.
+    np.save(tmp_path / "p.npy", np.array([0, 1, 2, 1]))
+    assert scoring.score(tmp_path / "p.npy", both).results == scored
+    original_only = Reference.load(original=tmp_path / "original.json")
+    assert set(scoring.score(tmp_path / "p.csv", original_only).results) == {"original"}
+
+
+def test_labels_of_a_part_leave_the_other_images_out(tmp_path):
+    own_dataset(tmp_path)
+    (tmp_path / "real.json").write_text(json.dumps({"2.png": [2, 0], "3.png": [1]}))
+    reference = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
+    np.save(tmp_path / "p.npy", np.array([0, 1, 0, 2]))
+    scored = scoring.score(tmp_path / "p.npy", reference).results
+    assert scored["real"]["top1"]["n"] == 2 and scored["real"]["top1"]["value"] == 0.5
+    assert scored["original"]["top1"]["n"] == 4
+
+
+def test_bad_labels_are_explained(tmp_path, published):
+    own_dataset(tmp_path)
+    with pytest.raises(InputError, match="one class an image; 10.png has 2"):
+        Reference.load(original=tmp_path / "real.json")
+    (tmp_path / "other.json").write_text('{"z.png": [1]}')
+    with pytest.raises(InputError, match=r"1 of its 1 images have no original label .*z\.png"):
+        Reference.load(tmp_path / "other.json", tmp_path / "original.json")
+    (tmp_path / "high.json").write_text('{"ILSVRC2012_val_00000001.JPEG": [1000]}')
+    with pytest.raises(InputError, match=r"high.json: class 1000 is out of range"):
+        Reference.load(tmp_path / "high.json")
+    with pytest.raises(InputError, match="python -m real_labels fetch"):
+        Reference.load(data_dir=tmp_path / "nowhere")
+
+
+NAMES = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "complaint"),
+    [
+        ([*NAMES[:2], "cat.jpg"], [1, 2, 3], r"1 of 3 file names .*row 3, cat\.jpg"),
+        (NAMES[:2] + NAMES[:1], [1, 2, 3], r"predicted more than once .*rows 1 and 3"),
+        (NAMES, [1, 2, 1000], r"1 images have a class out of range .*00000003.JPEG, \[1000\]"),
+        (NAMES, [1, -1, 3], r"00000002.JPEG, \[-1\]"),
+        (NAMES, [[1, 1], [2, 3], [3, 4]], "names a class twice"),
+        (None, [1, 2, 3], "has 3 rows and no file names; expected 50,000"),
+    ],
+)
+def test_bad_predictions_are_explained(tmp_path, imagenet_labels, names, classes, complaint):
+    path = tmp_path / "p.npz"
+    arrays = dict(classes=np.array(classes))
+    if names:
+        arrays["file_names"] = np.array(names)
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=complaint) as error:
+        scoring.score(path, imagenet_labels)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_repairs_need_original_labels(tmp_path):
+    own_dataset(tmp_path)
+    np.save(tmp_path / "p.npy", np.array([0, 1, 2, 1]))
+    reference = Reference.load(tmp_path / "real.json")
+    with pytest.raises(InputError, match="give them with --original"):
+        scoring.score(tmp_path / "p.npy", reference, ["one-based"])
+
+
+def test_diagnosis_works_on_single_labels_where_there_are_no_original_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 8, 4000)
+    names = [f"{i:04d}.png" for i in range(4000)]
+    sets = [[int(t)] if rng.random() < 0.8 else [int(t), 8] for t in truth]
+    LabelSets.from_lists(names, sets).to_json(tmp_path / "real.json")
+    np.save(tmp_path / "p.npy", np.where(rng.random(4000) < 0.7, truth, 0) + 1)
+    scored = scoring.score(tmp_path / "p.npy", Reference.load(tmp_path / "real.json"))
+    assert "one too high" in scored.warnings[0] and scored.repair is None
