@@ -228,6 +228,11 @@ def _add_aggregation(parser: argparse.ArgumentParser) -> None:
     )
     _add_gold(parser)
     parser.add_argument(
+        "--hold-gold",
+        action="store_true",
+        help="dawid-skene: hold gold questions at their truth (else gold only measures)",
+    )
+    parser.add_argument(
         "--gold-answers",
         metavar="FILE",
         help="the raters' answers to gold questions, if they are not among --answers",
@@ -290,6 +295,11 @@ def _aggregate(options: argparse.Namespace) -> None:
         (options.raters_out, (".csv", ".parquet")),
     )
     gold = _gold(options)
+    if options.hold_gold and (options.precision is not None or options.best_f1):
+        raise InputError(
+            "Gold that is held at its truth cannot choose a threshold: every score on it is perfect. "
+            "Leave --hold-gold out, or give --threshold."
+        )
     aggregate, answers = _aggregated(options, gold)
     scores = aggregate.scores
     threshold = 0.5
@@ -311,7 +321,7 @@ def _aggregate(options: argparse.Namespace) -> None:
         f"of {len(labels):,} images; {(labels.counts == 0).sum():,} without a label, "
         f"{(labels.counts > 1).sum():,} with several."
     )
-    if gold is not None:
+    if gold is not None and not options.hold_gold:
         from real_labels.thresholds import PrecisionRecall
 
         print(f"On gold, {PrecisionRecall.of(scores, gold).at_threshold(threshold)}.")
@@ -599,6 +609,8 @@ def _aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggrega
         return published.rebuild(options.data_dir, answers)[0], answers
     if not options.answers:
         raise InputError(f"Give --answers FILE, or --preset {PRESET}.")
+    if options.hold_gold and (options.method != "dawid-skene" or gold is None):
+        raise InputError("--hold-gold goes with --method dawid-skene and --gold FILE.")
     categories = tuple(c.strip() for c in options.categories.split(","))
     answers = Answers.join([Answers.load(path, categories) for path in options.answers])
     pseudo_raters = [_pseudo_rater(text, gold) for text in options.pseudo_rater]
@@ -624,7 +636,7 @@ def _aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggrega
         smoothing=options.smoothing,
         shrinkage=options.shrinkage,
         prior=options.prior,
-        gold=gold,
+        gold=gold if options.hold_gold else None,
         pseudo_raters=pseudo_raters,
         start=None if options.start is None else aggregation.Start.load(options.start),
         max_passes=options.max_passes,

@@ -142,6 +142,19 @@ def test_more_answers_continue_an_earlier_fit(rated, capsys):
     )
 
 
+def test_gold_is_held_only_when_asked(rated, capsys):
+    folder, truth, asked = rated
+    for held in ([], ["--hold-gold"]):
+        out = printed(
+            capsys, "aggregate", "--answers", folder / "answers.csv", "--gold", folder / "gold.csv",
+            *held, "--scores-out", folder / "S.npz",
+        )  # fmt: skip
+        assert ("On gold, threshold 0.5: precision" in out) == (not held)
+        scores = Scores.load(folder / "S.npz")
+        on_gold = scores.probability[scores.questions.find(asked)][:200]
+        assert (on_gold == truth[:200]).all() == bool(held)
+
+
 def test_pseudo_raters_on_the_command_line(rated, capsys):
     folder, truth, asked = rated
     sets = {}
@@ -244,6 +257,12 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
         "aggregate", "--answers", answers, "--method", "gold", *out
     )
     assert "need --gold" in refused("aggregate", "--answers", answers, "--best-f1", *out)
+    assert "cannot choose a threshold" in refused(
+        "aggregate", "--answers", answers, "--gold", gold, "--hold-gold", "--best-f1", *out
+    )
+    assert "--hold-gold goes with" in refused(
+        "aggregate", "--answers", answers, "--hold-gold", *out
+    )
     assert "No threshold has a precision of 1.1" in refused(
         "aggregate", "--answers", answers, "--gold", gold, "--precision", "1.1", *out
     )
