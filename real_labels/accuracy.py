@@ -83,7 +83,7 @@ def top_k_hits(
       k: at least 1.
 
     Returns:
-      labelled (N,), whether the image has a label; hits (N,), False where not.
+      labelled (N,), whether the image has a label; hits (N,), always False where not.
 
     Raises:
       InputError: if k is below 1 or a predicted image is not among the labels.
@@ -92,7 +92,7 @@ def top_k_hits(
         raise InputError(f"k must be at least 1, found {k}.")
     rows = labels.rows(predictions.file_names)
     labelled = labels.counts[rows] > 0
-    return labelled, labels.contains(rows, predictions.classes[:, :k]).any(axis=1) & labelled
+    return labelled, labels.contains(rows, predictions.classes[:, :k]).any(axis=1)
 
 
 def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:

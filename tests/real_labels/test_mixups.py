@@ -80,6 +80,16 @@ def test_honest_models_raise_no_alarm(validation):
         assert diagnose(top1, original) is None, (accuracy, ERRORS[i % 4])
 
 
+def test_a_habit_is_no_mixup(validation):
+    """A model that takes most images of each class for the next class is bad, not mixed up."""
+    _, original = validation
+    truth = original.classes.astype(int)
+    rng = np.random.default_rng(0)
+    for accuracy in (0.35, 0.45, 0.6):
+        top1 = np.where(rng.random(50_000) < accuracy, truth, (truth + 1) % 1000)
+        assert diagnose(top1, original) is None
+
+
 def test_honest_models_of_a_part_of_the_images_raise_no_alarm(validation):
     real, original = validation
     rng = np.random.default_rng(1)

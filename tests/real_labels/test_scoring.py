@@ -109,6 +109,17 @@ def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_lab
     np.testing.assert_array_equal(by_folder.predictions.scores, by_name.predictions.scores)
 
 
+def test_the_order_is_that_of_the_names_not_of_the_file(tmp_path, imagenet_labels):
+    """Sorted names beside predictions in folder order, and then all rows turned round."""
+    real, original = imagenet_labels.real, imagenet_labels.original
+    top1 = simulate.model(real, original, 0.7, "uniform", np.random.default_rng(0))
+    mixed = top1[np.argsort(original.classes, kind="stable")]
+    np.savez(tmp_path / "p.npz", file_names=imagenet.file_names()[::-1], classes=mixed[::-1])
+    scored = scoring.score(tmp_path / "p.npz", imagenet_labels)
+    assert scored.repair == "class-folder-order"
+    assert scored.repaired["original"]["top1"]["value"] == (top1 == original.classes).mean()
+
+
 def own_dataset(tmp_path):
     names = [f"{i}.png" for i in (10, 2, 1, 3)]
     (tmp_path / "real.json").write_text(json.dumps(dict(zip(names, [[0, 1], [2], [], [1]]))))
