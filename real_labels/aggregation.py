@@ -21,6 +21,7 @@ from real_labels.dawid_skene import Convergence
 from real_labels.errors import InputError
 from real_labels.gold import Gold
 from real_labels.labels import LabelSets
+from real_labels.rater_model import Parameters, normalised, probability_and_log_sum
 from real_labels.scores import Scores
 
 
@@ -51,9 +52,10 @@ class Aggregate:
 
     Attributes:
       scores: of each question.
-      sureness: (Q,) in [0.5, 1], the probability that deciding by "more likely than not" is right:
-        max(score, 1 - score) for the two models; for the majority, that all raters, if asked, would
-        decide as those who were. The questions with the least are the ones to ask again.
+      sureness: (Q,) in [0.5, 1], the probability that deciding by "more likely than not" is right,
+        if the model is: max(score, 1 - score) for the two models; for the majority, that all raters,
+        if asked, would decide as those who were. The questions with the least are the ones to ask
+        again.
       raters: (R,) str ids, pseudo-raters last.
       confusion: (R, 2, K) P(answer | absent), P(answer | present) of each rater.
       counts: (R, 2, K) answers behind it (expected ones where the truth is a probability).
@@ -94,13 +96,13 @@ class Start:
     """
 
     raters: np.ndarray
-    parameters: em.Parameters
+    parameters: Parameters
     categories: tuple[str, ...]
 
     @classmethod
     def of(cls, aggregate: Aggregate) -> Start:
         """The parameters of an aggregate."""
-        parameters = em.Parameters(aggregate.prior, aggregate.confusion)
+        parameters = Parameters(aggregate.prior, aggregate.confusion)
         return cls(aggregate.raters, parameters, aggregate.categories)
 
     @classmethod
@@ -119,9 +121,9 @@ class Start:
                 f"{path}: confusion must be {shape}, each row a distribution; found "
                 f"{confusion.shape}."
             )
-        return cls(raters, em.Parameters(prior, confusion), categories)
+        return cls(raters, Parameters(prior, confusion), categories)
 
-    def for_raters(self, answers: Answers) -> em.Parameters:
+    def for_raters(self, answers: Answers) -> Parameters:
         """The parameters in the order of these raters; new ones get the mean matrix.
 
         Raises:
@@ -136,13 +138,40 @@ class Start:
         confusion = self.parameters.confusion
         mean = confusion.mean(axis=0)
         ours = [confusion[row[r]] if r in row else mean for r in answers.raters.tolist()]
-        return em.Parameters(self.parameters.prior, np.array(ours))
+        return Parameters(self.parameters.prior, np.array(ours))
+
+
+def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
+    """Reasons not to trust a fit: what the answers cannot tell.
+
+    Args:
+      aggregate: the fit.
+      answers: what it was fitted to.
+    """
+    found = []
+    if aggregate.convergence is None:
+        return found
+    asked = np.diff(answers.offsets)
+    if not aggregate.convergence.converged:
+        found.append("EM did not converge; allow it more passes.")
+    if len(set(answers.rater.tolist())) < 2 or np.mean(asked[asked > 0] > 1) < 0.5:
+        found.append(
+            "Most questions have one answer, so raters cannot be compared: scores tell no more than "
+            "the answers, whatever their sureness says. Ask more raters, or use the majority."
+        )
+    if not 1e-3 < aggregate.prior < 1 - 1e-3:
+        found.append(
+            f"By this fit {100 * aggregate.prior:.2g}% of the labels are present: it has probably "
+            f"given up on the raters. Compare it with the majority; more shrinkage, a prior or gold "
+            f"questions help."
+        )
+    return found
 
 
 def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> Aggregate:
     """Scores a question with the share of its raters who said "yes" (the last category).
 
-    Raters are measured against the majority itself: present where at least half said yes.
+    Raters are measured against the majority itself: present where more than half said yes.
     Questions without answers score 0.
 
     Args:
@@ -152,14 +181,14 @@ def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> 
     answers = _with_pseudo_raters(answers, pseudo_raters)
     yes, asked = answers.votes(), np.diff(answers.offsets)
     share = yes / np.maximum(asked, 1)
-    counts = _counts(answers, (share >= 0.5).astype(np.float64))
+    counts = _counts(answers, (share > 0.5).astype(np.float64))
     return Aggregate(
         Scores(answers.questions, share),
         _sureness_of_majority(yes, asked),
         answers.raters,
-        em.normalised(counts),
+        normalised(counts),
         counts,
-        float((share >= 0.5).mean()) if len(share) else 0.0,
+        float((share > 0.5).mean()) if len(share) else 0.0,
         answers.categories,
     )
 
@@ -167,8 +196,8 @@ def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> 
 def dawid_skene(
     answers: Answers,
     *,
-    smoothing: float = 1.0,
-    shrinkage: float = 0.0,
+    smoothing: float = 0.0,
+    shrinkage: float = 10.0,
     prior: float | None = None,
     gold: Gold | None = None,
     pseudo_raters: Sequence[PseudoRater] = (),
@@ -181,11 +210,11 @@ def dawid_skene(
 
     Args:
       answers: the raters' answers.
-      smoothing: pseudo-answers of each category and truth that every rater is given: 0 is Dawid &
-        Skene's maximum likelihood, which believes a rater with one answer to be infallible; 1 is
-        what the published recipe adds.
-      shrinkage: pseudo-answers for each truth that lean to the average rater (a single matrix,
-        fitted to all raters as one): for many raters with few answers each.
+      smoothing: pseudo-answers of each category and truth that every rater is given.
+      shrinkage: pseudo-answers for each truth that every rater is given, distributed as the average
+        rater's (a single matrix, fitted to all raters as one). They decide for raters of few answers
+        and are nothing to those of many. With both at 0 it is Dawid & Skene's maximum likelihood,
+        which believes a rater with one answer to be infallible.
       prior: P(present), held; None estimates it.
       gold: questions held at their truth.
       pseudo_raters: who else votes.
@@ -201,6 +230,8 @@ def dawid_skene(
     for name, value in (("smoothing", smoothing), ("shrinkage", shrinkage)):
         if not (value >= 0 and math.isfinite(value)):
             raise InputError(f"{name} must be at least 0, found {value}.")
+    if max_passes < 1:
+        raise InputError(f"max_passes must be at least 1, found {max_passes}.")
     if prior is not None and not 0 < prior < 1:
         raise InputError(f"The prior must lie between 0 and 1, found {prior}.")
     if not len(answers):
@@ -294,13 +325,13 @@ def gold_calibrated(
     human = [c for r, c in measured.items() if r not in {p.name for p in pseudo_raters} and c.any()]
     if not human:
         raise InputError("No rater answered a gold question, so none can be measured.")
-    mean = np.mean([em.normalised(c + smoothing) for c in human], axis=0)
+    mean = np.mean([normalised(c + smoothing) for c in human], axis=0)
 
     answers = _with_pseudo_raters(answers, pseudo_raters)
     nothing = np.zeros((2, len(answers.categories)))
     counts = np.array([measured.get(r, nothing) for r in answers.raters.tolist()])
     known = counts.any(axis=(1, 2))[:, None, None]
-    confusion = np.where(known, em.normalised(counts + smoothing), mean)
+    confusion = np.where(known, normalised(counts + smoothing), mean)
     prior = float(gold.present.mean()) if prior is None else prior
     if not 0 < prior < 1:
         raise InputError(
@@ -310,8 +341,7 @@ def gold_calibrated(
     log_odds = np.log(prior / (1 - prior)) + np.bincount(
         answers.question, evidence, minlength=len(answers.questions)
     )
-    small = np.exp(-np.abs(log_odds))
-    probability = np.where(log_odds >= 0, 1.0, small) / (1 + small)
+    probability, _ = probability_and_log_sum(log_odds)
     return Aggregate(
         Scores(answers.questions, probability),
         np.maximum(probability, 1 - probability),

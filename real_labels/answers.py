@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from real_labels import files, npz, tables
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets, find_rows
 from real_labels.questions import Questions
 
@@ -43,8 +43,11 @@ class Answers:
         raters = np.asarray(self.raters, dtype=np.str_)
         if len(set(raters.tolist())) != len(raters):
             raise InputError("Answers: two raters have the same id.")
-        if len(self.categories) < 2:
-            raise InputError(f"Answers: needs two categories or more, found {self.categories}.")
+        lowered = [c.lower() for c in self.categories]
+        if len(lowered) < 2 or len(set(lowered)) < len(lowered):
+            raise InputError(
+                f"Answers: needs two or more distinct categories, found {', '.join(self.categories)}."
+            )
         columns = {
             "question": (np.asarray(self.question), len(self.questions), np.int32),
             "rater": (np.asarray(self.rater), len(raters), np.int32),
@@ -199,13 +202,10 @@ class Answers:
           InputError: naming the file and the place.
         """
         path = pathlib.Path(path)
-        try:
+        with naming(path):
             if path.suffix.lower() == ".npz":
                 return _load_npz(path, tuple(categories))
             return _load_table(path, tuple(categories))
-        except InputError as error:
-            prefix = "" if str(error).startswith(str(path)) else f"{path}: "
-            raise InputError(f"{prefix}{error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what `load` reads, atomically: .npz in the published layout, .csv or .parquet."""
@@ -270,33 +270,46 @@ def _load_npz(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
     with npz.opened(path, ("tensor", "info", "ids")) as archive:
         questions = questions_of_info(archive["info"], path)
         raters = archive["ids"].astype(np.str_)
+        if not len(raters):
+            raise InputError("has no raters.")
         shape = (len(raters), len(questions), len(categories))
-        # Rater by rater: whole, the published tensor takes 0.4 GB to hold a million answers.
-        with archive.zip.open("tensor.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            found, column_major, dtype = read_header(file)
-            if dtype.hasobject:
-                raise npz.pickled(path)
-            if found != shape or column_major:
-                raise InputError(
-                    f"tensor must have shape {shape} (raters, questions, categories "
-                    f"{', '.join(categories)}), found {found}."
-                )
-            slab = shape[1] * shape[2] * dtype.itemsize
-            parts = []
-            for rater in range(shape[0]):
-                raw = file.read(slab)
-                if len(raw) < slab:
-                    raise InputError(f"{path}: is cut short at rater {rater} of {shape[0]}.")
-                parts.append(_one_hot(np.frombuffer(raw, dtype).reshape(shape[1:]), raters[rater]))
-            file.read(1)  # at the end of the array its checksum is compared
+        parts = [
+            _one_hot(rows, rater)
+            for rows, rater in zip(_slabs(archive, shape, categories), raters, strict=True)
+        ]
     question, answer = (np.concatenate(column) for column in zip(*parts, strict=True))
     rater = np.repeat(np.arange(len(parts)), [len(q) for q, _ in parts])
     return Answers(questions, raters, question, rater, answer, categories)
+
+
+def _slabs(
+    archive: np.lib.npyio.NpzFile, shape: tuple[int, int, int], categories: tuple[str, ...]
+) -> Iterator[np.ndarray]:
+    """Yields the tensor rater by rater: whole, the published one takes 0.4 GB for a million answers."""
+    with archive.zip.open("tensor.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        found, column_major, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError("allow_pickle")  # as NumPy would; npz.opened explains it
+        if found != shape:
+            raise InputError(
+                f"tensor must have shape {shape} (raters, questions, categories "
+                f"{', '.join(categories)}), found {found}."
+            )
+        if column_major:
+            yield from archive["tensor"]
+            return
+        slab = shape[1] * shape[2] * dtype.itemsize
+        for rater in range(shape[0]):
+            raw = file.read(slab)
+            if len(raw) < slab:
+                raise InputError(f"is cut short at rater {rater} of {shape[0]}.")
+            yield np.frombuffer(raw, dtype).reshape(shape[1:])
+        file.read(1)  # at the end of the array its checksum is compared
 
 
 def _one_hot(rows: np.ndarray, rater: str) -> tuple[np.ndarray, np.ndarray]:

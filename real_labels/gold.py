@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 
 from real_labels import tables
 from real_labels.answers import Answers
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 from real_labels.questions import Questions
 
 _TRUTH_COLUMNS = ("truth", "present", "gold")
@@ -144,9 +144,9 @@ def _from_truths(path: pathlib.Path, table, column: str) -> Gold:
         row = int(np.argmax(bad))
         found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
         raise InputError(f"{path}: row {row + 1} has the truth {found!r}; expected yes or no.")
-    try:
+    with naming(path):
         label = tables.class_indices(table["label"], "label")
         image, file_names = tables.text(table["file_name"])
+        if image.min() < 0:
+            raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
         return Gold(Questions(file_names, image, label), np.array(truths, bool)[codes])
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None

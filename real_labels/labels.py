@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from real_labels import files
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 
 _SHOWN = 3
+_HIGHEST_CLASS = np.iinfo(np.int32).max
 IMAGENET_FILE_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 
 
@@ -54,6 +55,22 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     return names
 
 
+def check_classes(classes: np.ndarray, what: str) -> np.ndarray:
+    """Returns class indices as int32.
+
+    Raises:
+      InputError: if they are no integers, negative, or beyond 32 bits.
+    """
+    classes = np.asarray(classes)
+    if classes.size and classes.dtype.kind not in "iu":
+        raise InputError(f"{what} must be integers, found {classes.dtype}.")
+    if classes.size and classes.min() < 0:
+        raise InputError(f"{what}: {classes.min()} is negative.")
+    if classes.size and classes.max() > _HIGHEST_CLASS:
+        raise InputError(f"{what}: {classes.max()} is beyond 32 bits; class indices start at 0.")
+    return classes.astype(np.int32, copy=False)
+
+
 def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
     """(len(wanted),) int64 row of each wanted name in file_names, -1 where it is not there."""
     if len(wanted) == len(file_names) and (file_names == wanted).all():
@@ -81,10 +98,9 @@ class LabelSets:
     def __post_init__(self):
         names = check_file_names(self.file_names, "LabelSets")
         offsets = np.asarray(self.offsets)
-        classes = np.asarray(self.classes)
-        for name, array in (("offsets", offsets), ("classes", classes)):
-            if array.size and array.dtype.kind not in "iu":
-                raise InputError(f"LabelSets: {name} must be integers, found {array.dtype}.")
+        classes = check_classes(self.classes, "LabelSets: classes")
+        if offsets.dtype.kind not in "iu":
+            raise InputError(f"LabelSets: offsets must be integers, found {offsets.dtype}.")
         if offsets.shape != (len(names) + 1,):
             raise InputError(
                 f"LabelSets: offsets must have shape ({len(names) + 1},), one more than the "
@@ -95,8 +111,6 @@ class LabelSets:
                 f"LabelSets: offsets must rise from 0 to the number of labels ({len(classes)}); "
                 f"found {offsets[0]} to {offsets[-1]}."
             )
-        if classes.size and classes.min() < 0:
-            raise InputError(f"LabelSets: class {classes.min()} is negative.")
         image = np.repeat(np.arange(len(names)), np.diff(offsets))
         unsorted = (np.diff(image) == 0) & (np.diff(classes.astype(np.int64)) <= 0)
         if unsorted.any():
@@ -107,7 +121,7 @@ class LabelSets:
             )
         object.__setattr__(self, "file_names", names)
         object.__setattr__(self, "offsets", offsets.astype(np.int64))
-        object.__setattr__(self, "classes", classes.astype(np.int32))
+        object.__setattr__(self, "classes", classes)
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -143,11 +157,7 @@ class LabelSets:
           image: row in file_names of each pair.
           classes: class of each pair, at least 0.
         """
-        if classes.dtype.kind not in "iu":
-            raise InputError(f"LabelSets: classes must be integers, found {classes.dtype}.")
-        if classes.size and classes.min() < 0:
-            where = np.asarray(file_names)[image[int(np.argmin(classes))]]
-            raise InputError(f"LabelSets: class {classes.min()} of {where} is negative.")
+        classes = check_classes(classes, "LabelSets: classes")
         span = 1 + int(classes.max(initial=0))
         keys = np.sort(image.astype(np.int64) * span + classes)
         keys = keys[np.diff(keys, prepend=-1) > 0]
@@ -195,10 +205,8 @@ class LabelSets:
                 f"{path}: the labels of {name} must be a list of class indices, "
                 f"found {json.dumps(classes)[:60]}."
             )
-        try:
+        with naming(path):
             return cls.from_lists(names, lists)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes `real.json`'s layout (see `from_json`), atomically.

@@ -5,7 +5,8 @@ that are one off, and classes numbered in another way (the ILSVRC devkit's, alph
 indices sorted as text). Each is a hypothesis that is held against the original labels; one is
 reported only if under it agreement, corrected for chance, is more than twice what it is as given, by
 more than six standard errors. A numbering that is fitted to the predictions is judged on the other
-half of the images. So a weak model raises no alarm: nothing explains it better than itself.
+half of the images, which takes some ten images a class. So a weak model raises no alarm: nothing
+explains it better than itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jaxtyping import Bool, Int
 from real_labels import imagenet
 from real_labels.accuracy import wilson_interval
 from real_labels.errors import InputError
+from real_labels.numbering import Numbering
 
 FOLDER_ORDER = "class-folder-order"
 TEXT_FOLDER_ORDER = "text-sorted-folder-order"
@@ -29,7 +31,6 @@ ONE_BASED = "one-based"
 ONE_LOW = "one-too-low"
 TEXT_SORTED = "text-sorted-indices"
 RENUMBERED = "renumbered-classes"
-SHUFFLED = "shuffled"
 
 REPAIRS = {
     FOLDER_ORDER: "rows follow the class folders, not the sorted file names",
@@ -44,6 +45,7 @@ ORDERS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, NUMBER_ORDER)
 _CERTAIN = 6.0  # standard errors
 _MOST = 0.7  # share of the classes that must gain
 _NOTHING = 0.02  # agreement beyond chance below which predictions have nothing to do with labels
+_FORESEEABLE = 0.95  # share right by chance above which nothing can be told
 _FEWEST = 100  # images below which nothing is said of shuffled predictions
 
 # How known numberings of ILSVRC-2012 begin: index there -> class here.
@@ -83,43 +85,35 @@ def diagnose(
       num_classes: number of classes there are.
       describe: what to call a class in the evidence.
     """
+    if not len(top1):
+        return None
     as_given = _Agreement.of(top1, original)
+    if as_given.chance > _FORESEEABLE:
+        return None  # nearly all images have one label and one prediction: nothing can be told
+    if len(top1) >= _FEWEST and (top1 == top1[0]).all():
+        return Mixup(None, f"Every image is predicted as class {describe(int(top1[0]))}.")
     # Nothing could more than double what is half of all already; single classes may still be moved.
     good = as_given.beyond_chance(as_given.share) >= 0.5
     orders = {"": None} if good else dict(_orders(original, file_names))
-    best, best_names = as_given, []
-    for order, places in orders.items():
-        moved = top1 if places is None else _put(top1, places)
+    placed = {o: top1 if places is None else _put(top1, places) for o, places in orders.items()}
+    best, found = as_given, None
+    for order, moved in placed.items():
         for numbering, change in _NUMBERINGS.items():
             names = [name for name in (order, numbering) if name]
-            found = _Agreement.of(change(moved, num_classes), original) if names else as_given
+            agreement = _Agreement.of(change(moved, num_classes), original) if names else as_given
             # The simpler ones come first, and stay unless another is clearly better.
-            if found.explains_better_than(as_given) and found.surely_above(best):
-                best, best_names = found, names
-    if best_names:
-        ways = "; ".join(REPAIRS[name] for name in best_names)
-        return Mixup(",".join(best_names), _sentence(ways, best, as_given, "so"))
-    for order, places in orders.items():
-        moved = top1 if places is None else _put(top1, places)
-        renumbered = _find_numbering(moved, original, as_given, describe)
-        if renumbered is not None:
-            names = ",".join(name for name in (order, RENUMBERED) if name)
-            return Mixup(names, renumbered)
-    if len(top1) >= _FEWEST and as_given.highest < _NOTHING:
-        if _depend(top1, original):
-            return Mixup(
-                None,
-                f"The predicted classes go with the original labels, but are not they "
-                f"({as_given}): classes are numbered in another way, and there are too few images, or "
-                f"the model is too weak, to tell how.",
-            )
-        return Mixup(
-            None,
-            f"The predictions have nothing to do with the original labels ({as_given}), in no order "
-            f"and numbering that was tried: shuffled, of other images, or of a model that learned "
-            f"nothing. Save them again together with their file names.",
-        )
-    return None
+            if agreement.explains_better_than(as_given) and agreement.surely_above(best):
+                ways = "; ".join(REPAIRS[name] for name in names)
+                best = agreement
+                found = Mixup(",".join(names), _sentence(ways, agreement, as_given, "so"))
+    for order, moved in placed.items():
+        fitted = _find_numbering(moved, original, as_given, describe)
+        if fitted is not None and fitted[0].surely_above(best):
+            best = fitted[0]
+            found = Mixup(",".join(name for name in (order, RENUMBERED) if name), fitted[1])
+    if found is None and len(top1) >= _FEWEST and as_given.highest < _NOTHING:
+        found = Mixup(None, _beyond_repair(top1, original, as_given))
+    return found
 
 
 def repair(
@@ -153,7 +147,7 @@ def repair(
             places = dict(_orders(original, file_names)).get(name)
             classes = classes if places is None else _put(classes, places)
         elif name == RENUMBERED:
-            classes = _Numbering.fit(classes[:, 0], original).apply(classes, complete=True)
+            classes = Numbering.fit(classes[:, 0], original).apply(classes, complete=True)
         else:
             classes = _NUMBERINGS[name](classes, num_classes)
     return classes
@@ -175,8 +169,8 @@ class _Agreement:
 
     @classmethod
     def of(cls, top1: np.ndarray, original: np.ndarray) -> _Agreement:
-        size = 1 + int(max(top1.max(initial=0), original.max(initial=0)))
-        inside = top1[top1 >= 0]
+        size = 1 + int(original.max(initial=0))
+        inside = top1[(top1 >= 0) & (top1 < size)]  # others are nobody's label
         marginals = np.bincount(inside, minlength=size) @ np.bincount(original, minlength=size)
         return cls(top1 == original, original, float(marginals) / max(len(top1), 1) ** 2)
 
@@ -197,6 +191,10 @@ class _Agreement:
     def explains_better_than(self, other: _Agreement) -> bool:
         """Whether this is so much better that it cannot be luck or a model's habit."""
         ours, theirs = self.beyond_chance(self.share), max(other.beyond_chance(other.share), 0)
+        by_chance = self.chance * len(self.hits)
+        spread = math.sqrt(by_chance * (1 - self.chance))
+        if self.hits.sum() - by_chance <= _CERTAIN * spread:
+            return False  # itself no better than chance
         if ours <= 2 * theirs + _NOTHING or not self.surely_above(other):
             return False
         # A mix-up helps class by class; a model that takes some classes for others does not.
@@ -278,84 +276,13 @@ _NUMBERINGS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Numbering:
-    """A class for each predicted index, fitted to predictions.
-
-    Attributes:
-      indices: (m,) predicted indices, ascending.
-      classes: (m,) class of each, as far as the predictions tell; the index itself elsewhere.
-      supported: (m,) whether the predictions clearly speak for another class than the index.
-      free: classes that no index was given.
-    """
-
-    indices: np.ndarray
-    classes: np.ndarray
-    supported: np.ndarray
-    free: np.ndarray
-
-    @classmethod
-    def fit(cls, top1: np.ndarray, original: np.ndarray) -> _Numbering:
-        """Pairs each index with the class it occurs with most, the surest pairs first."""
-        indices, index = np.unique(top1, return_inverse=True)
-        span = 1 + int(original.max())
-        cells, counts = np.unique(index * span + original, return_counts=True)
-        # Ties go to the pair whose index is the class already.
-        stays = indices[cells // span] == cells % span
-        best = np.lexsort((~stays, -counts))
-        classes = np.full(len(indices), -1, np.int64)
-        found = np.zeros(len(indices), np.int64)
-        taken: set[int] = set()
-        for row, class_, count in zip(
-            (cells[best] // span).tolist(),
-            (cells[best] % span).tolist(),
-            counts[best].tolist(),
-            strict=True,
-        ):
-            if classes[row] < 0 and class_ not in taken:
-                classes[row], found[row] = class_, count
-                taken.add(class_)
-        own = np.zeros(len(indices), np.int64)
-        own[(cells // span)[stays]] = counts[stays]
-        gain = found - own
-        supported = (classes != indices) & (gain > 2 * np.sqrt(found + own))
-        free = np.setdiff1d(np.arange(span), classes)
-        return cls(indices, classes, supported, free)
-
-    def apply(self, top1: np.ndarray, complete: bool = False) -> np.ndarray:
-        """The classes of predicted indices.
-
-        Args:
-          top1: indices of any shape.
-          complete: whether every index gets a class of its own; otherwise those that are not
-            supported stay.
-        """
-        classes = np.where(self.supported, self.classes, self.indices)
-        if complete:
-            # Indices whose class was not found share what is left, in order; new ones lie beyond.
-            classes = self.classes.copy()
-            lacking = np.flatnonzero(classes < 0)
-            beyond = 1 + int(max(classes.max(initial=-1), self.free.max(initial=-1)))
-            rest = np.concatenate([self.free, np.arange(beyond, beyond + len(lacking))])
-            classes[lacking] = rest[: len(lacking)]
-        place = np.minimum(np.searchsorted(self.indices, top1), len(self.indices) - 1)
-        known = self.indices[place] == top1
-        if complete:
-            strangers, which = np.unique(top1[~known], return_inverse=True)
-            others = 1 + int(classes.max()) + np.arange(len(strangers))
-            result = classes[place]
-            result[~known] = others[which]
-            return result
-        return np.where(known, classes[place], top1)
-
-
 def _find_numbering(
     top1: np.ndarray,
     original: np.ndarray,
     as_given: _Agreement,
     describe: Callable[[int], str],
-) -> str | None:
-    """Evidence for another numbering, or None."""
+) -> tuple[_Agreement, str] | None:
+    """Another numbering that explains the predictions, with the evidence, or None."""
     if len(top1) < 2:
         return None
     # Two halves with half of each class's images: each judges what the other half suggests.
@@ -363,7 +290,7 @@ def _find_numbering(
     fold[np.argsort(original, kind="stable")] = np.arange(len(top1)) % 2
     surely, wholly = top1.copy(), top1.copy()
     for half in (0, 1):
-        fitted = _Numbering.fit(top1[fold != half], original[fold != half])
+        fitted = Numbering.fit(top1[fold != half], original[fold != half])
         surely[fold == half] = fitted.apply(top1[fold == half])
         wholly[fold == half] = fitted.apply(top1[fold == half], complete=True)
     moved = surely != top1
@@ -373,7 +300,7 @@ def _find_numbering(
     if not (_standard_errors(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
         return None
     found = _Agreement.of(wholly, original)
-    fitted = _Numbering.fit(top1, original)
+    fitted = Numbering.fit(top1, original)
     pairs = dict(
         zip(
             fitted.indices[fitted.supported].tolist(),
@@ -394,8 +321,21 @@ def _find_numbering(
         f"{REPAIRS[RENUMBERED]}{known} ({len(pairs)} indices of {len(fitted.indices)} stand for "
         f"another class: {shown}, …)"
     )
-    return _sentence(
-        way, found, as_given, "numbered so, and judged on the half not used to find it"
+    judged = "numbered so, and judged on the half of the images not used to find it"
+    return found, _sentence(way, found, as_given, judged)
+
+
+def _beyond_repair(top1: np.ndarray, original: np.ndarray, as_given: _Agreement) -> str:
+    if _depend(top1, original):
+        return (
+            f"The predicted classes go with the original labels, but are not they ({as_given}): "
+            f"classes are numbered in another way, and there are too few images, or the model is too "
+            f"weak, to tell how."
+        )
+    return (
+        f"The predictions have nothing to do with the original labels ({as_given}), in no order and "
+        f"numbering that was tried: shuffled, of other images, or of a model that learned nothing. "
+        f"Save them again together with their file names."
     )
 
 

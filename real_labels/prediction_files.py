@@ -7,16 +7,18 @@ or in the order of the sorted file names.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from real_labels import npz, ranking, tables
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 
 TOP_K = 5
 _FILE_COLUMNS = (
@@ -24,19 +26,25 @@ _FILE_COLUMNS = (
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "name",
     "names", "fname", "id",
 )  # fmt: skip
+# What is called so is surely predicted; what is called a class may be predicted or be the truth.
+_PREDICTED = re.compile(
+    r"(pred|preds|prediction|predictions|predicted|predictionstring|top\d*|topk)(_.*)?"
+    r"|.*_(pred|preds|predicted|prediction)"
+)
 _CLASS_COLUMNS = (
-    "classes", "class", "index", "indices", "class_id", "class_index", "class_idx", "prediction",
-    "predictions", "pred", "preds", "predicted", "predicted_class", "top", "topk", "top_k",
-    "top5_classes", "topk_indices", "wnid", "wordnet_id", "synset", "predictionstring", "label",
-    "labels",
+    "index", "indices", "classes", "class", "class_id", "class_index", "class_idx", "topk_indices",
+    "wnid", "wordnet_id", "synset", "label", "labels",
 )  # fmt: skip
-_SCORE_COLUMNS = (
-    "scores", "score", "logits", "logit", "probs", "prob", "probabilities", "probability",
-    "confidence", "outputs", "output",
-)  # fmt: skip
+_TRUTH = re.compile(
+    r"(true|truth|gt|target|targets|ground|actual|original|y_true)(_.*)?|.*_(true|gt)"
+)
+_SCORE = re.compile(
+    r"(.*_)?(scores?|logits?|probs?|probability|probabilities|conf|confidences?|outputs?)"
+)
 _NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy)$|^ILSVRC2012_val_", re.IGNORECASE)
 _BRACKETS = str.maketrans("[](),;'\"\n\t", " " * 10)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf", re.IGNORECASE)
 _MOST_RANKED = 20  # more columns of whole numbers than this are no ranking that was saved as floats
 
 
@@ -60,38 +68,43 @@ class PredictionFile:
         return len(self.classes)
 
 
-def read(path: str | os.PathLike[str]) -> PredictionFile:
+def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionFile:
     """Reads a file of predictions.
 
     `.npy`: (N,) classes, (N, k) ranked classes, or (N, C) floats, which are logits or probabilities.
     `.npz`: the same under any name, with `file_names` beside it or without; our `predictions.npz`.
     `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json`, `.parquet`: a column of file names (or none), and
     classes as one column of indices or WordNet ids, one column of lists of them, or numbered columns
-    (index_0, index_1, …); or a score for every class in such columns.
+    (index_0, index_1, …); or a score for every class in such columns. Columns called prediction,
+    pred_class or top1 go before those called class, index or label, which may be the truth; so do
+    scores of more classes than such a column has. What cannot be told is an error.
+
+    Args:
+      path: the file.
+      column: name of the column (or array) that holds the classes or scores, without the number of
+        numbered ones; None finds it.
 
     Raises:
-      InputError: naming the file and the place: another format, damaged, empty, pickled, NaN.
+      InputError: naming the file and the place: another format, damaged, empty, pickled, NaN, or
+        several columns that could be the predictions.
     """
     path = pathlib.Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file.")
     ending = path.suffix.lower()
-    try:
+    with naming(path):
         if ending == ".npy":
             found = _from_array(_load_npy(path), None)
         elif ending == ".npz":
-            found = _from_npz(path)
+            found = _from_npz(path, column)
         elif ending in tables.ENDINGS:
-            found = _from_table(path)
+            found = _from_table(path, column)
         else:
             raise InputError(
-                f"unknown ending {ending!r}; expected .npy, .npz, {', '.join(tables.ENDINGS)}."
+                f"unknown ending '{ending}'; expected .npy, .npz, {', '.join(tables.ENDINGS)}."
             )
         if not len(found):
             raise InputError("holds no predictions.")
-    except InputError as error:
-        prefix = "" if str(error).startswith(str(path)) else f"{path}: "
-        raise InputError(f"{prefix}{error}") from None
     return found
 
 
@@ -109,22 +122,22 @@ def _load_npy(path: pathlib.Path) -> np.ndarray:
         raise InputError(f"is no .npy file, or cut short ({error}).") from None
 
 
-def _from_npz(path: pathlib.Path) -> PredictionFile:
+def _from_npz(path: pathlib.Path, column: str | None) -> PredictionFile:
     with npz.opened(path) as archive:
-        names = next((n for n in archive.files if n.lower() in _FILE_COLUMNS), None)
-        others = [n for n in archive.files if n != names]
-        classes = next((n for n in _CLASS_COLUMNS if n in others), None)
-        scores = next((n for n in _SCORE_COLUMNS if n in others), None)
-        if classes is None and scores is None and len(others) == 1:
-            classes = others[0]
-        if classes is None and scores is None:
+        names = next((n for n in archive.files if _key(n) in _FILE_COLUMNS), None)
+        arrays = {n: archive[n] for n in archive.files}
+        others = {_key(n): [n] for n in arrays if n != names}
+        classes, scores = _choose(others, lambda group: _width(arrays[group[0]]), column)
+        if not classes and not scores and len(others) == 1:
+            classes = next(iter(others.values()))
+        if not classes and not scores:
             raise InputError(
                 f"expected an array of classes or logits (named 'classes' or 'logits'), with "
                 f"'file_names' beside it or without; found {', '.join(archive.files) or 'nothing'}."
             )
-        file_names = None if names is None else archive[names]
-        array = archive[classes or scores]
-        ranked_scores = archive[scores] if classes and scores else None
+    file_names = None if names is None else arrays[names]
+    array = arrays[(classes or scores)[0]]
+    ranked_scores = arrays[scores[0]] if classes and scores else None
     if file_names is not None:
         if file_names.dtype.kind == "S":
             file_names = np.char.decode(file_names, "utf-8")
@@ -139,13 +152,12 @@ def _from_npz(path: pathlib.Path) -> PredictionFile:
     if ranked_scores.ndim == 1:
         ranked_scores = ranked_scores[:, None]
     if ranked_scores.shape != found.classes.shape:
-        if ranked_scores.ndim == 2 and ranked_scores.shape[0] == len(found):
-            return _from_array(ranked_scores, file_names)  # classes, and the logits they came from
-        raise InputError(
-            f"{scores} must have the shape of {classes}, {found.classes.shape}; found "
-            f"{ranked_scores.shape}."
-        )
+        return found  # scores of something else
     return dataclasses.replace(found, scores=ranked_scores)
+
+
+def _width(array: np.ndarray) -> int:
+    return array.shape[1] if array.ndim > 1 else 1
 
 
 def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
@@ -182,22 +194,28 @@ def _are_ranked_classes(array: np.ndarray) -> bool:
     return bool(finite and (array == np.floor(array)).all() and array.max() >= array.shape[1])
 
 
-def _from_table(path: pathlib.Path) -> PredictionFile:
+def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
     table = tables.read(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt") and _is_data(table.column_names):
         table = tables.read(path, header=False)
-    names = {re.sub(r"[\s-]+", "_", n.strip().lower()): n for n in table.column_names}
+    names = {_key(n): n for n in table.column_names}
     file_column = next((names[n] for n in _FILE_COLUMNS if n in names), None)
     if file_column is None:
         file_column = next((n for n in table.column_names if _holds_names(table[n])), None)
     file_names = None
     if file_column is not None:
         file_names = tables.strings(table[file_column], file_column)
-        names = {key: n for key, n in names.items() if n != file_column}
-    by_class = _find(table, names, _CLASS_COLUMNS)
-    by_score = _find(table, names, _SCORE_COLUMNS)
+    groups = _groups([n for n in table.column_names if n != file_column])
+    readable = {key: g for key, g in groups.items() if not _is_prose(table[g[0]])}
+    by_class, by_score = [], []
+    # What merely numbers the rows is read as classes only if there is nothing else.
+    unnumbered = {key: g for key, g in readable.items() if not _numbers_rows(table[g[0]])}
+    for candidates in (unnumbered, readable):
+        if not by_class and not by_score:
+            width = functools.partial(_table_width, table)
+            by_class, by_score = _choose(candidates, width, column)
     if not by_class and not by_score:
-        by_class, by_score = _unnamed(table, list(names.values()))
+        by_class, by_score = _unnamed(table, [n for group in groups.values() for n in group])
     if by_class and not by_score and _all_scores(table, by_class):
         by_class, by_score = [], by_class  # logits in columns 0, 1, 2, …
     if by_class:
@@ -215,32 +233,89 @@ def _from_table(path: pathlib.Path) -> PredictionFile:
     return _from_array(scores, file_names)
 
 
+def _key(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _groups(columns: list[str]) -> dict[str, list[str]]:
+    """Columns by name, numbered ones (index_0, index_1, …) together and in order."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for name in columns:
+        key = _key(name)
+        numbered = _NUMBERED.fullmatch(key)
+        base = numbered[1] if numbered else key
+        groups.setdefault(base, []).append((int(numbered[2]) if numbered else -1, name))
+    return {base: [n for _, n in sorted(group)] for base, group in groups.items()}
+
+
+def _choose(
+    groups: dict[str, list[str]], width: Callable[[list[str]], int], column: str | None
+) -> tuple[list[str], list[str]]:
+    """(columns of classes, columns of scores) among the named groups; empty where there are none.
+
+    Raises:
+      InputError: if several may hold the predictions, and nothing tells which do.
+    """
+    if column is not None:
+        chosen = groups.get(_key(column))
+        if chosen is None:
+            raise InputError(f"has no column '{column}' of classes; there are {', '.join(groups)}.")
+        is_score = bool(_SCORE.fullmatch(_key(column))) or width(chosen) > _MOST_RANKED
+        return ([], chosen) if is_score else (chosen, [])
+    scores = next((g for key, g in groups.items() if _SCORE.fullmatch(key)), [])
+    surely = [
+        group
+        for key, group in groups.items()
+        if _PREDICTED.fullmatch(key) and not _SCORE.fullmatch(key) and not _TRUTH.fullmatch(key)
+    ]
+    maybe = [groups[n] for n in _CLASS_COLUMNS if n in groups]
+    if scores and width(scores) > max([_MOST_RANKED, *map(width, [*surely, *maybe])]):
+        return [], scores  # of every class; what stands beside them says less, or is the truth
+    if len(surely) == 1:
+        return surely[0], scores
+    if surely:
+        raise _undecided(surely)
+    if len(maybe) > 1 and maybe[0] is not groups.get("index"):
+        raise _undecided(maybe)
+    return (maybe[0] if maybe else []), scores
+
+
+def _undecided(groups: list[list[str]]) -> InputError:
+    return InputError(
+        f"several columns may be the predictions: {', '.join(g[0] for g in groups)}. Name the one that "
+        f"is with --column."
+    )
+
+
+def _table_width(table: Any, group: list[str]) -> int:
+    """Number of classes or scores a group of columns has in each row."""
+    if len(group) > 1:
+        return len(group)
+    first = table[group[0]][0].as_py()
+    if isinstance(first, str):
+        return len(first.translate(_BRACKETS).split())
+    return len(first) if isinstance(first, list) else 1
+
+
+def _numbers_rows(column: Any) -> bool:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type) or column.null_count:
+        return False
+    return bool((np.diff(tables.numbers(column).astype(np.int64)) == 1).all())
+
+
 def _is_data(header: list[str]) -> bool:
     """Whether what was read as a header is the first row already."""
     return any(_IMAGE_NAME.search(c) for c in header) or all(_is_class(c) for c in header)
 
 
 def _is_class(text: str) -> bool:
-    return text.strip().lstrip("-").isdecimal() or bool(re.fullmatch(r"n\d{8}", text.strip()))
+    return bool(re.fullmatch(r"-?\d+|n\d{8}", text.strip()))
 
 
 def _holds_names(column: Any) -> bool:
     return isinstance(first := column[0].as_py(), str) and bool(_IMAGE_NAME.search(first))
-
-
-def _find(table: Any, names: dict[str, str], wanted: tuple[str, ...]) -> list[str]:
-    """The column of that name, or the numbered ones in order."""
-    for name in wanted:
-        if name in names and not (name in ("label", "labels") and _is_prose(table[names[name]])):
-            return [names[name]]
-        numbered = [
-            (int(m[2]), n)
-            for key, n in names.items()
-            if (m := _NUMBERED.fullmatch(key)) and m[1] == name
-        ]
-        if numbered and not _is_prose(table[numbered[0][1]]):
-            return [n for _, n in sorted(numbered)]
-    return []
 
 
 def _is_prose(column: Any) -> bool:
@@ -250,7 +325,7 @@ def _is_prose(column: Any) -> bool:
     if not isinstance(first, str):
         return False
     words = first.translate(_BRACKETS).split()
-    return not words or not all(_is_class(w) for w in words)
+    return not words or not all(_is_class(w) or _NUMBER.fullmatch(w) for w in words)
 
 
 def _unnamed(table: Any, columns: list[str]) -> tuple[list[str], list[str]]:
@@ -285,16 +360,8 @@ def _all_scores(table: Any, columns: list[str]) -> bool:
 def _class_matrix(table: Any, columns: list[str]) -> Int[np.ndarray, "rows k"]:
     if len(columns) > 1:
         return np.stack([tables.class_indices(table[c], c) for c in columns], axis=1)
-    column, name = table[columns[0]], columns[0]
-    flat, k = _flattened(column, name)
-    if flat is None:
-        return tables.class_indices(column, name)[:, None]
-    try:
-        return tables.class_indices(flat, name).reshape(-1, k)
-    except InputError as error:
-        # The rows of the flat column are places in the lists.
-        row = re.match(r"row (\d+)(.*)", str(error))
-        raise InputError(f"row {(int(row[1]) - 1) // k + 1}{row[2]}" if row else error) from None
+    flat, k = _flattened(table[columns[0]], columns[0])
+    return tables.class_indices(flat, columns[0], per_row=k).reshape(-1, k)
 
 
 def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]:
@@ -312,13 +379,11 @@ def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]
     if len(columns) > 1:
         return np.stack([floats(table[c], c) for c in columns], axis=1)
     flat, k = _flattened(table[columns[0]], columns[0])
-    if flat is None:
-        return floats(table[columns[0]], columns[0])[:, None]
     return floats(flat, columns[0]).reshape(-1, k)
 
 
 def _flattened(column: Any, name: str) -> tuple[Any, int]:
-    """(all elements in one column, elements per row) of a column of lists; (None, 1) of no lists."""
+    """(all elements in one column, elements per row) of a column of lists; itself and 1 of no lists."""
     import pyarrow as pa
 
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
@@ -327,14 +392,14 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         texts = column.fill_null("").to_pylist()
         if not any(c in texts[0] for c in " [,;("):
-            return None, 1
+            return column, 1
         lists = [t.translate(_BRACKETS).split() for t in texts]
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         flat = pa.chunked_array(
             [pa.array([token for tokens in lists for token in tokens], pa.string())]
         )
     else:
-        return None, 1
+        return column, 1
     odd = (lengths != lengths[0]) | (lengths == 0)
     if odd.any():
         row = int(np.argmax(odd))

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from real_labels import files, npz
-from real_labels.errors import InputError
-from real_labels.labels import LabelSets, check_file_names, find_rows
+from real_labels.errors import InputError, naming
+from real_labels.labels import LabelSets, check_classes, check_file_names, find_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,10 +36,7 @@ class Predictions:
                 f"Predictions: classes must have shape ({len(names)}, k) for {len(names)} file "
                 f"names, found {classes.shape}."
             )
-        if classes.dtype.kind not in "iu":
-            raise InputError(f"Predictions: classes must be integers, found {classes.dtype}.")
-        if classes.size and classes.min() < 0:
-            raise InputError(f"Predictions: class {classes.min()} is negative.")
+        classes = check_classes(classes, "Predictions: classes")
         ordered = np.sort(classes, axis=1)
         repeats = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
         if repeats.any():
@@ -48,7 +45,7 @@ class Predictions:
                 f"Predictions: {names[where]} names a class twice: {classes[where].tolist()}."
             )
         object.__setattr__(self, "file_names", names)
-        object.__setattr__(self, "classes", classes.astype(np.int32))
+        object.__setattr__(self, "classes", classes)
         if self.scores is not None:
             scores = np.asarray(self.scores, dtype=np.float32)
             if scores.shape != classes.shape:
@@ -123,7 +120,5 @@ class Predictions:
         """
         with npz.opened(path, ("file_names", "classes")) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        try:
+        with naming(path):
             return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None

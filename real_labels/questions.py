@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from real_labels.errors import InputError
-from real_labels.labels import check_file_names, find_rows
+from real_labels.labels import check_classes, check_file_names, find_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,25 +28,23 @@ class Questions:
 
     def __post_init__(self):
         names = check_file_names(self.file_names, "Questions")
-        image, label = np.asarray(self.image), np.asarray(self.label)
-        for what, array in (("image", image), ("label", label)):
-            if array.ndim != 1 or len(array) != len(image):
-                raise InputError(
-                    f"Questions: {what} must have shape ({len(image)},), found {array.shape}."
-                )
-            if array.size and array.dtype.kind not in "iu":
-                raise InputError(f"Questions: {what} must be integers, found {array.dtype}.")
+        image = np.asarray(self.image)
+        label = check_classes(self.label, "Questions: label")
+        if image.ndim != 1 or image.shape != label.shape:
+            raise InputError(
+                f"Questions: image and label must have the same shape (Q,), found {image.shape} and "
+                f"{label.shape}."
+            )
+        if image.size and image.dtype.kind not in "iu":
+            raise InputError(f"Questions: image must be integers, found {image.dtype}.")
         if image.size and not (image.min() >= 0 and image.max() < len(names)):
             raise InputError(
                 f"Questions: image must lie in 0 to {len(names) - 1}, found {image.min()} to "
                 f"{image.max()}."
             )
-        if label.size and label.min() < 0:
-            where = names[image[int(np.argmin(label))]]
-            raise InputError(f"Questions: label {label.min()} of {where} is negative.")
         object.__setattr__(self, "file_names", names)
         object.__setattr__(self, "image", image.astype(np.int32, copy=False))
-        object.__setattr__(self, "label", label.astype(np.int32, copy=False))
+        object.__setattr__(self, "label", label)
         keys = self._keys(self.image, self.label)
         if (np.diff(keys) <= 0).any():
             keys = np.sort(keys)

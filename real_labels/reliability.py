@@ -87,4 +87,4 @@ def _mutual_information(confusion: np.ndarray, prior: float) -> Float[np.ndarray
     answer = (truth * confusion).sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = truth * confusion * np.log2(confusion / answer)
-    return np.maximum(np.where(confusion > 0, terms, 0).sum(axis=(1, 2)), 0)
+    return np.maximum(np.where((confusion > 0) & (truth > 0), terms, 0).sum(axis=(1, 2)), 0)

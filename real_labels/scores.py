@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from real_labels import files, npz
 from real_labels.answers import info_array, questions_of_info
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets
 from real_labels.questions import Questions
 
@@ -89,8 +89,5 @@ class Scores:
         """
         with npz.opened(path, ("tensor", "info")) as archive:
             tensor, info = archive["tensor"], archive["info"]
-        try:
+        with naming(path):
             return cls(questions_of_info(info, path), tensor)
-        except InputError as error:
-            prefix = "" if str(error).startswith(str(path)) else f"{path}: "
-            raise InputError(f"{prefix}{error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxtyping import Int
 from real_labels import files, imagenet
 from real_labels.errors import InputError
 
+_WHOLE = re.compile(r"-?\d{1,15}")
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
 
 
@@ -46,13 +48,21 @@ def read(path: str | os.PathLike[str], *, header: bool = True) -> Any:
         raise InputError(f"{path}: is empty.")
     try:
         table = _read(path, ending, header)
-    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
+    except InputError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OSError) as error:
         what = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be read as {ending[1:]}, or is cut short ({what})."
         ) from None
     if table.num_rows == 0:
         raise InputError(f"{path}: has no rows.")
+    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
+    if repeated:
+        raise InputError(f"{path}: has several columns named {', '.join(sorted(repeated))}.")
+    for name in table.column_names:
+        if pa.types.is_binary(table.schema.field(name).type):
+            raise InputError(f"{path}: the column {name} is no UTF-8 text; save the file as UTF-8.")
     return table
 
 
@@ -73,11 +83,19 @@ def _read(path: pathlib.Path, ending: str, header: bool) -> Any:
         path,
         read_options=csv.ReadOptions(autogenerate_column_names=not header),
         parse_options=csv.ParseOptions(
-            delimiter="\t" if ending == ".tsv" else ",",
+            delimiter=_delimiter(path, ending),
             newlines_in_values=True,  # NumPy breaks long arrays over several lines
         ),
         convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
     )
+
+
+def _delimiter(path: pathlib.Path, ending: str) -> str:
+    """What separates the columns, as the first line tells."""
+    with path.open("rb") as file:
+        line = file.readline()
+    kinds = [",", ";", "\t"] + ([" "] if ending == ".txt" else [])
+    return next((kind for kind in kinds if kind.encode() in line), ",")
 
 
 def _from_json(path: pathlib.Path) -> Any:
@@ -98,6 +116,8 @@ def _from_json(path: pathlib.Path) -> Any:
         content = [{"file_name": name} | record for name, record in content.items()]
     elif isinstance(content, dict):
         content = [{"file_name": name, "classes": value} for name, value in content.items()]
+    elif isinstance(content, list) and not any(isinstance(r, dict) for r in content):
+        content = [{"classes": value} for value in content]  # in the order of the sorted names
     if not isinstance(content, list) or not all(isinstance(r, dict) for r in content):
         raise InputError(
             f"{path}: expected a list of records or an object from file name to classes."
@@ -173,12 +193,13 @@ def _as_text(column: Any) -> Any:
     return column if column.type == pa.string() else column.cast(pa.string())
 
 
-def class_indices(column: Any, what: str) -> Int[np.ndarray, "rows"]:
+def class_indices(column: Any, what: str, per_row: int = 1) -> Int[np.ndarray, "values"]:
     """(N,) int64 class indices from a pyarrow column of integers, integral floats or WordNet ids.
 
     Args:
       column: a pyarrow.ChunkedArray.
       what: its name, for the error.
+      per_row: values that stand in one row of the table, where the column is made of lists.
 
     Raises:
       InputError: at the first value that is none of these.
@@ -186,29 +207,31 @@ def class_indices(column: Any, what: str) -> Int[np.ndarray, "rows"]:
     import pyarrow as pa
 
     if column.null_count:
-        row = column.to_pylist().index(None)
+        row = column.to_pylist().index(None) // per_row
         raise InputError(f"row {row + 1} has no {what}.")
     if pa.types.is_integer(column.type):
         return numbers(column).astype(np.int64)
     if pa.types.is_floating(column.type):
         values = numbers(column)
-        whole = values == np.floor(values)
+        whole = (values == np.floor(values)) & (np.abs(values) < 1 << 53)
         if not whole.all():
-            row = int(np.argmin(whole))
-            raise InputError(f"row {row + 1} has the {what} {values[row]}, expected a class index.")
+            at = int(np.argmin(whole))
+            raise InputError(
+                f"row {at // per_row + 1} has the {what} {values[at]}, expected a class index."
+            )
         return values.astype(np.int64)
     codes, texts = text(column)
     indices = np.zeros(len(texts), np.int64)
     for i, value in enumerate(texts.tolist()):
         value = value.strip()
-        if value.lstrip("-").isdecimal():
+        if _WHOLE.fullmatch(value):
             indices[i] = int(value)
         elif value in imagenet.class_of_wordnet_id():
             indices[i] = imagenet.class_of_wordnet_id()[value]
         else:
-            row = int(np.argmax(codes == i))
+            row = int(np.argmax(codes == i)) // per_row
             raise InputError(
-                f"row {row + 1} has the {what} {value!r}, expected a class index or a WordNet id "
+                f"row {row + 1} has the {what} '{value}', expected a class index or a WordNet id "
                 f"of ILSVRC-2012 such as n01440764."
             )
     return indices[codes]

@@ -136,6 +136,9 @@ BAD_TABLES = [
     ("file_name,label,rater,answer\na,1,x,yes\na,cat,x,no\n", "row 2 has the label 'cat'"),
     ("file_name,label,rater,answer\na,-1,x,yes\n", "row 1 has the negative label -1"),
     ("file_name,label,rater,answer\na,1.5,x,yes\n", "row 1 has the label 1.5"),
+    ("file_name,label,rater,answer\na,5000000000,x,yes\n", "5000000000 is beyond 32 bits"),
+    ("file_name,label,rater,answer\na,99999999999999999999,x,yes\n", r"row 1 has the label 1e\+20"),
+    ("file_name,label,rater,answer,rater\na,1,x,yes,y\n", "several columns named rater"),
     ("file_name,label,rater,answer\na,1,x,5\n", "row 1 has the answer '5'; expected one of no"),
     ("file_name,label,rater,answer\na,1,x,perhaps\n", "row 1 has the answer 'perhaps'"),
     ("file_name,label,rater,answer\na,1,,yes\n", "row 1 has no rater"),
@@ -181,6 +184,8 @@ def twice():
         (dict(info=np.array([["a", "x"]] * 3)), "row 0 has the label 'x'"),
         (dict(info=np.array([["a", "1"], ["a", "1"], ["b", "1"]])), "occur more than once"),
         (dict(info=np.zeros((3, 2))), "info must be"),
+        (dict(ids=np.array([], int), tensor=np.zeros((0, 3, 3))), "has no raters"),
+        (dict(info=np.array([["a", "5000000000"], ["b", "1"], ["c", "1"]])), "beyond 32 bits"),
         (dict(ids=np.array([{}, {}], dtype=object)), "pickled"),
         (dict(tensor=np.full((2, 3, 3), None, dtype=object)), "pickled"),
     ],
@@ -191,6 +196,21 @@ def test_bad_archives_are_explained(tmp_path, changes, complaint):
     with pytest.raises(InputError, match=complaint) as error:
         Answers.load(path)
     assert str(error.value).count("raters.npz") == 1
+
+
+def test_column_major_tensors_are_read(tmp_path):
+    archive = archive_of()
+    np.savez(tmp_path / "c.npz", **archive)
+    np.savez(tmp_path / "f.npz", **archive | dict(tensor=np.asfortranarray(archive["tensor"])))
+    assert as_rows(Answers.load(tmp_path / "f.npz")) == as_rows(Answers.load(tmp_path / "c.npz"))
+
+
+def test_text_that_is_no_utf8_is_said(tmp_path):
+    (tmp_path / "a.csv").write_bytes(
+        "file_name,label,rater,answer\na,1,Zoë,yes\n".encode("latin-1")
+    )
+    with pytest.raises(InputError, match="the column rater is no UTF-8 text"):
+        Answers.load(tmp_path / "a.csv")
 
 
 def test_truncated_and_missing_files(tmp_path):
@@ -223,7 +243,8 @@ def test_truncated_and_missing_files(tmp_path):
         (dict(answer=[0]), "answer must have shape"),
         (dict(answer=[0.0, 1.0]), "integers"),
         (dict(raters=["x", "x"]), "same id"),
-        (dict(categories=("yes",)), "two categories"),
+        (dict(categories=("yes",)), "distinct categories"),
+        (dict(categories=("no", "yes", "No")), "distinct categories"),
     ],
 )
 def test_the_constructor_refuses(change, complaint):
@@ -274,6 +295,9 @@ def test_gold_tables(tmp_path):
             Gold.load(path, at_least)
     truths.write_text("file_name,label,truth\na,1,perhaps\n")
     with pytest.raises(InputError, match="truths.csv: row 1 has the truth 'perhaps'"):
+        Gold.load(truths)
+    truths.write_text("file_name,label,truth\n,1,yes\n")
+    with pytest.raises(InputError, match="truths.csv: row 1 has no file_name"):
         Gold.load(truths)
     truths.write_text("file_name,label\na,1\n")
     with pytest.raises(InputError, match="expected the columns file_name, label and truth"):

@@ -174,10 +174,49 @@ def test_constant_predictions_and_tiny_sets():
     names = np.array([f"{i:04d}" for i in range(5000)])
     truth = np.random.default_rng(0).integers(0, 10, 5000)
     found = mixups.diagnose(np.full(5000, 3), truth, names, 10)
-    assert found.repair is None and "nothing to do" in found.evidence
+    assert found.repair is None and "Every image is predicted as class 3" in found.evidence
     assert mixups.diagnose(np.full(20, 3), truth[:20], names[:20], 10) is None
     assert mixups.diagnose(truth[:1], truth[:1], names[:1], 10) is None
     assert mixups.diagnose(truth[:0], truth[:0], names[:0], 10) is None
+
+
+def test_two_classes_that_changed_places_are_renumbered_not_reordered():
+    """Agreement as given is below chance; an order that merely reaches chance explains nothing."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, accuracy = 4000, rng.uniform(0.84, 0.97)
+        truth = rng.integers(0, 2, n)
+        names = np.array([f"{i:05d}.png" for i in range(n)])
+        top1 = np.where(rng.random(n) < accuracy, truth, 1 - truth)
+        assert mixups.diagnose(top1, truth, names, 2) is None
+        assert mixups.diagnose(1 - top1, truth, names, 2).repair == "renumbered-classes"
+
+
+def test_weak_models_of_few_classes_raise_no_alarm():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        num_classes = int(rng.choice([2, 3, 5, 10]))
+        weights = rng.dirichlet(np.full(num_classes, 2.0))  # classes are not equally frequent
+        n = int(rng.choice([60, 500, 5000]))
+        truth, guess = rng.choice(num_classes, (2, n), p=weights)
+        top1 = np.where(rng.random(n) < rng.uniform(0.1, 0.95), truth, guess)
+        names = np.array([f"{i:05d}.png" for i in range(n)])
+        assert mixups.diagnose(top1, truth, names, num_classes) is None, seed
+
+
+def test_a_cyclic_shift_is_renumbered_though_most_classes_are_one_off():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 10, 5000)
+    top1 = np.where(rng.random(5000) < 0.8, truth, rng.integers(0, 10, 5000))
+    names = np.array([f"{i:05d}.png" for i in range(5000)])
+    found = mixups.diagnose((top1 + 1) % 10, truth, names, 10)
+    assert found.repair == "renumbered-classes"
+
+
+def test_one_label_for_all_tells_nothing():
+    names = np.array([f"{i:03d}.png" for i in range(500)])
+    zeros = np.zeros(500, int)
+    assert mixups.diagnose(zeros, zeros, names, 2) is None
 
 
 def test_repair_of_rankings_keeps_classes_distinct(validation):

@@ -129,6 +129,9 @@ def test_tables_as_people_have_them(tmp_path, ranked):
     check(write("g.jsonl", "\n".join(
         json.dumps({"file_name": n, "classes": t}) for n, t in zip(NAMES, top.tolist()))), top)  # fmt: skip
     check(write("h.json", json.dumps(dict(zip(NAMES, top.tolist())))), top)
+    check(write("n.json", json.dumps(top.tolist())), top, None)
+    check(write("o.json", json.dumps(top[:, 0].tolist())), top1, None)
+    check(write("p.txt", "\n".join(f"{n} {c}" for n, c in rows)), top1)
     check(write("i.json", json.dumps(dict(zip(NAMES, wordnet_ids[top].tolist())))), top)
     check(write("j.csv", "file_name,classes\n" + "\n".join(
         f'{n},"{", ".join(map(str, t))}"' for n, t in zip(NAMES, top.tolist()))), top)  # fmt: skip
@@ -138,6 +141,54 @@ def test_tables_as_people_have_them(tmp_path, ranked):
     check(tmp_path / "l.csv", top)
     pd.DataFrame({"image": NAMES, "logits": list(logits)}).to_parquet(tmp_path / "m.parquet")
     check(tmp_path / "m.parquet", top)
+
+
+# Each has the truth, or row numbers, beside the predictions 5, 7, 9.
+BESIDE_OTHERS = [
+    "file_name,class,pred\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,class_id,predicted_class\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,label,pred_class\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,label,top1_pred,top1_prob\na.jpg,1,5,.5\nb.jpg,2,7,.5\nc.jpg,4,9,.5\n",
+    "file_name,label,top1,top2\na.jpg,1,5,3\nb.jpg,2,7,3\nc.jpg,4,9,3\n",
+    "file_name,true_label,pred_label\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "index,file_name,pred\n0,a.jpg,5\n1,b.jpg,7\n2,c.jpg,9\n",
+    "index,file_name,class\n0,a.jpg,5\n1,b.jpg,7\n2,c.jpg,9\n",
+    "id,image_path,pred_class\n0,a.jpg,5\n1,b.jpg,7\n2,c.jpg,9\n",
+    "file_name,gt,class\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name;prediction\na.jpg;5\nb.jpg;7\nc.jpg;9\n",
+    "file_name\tclass\na.jpg\t5\nb.jpg\t7\nc.jpg\t9\n",
+]
+
+
+@pytest.mark.parametrize("content", BESIDE_OTHERS)
+def test_predictions_are_told_from_the_truth_beside_them(tmp_path, content):
+    (tmp_path / "p.csv").write_text(content)
+    found = prediction_files.read(tmp_path / "p.csv")
+    assert found.classes[:, 0].tolist() == [5, 7, 9]
+
+
+def test_what_cannot_be_told_is_asked(tmp_path):
+    (tmp_path / "p.csv").write_text("file_name,class,label\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n")
+    with pytest.raises(InputError, match=r"may be the predictions: class, label\. .*--column"):
+        prediction_files.read(tmp_path / "p.csv")
+    assert prediction_files.read(tmp_path / "p.csv", "label").classes[:, 0].tolist() == [5, 7, 9]
+    with pytest.raises(InputError, match="has no column 'width'"):
+        prediction_files.read(tmp_path / "p.csv", "width")
+    (tmp_path / "q.csv").write_text("file_name,pred_a,pred_b\na.jpg,1,5\n")
+    with pytest.raises(InputError, match="may be the predictions: pred_a, pred_b"):
+        prediction_files.read(tmp_path / "q.csv")
+
+
+def test_logits_go_before_a_class_that_may_be_the_truth(tmp_path, ranked):
+    logits, top, _ = ranked
+    wrong = (top[:, 0] + 1) % C
+    columns = {"file_name": NAMES, "label": wrong} | {f"logit_{c}": logits[:, c] for c in range(C)}
+    pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+    check(tmp_path / "p.csv", top)
+    np.savez(tmp_path / "p.npz", label=wrong, logits=logits)
+    check(tmp_path / "p.npz", top, None)
+    np.savez(tmp_path / "q.npz", label=wrong, top1=top[:, 0])
+    check(tmp_path / "q.npz", top[:, :1], None)
 
 
 class Surprise:
@@ -159,7 +210,12 @@ BAD_TABLES = [
     ("a.csv", "file_name,width\na.jpg,wide\n", "found the columns file_name, width"),
     ("a.csv", "file_name,index\na.jpg,1\nb.jpg\n", "cannot be read as csv"),
     ("a.json", '{"a.jpg": [1, 2', "cannot be read as json"),
-    ("a.json", "[1, 2]", "expected a list of records"),
+    ("a.json", '[1, {"a": 2}]', "expected a list of records"),
+    ("a.json", '{"columns": ["a"], "data": [[1, 2]]}', "cannot be read as json"),
+    ("a.json", '{"columns": ["a"], "data": 5}', "cannot be read as json"),
+    ("a.csv", "file_name,index\na.jpg,99999999999999999999\n", r"row 1 has the index 1e\+20"),
+    ("a.csv", "file_name,index\na.jpg,n01440764\nb.jpg,--5\n", "row 2 has the index '--5'"),
+    ("a.csv", "file_name,index,index\na.jpg,1,2\n", "several columns named index"),
     ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "cannot be read as jsonl"),
     ("a.parquet", "PAR1 and nothing", "cannot be read as parquet"),
     ("a.xls", "1", "unknown ending '.xls'"),

@@ -112,6 +112,15 @@ def test_reliability_names_the_useless_the_inverted_and_the_unknown():
     assert first[-1] == "rater6" and set(first.tolist()) == set(answers.raters.tolist())
 
 
+def test_answers_that_are_all_the_same_tell_nothing():
+    asked = simulate.questions(4)
+    answers = simulate.rate(
+        np.ones(4, bool), np.array([[[0, 0, 1.0]] * 2] * 3), 3, np.random.default_rng(0)
+    )
+    assert (answers.answer == 2).all() and len(asked) == 4
+    assert Reliability.of(aggregation.majority(answers)).bits.tolist() == [0, 0, 0]
+
+
 def test_bits_are_scikit_learns_mutual_information():
     rng = np.random.default_rng(1)
     truth = rng.random(500) < 0.4
