@@ -21,6 +21,7 @@ from real_labels.predictions import Predictions
 from real_labels.text_table import text_table
 
 TOP_K = (1, 5)
+LABEL_NAMES = {"original": "original", "real": "ReaL"}  # of the label sets, for a reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,21 +210,21 @@ def paired_difference(
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
 
-    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))), here with
-    whole numbers, so that it is exact for any size.
+    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). The largest
+    term is a ratio of whole numbers, so that nothing is lost for any size; the others follow from it.
     """
     if only_first < 0 or only_second < 0:
         raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
     n, fewer = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    term = total = math.comb(n, fewer)
+    term = total = 1.0  # in units of the largest
     for i in range(fewer, 0, -1):
-        term = term * i // (n - i + 1)
+        term *= i / (n - i + 1)
         total += term
-        if term < total >> 64:  # what is left does not show in a float
+        if term < 1e-20 * total:
             break
-    return total / (1 << (n - 1))
+    return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
 
 
 def as_table(record: dict) -> str:
@@ -236,10 +237,9 @@ def as_table(record: dict) -> str:
         return f"{value:6.2f}%  [{low:.2f}, {high:.2f}]  n={accuracy['n']:,}"
 
     rows = [("", "top-1", "top-5")]
-    names = {"original": "original labels", "real": "ReaL labels"}
     rows += [
-        (title, cell(record[key]["top1"]), cell(record[key]["top5"], "–"))
-        for key, title in names.items()
+        (f"{name} labels", cell(record[key]["top1"]), cell(record[key]["top5"], "–"))
+        for key, name in LABEL_NAMES.items()
         if key in record
     ]
     if "original_labels" in record:

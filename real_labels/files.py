@@ -23,6 +23,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # not the temporary one, which means nothing to anybody
+        raise
     finally:
         if temporary.exists():
             temporary.unlink()

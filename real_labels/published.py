@@ -113,7 +113,11 @@ def fetch(folder: str | os.PathLike[str] | None = None, url: str = URL) -> list[
       InputError: if a file that is there, or that was served, is not the published one, or it
         cannot be reached.
     """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url}: expected an address that begins with http:// or https://.")
     folder = data_dir(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; name a folder.")
     paths = []
     for name, expected in SHA256.items():
         path = folder / name
@@ -132,6 +136,21 @@ def fetch(folder: str | os.PathLike[str] | None = None, url: str = URL) -> list[
 
 def _download(url: str, path: pathlib.Path, expected: str) -> None:
     part = path.with_name(path.name + ".part")
+    resumed = part.exists()
+    _receive(url, part, path)
+    if _sha256(part) != expected and resumed:
+        part.unlink()  # what was left of an earlier download may have been the fault
+        _receive(url, part, path)
+    if _sha256(part) != expected:
+        part.unlink()
+        raise InputError(
+            f"{url}: what was served is not the published file (its SHA-256 differs); it was removed."
+        )
+    part.replace(path)
+
+
+def _receive(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
+    """Downloads what is missing of the part, in several tries."""
     for attempt in range(1, _TRIES + 1):
         try:
             _continue(url, part)
@@ -148,12 +167,6 @@ def _download(url: str, path: pathlib.Path, expected: str) -> None:
                     f"to continue, or put {path.name} into {path.parent} by hand.{kept}"
                 ) from None
             time.sleep(attempt)
-    if _sha256(part) != expected:
-        part.unlink()
-        raise InputError(
-            f"{url}: what was served is not the published file (its SHA-256 differs); it was removed."
-        )
-    part.replace(path)
 
 
 def _continue(url: str, part: pathlib.Path) -> None:

@@ -93,6 +93,14 @@ def test_the_preset_rebuilds_what_was_published(tmp_path, published):
         np.testing.assert_allclose(ours["tensor"], published_scores["tensor"], rtol=0, atol=1e-12)
 
 
+def test_the_preset_takes_no_other_recipe(published):
+    preset = ("--preset", "reassessed-imagenet", "--data-dir", published)
+    assert "leave --method, --gold-votes out" in refused(
+        "raters", *preset, "--method", "gold", "--gold-votes", "3"
+    )
+    assert "leave --unrated out" in refused("aggregate", *preset, "--unrated", "all.json")
+
+
 @pytest.mark.parametrize("method", ["majority", "dawid-skene", "gold"])
 def test_own_answers_become_labels(rated, capsys, method):
     folder, truth, asked = rated
@@ -104,7 +112,7 @@ def test_own_answers_become_labels(rated, capsys, method):
         "--scores-out", folder / "S.npz", "--labels-out", folder / "L.json",
         "--questions-out", folder / "Q.csv", "--raters-out", folder / "R.csv",
     )  # fmt: skip
-    assert "4,000 answers of 8 raters to 800 questions on 200 images." in out
+    assert "4,000 answers (no < maybe < yes) of 8 raters to 800 questions on 200 images." in out
     scores = Scores.load(folder / "S.npz")
     decided = scores.probability[scores.questions.find(asked)] >= 0.5
     assert (decided == truth).mean() > (0.85 if method == "majority" else 0.93)
@@ -207,7 +215,8 @@ def test_score_writes_the_schema_of_results_json(published, capsys, tmp_path):
         " ".join(out.split())
     )
     first, second = json.loads((tmp_path / "out.json").read_text())
-    assert first["file"] == str(tmp_path / "a.csv") and first["warnings"] == []
+    assert first["file"] == str(tmp_path / "a.csv")
+    assert "are these predictions, or the labels themselves?" in first["warnings"][0]
     for part in ("original", "real"):
         for k in ("top1", "top5"):
             assert set(first[part][k]) == {"value", "low", "high", "n"}
@@ -248,6 +257,7 @@ def test_compare_says_which_is_better_and_on_which_labels(published, capsys, tmp
 
 def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
     folder, _, _ = rated
+    (folder / "d.json").mkdir()
     before = sorted(p.name for p in folder.iterdir())
     answers, gold = folder / "answers.csv", folder / "gold.csv"
     out = ("--scores-out", folder / "S.npz", "--labels-out", folder / "L.json")
@@ -260,8 +270,15 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
     assert "cannot choose a threshold" in refused(
         "aggregate", "--answers", answers, "--gold", gold, "--hold-gold", "--best-f1", *out
     )
-    assert "--hold-gold goes with" in refused(
+    assert "--hold-gold needs --gold" in refused(
         "aggregate", "--answers", answers, "--hold-gold", *out
+    )
+    assert "--method majority has no use for --smoothing, --start" in refused(
+        "aggregate", "--answers", answers, "--method", "majority", "--smoothing", "2",
+        "--start", "x", *out,
+    )  # fmt: skip
+    assert "is a folder" in refused(
+        "aggregate", "--answers", answers, "--labels-out", folder / "d.json"
     )
     assert "No threshold has a precision of 1.1" in refused(
         "aggregate", "--answers", answers, "--gold", gold, "--precision", "1.1", *out
@@ -305,3 +322,43 @@ def test_an_error_is_one_line_on_stderr_and_status_1(tmp_path):
         "--json", blocked / "out.json",
     )  # fmt: skip
     assert found.returncode == 1 and found.stderr.count("\n") == 1
+    assert str(blocked / "out.json") in found.stderr and found.stdout == ""
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path):
+    (tmp_path / "labels.json").write_text('{"a": [1]}')
+    (tmp_path / "good.csv").write_text("file,class\na,1\n")
+    (tmp_path / "bad.csv").write_text("file,class\nz,1\n")
+    names = [tmp_path / n for n in ("bad.csv", "good.csv", "missing.csv")]
+    found = run(
+        "score", *names, "--labels", tmp_path / "labels.json", "--json", tmp_path / "out.json"
+    )
+    assert found.returncode == 1 and "100.00%" in found.stdout
+    assert [line.split(": ")[:2] for line in found.stderr.splitlines()] == [
+        ["Error", str(names[0])],
+        ["Error", str(names[2])],
+    ]
+    assert [r["file"] for r in json.loads((tmp_path / "out.json").read_text())] == [str(names[1])]
+
+
+def test_gold_that_only_measures_does_not_stop_the_work(rated, capsys):
+    folder, _, asked = rated
+    (folder / "none.csv").write_text(f"file_name,label,truth\n{asked.file_names[0]},0,no\n")
+    out = printed(
+        capsys, "aggregate", "--answers", folder / "answers.csv", "--gold", folder / "none.csv",
+        "--labels-out", folder / "L.json",
+    )  # fmt: skip
+    assert "None of the 1 gold questions has its label present" in out
+    assert (folder / "L.json").exists()
+
+
+def test_a_tie_is_no_label(tmp_path, capsys):
+    (tmp_path / "answers.csv").write_text(
+        "file_name,label,rater,answer\na.jpg,1,x,yes\na.jpg,1,y,no\na.jpg,2,x,maybe\na.jpg,2,y,maybe\n"
+    )
+    out = printed(
+        capsys, "aggregate", "--answers", tmp_path / "answers.csv", "--method", "majority",
+        "--labels-out", tmp_path / "L.json",
+    )  # fmt: skip
+    assert "Score more than 0.5: 0 labels" in out
+    assert json.loads((tmp_path / "L.json").read_text()) == {"a.jpg": []}

@@ -93,6 +93,12 @@ def test_a_server_without_ranges_sends_all_again(tmp_path, server):
     assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
 
 
+def test_a_damaged_part_is_fetched_anew(tmp_path, server):
+    (tmp_path / "scores.npz.part").write_bytes(b"nonsense" * 100)
+    files.fetch(tmp_path, server.url)
+    assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
+
+
 def test_a_whole_part_is_only_renamed(tmp_path, server):
     (tmp_path / "scores.npz.part").write_bytes(CONTENT["scores.npz"])
     files.fetch(tmp_path, server.url)
@@ -114,6 +120,11 @@ def test_errors_of_the_server_and_of_the_way_there(tmp_path, server):
     del server.content["scores.npz"]
     with pytest.raises(InputError, match="scores.npz: the server answered 404"):
         files.fetch(tmp_path, server.url)
+    with pytest.raises(InputError, match="begins with http"):
+        files.fetch(tmp_path, "nonsense")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: is a file; name a folder"):
+        files.fetch(tmp_path / "file", server.url)
     with pytest.raises(InputError, match=r"cannot be downloaded .*by hand"):
         files.fetch(tmp_path / "other", "http://127.0.0.1:9/commit")
 

@@ -5,7 +5,7 @@ import pytest
 
 from real_labels import LabelSets, imagenet, scoring
 from real_labels.errors import InputError
-from real_labels.scoring import Reference
+from real_labels.reference import Reference
 from tests.real_labels import simulate
 
 
@@ -55,7 +55,7 @@ def test_names_are_matched_however_they_are_written(tmp_path, imagenet_labels):
         (tmp_path / "p.csv").write_text(f"image,class\n{rows}\n")
         scored = scoring.score(tmp_path / "p.csv", imagenet_labels)
         assert scored.results["original"]["top1"]["value"] == 1.0
-        assert scored.warnings == ()
+        assert len(scored.warnings) == 1 and "or the labels themselves" in scored.warnings[0]
 
 
 def test_a_part_is_scored_on_what_it_covers(tmp_path, imagenet_labels, published):
@@ -68,7 +68,7 @@ def test_a_part_is_scored_on_what_it_covers(tmp_path, imagenet_labels, published
     assert scored.results["real"]["top1"]["n"] == len(hits)
     assert scored.results["real"]["top1"]["value"] == np.mean(hits)
     assert scored.results["original_labels"]["real_top1"]["value"] == np.mean(hits)
-    assert scored.warnings == ("Covers 200 of the 50,000 images; scored on these.",)
+    assert scored.warnings[0] == "Covers 200 of the 50,000 images; scored on these."
 
 
 def test_a_background_class_is_reported_and_repaired_only_when_asked(tmp_path, imagenet_labels):
@@ -175,6 +175,8 @@ NAMES = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, 4)]
     [
         ([*NAMES[:2], "cat.jpg"], [1, 2, 3], r"1 of 3 file names .*row 3, cat\.jpg"),
         (NAMES[:2] + NAMES[:1], [1, 2, 3], r"predicted more than once .*rows 1 and 3"),
+        (NAMES, [1, 2, 5_000_000_000], "5000000000 is beyond 32 bits"),
+        (NAMES, [1, 2, 2_000_000_000], r"00000003.JPEG, \[2000000000\]"),
         (NAMES, [1, 2, 1000], r"1 images have a class out of range .*00000003.JPEG, \[1000\]"),
         (NAMES, [1, -1, 3], r"00000002.JPEG, \[-1\]"),
         (NAMES, [[1, 1], [2, 3], [3, 4]], "names a class twice"),
@@ -190,6 +192,32 @@ def test_bad_predictions_are_explained(tmp_path, imagenet_labels, names, classes
     with pytest.raises(InputError, match=complaint) as error:
         scoring.score(path, imagenet_labels)
     assert str(error.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("columns", [5, 999, 1002, 2000])
+def test_scores_of_another_number_of_classes_are_refused(tmp_path, imagenet_labels, columns):
+    np.savez(
+        tmp_path / "p.npz",
+        file_names=np.array(NAMES),
+        logits=np.random.default_rng(0).normal(size=(3, columns)).astype(np.float32),
+    )
+    with pytest.raises(InputError, match=rf"scores in {columns:,} columns; expected 1,000"):
+        scoring.score(tmp_path / "p.npz", imagenet_labels)
+
+
+def test_the_labels_themselves_are_noticed(tmp_path, imagenet_labels):
+    np.save(tmp_path / "p.npy", imagenet_labels.original.classes)
+    scored = scoring.score(tmp_path / "p.npy", imagenet_labels)
+    assert "are these predictions, or the labels themselves?" in scored.warnings[0]
+
+
+def test_absurd_classes_in_labels_are_refused(tmp_path):
+    (tmp_path / "l.json").write_text('{"a.png": [2000000000]}')
+    with pytest.raises(InputError, match="class 2000000000 is out of range"):
+        Reference.load(tmp_path / "l.json")
+    (tmp_path / "l.json").write_text('{"a.png": [5000000000]}')
+    with pytest.raises(InputError, match="l.json: .*5000000000 is beyond 32 bits"):
+        Reference.load(tmp_path / "l.json")
 
 
 def test_repairs_need_original_labels(tmp_path):

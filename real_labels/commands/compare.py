@@ -1,0 +1,103 @@
+"""python -m real_labels compare."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from real_labels.commands import options as common
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from real_labels.accuracy import Difference
+
+SUMMARY = "which of two models is better, on which labels, and whether that is significant"
+EXAMPLE = "resnet50.csv bit.npz"
+_SIGNIFICANT = 0.05
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("first", metavar="A", help=common.PREDICTIONS)
+    parser.add_argument("second", metavar="B", help="likewise")
+    common.add_labels(parser)
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    for name in ("a", "b"):
+        parser.add_argument(
+            f"--assume-{name}",
+            metavar="REPAIR",
+            default="",
+            help=f"undo a mix-up in {name.upper()} first (see score --assume)",
+        )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compares the two on the images that both cover."""
+    import numpy as np
+
+    from real_labels import accuracy, scoring
+    from real_labels.text_table import text_table
+
+    common.check_outputs((options.json, (".json",)))
+    reference = common.reference(options)
+    scored = [
+        scoring.score(path, reference, common.repairs(assume), column=options.column)
+        for path, assume in ((options.first, options.assume_a), (options.second, options.assume_b))
+    ]
+    pair = [one.predictions for one in scored]
+    images = np.intersect1d(pair[0].file_names, pair[1].file_names)
+    if not len(images):
+        raise InputError(f"{options.first} and {options.second} have no image in common.")
+    pair = [one.take(one.rows(images)) for one in pair]
+    record: dict[str, Any] = {"files": [options.first, options.second], "num_images": len(images)}
+    rows = [("", "A", "B", "A - B, points", "only A", "only B", "p (McNemar)", "n")]
+    verdicts = []
+    for key, labels in (("original", reference.original), ("real", reference.real)):
+        if labels is None:
+            continue
+        record[key] = {}
+        for k in accuracy.TOP_K:
+            if not all(accuracy.can_measure(one, labels, k) for one in pair):
+                continue
+            difference = accuracy.paired_difference(*pair, labels, k, seed=options.seed)
+            record[key][f"top{k}"] = difference.as_json()
+            if difference.n:
+                what = f"{accuracy.LABEL_NAMES[key]} top-{k}"
+                shares = [accuracy.top_k_accuracy(one, labels, k).value for one in pair]
+                rows.append((what, *_cells(shares, difference)))
+                verdicts.append(_verdict(what, difference))
+    print(f"A = {options.first}\nB = {options.second}\n")
+    print(text_table(rows, "<>>>>>>>") + "\n")
+    print("\n".join(verdicts))
+    if len(images) < max(len(one.predictions) for one in scored):
+        print(f"Compared on the {len(images):,} images that both cover.")
+    for letter, one in zip("ab", scored, strict=True):
+        for warning in one.warnings:
+            text = warning.replace("--assume=", f"--assume-{letter}=")
+            common.print_warning(f"{one.file}: {text}")
+    if options.json:
+        record["warnings"] = {one.file: list(one.warnings) for one in scored}
+        common.write_json(options.json, record)
+
+
+def _cells(shares: list[float], difference: Difference) -> tuple[str, ...]:
+    value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
+    return (
+        *(f"{100 * share:.2f}%" for share in shares),
+        f"{value:+.2f} [{low:+.2f}, {high:+.2f}]",
+        f"{difference.only_first:,}",
+        f"{difference.only_second:,}",
+        f"{difference.p_value:.2g}",
+        f"{difference.n:,}",
+    )
+
+
+def _verdict(what: str, difference: Difference) -> str:
+    if difference.p_value >= _SIGNIFICANT:
+        return f"On {what} they cannot be told apart (p = {difference.p_value:.2g})."
+    better = "A" if difference.value > 0 else "B"
+    return (
+        f"On {what} {better} is better by {100 * abs(difference.value):.2f} points "
+        f"(p = {difference.p_value:.2g})."
+    )

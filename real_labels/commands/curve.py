@@ -1,0 +1,48 @@
+"""python -m real_labels curve."""
+
+from __future__ import annotations
+
+import argparse
+
+from real_labels.commands import options as common
+
+SUMMARY = "precision and recall of scores against gold questions"
+EXAMPLE = "--scores scores.npz --gold gold.csv --precision 0.9 --out curve.png"
+_ENDINGS = (".png", ".svg", ".pdf", ".csv", ".parquet", ".json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("--scores", required=True, metavar="FILE.npz", help="scores, as published")
+    common.add_gold(parser, required=True)
+    common.add_operating_point(parser)
+    parser.add_argument(
+        "--out",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=".png, .svg, .pdf, .csv, .parquet or .json; may be repeated",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Says what thresholds do, and writes the curve."""
+    from real_labels.scores import Scores
+    from real_labels.thresholds import PrecisionRecall
+
+    common.check_outputs(*((out, _ENDINGS) for out in options.out))
+    scores, gold = Scores.load(options.scores), common.gold(options)
+    curve = PrecisionRecall.of(scores, gold)
+    print(
+        f"{curve.kept[-1]:,} gold questions, {curve.present:,} labels present; "
+        f"{len(curve.thresholds):,} thresholds that differ."
+    )
+    marked = best = curve.at_best_f1()
+    print(f"Best F1:  {best}")
+    if options.threshold is not None or options.precision is not None:
+        marked = curve.at_threshold(common.threshold(options, scores, gold, best.threshold))
+        print(f"Asked:    {marked}")
+    for out in options.out:
+        curve.save(out, marked)
+    if options.out:
+        print(f"Wrote {', '.join(options.out)}.")

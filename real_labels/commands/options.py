@@ -1,0 +1,173 @@
+"""Options that several commands have, and reading what they name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from real_labels.gold import Gold
+    from real_labels.reference import Reference
+    from real_labels.scores import Scores
+
+PREDICTIONS = (
+    "predictions: .npy or .npz of classes (N,), ranked classes (N, k) or logits (N, C); .csv, .jsonl, "
+    ".json, .parquet with file names and class indices or WordNet ids"
+)
+TABLES = (".csv", ".parquet")
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """--data-dir."""
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder of the published files (default: $REAL_LABELS_DIR, or the user's cache)",
+    )
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """--labels, --original, --num-classes, --data-dir, --column."""
+    parser.add_argument(
+        "--labels",
+        metavar="FILE.json",
+        help="reassessed labels, as published or an object from file name to classes (default: the "
+        "published ReaL labels)",
+    )
+    parser.add_argument(
+        "--original",
+        metavar="FILE.json",
+        help="original labels, likewise (default for ILSVRC-2012 images: its own)",
+    )
+    parser.add_argument("--num-classes", type=int, metavar="C", help="if it is not ILSVRC-2012")
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="column or array of the predictions, where several could be (index for index_0, index_1, …)",
+    )
+    add_data_dir(parser)
+
+
+def reference(options: argparse.Namespace) -> Reference:
+    """The labels that --labels, --original and the others name."""
+    from real_labels.reference import Reference
+
+    return Reference.load(
+        options.labels,
+        options.original,
+        data_dir=options.data_dir,
+        num_classes=options.num_classes,
+    )
+
+
+def repairs(text: str) -> list[str]:
+    """The names in --assume=A,B."""
+    return [name for name in text.split(",") if name]
+
+
+def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """--gold, --gold-votes."""
+    parser.add_argument(
+        "--gold",
+        metavar="FILE",
+        required=required,
+        help="questions with known truth: a table of file_name, label, truth; or experts' answers",
+    )
+    parser.add_argument(
+        "--gold-votes",
+        type=int,
+        metavar="N",
+        help="experts who must say yes for a label to be present (default: more than half)",
+    )
+
+
+def gold(options: argparse.Namespace) -> Gold | None:
+    """The gold questions of --gold, or None."""
+    from real_labels.gold import Gold
+
+    if options.gold is None:
+        if options.gold_votes is not None:
+            raise InputError("--gold-votes needs --gold.")
+        return None
+    return Gold.load(options.gold, options.gold_votes)
+
+
+def add_operating_point(parser: argparse.ArgumentParser) -> None:
+    """--threshold, --precision, --best-f1."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--threshold", type=float, metavar="T", help="keep labels of score T or more"
+    )
+    group.add_argument(
+        "--precision", type=float, metavar="P", help="lowest threshold of precision P"
+    )
+    group.add_argument("--best-f1", action="store_true", help="threshold of the best F1")
+
+
+def threshold(
+    options: argparse.Namespace, scores: Scores, gold_questions: Gold | None, default: float
+) -> float:
+    """The threshold that was asked for, or the default."""
+    from real_labels.thresholds import PrecisionRecall
+
+    if options.precision is not None or options.best_f1:
+        if gold_questions is None:
+            raise InputError("--precision and --best-f1 need --gold FILE.")
+        curve = PrecisionRecall.of(scores, gold_questions)
+        if options.best_f1:
+            return curve.at_best_f1().threshold
+        return curve.at_precision(options.precision).threshold
+    return default if options.threshold is None else options.threshold
+
+
+def check_outputs(*outputs: tuple[str | None, tuple[str, ...]]) -> None:
+    """Before any work: what cannot be written should cost nothing.
+
+    Args:
+      outputs: (path or None, endings it may have).
+    """
+    for path, endings in outputs:
+        if path is None:
+            continue
+        target = pathlib.Path(path)
+        if target.suffix.lower() not in endings:
+            raise InputError(f"{path}: this is written as {' or '.join(endings)}.")
+        if target.is_dir():
+            raise InputError(f"{path}: is a folder; name a file.")
+        folder = next(p for p in target.absolute().parents if p.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise InputError(
+                f"{path}: cannot be written, {folder} is no folder that can be written to."
+            )
+
+
+def write_json(path: str, record: Any) -> None:
+    """Writes JSON, atomically, and says so."""
+    import json
+
+    from real_labels import files
+
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"Wrote {path}.")
+
+
+def print_warning(text: str) -> None:
+    """Prints a remark in lines that fit the terminal."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    print(
+        textwrap.fill(
+            f"! {text}",
+            width,
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    )

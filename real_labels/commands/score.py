@@ -1,0 +1,89 @@
+"""python -m real_labels score."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from real_labels.commands import options as common
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from real_labels.reference import Reference
+    from real_labels.scoring import Scored
+
+SUMMARY = "accuracy of predictions on the original and the ReaL labels"
+EXAMPLE = "predictions.npz timm_results.csv --json scores.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("predictions", nargs="+", metavar="PREDICTIONS", help=common.PREDICTIONS)
+    common.add_labels(parser)
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--assume",
+        metavar="REPAIR",
+        default="",
+        help="undo a mix-up in all files first; the diagnosis names it (several, joined by commas)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Scores each file; one that cannot be is named at the end and does not stop the others."""
+    import tqdm
+
+    from real_labels import scoring
+
+    common.check_outputs((options.json, (".json",)))
+    reference = common.reference(options)
+    assume = common.repairs(options.assume)
+    scored, errors = [], []
+    for path in tqdm.tqdm(
+        options.predictions, desc="scoring", unit=" files", leave=False, delay=1, disable=None
+    ):
+        try:
+            scored.append(scoring.score(path, reference, assume, column=options.column))
+        except InputError as error:
+            errors.append(str(error))
+    if scored:
+        print(_table(scored, reference))
+        for one in scored:
+            for warning in one.warnings:
+                common.print_warning(f"{one.file}: {warning}")
+        if options.json:
+            common.write_json(options.json, [one.as_json() for one in scored])
+    sys.stdout.flush()
+    for error in errors[:-1]:
+        print(f"Error: {error}", file=sys.stderr)
+    if errors:
+        raise InputError(errors[-1])
+
+
+def _table(scored: Sequence[Scored], reference: Reference) -> str:
+    from real_labels.accuracy import LABEL_NAMES, TOP_K
+    from real_labels.text_table import text_table
+
+    keys = [key for key in LABEL_NAMES if key in scored[0].results]
+    columns = [(key, k) for key in keys for k in TOP_K]
+    rows = [["", *(f"{LABEL_NAMES[key]} top-{k}" for key, k in columns), "n"]]
+    for one in scored:
+        cells = [_percent(one.results[key][f"top{k}"]) for key, k in columns]
+        counted = " / ".join(f"{one.results[key]['top1']['n']:,}" for key in keys)
+        rows.append([one.file, *cells, counted])
+    itself = reference.original_on_real()
+    if itself is not None:
+        partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
+        title = "the original labels" + (", all images" if partial else "")
+        cells = [_percent(itself.as_json()) if c == ("real", 1) else "" for c in columns]
+        rows.append([title, *cells, f"{itself.n:,}"])
+    return text_table(rows)
+
+
+def _percent(accuracy: dict[str, Any]) -> str:
+    if accuracy["value"] is None:
+        return "–"
+    value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
+    return f"{value:.2f}% [{low:.2f}, {high:.2f}]"
