@@ -7,8 +7,9 @@
    is the median over the rounds, the ratio the median of the rounds' ratios. Crowd-kit is given integer
    ids, which is what it is fastest with. An iteration is the difference of two runs, so that neither's
    setting up counts. Then iterations and time to the fixed point.
-2. Simulated answers, 5 to a question: 1,000 raters, 1, 3.2 and 10 million answers, and the largest once
-   more as a Parquet file through `python -m real_labels aggregate`, as a whole process.
+2. Simulated answers, 5 to a question: 1,000 raters, 1, 3.2 and 10 million answers, maximum likelihood;
+   and the largest once more as a Parquet file through `python -m real_labels aggregate` with its
+   defaults, as a whole process.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def published_answers(data_dir: str) -> None:
 
     def ours(iterations: int) -> None:
         aggregation.dawid_skene(
-            answers, smoothing=0, accelerate=False, tolerance=-1, max_passes=iterations
+            answers, shrinkage=0, accelerate=False, tolerance=-1, max_passes=iterations
         )
 
     def iteration(run, iterations: int) -> float:
@@ -77,15 +78,15 @@ def published_answers(data_dir: str) -> None:
     print(f"  crowd-kit  {1e3 * theirs:8.2f} ms")
     print(f"  ours       {1e3 * mine:8.2f} ms   {ratio:.0f} times faster")
     print("To the fixed point (no score changes by more than 1e-6):")
-    for smoothing in (0.0, 1.0):
+    for shrinkage in (0.0, 10.0):
         for accelerate in (False, True):
             start = time.perf_counter()
-            fit = aggregation.dawid_skene(answers, smoothing=smoothing, accelerate=accelerate)
+            fit = aggregation.dawid_skene(answers, shrinkage=shrinkage, accelerate=accelerate)
             seconds = time.perf_counter() - start
             kind = "accelerated" if accelerate else "plain EM   "
             print(
-                f"  smoothing {smoothing:.0f}, {kind}  {fit.convergence.passes:4d} passes  "
-                f"{seconds:6.2f} s   log-likelihood {fit.convergence.objective[-1]:.4f}"
+                f"  shrinkage {shrinkage:2.0f}, {kind}  {fit.convergence.passes:4d} passes  "
+                f"{seconds:6.2f} s   objective {fit.convergence.objective[-1]:.4f}"
             )
 
 
@@ -118,7 +119,7 @@ def one_size(number: int) -> None:
     answers = simulated(number)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    fit = aggregation.dawid_skene(answers)
+    fit = aggregation.dawid_skene(answers, shrinkage=0)
     seconds = time.perf_counter() - start
     assert fit.convergence.converged
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from real_labels import prediction_files, scoring
+from real_labels.reference import Reference
 
 ROUNDS, BATCH = 7, 256
 
@@ -47,7 +48,7 @@ def main() -> None:
     spec.loader.exec_module(module)
 
     rng = np.random.default_rng(0)
-    reference = scoring.Reference.load(data_dir=options.data_dir)
+    reference = Reference.load(data_dir=options.data_dir)
     names, truth = reference.file_names, reference.original.classes
     logits = rng.normal(size=(50_000, 1000)).astype(np.float32)
     logits[np.arange(50_000), truth] += rng.normal(3.5, 2, 50_000).astype(np.float32)
@@ -65,7 +66,7 @@ def main() -> None:
         np.save(path, logits)
 
         def ours() -> dict:
-            labels = scoring.Reference.load(data_dir=options.data_dir)
+            labels = Reference.load(data_dir=options.data_dir)
             real = scoring.score(path, labels).results["real"]
             return {k: 100 * real[f"top{k}"]["value"] for k in (1, 5)}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Float
 
 from real_labels.rater_model import Parameters, normalised
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _MEMORY = 8  # steps that it looks back
 _FLOOR = 1e-3  # of plain EM's value, under which no proposal puts a probability

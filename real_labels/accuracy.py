@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from real_labels.errors import InputError
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 from real_labels.text_table import text_table
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
 
 TOP_K = (1, 5)
 LABEL_NAMES = {"original": "original", "real": "ReaL"}  # of the label sets, for a reader

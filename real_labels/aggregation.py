@@ -10,9 +10,9 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels import dawid_skene as em
 from real_labels import files, npz
@@ -23,6 +23,9 @@ from real_labels.gold import Gold
 from real_labels.labels import LabelSets
 from real_labels.rater_model import Parameters, normalised, probability_and_log_sum
 from real_labels.scores import Scores
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,11 +162,12 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
             "Most questions have one answer, so raters cannot be compared: scores tell no more than "
             "the answers, whatever their sureness says. Ask more raters, or use the majority."
         )
-    if not 1e-3 < aggregate.prior < 1 - 1e-3:
+    extreme = not 1e-3 < aggregate.prior < 1 - 1e-3
+    if extreme and abs(aggregate.prior - _mean_answers(answers).mean()) > 0.05:
         found.append(
-            f"By this fit {100 * aggregate.prior:.2g}% of the labels are present: it has probably "
-            f"given up on the raters. Compare it with the majority; more shrinkage, a prior or gold "
-            f"questions help."
+            f"By this fit nearly {'all' if aggregate.prior > 0.5 else 'none'} of the labels are present, "
+            f"whatever the raters say: it has given up on them. Compare it with the majority; more "
+            f"shrinkage, a prior or gold questions help."
         )
     return found
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels.rater_model import probability_and_log_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 _BLOCK = 1 << 17  # answers computed at a time
 _REGULAR = 16  # questions with at most so many answers are laid out side by side

@@ -6,14 +6,17 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels import files, npz, tables
 from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets, find_rows
 from real_labels.questions import Questions
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 CATEGORIES = ("no", "maybe", "yes")
 _COLUMNS = ("file_name", "label", "rater", "answer")
@@ -327,7 +330,7 @@ def _one_hot(rows: np.ndarray, rater: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_table(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
-    table = tables.read(path)
+    table = tables.with_plain_names(tables.read(path))
     missing = [c for c in _COLUMNS if c not in table.column_names]
     if missing:
         raise InputError(

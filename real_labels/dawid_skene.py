@@ -13,13 +13,16 @@ parameters, which are taken only if they are no worse, so the fixed point is EM'
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels.acceleration import Anderson
 from real_labels.answer_patterns import AnswerPatterns
 from real_labels.rater_model import Parameters, normalised
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 _TINY = 1e-300  # stands for the probability 0 where a logarithm is taken
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from real_labels import tables
 from real_labels.answers import Answers
 from real_labels.errors import InputError, naming
 from real_labels.questions import Questions
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 _TRUTH_COLUMNS = ("truth", "present", "gold")
 _TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -92,7 +95,7 @@ class Gold:
         """
         path = pathlib.Path(path)
         if path.suffix.lower() != ".npz":
-            table = tables.read(path)
+            table = tables.with_plain_names(tables.read(path))
             named = [c for c in _TRUTH_COLUMNS if c in table.column_names]
             if named:
                 if at_least is not None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import functools
 import importlib.util
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int
 
 from real_labels.errors import InputError
 from real_labels.labels import IMAGENET_FILE_NAME, LabelSets, imagenet_file_names
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000

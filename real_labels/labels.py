@@ -9,12 +9,15 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from real_labels import files
 from real_labels.errors import InputError, naming
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 _SHOWN = 3
 _HIGHEST_CLASS = np.iinfo(np.int32).max

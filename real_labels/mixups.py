@@ -15,14 +15,17 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from real_labels import imagenet
 from real_labels.accuracy import wilson_interval
 from real_labels.errors import InputError
 from real_labels.numbering import Numbering
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 FOLDER_ORDER = "class-folder-order"
 TEXT_FOLDER_ORDER = "text-sorted-folder-order"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,13 +12,15 @@ import os
 import pathlib
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels import npz, ranking, tables
 from real_labels.errors import InputError, naming
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 TOP_K = 5
 _FILE_COLUMNS = (

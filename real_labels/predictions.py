@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels import files, npz
 from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets, check_classes, check_file_names, find_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Int
 
 from real_labels.errors import InputError
 from real_labels.labels import check_classes, check_file_names, find_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 _BLOCK = 1 << 18  # scores ranked at a time: a block stays in the cache for all k passes
 

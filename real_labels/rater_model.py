@@ -7,9 +7,12 @@ answer a with probability C[r, t, a], independently of the other raters.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels.aggregation import Aggregate
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 KEEP, DROP, INVERTED, FEW = "keep", "drop", "inverted", "too few answers"
 _USELESS = 0.2  # informedness below which five raters still decide hardly better than a coin

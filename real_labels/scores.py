@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from real_labels import files, npz
 from real_labels.answers import info_array, questions_of_info
 from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets
 from real_labels.questions import Questions
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

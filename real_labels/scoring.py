@@ -6,10 +6,9 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from real_labels import mixups, prediction_files
 from real_labels.accuracy import LABEL_NAMES
@@ -18,6 +17,9 @@ from real_labels.labels import check_classes, find_rows
 from real_labels.prediction_files import PredictionFile
 from real_labels.predictions import Predictions
 from real_labels.reference import Reference
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
 
 _SUSPICIOUS = 100  # images, on all of which no model is right
 

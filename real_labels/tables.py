@@ -7,13 +7,15 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
 
 from real_labels import files, imagenet
 from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 _WHOLE = re.compile(r"-?\d{1,15}")
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
@@ -123,6 +125,11 @@ def _from_json(path: pathlib.Path) -> Any:
             f"{path}: expected a list of records or an object from file name to classes."
         )
     return pa.Table.from_pylist(content)
+
+
+def with_plain_names(table: Any) -> Any:
+    """The table with its columns named in lower case and without spaces around them."""
+    return table.rename_columns([name.strip().lower() for name in table.column_names])
 
 
 def write(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> None:

@@ -6,15 +6,18 @@ import dataclasses
 import json
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from real_labels import files, tables
 from real_labels.accuracy import wilson_interval
 from real_labels.errors import InputError
 from real_labels.gold import Gold
 from real_labels.scores import Scores
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 @dataclasses.dataclass(frozen=True)

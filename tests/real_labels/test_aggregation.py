@@ -378,7 +378,9 @@ def test_what_answers_cannot_tell_is_said():
     assert "Most questions have one answer" in doubts(10, 1)
     assert "Most questions have one answer" in doubts(1, 1)
     assert "EM did not converge" in doubts(10, 5, max_passes=2)
-    assert "given up on the raters" in doubts(300, 3, shrinkage=0, smoothing=1)
+    assert "it has given up on them" in doubts(300, 3, shrinkage=0, smoothing=1)
+    unanimous = simulate.rate(truth[:50], np.array([[[0, 0, 1.0]] * 2] * 3), 3, rng)
+    assert aggregation.doubts(aggregation.dawid_skene(unanimous), unanimous) == []
     answers = simulate.rate(truth, simulate.confusions(3, 3, rng), 3, rng)
     assert aggregation.doubts(aggregation.majority(answers), answers) == []
 

@@ -96,6 +96,12 @@ def test_saved_answers_come_back(tmp_path, ending):
     assert [p.name for p in tmp_path.iterdir()] == [f"answers{ending}"]
 
 
+def test_column_names_may_be_capitals(tmp_path):
+    table = frame().rename(columns=lambda name: f" {name.title()}")
+    table.to_csv(tmp_path / "answers.csv", index=False)
+    assert as_rows(Answers.load(tmp_path / "answers.csv")) == sorted(ROWS)
+
+
 def test_other_categories(tmp_path):
     path = tmp_path / "answers.csv"
     frame([("a", 0, "x", "Absent"), ("a", 0, "y", "present")]).to_csv(path, index=False)
