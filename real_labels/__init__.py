@@ -1,16 +1,26 @@
-"""Reassessed Labels (ReaL): label sets, predictions and the accuracy of one against the other.
+"""Reassessed Labels (ReaL): answers, label sets, predictions, and the accuracy of one against another.
 
 NumPy only: nothing here imports JAX or TensorFlow.
 """
 
 from real_labels.accuracy import Accuracy, results, top_k_accuracy, wilson_interval
+from real_labels.answers import Answers
+from real_labels.errors import InputError
+from real_labels.gold import Gold
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
+from real_labels.questions import Questions
+from real_labels.scores import Scores
 
 __all__ = [
     "Accuracy",
+    "Answers",
+    "Gold",
+    "InputError",
     "LabelSets",
     "Predictions",
+    "Questions",
+    "Scores",
     "results",
     "top_k_accuracy",
     "wilson_interval",
