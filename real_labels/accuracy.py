@@ -190,8 +190,10 @@ def paired_difference(
       draws: of the bootstrap.
 
     Raises:
-      InputError: if they are about different images.
+      InputError: if they are about different images, or the seed is negative.
     """
+    if seed < 0:
+        raise InputError(f"The seed must be at least 0, found {seed}.")
     second = second.take(second.rows(first.file_names))
     labelled, ours = top_k_hits(first, labels, k)
     _, theirs = top_k_hits(second, labels, k)

@@ -40,7 +40,8 @@ class PseudoRater:
       labels: what it holds for valid.
       classes: the labels that it votes on; None for all. Where its confusion matrix is measured on
         gold questions, all of them count.
-      gold: the truth its matrix is measured against, if not that of the other raters.
+      gold: the truth its matrix is measured against, if not that of the other raters; for
+        gold_calibrated, which alone measures on gold.
     """
 
     name: str
@@ -119,10 +120,20 @@ class Start:
             raters, categories = archive["raters"], tuple(archive["categories"].tolist())
             confusion, prior = archive["confusion"], float(archive["prior"])
         shape = (len(raters), 2, len(categories))
-        if confusion.shape != shape or not np.allclose(confusion.sum(axis=2), 1):
+        if (
+            confusion.shape != shape
+            or confusion.dtype.kind != "f"
+            or not (confusion >= 0).all()
+            or not np.allclose(confusion.sum(axis=2), 1)
+        ):
             raise InputError(
                 f"{path}: confusion must be {shape}, each row a distribution; found "
-                f"{confusion.shape}."
+                f"{confusion.shape} of {confusion.dtype}."
+            )
+        if not 0 <= prior <= 1 or len(set(raters.tolist())) < len(raters):
+            raise InputError(
+                f"{path}: expected a prior in [0, 1] and distinct raters, found {prior} and "
+                f"{len(raters)} of which {len(set(raters.tolist()))} differ."
             )
         return cls(raters, Parameters(prior, confusion), categories)
 

@@ -6,13 +6,13 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels import files, npz, tables
 from real_labels.errors import InputError, naming
-from real_labels.labels import LabelSets, find_rows
+from real_labels.labels import LabelSets, check_classes, find_rows
 from real_labels.questions import Questions
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Answers:
       raters: (R,) str ids, distinct.
       question: (A,) int32 row in questions; never falling (the constructor sorts).
       rater: (A,) int32 row in raters; rising among the answers to one question.
-      answer: (A,) int8 row in categories.
+      answer: (A,) int16 row in categories.
       categories: what may be answered, from "surely absent" to "surely present"; two or more.
     """
 
@@ -47,14 +47,14 @@ class Answers:
         if len(set(raters.tolist())) != len(raters):
             raise InputError("Answers: two raters have the same id.")
         lowered = [c.lower() for c in self.categories]
-        if len(lowered) < 2 or len(set(lowered)) < len(lowered):
+        if len(lowered) < 2 or len(set(lowered)) < len(lowered) or not all(lowered):
             raise InputError(
                 f"Answers: needs two or more distinct categories, found {', '.join(self.categories)}."
             )
         columns = {
             "question": (np.asarray(self.question), len(self.questions), np.int32),
             "rater": (np.asarray(self.rater), len(raters), np.int32),
-            "answer": (np.asarray(self.answer), len(self.categories), np.int8),
+            "answer": (np.asarray(self.answer), len(self.categories), np.int16),
         }
         n = len(columns["question"][0])
         for name, (column, size, _) in columns.items():
@@ -195,7 +195,7 @@ class Answers:
         The `.npz` has `tensor` (R, Q, K), one-hot over the answers and all zero where a rater was
         not asked, `info` (Q, 2) with file name and label as str, and `ids` (R,). A table has the
         columns file_name, label, rater and answer, one row per answer; `answer` is one of the
-        categories, or its position.
+        categories or, where no category is a number, its position.
 
         Args:
           path: the file.
@@ -326,11 +326,15 @@ def _one_hot(rows: np.ndarray, rater: str) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"tensor: rater {rater} gives two answers to question {question[int(np.argmax(twice))]}."
         )
-    return question.astype(np.int32), answer.astype(np.int8)
+    return question.astype(np.int32), answer.astype(np.int16)
 
 
 def _load_table(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
-    table = tables.with_plain_names(tables.read(path))
+    with tables.understood():
+        return _from_table(tables.with_plain_names(tables.read(path)), categories)
+
+
+def _from_table(table: Any, categories: tuple[str, ...]) -> Answers:
     missing = [c for c in _COLUMNS if c not in table.column_names]
     if missing:
         raise InputError(
@@ -342,6 +346,7 @@ def _load_table(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
     if label.min() < 0:
         row = int(np.argmin(label))
         raise InputError(f"row {row + 1} has the negative label {label[row]}.")
+    label = check_classes(label, "label").astype(np.int64)
     image, file_names = tables.text(table["file_name"])
     rater, raters = tables.text(table["rater"])
     for codes, what in ((image, "file_name"), (rater, "rater")):
@@ -360,7 +365,8 @@ def _answer_codes(column, categories: tuple[str, ...]) -> Int[np.ndarray, "n"]:
     if codes.min() < 0:
         raise InputError(f"row {int(np.argmin(codes)) + 1} has no answer.")
     known = {c.lower(): i for i, c in enumerate(categories)}
-    known |= {str(i): i for i in range(len(categories))}
+    if not any(c.isdecimal() for c in categories):  # where they are numbers, a number is a name
+        known |= {str(i): i for i in range(len(categories))}
     position = np.array([known.get(t.strip().lower(), -1) for t in texts.tolist()], np.int64)
     if (position < 0).any():
         row = int(np.argmax(position[codes] < 0))

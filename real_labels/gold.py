@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from real_labels import tables
-from real_labels.answers import Answers
+from real_labels.answers import CATEGORIES, Answers
 from real_labels.errors import InputError, naming
 from real_labels.questions import Questions
 
@@ -83,12 +84,18 @@ class Gold:
         return dataclasses.replace(self, present=self.votes >= at_least)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], at_least: int | None = None) -> Gold:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        at_least: int | None = None,
+        categories: Sequence[str] = CATEGORIES,
+    ) -> Gold:
         """Reads experts' answers (see Answers.load), or a table of file_name, label, truth.
 
         Args:
           path: the file. A truth is yes / no, true / false or 1 / 0.
           at_least: how many experts make a truth (see from_experts).
+          categories: what experts may answer (see Answers.load).
 
         Raises:
           InputError: naming the file and the place.
@@ -109,7 +116,7 @@ class Gold:
                     f"{path}: expected the columns file_name, label and truth, or experts' answers "
                     f"(file_name, label, rater, answer); found {', '.join(table.column_names)}."
                 )
-        return cls.from_experts(Answers.load(path), at_least)
+        return cls.from_experts(Answers.load(path, categories), at_least)
 
     def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
         """(rows in questions, rows here) of the gold questions that are among these.

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,13 +65,27 @@ def check_classes(classes: np.ndarray, what: str) -> np.ndarray:
       InputError: if they are no integers, negative, or beyond 32 bits.
     """
     classes = np.asarray(classes)
-    if classes.size and classes.dtype.kind not in "iu":
+    if classes.size and classes.dtype.kind not in "iuO":
         raise InputError(f"{what} must be integers, found {classes.dtype}.")
     if classes.size and classes.min() < 0:
         raise InputError(f"{what}: {classes.min()} is negative.")
     if classes.size and classes.max() > _HIGHEST_CLASS:
         raise InputError(f"{what}: {classes.max()} is beyond 32 bits; class indices start at 0.")
     return classes.astype(np.int32, copy=False)
+
+
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON file (json.load's object_pairs_hook).
+
+    Raises:
+      InputError: if a name occurs twice, of which plain JSON would keep the last.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))
+        raise InputError(f"{twice} occurs more than once.")
+    return content
 
 
 def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
@@ -185,7 +199,9 @@ class LabelSets:
         """
         with open(path, encoding="utf-8") as file:
             try:
-                content = json.load(file)
+                content = json.load(file, object_pairs_hook=distinct_keys)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
             except ValueError as error:
                 raise InputError(f"{path}: is no JSON, or cut short ({error}).") from None
         if isinstance(content, list):

@@ -4,9 +4,10 @@ The mix-ups that people report: rows in the order of class folders instead of fi
 that are one off, and classes numbered in another way (the ILSVRC devkit's, alphabetical names,
 indices sorted as text). Each is a hypothesis that is held against the original labels; one is
 reported only if under it agreement, corrected for chance, is more than twice what it is as given, by
-more than six standard errors. A numbering that is fitted to the predictions is judged on the other
-half of the images, which takes some ten images a class. So a weak model raises no alarm: nothing
-explains it better than itself.
+more than six standard errors, and in most classes. A numbering that is fitted to the predictions may
+concern a few classes alone: it is judged on the other half of the images, on those that it moves, and
+must be right there four times as often as what it moves them from. That takes some ten images a class.
+So a weak model raises no alarm: nothing explains it better than itself.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ REPAIRS = {
     TEXT_SORTED: "class indices count the classes sorted as text (0, 1, 10, 100, …)",
     RENUMBERED: "classes are numbered in another way, consistently",
 }
+NEED_LABELS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, RENUMBERED)  # the labels of all images, to undo
 ORDERS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, NUMBER_ORDER)
 _CERTAIN = 6.0  # standard errors
 _MOST = 0.7  # share of the classes that must gain
@@ -145,6 +147,8 @@ def repair(
             f"Unknown repair {unknown[0]!r}; there are {', '.join(REPAIRS)}, and several of them "
             f"joined by commas."
         )
+    if len(set(names)) < len(names):
+        raise InputError(f"{','.join(names)}: each repair can be done once.")
     for name in names:
         if name in ORDERS:
             places = dict(_orders(original, file_names)).get(name)
@@ -222,7 +226,7 @@ def _sentence(ways: str, found: _Agreement, as_given: _Agreement, so: str) -> st
     low, high = wilson_interval(int(found.hits.sum()), len(found.hits))
     return (
         f"{ways[0].upper()}{ways[1:]}: {so}, {100 * found.share:.2f}% [{100 * low:.2f}, "
-        f"{100 * high:.2f}] of the top-1 predictions are the original label; as given, "
+        f"{100 * high:.2f}] of the top-1 predictions are the image's label; as given, "
         f"{100 * as_given.share:.2f}% ({100 * as_given.chance:.2f}% by chance)."
     )
 
@@ -297,8 +301,8 @@ def _find_numbering(
         surely[fold == half] = fitted.apply(top1[fold == half])
         wholly[fold == half] = fitted.apply(top1[fold == half], complete=True)
     moved = surely != top1
-    if not moved.any():
-        return None
+    if len(set(top1[moved].tolist())) < 2:
+        return None  # a class that is taken for another is not yet a numbering
     now, before = surely[moved] == original[moved], top1[moved] == original[moved]
     if not (_standard_errors(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
         return None

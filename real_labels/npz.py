@@ -40,6 +40,8 @@ def opened(
             yield archive
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except (
         ValueError,
         TypeError,

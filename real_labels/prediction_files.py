@@ -43,6 +43,10 @@ _TRUTH = re.compile(
 _SCORE = re.compile(
     r"(.*_)?(scores?|logits?|probs?|probability|probabilities|conf|confidences?|outputs?)"
 )
+_RANKED = re.compile(
+    r"(pred|prediction|predicted|top|rank)s?(_(class|label|index|idx|id|wnid|synset))?"
+)
+_NUMBERED_INSIDE = re.compile(r"(top|pred|prediction|rank)_?(\d+)_(.+)")  # top1_class
 _NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy)$|^ILSVRC2012_val_", re.IGNORECASE)
 _BRACKETS = str.maketrans("[](),;'\"\n\t", " " * 10)
@@ -79,7 +83,7 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
     classes as one column of indices or WordNet ids, one column of lists of them, or numbered columns
     (index_0, index_1, …); or a score for every class in such columns. Columns called prediction,
     pred_class or top1 go before those called class, index or label, which may be the truth; so do
-    scores of more classes than such a column has. What cannot be told is an error.
+    scores of more classes than such a column has. Several that may be it are an error.
 
     Args:
       path: the file.
@@ -94,13 +98,16 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
     if not path.exists():
         raise InputError(f"{path}: there is no such file.")
     ending = path.suffix.lower()
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder.")
     with naming(path):
         if ending == ".npy":
             found = _from_array(_load_npy(path), None)
         elif ending == ".npz":
             found = _from_npz(path, column)
         elif ending in tables.ENDINGS:
-            found = _from_table(path, column)
+            with tables.understood():
+                found = _from_table(path, column)
         else:
             raise InputError(
                 f"unknown ending '{ending}'; expected .npy, .npz, {', '.join(tables.ENDINGS)}."
@@ -113,7 +120,11 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
 def _load_npy(path: pathlib.Path) -> np.ndarray:
     if path.stat().st_size == 0:
         raise InputError("is empty.")
-    with path.open("rb") as file:
+    try:
+        start = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}).") from None
+    with start as file:
         if file.read(6) != b"\x93NUMPY":
             raise InputError("is no .npy file, or cut short.")
     try:
@@ -142,7 +153,10 @@ def _from_npz(path: pathlib.Path, column: str | None) -> PredictionFile:
     ranked_scores = arrays[scores[0]] if classes and scores else None
     if file_names is not None:
         if file_names.dtype.kind == "S":
-            file_names = np.char.decode(file_names, "utf-8")
+            try:
+                file_names = np.char.decode(file_names, "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{names} is no UTF-8 text ({error}).") from None
         if file_names.dtype.kind != "U" or file_names.shape != array.shape[:1]:
             raise InputError(
                 f"{names} must be {array.shape[:1]} of str, one per row; found "
@@ -168,10 +182,10 @@ def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionF
             f"expected classes (N,), ranked classes (N, k) or logits (N, C), found shape "
             f"{array.shape} of {array.dtype}."
         )
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and not _are_integer_scores(array):
         return PredictionFile(file_names, _columns(array).astype(np.int64))
     if array.ndim == 1 or array.shape[1] == 1:
-        whole = np.isfinite(array) & (array == np.floor(array))
+        whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 1 << 53)
         if not whole.all():
             row = int(np.argmin(whole.ravel()))
             raise InputError(
@@ -190,6 +204,14 @@ def _columns(array: np.ndarray) -> np.ndarray:
     return array[:, None] if array.ndim == 1 else array
 
 
+def _are_integer_scores(array: np.ndarray) -> bool:
+    """Whether whole numbers are (quantized) scores: many a row, and not distinct indices."""
+    if array.ndim == 1 or array.shape[1] <= _MOST_RANKED:
+        return False
+    first = np.asarray(array[0])
+    return first.min() < 0 or len(np.unique(first)) < len(first)
+
+
 def _are_ranked_classes(array: np.ndarray) -> bool:
     """Whether floats are class indices: whole, and beyond the number of columns."""
     finite = np.isfinite(array).all()
@@ -197,6 +219,8 @@ def _are_ranked_classes(array: np.ndarray) -> bool:
 
 
 def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
+    import pyarrow as pa
+
     table = tables.read(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt") and _is_data(table.column_names):
         table = tables.read(path, header=False)
@@ -208,6 +232,9 @@ def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
     if file_column is not None:
         file_names = tables.strings(table[file_column], file_column)
     groups = _groups([n for n in table.column_names if n != file_column])
+    for name in ("output", "outputs"):
+        if name in groups and pa.types.is_integer(table.schema.field(groups[name][0]).type):
+            groups.setdefault("predicted", groups.pop(name))  # whole numbers are no scores
     readable = {key: g for key, g in groups.items() if not _is_prose(table[g[0]])}
     by_class, by_score = [], []
     # What merely numbers the rows is read as classes only if there is nothing else.
@@ -240,14 +267,26 @@ def _key(name: str) -> str:
 
 
 def _groups(columns: list[str]) -> dict[str, list[str]]:
-    """Columns by name, numbered ones (index_0, index_1, …) together and in order."""
+    """Columns by name; numbered ones of one ranking (index_0, index_1, …) together and in order."""
     groups: dict[str, list[tuple[int, str]]] = {}
     for name in columns:
         key = _key(name)
-        numbered = _NUMBERED.fullmatch(key)
-        base = numbered[1] if numbered else key
-        groups.setdefault(base, []).append((int(numbered[2]) if numbered else -1, name))
+        numbered = _NUMBERED.fullmatch(key) or _NUMBERED_INSIDE.fullmatch(key)
+        base = (
+            "_".join(part for part in (numbered[1], *numbered.groups()[2:]) if part)
+            if numbered
+            else key
+        )
+        if numbered and (not base or _ranks(base)):
+            groups.setdefault(base, []).append((int(numbered[2]), name))
+        else:
+            groups.setdefault(key, []).append((-1, name))
     return {base: [n for _, n in sorted(group)] for base, group in groups.items()}
+
+
+def _ranks(base: str) -> bool:
+    """Whether numbers behind such a name count ranks or classes, and not models or runs."""
+    return base in _CLASS_COLUMNS or bool(_RANKED.fullmatch(base) or _SCORE.fullmatch(base))
 
 
 def _choose(
@@ -259,7 +298,8 @@ def _choose(
       InputError: if several may hold the predictions, and nothing tells which do.
     """
     if column is not None:
-        chosen = groups.get(_key(column))
+        literal = next((g for g in groups.values() if column in g and len(g) > 1), None)
+        chosen = [column] if literal else groups.get(_key(column))
         if chosen is None:
             raise InputError(f"has no column '{column}' of classes; there are {', '.join(groups)}.")
         is_score = bool(_SCORE.fullmatch(_key(column))) or width(chosen) > _MOST_RANKED
@@ -271,12 +311,13 @@ def _choose(
         if _PREDICTED.fullmatch(key) and not _SCORE.fullmatch(key) and not _TRUTH.fullmatch(key)
     ]
     maybe = [groups[n] for n in _CLASS_COLUMNS if n in groups]
-    if scores and width(scores) > max([_MOST_RANKED, *map(width, [*surely, *maybe])]):
-        return [], scores  # of every class; what stands beside them says less, or is the truth
     if len(surely) == 1:
-        return surely[0], scores
+        every = width(scores) > max(_MOST_RANKED, width(surely[0])) if scores else False
+        return ([], scores) if every else (surely[0], scores)
     if surely:
         raise _undecided(surely)
+    if scores and width(scores) > max([1, *map(width, maybe)]):
+        return [], scores  # of every class; the class beside them says less, or is the truth
     if len(maybe) > 1 and maybe[0] is not groups.get("index"):
         raise _undecided(maybe)
     return (maybe[0] if maybe else []), scores
@@ -334,10 +375,14 @@ def _unnamed(table: Any, columns: list[str]) -> tuple[list[str], list[str]]:
     """Classes or scores in columns whose names say nothing."""
     import pyarrow as pa
 
+    columns = [c for c in columns if not _TRUTH.fullmatch(_key(c))]
     types = [table.schema.field(c).type for c in columns]
     if columns and all(pa.types.is_floating(t) or pa.types.is_integer(t) for t in types):
+        numbered = all(re.fullmatch(r"f?\d+", c) for c in columns)
         if any(pa.types.is_floating(t) for t in types) and len(columns) > 1:
             return [], columns
+        if len(columns) > 1 and not numbered:
+            raise _undecided([[c] for c in columns])
         return columns, []
     if len(columns) == 1 and not _is_prose(table[columns[0]]):
         return columns, []
@@ -388,6 +433,8 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
     """(all elements in one column, elements per row) of a column of lists; itself and 1 of no lists."""
     import pyarrow as pa
 
+    if pa.types.is_fixed_size_list(column.type):
+        column = column.cast(pa.list_(column.type.value_type))
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         lengths = np.array(column.combine_chunks().value_lengths().fill_null(0))
         flat = pa.chunked_array([column.combine_chunks().flatten()])
@@ -402,7 +449,9 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
         )
     else:
         return column, 1
-    odd = (lengths != lengths[0]) | (lengths == 0)
+    if (lengths == 0).any():
+        raise InputError(f"row {int(np.argmin(lengths)) + 1} has no {name}.")
+    odd = lengths != lengths[0]
     if odd.any():
         row = int(np.argmax(odd))
         raise InputError(

@@ -59,6 +59,10 @@ class Reference:
         if real is None and given is None:
             real = published.real_labels(data_dir)
         first = given if given is not None else real
+        if not len(first):
+            raise InputError(f"{original or labels}: holds no labels.")
+        if num_classes is not None and num_classes < 2:
+            raise InputError(f"The number of classes must be at least 2, found {num_classes}.")
         is_imagenet = imagenet.is_validation_set(first.file_names)
         if is_imagenet:
             num_classes = imagenet.NUM_CLASSES if num_classes is None else num_classes

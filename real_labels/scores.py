@@ -93,4 +93,6 @@ class Scores:
         with npz.opened(path, ("tensor", "info")) as archive:
             tensor, info = archive["tensor"], archive["info"]
         with naming(path):
+            if tensor.dtype.kind not in "fiu":
+                raise InputError(f"tensor must hold numbers, found {tensor.dtype}.")
             return cls(questions_of_info(info, path), tensor)

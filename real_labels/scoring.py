@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from real_labels.reference import Reference
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-_SUSPICIOUS = 100  # images, on all of which no model is right
+_SUSPICIOUS = 20  # images, on all of which no model is right
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ class _Aligned:
 
     def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
         """Without the named mix-ups."""
-        if not self.known.all():
+        if not self.known.all() and set(names) & set(mixups.NEED_LABELS):
             raise InputError(
                 "A mix-up can only be undone where each image has its original label; give them with "
                 "--original."
@@ -134,7 +135,7 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     check_classes(np.abs(found.classes), "classes")
     num_classes = reference.num_known_classes
     aligned = _Aligned.of(found, reference)
-    warnings = _remarks(aligned, reference)
+    warnings = _remarks(aligned, found, reference)
     if assume:
         aligned = aligned.repaired(assume, num_classes)
         warnings.append(f"Repaired as asked: {'; '.join(mixups.REPAIRS[name] for name in assume)}.")
@@ -146,34 +147,57 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
         num_classes,
         reference.describe_class,
     )
-    can_be_repaired = mixup is not None and mixup.repair is not None
-    if not can_be_repaired and not assume:
-        _check_range(aligned, found, reference)
+    names = mixup.repair.split(",") if mixup is not None and mixup.repair is not None else []
+    if not known.all() and set(names) & set(mixups.NEED_LABELS):
+        names = []
+    undone = aligned.repaired(names, num_classes) if names else aligned
+    _check_range(undone, found, reference, allow_background=bool(names or assume))
+    results = reference.results(aligned.predictions(num_classes))
     repair, repaired = None, None
+    if names:
+        repaired = reference.results(undone.predictions(num_classes))
+        if mixups.RENUMBERED in names and _is_taste(results, repaired):
+            mixup, names, repaired = None, [], None
     if mixup is not None:
         warnings.append(mixup.evidence)
-    if can_be_repaired and known.all():
-        names = mixup.repair.split(",")
-        undone = aligned.repaired(names, num_classes)
-        repaired = reference.results(undone.predictions(num_classes))
+    if names:
         repair = ",".join([*assume, *names])
         fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
         warnings.append(
             f"Nothing was repaired. With --assume={repair} it would score {_shares(repaired)}{fitted}."
         )
     predictions = aligned.predictions(num_classes)
-    results = reference.results(predictions)
     return Scored(path, predictions, results, tuple(warnings), repair, repaired)
 
 
-def _remarks(aligned: _Aligned, reference: Reference) -> list[str]:
+def _is_taste(results: dict[str, Any], repaired: dict[str, Any]) -> bool:
+    """Whether another numbering would gain on the original labels alone.
+
+    Then a model merely prefers the other of two classes that are both valid (sunglass, sunglasses).
+    """
+    if not {"original", "real"} <= set(results) or not results["real"]["top1"]["n"]:
+        return False
+    gains = {
+        key: repaired[key]["top1"]["value"] - results[key]["top1"]["value"]
+        for key in ("original", "real")
+    }
+    return gains["real"] < gains["original"] / 2
+
+
+def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> list[str]:
     remarks = []
     n, known = len(aligned.rows), aligned.known
+    if reference.num_classes is None and (found.num_columns or 0) > reference.num_known_classes:
+        remarks.append(
+            f"Has scores in {found.num_columns:,} columns, while the labels have "
+            f"{reference.num_known_classes:,} classes; --num-classes says how many there are."
+        )
     if n < len(reference.file_names):
         remarks.append(
             f"Covers {n:,} of the {len(reference.file_names):,} images; scored on these."
         )
-    if n >= _SUSPICIOUS and known.all() and (aligned.classes[:, 0] == aligned.truth).all():
+    right = aligned.classes[known, 0] == aligned.truth[known]
+    if len(right) >= _SUSPICIOUS and right.all():
         remarks.append(
             "Every top-1 prediction is the image's label: are these predictions, or the labels "
             "themselves?"
@@ -209,12 +233,15 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
     names = found.file_names
     if len(names) == len(known) and (names == known).all():
         return np.arange(len(known))
-    for shorten in (str, _base, _stem):
-        theirs = np.array([shorten(n) for n in names.tolist()])
-        ours = np.array([shorten(n) for n in known.tolist()])
-        rows = find_rows(ours, theirs)
-        if (rows >= 0).all() and len(set(ours.tolist())) == len(ours):
+    rows = find_rows(known, names)
+    # Else compare what follows a common folder: the last components, as many as tell our names apart.
+    depth = max(len(_parts(n)) for n in known.tolist())
+    for shorten in [*(functools.partial(_last, d) for d in range(depth, 0, -1)), _stem]:
+        if (rows >= 0).all():
             break
+        ours = np.array([shorten(n) for n in known.tolist()])
+        if len(set(ours.tolist())) == len(ours):
+            rows = find_rows(ours, np.array([shorten(n) for n in names.tolist()]))
     unknown = rows < 0
     if unknown.any():
         where = int(np.argmax(unknown))
@@ -233,16 +260,24 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
     return rows
 
 
-def _base(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
+def _parts(name: str) -> list[str]:
+    return name.replace("\\", "/").split("/")
+
+
+def _last(components: int, name: str) -> str:
+    return "/".join(_parts(name)[-components:])
 
 
 def _stem(name: str) -> str:
-    return pathlib.PurePosixPath(_base(name)).stem
+    return pathlib.PurePosixPath(_parts(name)[-1]).stem
 
 
-def _check_range(aligned: _Aligned, found: PredictionFile, reference: Reference) -> None:
+def _check_range(
+    aligned: _Aligned, found: PredictionFile, reference: Reference, allow_background: bool
+) -> None:
+    """Refuses classes that there are not; a repair gives the index after the last to a background."""
     lowest_beyond = np.inf if reference.num_classes is None else reference.num_classes
+    lowest_beyond += allow_background
     outside = ((aligned.classes < 0) | (aligned.classes >= lowest_beyond)).any(axis=1)
     if outside.any():
         where = int(np.argmax(outside))

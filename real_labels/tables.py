@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels import files, imagenet
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
+from real_labels.labels import distinct_keys
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -46,13 +48,16 @@ def read(path: str | os.PathLike[str], *, header: bool = True) -> Any:
         )
     if not path.exists():
         raise InputError(f"{path}: there is no such file.")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty.")
     try:
         table = _read(path, ending, header)
-    except InputError:
-        raise
-    except (pa.ArrowException, ValueError, TypeError, KeyError, OSError) as error:
+    except InputError as error:
+        with naming(path):
+            raise error from None
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
         what = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be read as {ending[1:]}, or is cut short ({what})."
@@ -106,7 +111,7 @@ def _from_json(path: pathlib.Path) -> Any:
 
     text = path.read_text(encoding="utf-8")
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=distinct_keys)
     except json.JSONDecodeError:
         if text.lstrip()[:1] != "{":
             raise
@@ -125,6 +130,18 @@ def _from_json(path: pathlib.Path) -> Any:
             f"{path}: expected a list of records or an object from file name to classes."
         )
     return pa.Table.from_pylist(content)
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """Turns what Arrow cannot do with a column of an unexpected type into an InputError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except pa.ArrowException as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"a column holds something unexpected ({what}).") from None
 
 
 def with_plain_names(table: Any) -> Any:

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
         (options.labels_out, (".json",)),
         (options.questions_out, common.TABLES),
         (options.raters_out, common.TABLES),
+        inputs=[*aggregating.inputs(options), options.unrated],
     )
     if options.preset and options.unrated:
         raise InputError("--preset has its own labels for unrated images; leave --unrated out.")
@@ -104,10 +105,14 @@ def _print_labels(labels: LabelSets, threshold: float) -> None:
 def _print_gold(aggregate: Aggregate, gold: Gold, threshold: float) -> None:
     from real_labels.thresholds import PrecisionRecall
 
-    rows, here = gold.among(aggregate.scores.questions, "scores")
+    rows = aggregate.scores.questions.find(gold.questions)
+    here = rows >= 0
+    if not here.any():
+        print("No gold question is among the answers' own: precision and recall are not measured.")
+        return
     if not gold.present[here].any():
         print(
-            f"None of the {len(rows):,} gold questions has its label present: nothing to measure."
+            f"None of the {here.sum():,} gold questions has its label present: nothing to measure."
         )
         return
     print(f"On gold, {PrecisionRecall.of(aggregate.scores, gold).at_threshold(threshold)}.")
@@ -140,18 +145,18 @@ def _write(
     from real_labels import tables
     from real_labels.reliability import Reliability
 
-    writers = {
-        options.scores_out: aggregate.scores.save,
-        options.labels_out: labels.to_json,
-        options.questions_out: lambda path: tables.write(path, _questions(aggregate, answers)),
-        options.raters_out: lambda path: tables.write(path, Reliability.of(aggregate).columns()),
-        options.fit_out: aggregate.save,
-    }
-    written = [path for path in writers if path is not None]
-    for path in written:
-        writers[path](path)
-    if written:
-        print(f"Wrote {', '.join(written)}.")
+    outputs = (
+        (options.scores_out, aggregate.scores.save),
+        (options.labels_out, labels.to_json),
+        (options.questions_out, lambda path: tables.write(path, _questions(aggregate, answers))),
+        (options.raters_out, lambda path: tables.write(path, Reliability.of(aggregate).columns())),
+        (options.fit_out, aggregate.save),
+    )
+    asked = [(path, write) for path, write in outputs if path is not None]
+    for path, write in asked:
+        write(path)
+    if asked:
+        print(f"Wrote {', '.join(path for path, _ in asked)}.")
 
 
 def _questions(aggregate: Aggregate, answers: Answers) -> dict[str, np.ndarray]:

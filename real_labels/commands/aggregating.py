@@ -41,11 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="raters' answers: .npz as published, or .csv, .parquet, .jsonl with the columns "
         "file_name, label, rater, answer; several files are joined",
     )
-    parser.add_argument(
-        "--categories",
-        metavar="A,B,…",
-        help="what may be answered, from surely absent to surely present (default no,maybe,yes)",
-    )
+    common.add_categories(parser)
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -68,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="labels=FILE[,name=NAME][,classes=0-397][,votes=N]",
         help="labels (JSON or predictions; 'original' for ILSVRC-2012's) that vote as a rater, on "
-        "these classes, measured against gold of N votes; may be repeated",
+        "these classes, for --method gold measured against gold of N votes; may be repeated",
     )
     parser.add_argument(
         "--smoothing",
@@ -112,7 +108,7 @@ def gold_questions(options: argparse.Namespace) -> Gold | None:
 def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregate, Answers]:
     """The aggregate that the options ask for, and the answers behind it (without pseudo-raters)."""
     from real_labels import aggregation, published
-    from real_labels.answers import CATEGORIES, Answers
+    from real_labels.answers import Answers
 
     if options.preset:
         given = [name for name in _NOT_WITH_PRESET if getattr(options, name) is not None]
@@ -134,9 +130,7 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         raise InputError(
             f"{'--hold-gold' if options.hold_gold else '--method gold'} needs --gold FILE."
         )
-    categories = CATEGORIES
-    if options.categories is not None:
-        categories = tuple(c.strip() for c in options.categories.split(","))
+    categories = common.categories(options)
     answers = Answers.join([Answers.load(path, categories) for path in options.answers])
     if gold is not None and options.gold_answers is None:
         gold.among(answers.questions, "answers")  # it would be a pity to find out afterwards
@@ -145,7 +139,9 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         for name in ("smoothing", "shrinkage", "prior", "max_passes")
         if getattr(options, name) is not None
     }
-    settings["pseudo_raters"] = [_pseudo_rater(text, gold) for text in options.pseudo_rater or ()]
+    settings["pseudo_raters"] = [
+        _pseudo_rater(text, gold, method) for text in options.pseudo_rater or ()
+    ]
     if method == "majority":
         return aggregation.majority(answers, **settings), answers
     if method == "gold":
@@ -154,6 +150,11 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
     start = options.start and aggregation.Start.load(options.start)
     held = gold if options.hold_gold else None
     return aggregation.dawid_skene(answers, gold=held, start=start, **settings), answers
+
+
+def inputs(options: argparse.Namespace) -> list[str | None]:
+    """The files that are read."""
+    return [*(options.answers or ()), options.gold, options.gold_answers, options.start]
 
 
 def labels_of(path: str) -> LabelSets:
@@ -171,7 +172,7 @@ def labels_of(path: str) -> LabelSets:
     return LabelSets.from_lists(found.file_names, found.classes[:, :1].tolist())
 
 
-def _pseudo_rater(text: str, gold: Gold | None) -> PseudoRater:
+def _pseudo_rater(text: str, gold: Gold | None, method: str) -> PseudoRater:
     """Reads labels=FILE[,name=NAME][,classes=0-397][,votes=N]."""
     import numpy as np
 
@@ -193,8 +194,8 @@ def _pseudo_rater(text: str, gold: Gold | None) -> PseudoRater:
         raise InputError(
             f"--pseudo-rater {text}: classes are a range such as 0-397, votes a number."
         ) from None
-    if votes is not None and gold is None:
-        raise InputError(f"--pseudo-rater {text}: votes need --gold.")
+    if votes is not None and (gold is None or method != "gold"):
+        raise InputError(f"--pseudo-rater {text}: votes are for --method gold with --gold FILE.")
     return PseudoRater(
         name=fields.get("name") or pathlib.Path(fields["labels"]).stem,
         labels=labels_of(fields["labels"]),

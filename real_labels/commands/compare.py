@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     from real_labels import accuracy, scoring
     from real_labels.text_table import text_table
 
-    common.check_outputs((options.json, (".json",)))
+    common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
     reference = common.reference(options)
     scored = [
         scoring.score(path, reference, common.repairs(assume), column=options.column)

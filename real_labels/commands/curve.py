@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--scores", required=True, metavar="FILE.npz", help="scores, as published")
     common.add_gold(parser, required=True)
+    common.add_categories(parser)
     common.add_operating_point(parser)
     parser.add_argument(
         "--out",
@@ -30,7 +31,9 @@ def run(options: argparse.Namespace) -> None:
     from real_labels.scores import Scores
     from real_labels.thresholds import PrecisionRecall
 
-    common.check_outputs(*((out, _ENDINGS) for out in options.out))
+    common.check_outputs(
+        *((out, _ENDINGS) for out in options.out), inputs=[options.scores, options.gold]
+    )
     scores, gold = Scores.load(options.scores), common.gold(options)
     curve = PrecisionRecall.of(scores, gold)
     print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from real_labels.errors import InputError
@@ -66,7 +67,10 @@ def reference(options: argparse.Namespace) -> Reference:
 
 def repairs(text: str) -> list[str]:
     """The names in --assume=A,B."""
-    return [name for name in text.split(",") if name]
+    names = [name.strip() for name in text.split(",")] if text else []
+    if not all(names):
+        raise InputError(f"--assume {text}: expected names of repairs, joined by commas.")
+    return names
 
 
 def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
@@ -85,6 +89,24 @@ def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
     )
 
 
+def add_categories(parser: argparse.ArgumentParser) -> None:
+    """--categories."""
+    parser.add_argument(
+        "--categories",
+        metavar="A,B,…",
+        help="what may be answered, from surely absent to surely present (default no,maybe,yes)",
+    )
+
+
+def categories(options: argparse.Namespace) -> tuple[str, ...]:
+    """What may be answered."""
+    from real_labels.answers import CATEGORIES
+
+    if options.categories is None:
+        return CATEGORIES
+    return tuple(c.strip() for c in options.categories.split(","))
+
+
 def gold(options: argparse.Namespace) -> Gold | None:
     """The gold questions of --gold, or None."""
     from real_labels.gold import Gold
@@ -93,7 +115,7 @@ def gold(options: argparse.Namespace) -> Gold | None:
         if options.gold_votes is not None:
             raise InputError("--gold-votes needs --gold.")
         return None
-    return Gold.load(options.gold, options.gold_votes)
+    return Gold.load(options.gold, options.gold_votes, categories(options))
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:
@@ -124,16 +146,25 @@ def threshold(
     return default if options.threshold is None else options.threshold
 
 
-def check_outputs(*outputs: tuple[str | None, tuple[str, ...]]) -> None:
-    """Before any work: what cannot be written should cost nothing.
+def check_outputs(
+    *outputs: tuple[str | None, tuple[str, ...]], inputs: Sequence[str | None] = ()
+) -> None:
+    """Before any work: what cannot be written, or would overwrite, should cost nothing.
 
     Args:
       outputs: (path or None, endings it may have).
+      inputs: what the command reads.
     """
+    taken = {
+        pathlib.Path(path).resolve(): "overwritten, though it is read" for path in inputs if path
+    }
     for path, endings in outputs:
         if path is None:
             continue
         target = pathlib.Path(path)
+        if target.resolve() in taken:
+            raise InputError(f"{path}: would be {taken[target.resolve()]}; name another file.")
+        taken[target.resolve()] = "written twice"
         if target.suffix.lower() not in endings:
             raise InputError(f"{path}: this is written as {' or '.join(endings)}.")
         if target.is_dir():

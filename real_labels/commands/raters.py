@@ -6,6 +6,7 @@ import argparse
 
 from real_labels.commands import aggregating
 from real_labels.commands import options as common
+from real_labels.errors import InputError
 
 SUMMARY = "say which raters are reliable and whom to drop"
 EXAMPLE = "--answers answers.csv"
@@ -24,7 +25,9 @@ def run(options: argparse.Namespace) -> None:
     from real_labels.reliability import DROP, FEW, INVERTED, KEEP, Reliability
     from real_labels.text_table import text_table
 
-    common.check_outputs((options.out, common.TABLES))
+    common.check_outputs((options.out, common.TABLES), inputs=aggregating.inputs(options))
+    if options.gold and options.method != "gold" and not options.hold_gold:
+        raise InputError("--gold would be ignored: give --method gold or --hold-gold with it.")
     aggregate, answers = aggregating.aggregated(options, aggregating.gold_questions(options))
     columns = Reliability.of(aggregate).columns()
     rows = [

@@ -37,9 +37,9 @@ def run(options: argparse.Namespace) -> None:
 
     from real_labels import scoring
 
-    common.check_outputs((options.json, (".json",)))
-    reference = common.reference(options)
+    common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
+    reference = common.reference(options)
     scored, errors = [], []
     for path in tqdm.tqdm(
         options.predictions, desc="scoring", unit=" files", leave=False, delay=1, disable=None

@@ -318,6 +318,25 @@ def test_added_answers_start_from_the_previous_fit(tmp_path):
         aggregation.dawid_skene(other, start=Start.of(before))
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (dict(confusion=np.array([[[1.5, -0.5], [0.5, 0.5]]])), "each row a distribution"),
+        (dict(confusion=np.array([[["a", "b"], ["a", "b"]]])), "each row a distribution"),
+        (dict(prior=np.nan), "expected a prior in"),
+        (dict(raters=np.array(["x", "x"]), confusion=np.full((2, 2, 2), 0.5)), "1 differ"),
+    ],
+)
+def test_bad_fits_are_not_started_from(tmp_path, change, complaint):
+    good = dict(
+        raters=np.array(["x"]), confusion=np.full((1, 2, 2), 0.5), prior=0.5,
+        categories=np.array(["no", "yes"]),
+    )  # fmt: skip
+    np.savez(tmp_path / "fit.npz", **good | change)
+    with pytest.raises(InputError, match=rf"fit.npz: .*{complaint}"):
+        Start.load(tmp_path / "fit.npz")
+
+
 def test_gold_helps_where_raters_agree_on_nonsense():
     """Most raters answer the opposite: only gold can tell."""
     rng = np.random.default_rng(2)

@@ -111,6 +111,24 @@ def test_other_categories(tmp_path):
         Answers.load(path)
 
 
+def test_categories_may_be_numbers_and_many(tmp_path):
+    scale = ("1", "2", "3", "4", "5")
+    rows = [("a", 0, f"r{i}", s) for i, s in enumerate(scale)]
+    frame(rows).to_csv(tmp_path / "a.csv", index=False)
+    assert Answers.load(tmp_path / "a.csv", scale).answer.tolist() == [0, 1, 2, 3, 4]
+    assert sorted(Answers.load(tmp_path / "a.csv", ("5", "4", "3", "2", "1")).answer) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert Answers.load(tmp_path / "a.csv", scale[::-1]).answer.tolist() == [4, 3, 2, 1, 0]
+    many = tuple(f"c{i}" for i in range(300))
+    frame([("a", 0, "x", "c299")]).to_csv(tmp_path / "a.csv", index=False)
+    assert Answers.load(tmp_path / "a.csv", many).answer.tolist() == [299]
+
+
 def test_parts_are_joined_by_name(tmp_path):
     frame(ROWS[:2]).to_csv(tmp_path / "1.csv", index=False)
     frame(ROWS[2:]).to_csv(tmp_path / "2.csv", index=False)
@@ -143,6 +161,7 @@ BAD_TABLES = [
     ("file_name,label,rater,answer\na,-1,x,yes\n", "row 1 has the negative label -1"),
     ("file_name,label,rater,answer\na,1.5,x,yes\n", "row 1 has the label 1.5"),
     ("file_name,label,rater,answer\na,5000000000,x,yes\n", "5000000000 is beyond 32 bits"),
+    ("file_name,label,rater,answer\na,9223372036854775807,x,yes\n", "is beyond 32 bits"),
     ("file_name,label,rater,answer\na,99999999999999999999,x,yes\n", r"row 1 has the label 1e\+20"),
     ("file_name,label,rater,answer,rater\na,1,x,yes,y\n", "several columns named rater"),
     ("file_name,label,rater,answer\na,1,x,5\n", "row 1 has the answer '5'; expected one of no"),
@@ -251,6 +270,7 @@ def test_truncated_and_missing_files(tmp_path):
         (dict(raters=["x", "x"]), "same id"),
         (dict(categories=("yes",)), "distinct categories"),
         (dict(categories=("no", "yes", "No")), "distinct categories"),
+        (dict(categories=("no", "", "yes")), "distinct categories"),
     ],
 )
 def test_the_constructor_refuses(change, complaint):
@@ -318,6 +338,12 @@ def test_scores_have_the_published_layout(tmp_path, published):
         for name in theirs.files:
             np.testing.assert_array_equal(ours[name], theirs[name])
             assert ours[name].dtype == theirs[name].dtype
+
+
+def test_scores_that_are_no_numbers(tmp_path):
+    np.savez(tmp_path / "s.npz", tensor=np.array(["a"]), info=np.array([["a.jpg", "1"]]))
+    with pytest.raises(InputError, match=r"s.npz: tensor must hold numbers"):
+        Scores.load(tmp_path / "s.npz")
 
 
 def test_scores_become_label_sets(tmp_path):

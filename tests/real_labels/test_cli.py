@@ -249,6 +249,9 @@ def test_compare_says_which_is_better_and_on_which_labels(published, capsys, tmp
     assert record["original"]["top1"]["only_second"] == only_b
     assert record["original"]["top1"]["value"] == pytest.approx(-only_b / 20_000)
     assert record["original"]["top1"]["p_value"] < 1e-6 and "top5" not in record["original"]
+    assert "seed must be at least 0" in refused(
+        "compare", tmp_path / "a.npy", tmp_path / "a.npy", "--data-dir", published, "--seed", "-1"
+    )
     same = printed(
         capsys, "compare", tmp_path / "a.npy", tmp_path / "a.npy", "--data-dir", published
     )
@@ -277,6 +280,21 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
         "aggregate", "--answers", answers, "--method", "majority", "--smoothing", "2",
         "--start", "x", *out,
     )  # fmt: skip
+    assert "would be written twice" in refused(
+        "aggregate", "--answers", answers, "--questions-out", folder / "q.csv",
+        "--raters-out", folder / "q.csv",
+    )  # fmt: skip
+    assert "would be overwritten, though it is read" in refused(
+        "aggregate", "--answers", answers, "--questions-out", answers
+    )
+    assert "votes are for --method gold" in refused(
+        "aggregate", "--answers", answers, "--gold", gold, "--pseudo-rater", "labels=x.json,votes=2",
+        *out,
+    )  # fmt: skip
+    assert "--gold would be ignored" in refused("raters", "--answers", answers, "--gold", gold)
+    assert "expected names of repairs" in refused(
+        "score", "p.npz", "--labels", gold, "--assume", ","
+    )
     assert "is a folder" in refused(
         "aggregate", "--answers", answers, "--labels-out", folder / "d.json"
     )
@@ -350,6 +368,42 @@ def test_gold_that_only_measures_does_not_stop_the_work(rated, capsys):
     )  # fmt: skip
     assert "None of the 1 gold questions has its label present" in out
     assert (folder / "L.json").exists()
+
+
+def test_raters_may_be_measured_on_other_images(rated, capsys):
+    """Gold questions of their own, as published: --gold-answers beside --answers."""
+    folder, _, _ = rated
+    table = pd.read_csv(folder / "answers.csv")
+    gold_images = [f"image{i:06d}.jpg" for i in range(50)]
+    on_gold = table["file_name"].isin(gold_images)
+    table[on_gold].to_csv(folder / "on_gold.csv", index=False)
+    table[~on_gold].to_csv(folder / "rest.csv", index=False)
+    arguments = (
+        "aggregate", "--answers", folder / "rest.csv", "--method", "gold", "--gold",
+        folder / "gold.csv", "--gold-answers", folder / "on_gold.csv",
+    )  # fmt: skip
+    out = printed(capsys, *arguments, "--labels-out", folder / "L.json")
+    assert "precision and recall are not measured" in out and (folder / "L.json").exists()
+    assert "None of the 200 gold questions" in refused(*arguments, "--best-f1")
+
+
+def test_experts_answer_in_the_categories_given(tmp_path, capsys):
+    (tmp_path / "answers.csv").write_text(
+        "file_name,label,rater,answer\na.jpg,1,x,present\na.jpg,1,y,present\nb.jpg,1,x,absent\n"
+    )
+    (tmp_path / "experts.csv").write_text(
+        "file_name,label,rater,answer\na.jpg,1,e,present\nb.jpg,1,e,absent\n"
+    )
+    out = printed(
+        capsys, "aggregate", "--answers", tmp_path / "answers.csv", "--categories", "absent,present",
+        "--gold", tmp_path / "experts.csv", "--method", "majority", "--scores-out", tmp_path / "S.npz",
+    )  # fmt: skip
+    assert "precision 100.0%" in out
+    out = printed(
+        capsys, "curve", "--scores", tmp_path / "S.npz", "--gold", tmp_path / "experts.csv",
+        "--categories", "absent,present",
+    )  # fmt: skip
+    assert "2 gold questions, 1 labels present" in out
 
 
 def test_a_tie_is_no_label(tmp_path, capsys):

@@ -155,6 +155,10 @@ BESIDE_OTHERS = [
     "index,file_name,class\n0,a.jpg,5\n1,b.jpg,7\n2,c.jpg,9\n",
     "id,image_path,pred_class\n0,a.jpg,5\n1,b.jpg,7\n2,c.jpg,9\n",
     "file_name,gt,class\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,target,output\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,label,output\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,y_true,y_hat\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
+    "file_name,top1_class,top2_class\na.jpg,5,1\nb.jpg,7,2\nc.jpg,9,1\n",
     "file_name;prediction\na.jpg;5\nb.jpg;7\nc.jpg;9\n",
     "file_name\tclass\na.jpg\t5\nb.jpg\t7\nc.jpg\t9\n",
 ]
@@ -174,9 +178,40 @@ def test_what_cannot_be_told_is_asked(tmp_path):
     assert prediction_files.read(tmp_path / "p.csv", "label").classes[:, 0].tolist() == [5, 7, 9]
     with pytest.raises(InputError, match="has no column 'width'"):
         prediction_files.read(tmp_path / "p.csv", "width")
-    (tmp_path / "q.csv").write_text("file_name,pred_a,pred_b\na.jpg,1,5\n")
-    with pytest.raises(InputError, match="may be the predictions: pred_a, pred_b"):
-        prediction_files.read(tmp_path / "q.csv")
+    for a, b in (("pred_a", "pred_b"), ("pred_v1", "pred_v2"), ("resnet50", "resnet101")):
+        (tmp_path / "q.csv").write_text(f"file_name,{a},{b}\na.jpg,4,4\nb.jpg,7,3\n")
+        with pytest.raises(InputError, match=f"may be the predictions: {a}, {b}"):
+            prediction_files.read(tmp_path / "q.csv")
+        assert prediction_files.read(tmp_path / "q.csv", b).classes[:, 0].tolist() == [4, 3]
+
+
+def test_scores_of_few_classes_go_before_the_truth_too(tmp_path):
+    scores = np.random.default_rng(0).random((30, 10))
+    truth = np.zeros(30, int)
+    names = [f"{i}.jpg" for i in range(30)]
+    best = np.argsort(-scores, axis=1)[:, :5]
+    for what, value in (("label", "logit"), ("class", "prob")):
+        columns = {"file_name": names, what: truth}
+        columns |= {f"{value}_{c}": scores[:, c] for c in range(10)}
+        pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+        check(tmp_path / "p.csv", best, names)
+    np.savez(tmp_path / "p.npz", labels=truth, logits=scores)
+    check(tmp_path / "p.npz", best, None)
+
+
+def test_integer_scores_and_fixed_size_lists(tmp_path, ranked):
+    logits, top, _ = ranked
+    quantized = np.round(logits * 1000).astype(np.int32)
+    np.save(tmp_path / "q.npy", quantized)
+    check(tmp_path / "q.npy", np.argsort(-quantized, axis=1, kind="stable")[:, :5], None)
+    np.save(tmp_path / "r.npy", np.argsort(-logits, axis=1))  # a ranking of all classes
+    check(tmp_path / "r.npy", np.argsort(-logits, axis=1), None)
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    fixed = pa.FixedSizeListArray.from_arrays(pa.array(top.ravel()), 5)
+    parquet.write_table(pa.table({"file_name": NAMES, "classes": fixed}), tmp_path / "f.parquet")
+    check(tmp_path / "f.parquet", top)
 
 
 def test_logits_go_before_a_class_that_may_be_the_truth(tmp_path, ranked):
@@ -215,6 +250,10 @@ BAD_TABLES = [
     ("a.json", '{"columns": ["a"], "data": 5}', "cannot be read as json"),
     ("a.csv", "file_name,index\na.jpg,99999999999999999999\n", r"row 1 has the index 1e\+20"),
     ("a.csv", "file_name,index\na.jpg,n01440764\nb.jpg,--5\n", "row 2 has the index '--5'"),
+    ("a.json", '{"a.jpg": [1], "a.jpg": [2]}', "a.jpg occurs more than once"),
+    ("a.json", '{"a.jpg": [], "b.jpg": []}', "row 1 has no classes"),
+    ("a.json", '[{"file_name": "a", "index": {"b": 1}}]', "something unexpected"),
+    ("a.json", '[{"file_name": "a", "index": 1000000000000000000000000000000}]', "a.json: "),
     ("a.csv", "file_name,index,index\na.jpg,1,2\n", "several columns named index"),
     ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "cannot be read as jsonl"),
     ("a.parquet", "PAR1 and nothing", "cannot be read as parquet"),
@@ -266,6 +305,16 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
         prediction_files.read(tmp_path / "c.npz")
     with pytest.raises(InputError, match="there is no such file"):
         prediction_files.read(tmp_path / "nowhere.csv")
+    np.savez(tmp_path / "e.npz", file_names=np.array([b"\xff.jpg"]), classes=[1])
+    with pytest.raises(InputError, match=r"e.npz: file_names is no UTF-8 text"):
+        prediction_files.read(tmp_path / "e.npz")
+    np.save(path, np.array([1e300]))
+    with pytest.raises(InputError, match=r"row 0 holds 1e\+300"):
+        prediction_files.read(path)
+    for ending in (".npy", ".npz", ".csv"):
+        (tmp_path / f"folder{ending}").mkdir()
+        with pytest.raises(InputError, match="is a folder"):
+            prediction_files.read(tmp_path / f"folder{ending}")
 
 
 @given(

@@ -211,6 +211,20 @@ def test_the_labels_themselves_are_noticed(tmp_path, imagenet_labels):
     assert "are these predictions, or the labels themselves?" in scored.warnings[0]
 
 
+def test_labels_without_images_and_odd_numbers_of_classes(tmp_path):
+    for content, complaint in (
+        ("{}", "holds no labels"),
+        ("[]", "holds no labels"),
+        ('{"a.png": [1], "a.png": [2]}', "a.png occurs more than once"),
+    ):
+        (tmp_path / "l.json").write_text(content)
+        with pytest.raises(InputError, match=rf"l.json: .*{complaint}"):
+            Reference.load(tmp_path / "l.json")
+    (tmp_path / "l.json").write_text('{"a.png": [1]}')
+    with pytest.raises(InputError, match="at least 2, found -1"):
+        Reference.load(tmp_path / "l.json", num_classes=-1)
+
+
 def test_absurd_classes_in_labels_are_refused(tmp_path):
     (tmp_path / "l.json").write_text('{"a.png": [2000000000]}')
     with pytest.raises(InputError, match="class 2000000000 is out of range"):
@@ -225,7 +239,10 @@ def test_repairs_need_original_labels(tmp_path):
     np.save(tmp_path / "p.npy", np.array([0, 1, 2, 1]))
     reference = Reference.load(tmp_path / "real.json")
     with pytest.raises(InputError, match="give them with --original"):
-        scoring.score(tmp_path / "p.npy", reference, ["one-based"])
+        scoring.score(tmp_path / "p.npy", reference, ["class-folder-order"])
+    assert scoring.score(tmp_path / "p.npy", reference, ["one-based"]).warnings  # needs none
+    with pytest.raises(InputError, match="each repair can be done once"):
+        scoring.score(tmp_path / "p.npy", reference, ["one-based", "one-based"])
 
 
 def test_diagnosis_works_on_single_labels_where_there_are_no_original_ones(tmp_path):
@@ -236,4 +253,58 @@ def test_diagnosis_works_on_single_labels_where_there_are_no_original_ones(tmp_p
     LabelSets.from_lists(names, sets).to_json(tmp_path / "real.json")
     np.save(tmp_path / "p.npy", np.where(rng.random(4000) < 0.7, truth, 0) + 1)
     scored = scoring.score(tmp_path / "p.npy", Reference.load(tmp_path / "real.json"))
-    assert "one too high" in scored.warnings[0] and scored.repair is None
+    assert "one too high" in scored.warnings[0] and scored.repair == "one-based"
+    assert scored.repaired["real"]["top1"]["value"] > 0.7
+    np.save(tmp_path / "q.npy", rng.permutation(9)[np.load(tmp_path / "p.npy") - 1])
+    renumbered = scoring.score(tmp_path / "q.npy", Reference.load(tmp_path / "real.json"))
+    assert "numbered in another way" in renumbered.warnings[0] and renumbered.repair is None
+
+
+def test_images_of_class_folders_with_the_same_names(tmp_path):
+    """ant/000.jpg and bee/000.jpg: a base name is not enough, a longer path is matched."""
+    names = [f"{c}/{i:03d}.jpg" for c in ("ant", "bee", "cat") for i in range(50)]
+    labels = {n: [k // 50] for k, n in enumerate(names)}
+    (tmp_path / "o.json").write_text(json.dumps(labels))
+    reference = Reference.load(original=tmp_path / "o.json")
+    order = np.random.default_rng(0).permutation(150)[:90]
+    for prefix in ("/data/val/", "", "val\\"):
+        rows = "\n".join(f"{prefix}{names[i]},{i // 50}" for i in order)
+        (tmp_path / "p.csv").write_text(f"file,class\n{rows}\n")
+        scored = scoring.score(tmp_path / "p.csv", reference).results
+        assert scored["original"]["top1"]["value"] == 1.0
+    (tmp_path / "p.csv").write_text("file,class\n000.jpg,0\n001.jpg,0\n")
+    with pytest.raises(InputError, match="2 of 2 file names are of no image"):
+        scoring.score(tmp_path / "p.csv", reference)
+
+
+def test_a_taste_among_valid_labels_is_no_mixup(tmp_path):
+    """Siblings that are both valid: the model says the other one most of the time."""
+    rng = np.random.default_rng(0)
+    names = [f"{i:04d}.png" for i in range(400)]
+    truth = rng.integers(0, 4, 400)
+    sibling = truth ^ 1
+    (tmp_path / "o.json").write_text(json.dumps({n: [int(t)] for n, t in zip(names, truth)}))
+    both = {n: [int(t), int(s)] for n, t, s in zip(names, truth, sibling)}
+    (tmp_path / "r.json").write_text(json.dumps(both))
+    np.save(tmp_path / "p.npy", np.where(rng.random(400) < 0.9, sibling, truth))
+    reference = Reference.load(tmp_path / "r.json", tmp_path / "o.json", num_classes=30)
+    assert scoring.score(tmp_path / "p.npy", reference).warnings == ()
+    alone = Reference.load(original=tmp_path / "o.json", num_classes=30)
+    assert scoring.score(tmp_path / "p.npy", alone).repair == "renumbered-classes"
+
+
+def test_a_repair_does_not_excuse_classes_out_of_range(tmp_path, imagenet_labels):
+    top1 = imagenet_labels.original.classes.astype(np.int64) + 1
+    top1[7] = 123_457
+    np.save(tmp_path / "p.npy", top1)
+    for assume in ([], ["one-based"]):
+        with pytest.raises(InputError, match=r"1 images have a class out of range .*\[123456\]"):
+            scoring.score(tmp_path / "p.npy", imagenet_labels, assume)
+
+
+def test_columns_for_more_classes_than_known_are_remarked(tmp_path):
+    own_dataset(tmp_path)
+    np.savez(tmp_path / "p.npz", file_names=["1.png"], features=np.eye(1, 64))
+    reference = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
+    warnings = scoring.score(tmp_path / "p.npz", reference).warnings
+    assert "64 columns, while the labels have 3 classes" in warnings[0]
