@@ -215,7 +215,8 @@ def _are_integer_scores(array: np.ndarray) -> bool:
 def _are_ranked_classes(array: np.ndarray) -> bool:
     """Whether floats are class indices: whole, and beyond the number of columns."""
     finite = np.isfinite(array).all()
-    return bool(finite and (array == np.floor(array)).all() and array.max() >= array.shape[1])
+    whole = finite and (array == np.floor(array)).all()
+    return bool(whole and array.min() >= 0 and array.max() >= array.shape[1])
 
 
 def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
