@@ -309,7 +309,7 @@ def _choose(
     surely = [
         group
         for key, group in groups.items()
-        if _PREDICTED.fullmatch(key) and not _SCORE.fullmatch(key) and not _TRUTH.fullmatch(key)
+        if _PREDICTED.fullmatch(key) and not _SCORE.fullmatch(key)
     ]
     maybe = [groups[n] for n in _CLASS_COLUMNS if n in groups]
     if len(surely) == 1:

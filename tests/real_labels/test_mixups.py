@@ -192,6 +192,17 @@ def test_two_classes_that_changed_places_are_renumbered_not_reordered():
         assert mixups.diagnose(1 - top1, truth, names, 2).repair == "renumbered-classes"
 
 
+def test_an_order_that_merely_reaches_chance_explains_nothing():
+    """Predictions that are mostly wrong, of two classes: any shuffling is better, and no way out."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(0, 2, 6000)
+        names = np.array([f"{i:05d}.png" for i in range(6000)])
+        top1 = np.where(rng.random(6000) < 0.3, truth, 1 - truth)
+        found = mixups.diagnose(top1, truth, names, 2)
+        assert found is not None and found.repair is None, seed
+
+
 def test_weak_models_of_few_classes_raise_no_alarm():
     for seed in range(60):
         rng = np.random.default_rng(seed)
