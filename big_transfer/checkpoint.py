@@ -11,8 +11,6 @@ import gc
 import logging
 import re
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +23,8 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from big_transfer import resnet
-from real_labels import files
+from real_labels import files, npz
+from real_labels.errors import InputError
 
 log = logging.getLogger("big_transfer")
 
@@ -110,12 +109,10 @@ def _read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such checkpoint file.")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with npz.opened(path) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointError(
-            f"{path}: is no .npz file, or cut short ({error}). Fetch it again."
-        ) from None
+    except InputError as error:
+        raise CheckpointError(f"{error} Fetch it again.") from None
 
 
 def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:

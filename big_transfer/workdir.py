@@ -56,7 +56,7 @@ def check(
 def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
     """Makes the workdir this config's (see `check`)."""
     if jax.process_index() == 0:
-        _write_json(epath.Path(workdir) / "config.json", config.to_dict())
+        files.write_json(epath.Path(workdir) / "config.json", config.to_dict(), indent=2)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("claimed the workdir")
 
@@ -74,7 +74,7 @@ def recorded_config(workdir: epath.PathLike) -> dict[str, Any] | None:
 
 def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
     """Writes results.json."""
-    _write_json(epath.Path(workdir) / "results.json", results)
+    files.write_json(epath.Path(workdir) / "results.json", results, indent=2)
 
 
 def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
@@ -93,8 +93,3 @@ def _read_json(path: epath.Path) -> dict[str, Any] | None:
         return json.loads(path.read_text())
     except ValueError as error:
         raise WorkdirError(f"{path}: is no JSON, or cut short ({error}).") from None
-
-
-def _write_json(path: epath.Path, content: dict[str, Any]) -> None:
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")

@@ -42,9 +42,8 @@ class Accuracy:
     n: int
 
     def as_json(self) -> dict[str, float | int | None]:
-        """A dict for JSON, which knows no NaN: the value of nothing is null."""
-        record = dataclasses.asdict(self)
-        return record | {"value": None if math.isnan(self.value) else self.value}
+        """A dict for JSON; the value of nothing is null."""
+        return _without_nan(dataclasses.asdict(self))
 
 
 def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -93,9 +92,21 @@ def top_k_hits(
     """
     if k < 1:
         raise InputError(f"k must be at least 1, found {k}.")
+    labelled, valid = _valid(predictions, labels)
+    return labelled, valid[:, :k].any(axis=1)
+
+
+def _valid(
+    predictions: Predictions, labels: LabelSets
+) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images k"]]:
+    """(whether each image has a label, whether each of its predicted classes is one)."""
     rows = labels.rows(predictions.file_names)
-    labelled = labels.counts[rows] > 0
-    return labelled, labels.contains(rows, predictions.classes[:, :k]).any(axis=1)
+    return labels.counts[rows] > 0, labels.contains(rows, predictions.classes)
+
+
+def _share(labelled: Bool[np.ndarray, "images"], correct: Bool[np.ndarray, "images"]) -> Accuracy:
+    hits, n = int(np.count_nonzero(correct)), int(np.count_nonzero(labelled))
+    return Accuracy(hits / n if n else math.nan, *wilson_interval(hits, n), n)
 
 
 def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
@@ -104,9 +115,7 @@ def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> A
     Images are matched by file name; those whose label set is empty are left out. Arguments and
     errors are those of `top_k_hits`.
     """
-    labelled, correct = top_k_hits(predictions, labels, k)
-    hits, n = int(np.count_nonzero(correct)), int(np.count_nonzero(labelled))
-    return Accuracy(hits / n if n else math.nan, *wilson_interval(hits, n), n)
+    return _share(*top_k_hits(predictions, labels, k))
 
 
 def results(
@@ -123,7 +132,7 @@ def results(
     """
     label_sets = {"original": original, "real": real}
     scored: dict[str, Any] = {
-        name: {f"top{k}": _measured(predictions, labels, k).as_json() for k in TOP_K}
+        name: _every_top_k(predictions, labels)
         for name, labels in label_sets.items()
         if labels is not None
     }
@@ -134,15 +143,30 @@ def results(
     return scored
 
 
+def _every_top_k(predictions: Predictions, labels: LabelSets) -> dict[str, dict]:
+    labelled, valid = _valid(predictions, labels)
+    unknown = Accuracy(math.nan, 0.0, 1.0, 0)
+    return {
+        f"top{k}": (
+            _share(labelled, valid[:, :k].any(axis=1))
+            if can_measure(predictions, labels, k)
+            else unknown
+        ).as_json()
+        for k in TOP_K
+    }
+
+
 def can_measure(predictions: Predictions, labels: LabelSets, k: int) -> bool:
     """Whether k classes were predicted, or all that there are."""
     return predictions.classes.shape[1] >= min(k, 1 + int(labels.classes.max(initial=0)))
 
 
-def _measured(predictions: Predictions, labels: LabelSets, k: int) -> Accuracy:
-    if not can_measure(predictions, labels, k):
-        return Accuracy(math.nan, 0.0, 1.0, 0)
-    return top_k_accuracy(predictions, labels, k)
+def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """For JSON, which knows no NaN: the value of nothing is null."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in record.items()
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,13 +174,16 @@ class Difference:
     """Two models on the same images.
 
     Attributes:
-      value: accuracy of the first minus that of the second, in [-1, 1]; NaN where n is 0.
+      first, second: accuracy of each, in [0, 1]; NaN where n is 0.
+      value: their difference, in [-1, 1]; NaN where n is 0.
       low, high: 95% bootstrap interval over images.
       only_first, only_second: images that one of them alone gets right.
       p_value: exact McNemar test that both are equally often right alone.
       n: number of images counted.
     """
 
+    first: float
+    second: float
     value: float
     low: float
     high: float
@@ -166,9 +193,8 @@ class Difference:
     n: int
 
     def as_json(self) -> dict[str, float | int | None]:
-        """A dict for JSON, which knows no NaN: the value of nothing is null."""
-        record = dataclasses.asdict(self)
-        return record | {"value": None if math.isnan(self.value) else self.value}
+        """A dict for JSON; the value of nothing is null."""
+        return _without_nan(dataclasses.asdict(self))
 
 
 def paired_difference(
@@ -202,13 +228,23 @@ def paired_difference(
     only_second = int(np.count_nonzero(theirs & ~ours))
     p_value = mcnemar(only_first, only_second)
     if not n:
-        return Difference(math.nan, -1.0, 1.0, 0, 0, p_value, 0)
+        nothing = (math.nan,) * 3
+        return Difference(*nothing, -1.0, 1.0, 0, 0, p_value, 0)
     # Drawing n images with replacement draws these four kinds of images from a multinomial.
     shares = np.array([only_first, only_second, n - only_first - only_second]) / n
     drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
-    value = (only_first - only_second) / n
-    return Difference(value, float(low), float(high), only_first, only_second, p_value, n)
+    return Difference(
+        first=np.count_nonzero(ours) / n,
+        second=np.count_nonzero(theirs) / n,
+        value=(only_first - only_second) / n,
+        low=float(low),
+        high=float(high),
+        only_first=only_first,
+        only_second=only_second,
+        p_value=p_value,
+        n=n,
+    )
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

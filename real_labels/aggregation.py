@@ -165,10 +165,10 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
     found = []
     if aggregate.convergence is None:
         return found
-    asked = np.diff(answers.offsets)
+    asked = answers.asked
     if not aggregate.convergence.converged:
         found.append("EM did not converge; allow it more passes.")
-    if len(set(answers.rater.tolist())) < 2 or np.mean(asked[asked > 0] > 1) < 0.5:
+    if np.count_nonzero(np.bincount(answers.rater)) < 2 or np.mean(asked[asked > 0] > 1) < 0.5:
         found.append(
             "Most questions have one answer, so raters cannot be compared: scores tell no more than "
             "the answers, whatever their sureness says. Ask more raters, or use the majority."
@@ -194,7 +194,7 @@ def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> 
       pseudo_raters: who else votes.
     """
     answers = _with_pseudo_raters(answers, pseudo_raters)
-    yes, asked = answers.votes(), np.diff(answers.offsets)
+    yes, asked = answers.votes(), answers.asked
     share = yes / np.maximum(asked, 1)
     counts = _counts(answers, (share > 0.5).astype(np.float64))
     return Aggregate(
@@ -258,7 +258,7 @@ def dawid_skene(
         rows, here = gold.among(answers.questions, "answers")
         held = np.full(len(answers.questions), -1, np.int8)
         held[rows] = gold.present[here]
-        answered = np.diff(offsets)[rows] > 0
+        answered = answers.asked[rows] > 0
         if start is None and len(set(gold.present[here][answered].tolist())) == 2:
             # Raters who are mostly wrong would otherwise pull EM to the mirror image of the truth.
             start = Start.of(gold_calibrated(answers, gold))
@@ -378,7 +378,7 @@ def _mean_answers(answers: Answers) -> Float[np.ndarray, "questions"]:
     """(Q,) mean of each question's answers on the scale from 0 to 1; ½ without answers."""
     values = answers.values[answers.answer]
     sums = np.bincount(answers.question, values, minlength=len(answers.questions))
-    asked = np.diff(answers.offsets)
+    asked = answers.asked
     return np.where(asked > 0, sums / np.maximum(asked, 1), 0.5)
 
 

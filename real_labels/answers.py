@@ -95,9 +95,14 @@ class Answers:
         return len(self.question)
 
     @property
+    def asked(self) -> Int[np.ndarray, "questions"]:
+        """(Q,) int64 number of answers to each question."""
+        return np.bincount(self.question, minlength=len(self.questions))
+
+    @property
     def offsets(self) -> Int[np.ndarray, "questions_plus_1"]:
         """(Q + 1,) int64: question q has the answers offsets[q] to offsets[q + 1]."""
-        return np.searchsorted(self.question, np.arange(len(self.questions) + 1)).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(self.asked)])
 
     @property
     def values(self) -> Float[np.ndarray, "categories"]:
@@ -297,7 +302,7 @@ def _slabs(
         }[version]
         found, column_major, dtype = read_header(file)
         if dtype.hasobject:
-            raise ValueError("allow_pickle")  # as NumPy would; npz.opened explains it
+            raise npz.pickled()
         if found != shape:
             raise InputError(
                 f"tensor must have shape {shape} (raters, questions, categories "

@@ -16,10 +16,15 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name in front of the InputErrors raised inside, unless it is there already."""
+    """Puts the file's name in front of the InputErrors raised inside, unless it is there already.
+
+    What the operating system refuses to read becomes one, too.
+    """
     try:
         yield
     except InputError as error:
         if str(error).startswith(str(path)):
             raise
         raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None

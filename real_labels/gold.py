@@ -60,7 +60,7 @@ class Gold:
           experts: their answers; the last category is "yes".
           at_least: number of votes, or None. The paper's 5 experts: 3.
         """
-        votes, asked = experts.votes(), np.diff(experts.offsets)
+        votes, asked = experts.votes(), experts.asked
         rows = np.flatnonzero(asked)
         gold = cls(
             experts.questions.take(rows),

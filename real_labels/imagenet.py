@@ -44,6 +44,7 @@ def class_of_wordnet_id() -> dict[str, int]:
     return {wordnet_id: index for index, wordnet_id in enumerate(wordnet_ids())}
 
 
+@functools.cache
 def original_labels() -> LabelSets:
     """The original label of each of the 50,000 validation images.
 

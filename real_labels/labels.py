@@ -96,6 +96,43 @@ def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wa
     return np.array([row.get(name, -1) for name in np.asarray(wanted).tolist()], dtype=np.int64)
 
 
+def rows_of(
+    file_names: np.ndarray, wanted: np.ndarray, complaint: str
+) -> Int[np.ndarray, "wanted"]:
+    """(len(wanted),) int64 row of each wanted name in file_names.
+
+    Args:
+      file_names: (N,) str.
+      wanted: (M,) str.
+      complaint: the error, in which {missing}, {total}, {first}, {row} (of the first, from 1) and
+        {begin} (of file_names) are filled in.
+
+    Raises:
+      InputError: if a name is not there.
+    """
+    rows = find_rows(file_names, wanted)
+    require_all(rows, file_names, wanted, complaint)
+    return rows
+
+
+def require_all(
+    rows: Int[np.ndarray, "wanted"], file_names: np.ndarray, wanted: np.ndarray, complaint: str
+) -> None:
+    """Raises the InputError of `rows_of` if a row is -1."""
+    missing = rows < 0
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise InputError(
+            complaint.format(
+                missing=np.count_nonzero(missing),
+                total=len(wanted),
+                first=wanted[row],
+                row=row + 1,
+                begin=file_names[0] if len(file_names) else "nothing",
+            )
+        )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSets:
     """For each of N images the set of its valid classes, possibly empty.
@@ -197,13 +234,15 @@ class LabelSets:
         Raises:
           InputError: if the file holds neither, naming the file and the place.
         """
-        with open(path, encoding="utf-8") as file:
-            try:
-                content = json.load(file, object_pairs_hook=distinct_keys)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
-            except ValueError as error:
-                raise InputError(f"{path}: is no JSON, or cut short ({error}).") from None
+        with naming(path):
+            return cls._from_json(files.readable(path).read_text(encoding="utf-8"))
+
+    @classmethod
+    def _from_json(cls, text: str) -> LabelSets:
+        try:
+            content = json.loads(text, object_pairs_hook=distinct_keys)
+        except json.JSONDecodeError as error:
+            raise InputError(f"is no JSON, or cut short ({error}).") from None
         if isinstance(content, list):
             names = imagenet_file_names(len(content))
             lists = content
@@ -211,7 +250,7 @@ class LabelSets:
             names, lists = list(content), list(content.values())
         else:
             raise InputError(
-                f"{path}: expected a list of label lists or an object from file name to label "
+                f"expected a list of label lists or an object from file name to label "
                 f"list, found {type(content).__name__}."
             )
         if not (_all_of(list, lists) and _all_of(int, itertools.chain.from_iterable(lists))):
@@ -221,11 +260,10 @@ class LabelSets:
                 if type(c) is not list or not _all_of(int, c)
             )
             raise InputError(
-                f"{path}: the labels of {name} must be a list of class indices, "
+                f"the labels of {name} must be a list of class indices, "
                 f"found {json.dumps(classes)[:60]}."
             )
-        with naming(path):
-            return cls.from_lists(names, lists)
+        return cls.from_lists(names, lists)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes `real.json`'s layout (see `from_json`), atomically.
@@ -236,8 +274,7 @@ class LabelSets:
             content = self.to_lists()
         else:
             content = dict(zip(self.file_names.tolist(), self.to_lists(), strict=True))
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(content))
+        files.write_json(path, content)
 
     def rows(self, file_names: np.ndarray, what: str = "predictions") -> Int[np.ndarray, "names"]:
         """Row of each file name in these label sets.
@@ -245,15 +282,14 @@ class LabelSets:
         Raises:
           InputError: if an image is not here, with the first of them.
         """
-        rows = find_rows(self.file_names, file_names)
-        missing = rows < 0
-        if missing.any():
-            raise InputError(
-                f"{np.count_nonzero(missing)} of the {len(file_names)} images of the {what} have no "
-                f"entry in the labels (first: {file_names[int(np.argmax(missing))]}; the labels begin "
-                f"with {self.file_names[0] if len(self) else 'nothing'}): are they of the same dataset?"
-            )
-        return rows
+        return rows_of(
+            self.file_names,
+            file_names,
+            "{missing} of the {total} images of the "
+            + what
+            + " have no entry in the labels (first: "
+            "{first}; the labels begin with {begin}): are they of the same dataset?",
+        )
 
     def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
         """The label sets of these images, in this order."""

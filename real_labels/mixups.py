@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,6 @@ REPAIRS = {
     RENUMBERED: "classes are numbered in another way, consistently",
 }
 NEED_LABELS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, RENUMBERED)  # the labels of all images, to undo
-ORDERS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, NUMBER_ORDER)
 _CERTAIN = 6.0  # standard errors
 _MOST = 0.7  # share of the classes that must gain
 _NOTHING = 0.02  # agreement beyond chance below which predictions have nothing to do with labels
@@ -99,8 +98,11 @@ def diagnose(
         return Mixup(None, f"Every image is predicted as class {describe(int(top1[0]))}.")
     # Nothing could more than double what is half of all already; single classes may still be moved.
     good = as_given.beyond_chance(as_given.share) >= 0.5
-    orders = {"": None} if good else dict(_orders(original, file_names))
-    placed = {o: top1 if places is None else _put(top1, places) for o, places in orders.items()}
+    placed = {"": top1}
+    for order in () if good else ORDERS:
+        moved = _put(top1, _ORDERS[order](original, file_names))
+        if not any((moved == other).all() for other in placed.values()):
+            placed[order] = moved
     best, found = as_given, None
     for order, moved in placed.items():
         for numbering, change in _NUMBERINGS.items():
@@ -150,11 +152,10 @@ def repair(
     if len(set(names)) < len(names):
         raise InputError(f"{','.join(names)}: each repair can be done once.")
     for name in names:
-        if name in ORDERS:
-            places = dict(_orders(original, file_names)).get(name)
-            classes = classes if places is None else _put(classes, places)
+        if name in _ORDERS:
+            classes = _put(classes, _ORDERS[name](original, file_names))
         elif name == RENUMBERED:
-            classes = Numbering.fit(classes[:, 0], original).apply(classes, complete=True)
+            classes = Numbering.fit(classes[:, 0], original).classes_of(classes)
         else:
             classes = _NUMBERINGS[name](classes, num_classes)
     return classes
@@ -238,23 +239,26 @@ def _put(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     return placed
 
 
-def _orders(
-    original: np.ndarray, file_names: np.ndarray
-) -> Iterator[tuple[str, np.ndarray | None]]:
-    """(name, image that each row is about) of the orders rows may come in; as given: ("", None)."""
-    yield "", None
-    yield FOLDER_ORDER, np.argsort(original, kind="stable")
-    if len(original) and original.max() >= 10:
-        rank = np.argsort(_text_sorted(int(original.max()) + 1))
-        yield TEXT_FOLDER_ORDER, np.argsort(rank[original], kind="stable")
-    if len(file_names) and len(set(map(len, file_names.tolist()))) > 1:
-        key = [
-            [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", name)]
-            for name in file_names.tolist()
-        ]
-        places = np.array(sorted(range(len(key)), key=key.__getitem__))
-        if (np.diff(places) != 1).any():
-            yield NUMBER_ORDER, places
+def _by_folder(original: np.ndarray, file_names: np.ndarray) -> np.ndarray:
+    return np.argsort(original, kind="stable")
+
+
+def _by_text_folder(original: np.ndarray, file_names: np.ndarray) -> np.ndarray:
+    rank = np.argsort(_text_sorted(int(original.max()) + 1))
+    return np.argsort(rank[original], kind="stable")
+
+
+def _by_number(original: np.ndarray, file_names: np.ndarray) -> np.ndarray:
+    names = file_names.tolist()
+    if len(set(map(len, names))) == 1:
+        return np.arange(len(names))  # numbers of equal length sort as text, too
+    keys = [[int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", name)] for name in names]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__))
+
+
+# The orders rows may come in: (original labels, file names) -> image that each row is about.
+_ORDERS = {FOLDER_ORDER: _by_folder, TEXT_FOLDER_ORDER: _by_text_folder, NUMBER_ORDER: _by_number}
+ORDERS = tuple(_ORDERS)
 
 
 def _text_sorted(num_classes: int) -> Int[np.ndarray, "classes"]:
@@ -298,8 +302,8 @@ def _find_numbering(
     surely, wholly = top1.copy(), top1.copy()
     for half in (0, 1):
         fitted = Numbering.fit(top1[fold != half], original[fold != half])
-        surely[fold == half] = fitted.apply(top1[fold == half])
-        wholly[fold == half] = fitted.apply(top1[fold == half], complete=True)
+        surely[fold == half] = fitted.sure_classes_of(top1[fold == half])
+        wholly[fold == half] = fitted.classes_of(top1[fold == half])
     moved = surely != top1
     if len(set(top1[moved].tolist())) < 2:
         return None  # a class that is taken for another is not yet a numbering

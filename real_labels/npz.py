@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-from etils import epath
 
-from real_labels.errors import InputError
+from real_labels import files
+from real_labels.errors import InputError, naming
+
+_DAMAGED = (ValueError, TypeError, EOFError, AttributeError)  # NumPy has a word for each damage
 
 
 @contextlib.contextmanager
@@ -26,38 +28,34 @@ def opened(
       path: the file; may be gs://….
       required: arrays that must be there.
     """
-    path = epath.Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file.")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with naming(path), _explained(), files.readable(path).open("rb") as file:
+        if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
+            raise zipfile.BadZipFile("no zip archive")
+        with np.load(file, allow_pickle=False) as archive:
             missing = set(required) - set(archive.files)
             if missing:
                 raise InputError(
-                    f"{path}: lacks {', '.join(sorted(missing))}; it holds "
+                    f"lacks {', '.join(sorted(missing))}; it holds "
                     f"{', '.join(archive.files) or 'nothing'}."
                 )
             yield archive
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
-            raise pickled(path) from None
-        raise InputError(f"{path}: is no .npz file, or cut short ({error}).") from None
+            raise pickled() from None
+        raise InputError(f"is no .npz file, or cut short ({error}).") from None
 
 
-def pickled(path: str | os.PathLike[str]) -> InputError:
+def pickled() -> InputError:
     """The error of a file with pickled arrays."""
     return InputError(
-        f"{path}: holds pickled Python objects, which are never loaded, since that can run any code. "
-        f"Save plain arrays: np.savez(path, file_names=np.array(names, dtype=str), …)."
+        "holds pickled Python objects, which are never loaded, since that can run any code. "
+        "Save plain arrays: np.savez(path, file_names=np.array(names, dtype=str), …)."
     )

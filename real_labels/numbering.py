@@ -17,15 +17,13 @@ class Numbering:
 
     Attributes:
       indices: (m,) predicted indices, ascending.
-      classes: (m,) class of each, as far as the predictions tell; the index itself elsewhere.
+      classes: (m,) class of each, all different; where the predictions do not tell, one of those left.
       supported: (m,) whether the predictions clearly speak for another class than the index.
-      free: classes that no index was given.
     """
 
     indices: Int[np.ndarray, "indices"]
     classes: Int[np.ndarray, "indices"]
     supported: Bool[np.ndarray, "indices"]
-    free: Int[np.ndarray, "free"]
 
     @classmethod
     def fit(cls, top1: Int[np.ndarray, "n"], original: Int[np.ndarray, "n"]) -> Numbering:
@@ -57,31 +55,26 @@ class Numbering:
         own[(cells // span)[stays]] = counts[stays]
         gain = found - own
         supported = (classes != indices) & (gain > 2 * np.sqrt(found + own))
-        free = np.setdiff1d(np.arange(span), classes)
-        return cls(indices, classes, supported, free)
+        # Indices whose class was not found share what is left, in order, and then what lies beyond.
+        lacking = np.flatnonzero(classes < 0)
+        left = np.setdiff1d(np.arange(span + len(lacking)), classes)
+        classes[lacking] = left[: len(lacking)]
+        return cls(indices, classes, supported)
 
-    def apply(self, top1: np.ndarray, complete: bool = False) -> np.ndarray:
-        """The classes of predicted indices.
+    def sure_classes_of(self, top1: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+        """Class of each predicted index where the predictions clearly speak for one, else the index."""
+        place, known = self._find(top1)
+        return np.where(known & self.supported[place], self.classes[place], top1)
 
-        Args:
-          top1: indices of any shape.
-          complete: whether every index gets a class of its own; otherwise those that are not
-            supported stay.
-        """
-        classes = np.where(self.supported, self.classes, self.indices)
-        if complete:
-            # Indices whose class was not found share what is left, in order; new ones lie beyond.
-            classes = self.classes.copy()
-            lacking = np.flatnonzero(classes < 0)
-            beyond = 1 + int(max(classes.max(initial=-1), self.free.max(initial=-1)))
-            rest = np.concatenate([self.free, np.arange(beyond, beyond + len(lacking))])
-            classes[lacking] = rest[: len(lacking)]
-        place = np.minimum(np.searchsorted(self.indices, top1), len(self.indices) - 1)
-        known = self.indices[place] == top1
-        if complete:
-            strangers, which = np.unique(top1[~known], return_inverse=True)
-            others = 1 + int(classes.max()) + np.arange(len(strangers))
-            result = classes[place]
-            result[~known] = others[which]
-            return result
-        return np.where(known, classes[place], top1)
+    def classes_of(self, predicted: Int[np.ndarray, "*any"]) -> Int[np.ndarray, "*any"]:
+        """Class of each predicted index; different ones for different indices, new ones included."""
+        place, known = self._find(predicted)
+        classes = self.classes[place]
+        _, which = np.unique(predicted[~known], return_inverse=True)
+        classes[~known] = 1 + int(self.classes.max()) + which
+        return classes
+
+    def _find(self, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(place of each index here, whether it is here)."""
+        place = np.minimum(np.searchsorted(self.indices, predicted), len(self.indices) - 1)
+        return place, self.indices[place] == predicted

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from real_labels import npz, ranking, tables
+from real_labels import files, npz, ranking, tables
+from real_labels.accuracy import TOP_K
 from real_labels.errors import InputError, naming
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-TOP_K = 5
 _FILE_COLUMNS = (
     "file_name", "file_names", "filename", "filenames", "file", "files", "image", "image_name",
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "name",
@@ -95,11 +95,7 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
         several columns that could be the predictions.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file.")
     ending = path.suffix.lower()
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder.")
     with naming(path):
         if ending == ".npy":
             found = _from_array(_load_npy(path), None)
@@ -118,20 +114,14 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
 
 
 def _load_npy(path: pathlib.Path) -> np.ndarray:
-    if path.stat().st_size == 0:
-        raise InputError("is empty.")
-    try:
-        start = path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}).") from None
-    with start as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise InputError("is no .npy file, or cut short.")
+    with files.readable(path).open("rb") as file:
+        if (magic := file.read(6)) != b"\x93NUMPY":  # NumPy would take it for a pickle
+            raise InputError("is no .npy file, or cut short." if magic else "is empty.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, EOFError, OSError) as error:
+    except (ValueError, TypeError, EOFError) as error:
         if "Python objects" in str(error):
-            raise npz.pickled(path) from None
+            raise npz.pickled() from None
         raise InputError(f"is no .npy file, or cut short ({error}).") from None
 
 
@@ -196,7 +186,7 @@ def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionF
     num_columns = array.shape[1]
     if num_columns <= _MOST_RANKED and _are_ranked_classes(np.asarray(array)):
         return PredictionFile(file_names, array.astype(np.int64))
-    classes, scores = ranking.top_k(array, TOP_K)
+    classes, scores = ranking.top_k(array, max(TOP_K))
     return PredictionFile(file_names, classes.astype(np.int64), scores, num_columns)
 
 
@@ -220,8 +210,6 @@ def _are_ranked_classes(array: np.ndarray) -> bool:
 
 
 def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
-    import pyarrow as pa
-
     table = tables.read(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt") and _is_data(table.column_names):
         table = tables.read(path, header=False)
@@ -234,7 +222,7 @@ def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
         file_names = tables.strings(table[file_column], file_column)
     groups = _groups([n for n in table.column_names if n != file_column])
     for name in ("output", "outputs"):
-        if name in groups and pa.types.is_integer(table.schema.field(groups[name][0]).type):
+        if name in groups and _kind(table[groups[name][0]]) == "integer":
             groups.setdefault("predicted", groups.pop(name))  # whole numbers are no scores
     readable = {key: g for key, g in groups.items() if not _is_prose(table[g[0]])}
     by_class, by_score = [], []
@@ -245,7 +233,7 @@ def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
             width = functools.partial(_table_width, table)
             by_class, by_score = _choose(candidates, width, column)
     if not by_class and not by_score:
-        by_class, by_score = _unnamed(table, [n for group in groups.values() for n in group])
+        by_class = _unnamed(table, [n for group in groups.values() for n in group])
     if by_class and not by_score and _all_scores(table, by_class):
         by_class, by_score = [], by_class  # logits in columns 0, 1, 2, …
     if by_class:
@@ -271,18 +259,20 @@ def _groups(columns: list[str]) -> dict[str, list[str]]:
     """Columns by name; numbered ones of one ranking (index_0, index_1, …) together and in order."""
     groups: dict[str, list[tuple[int, str]]] = {}
     for name in columns:
-        key = _key(name)
-        numbered = _NUMBERED.fullmatch(key) or _NUMBERED_INSIDE.fullmatch(key)
-        base = (
-            "_".join(part for part in (numbered[1], *numbered.groups()[2:]) if part)
-            if numbered
-            else key
-        )
-        if numbered and (not base or _ranks(base)):
-            groups.setdefault(base, []).append((int(numbered[2]), name))
-        else:
-            groups.setdefault(key, []).append((-1, name))
+        base, number = _numbered(_key(name))
+        groups.setdefault(base, []).append((number, name))
     return {base: [n for _, n in sorted(group)] for base, group in groups.items()}
+
+
+def _numbered(key: str) -> tuple[str, int]:
+    """(name without its number, number) where that counts ranks or classes, else (key, -1)."""
+    if found := _NUMBERED.fullmatch(key):
+        base, number = found[1], found[2]
+    elif found := _NUMBERED_INSIDE.fullmatch(key):
+        base, number = f"{found[1]}_{found[3]}", found[2]
+    else:
+        return key, -1
+    return (base, int(number)) if not base or _ranks(base) else (key, -1)
 
 
 def _ranks(base: str) -> bool:
@@ -342,9 +332,7 @@ def _table_width(table: Any, group: list[str]) -> int:
 
 
 def _numbers_rows(column: Any) -> bool:
-    import pyarrow as pa
-
-    if not pa.types.is_integer(column.type) or column.null_count:
+    if _kind(column) != "integer" or column.null_count:
         return False
     return bool((np.diff(tables.numbers(column).astype(np.int64)) == 1).all())
 
@@ -372,21 +360,17 @@ def _is_prose(column: Any) -> bool:
     return not words or not all(_is_class(w) or _NUMBER.fullmatch(w) for w in words)
 
 
-def _unnamed(table: Any, columns: list[str]) -> tuple[list[str], list[str]]:
-    """Classes or scores in columns whose names say nothing."""
-    import pyarrow as pa
-
+def _unnamed(table: Any, columns: list[str]) -> list[str]:
+    """The columns of classes, or of scores, where their names say nothing."""
     columns = [c for c in columns if not _TRUTH.fullmatch(_key(c))]
-    types = [table.schema.field(c).type for c in columns]
-    if columns and all(pa.types.is_floating(t) or pa.types.is_integer(t) for t in types):
-        numbered = all(re.fullmatch(r"f?\d+", c) for c in columns)
-        if any(pa.types.is_floating(t) for t in types) and len(columns) > 1:
-            return [], columns
-        if len(columns) > 1 and not numbered:
-            raise _undecided([[c] for c in columns])
-        return columns, []
+    kinds = {_kind(table[c]) for c in columns}
+    if columns and kinds <= {"integer", "floating"}:
+        counted = all(re.fullmatch(r"f?\d+", c) for c in columns)
+        if len(columns) == 1 or counted or "floating" in kinds:
+            return columns
+        raise _undecided([[c] for c in columns])
     if len(columns) == 1 and not _is_prose(table[columns[0]]):
-        return columns, []
+        return columns
     raise InputError(
         f"expected a column of file names and one of class indices or WordNet ids; found the columns "
         f"{', '.join(table.column_names)}, none of which holds them. Name it 'index'; timm's "
@@ -395,14 +379,20 @@ def _unnamed(table: Any, columns: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _all_scores(table: Any, columns: list[str]) -> bool:
-    import pyarrow as pa
-
-    types = [table.schema.field(c).type for c in columns]
+    """Whether numbered columns hold a score for every class, not ranked classes."""
     return (
         len(columns) > 1
-        and any(pa.types.is_floating(t) for t in types)
+        and any(_kind(table[c]) == "floating" for c in columns)
         and not all((tables.numbers(table[c]) % 1 == 0).all() for c in columns)
     )
+
+
+def _kind(column: Any) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type):
+        return "integer"
+    return "floating" if pa.types.is_floating(column.type) else "other"
 
 
 def _class_matrix(table: Any, columns: list[str]) -> Int[np.ndarray, "rows k"]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from real_labels import files, npz
 from real_labels.errors import InputError, naming
-from real_labels.labels import LabelSets, check_classes, check_file_names, find_rows
+from real_labels.labels import LabelSets, check_classes, check_file_names, rows_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -89,14 +89,11 @@ class Predictions:
         Raises:
           InputError: if an image is not here, with the first of them.
         """
-        rows = find_rows(self.file_names, file_names)
-        missing = rows < 0
-        if missing.any():
-            raise InputError(
-                f"Predictions: {np.count_nonzero(missing)} of {len(file_names)} images were not "
-                f"predicted (first: {file_names[int(np.argmax(missing))]})."
-            )
-        return rows
+        return rows_of(
+            self.file_names,
+            file_names,
+            "Predictions: {missing} of {total} images were not predicted (first: {first}).",
+        )
 
     def take(self, rows: Int[np.ndarray, "n"]) -> Predictions:
         """The predictions for these images, in this order."""

@@ -72,8 +72,10 @@ def raw_answers(folder: str | os.PathLike[str] | None = None) -> Answers:
 
 def rebuild(
     folder: str | os.PathLike[str] | None = None, answers: Answers | None = None
-) -> tuple[Aggregate, LabelSets]:
-    """The published scores and labels again, from the raters' raw answers.
+) -> Aggregate:
+    """The published scores again, from the raters' raw answers.
+
+    Labels are `rebuild().scores.label_sets(THRESHOLD, unrated=imagenet.original_labels())`.
 
     The recipe, verified to give all 184,962 scores and 50,000 label sets: confusions measured on
     the gold questions (present iff 3 of the 5 experts said yes), plus one; the original label is one
@@ -85,15 +87,15 @@ def rebuild(
       answers: the raw answers, if they were read already.
     """
     gold = Gold.load(locate("golden.npz", folder), at_least=3)
-    original = imagenet.original_labels()
-    voter = PseudoRater("original", original, imagenet.animals(), gold.with_votes(2))
-    aggregate = aggregation.gold_calibrated(
+    voter = PseudoRater(
+        "original", imagenet.original_labels(), imagenet.animals(), gold.with_votes(2)
+    )
+    return aggregation.gold_calibrated(
         raw_answers(folder) if answers is None else answers,
         gold,
         Answers.load(locate("raters_golden.npz", folder)),
         pseudo_raters=[voter],
     )
-    return aggregate, aggregate.scores.label_sets(THRESHOLD, unrated=original)
 
 
 def fetch(folder: str | os.PathLike[str] | None = None, url: str = URL) -> list[pathlib.Path]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from real_labels import accuracy, imagenet, mixups, published
-from real_labels.errors import InputError
-from real_labels.labels import LabelSets, find_rows
+from real_labels.errors import InputError, naming
+from real_labels.labels import LabelSets, rows_of
 from real_labels.predictions import Predictions
 
 _MOST_CLASSES = 10_000_000  # beyond, a class index is a slip, and tables over classes need memory
@@ -114,15 +114,13 @@ class Reference:
         return accuracy.top_k_accuracy(Predictions.from_labels(self.original), self.real)
 
 
-def _like(real: LabelSets, original: LabelSets, path: object) -> LabelSets:
+def _like(real: LabelSets, original: LabelSets, path: str | os.PathLike[str] | None) -> LabelSets:
     """The ReaL labels of the original labels' images; those that have none stay empty."""
-    rows = find_rows(original.file_names, real.file_names)
-    unknown = rows < 0
-    if unknown.any():
-        raise InputError(
-            f"{path}: {np.count_nonzero(unknown)} of its {len(real)} images have no original label "
-            f"(first: {real.file_names[int(np.argmax(unknown))]}; the original labels begin with "
-            f"{original.file_names[0]})."
+    with naming(path or "the published ReaL labels"):
+        rows = rows_of(
+            original.file_names,
+            real.file_names,
+            "{missing} of its {total} images have no original label (first: {first}; the original "
+            "labels begin with {begin}).",
         )
-    image = np.repeat(rows, real.counts)
-    return LabelSets.from_pairs(original.file_names, image, real.classes)
+    return LabelSets.from_pairs(original.file_names, np.repeat(rows, real.counts), real.classes)

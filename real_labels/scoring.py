@@ -14,7 +14,7 @@ import numpy as np
 from real_labels import mixups, prediction_files
 from real_labels.accuracy import LABEL_NAMES
 from real_labels.errors import InputError, naming
-from real_labels.labels import check_classes, find_rows
+from real_labels.labels import check_classes, find_rows, require_all
 from real_labels.prediction_files import PredictionFile
 from real_labels.predictions import Predictions
 from real_labels.reference import Reference
@@ -152,22 +152,23 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
         names = []
     undone = aligned.repaired(names, num_classes) if names else aligned
     _check_range(undone, found, reference, allow_background=bool(names or assume))
-    results = reference.results(aligned.predictions(num_classes))
-    repair, repaired = None, None
-    if names:
-        repaired = reference.results(undone.predictions(num_classes))
-        if mixups.RENUMBERED in names and _is_taste(results, repaired):
-            mixup, names, repaired = None, [], None
-    if mixup is not None:
-        warnings.append(mixup.evidence)
-    if names:
-        repair = ",".join([*assume, *names])
-        fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
-        warnings.append(
-            f"Nothing was repaired. With --assume={repair} it would score {_shares(repaired)}{fitted}."
-        )
     predictions = aligned.predictions(num_classes)
-    return Scored(path, predictions, results, tuple(warnings), repair, repaired)
+    results = reference.results(predictions)
+    scored = Scored(path, predictions, results, tuple(warnings), None, None)
+    if mixup is None:
+        return scored
+    warnings.append(mixup.evidence)
+    if not names:
+        return dataclasses.replace(scored, warnings=tuple(warnings))
+    repaired = reference.results(undone.predictions(num_classes))
+    if mixups.RENUMBERED in names and _is_taste(results, repaired):
+        return scored
+    repair = ",".join([*assume, *names])
+    fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
+    warnings.append(
+        f"Nothing was repaired. With --assume={repair} it would score {_shares(repaired)}{fitted}."
+    )
+    return dataclasses.replace(scored, warnings=tuple(warnings), repair=repair, repaired=repaired)
 
 
 def _is_taste(results: dict[str, Any], repaired: dict[str, Any]) -> bool:
@@ -242,13 +243,13 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
         ours = np.array([shorten(n) for n in known.tolist()])
         if len(set(ours.tolist())) == len(ours):
             rows = find_rows(ours, np.array([shorten(n) for n in names.tolist()]))
-    unknown = rows < 0
-    if unknown.any():
-        where = int(np.argmax(unknown))
-        raise InputError(
-            f"{np.count_nonzero(unknown):,} of {len(names):,} file names are of no image that has "
-            f"labels (first: row {where + 1}, {names[where]}; the labels begin with {known[0]})."
-        )
+    require_all(
+        rows,
+        known,
+        names,
+        "{missing:,} of {total:,} file names are of no image that has labels (first: row {row}, {first}; "
+        "the labels begin with {begin}).",
+    )
     order = np.argsort(rows, kind="stable")
     twice = np.flatnonzero(np.diff(rows[order]) == 0)
     if len(twice):

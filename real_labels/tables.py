@@ -42,34 +42,26 @@ def read(path: str | os.PathLike[str], *, header: bool = True) -> Any:
 
     path = pathlib.Path(path)
     ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise InputError(
-            f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(ENDINGS)}."
-        )
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file.")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty.")
-    try:
-        table = _read(path, ending, header)
-    except InputError as error:
-        with naming(path):
-            raise error from None
-    except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
-        what = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: cannot be read as {ending[1:]}, or is cut short ({what})."
-        ) from None
-    if table.num_rows == 0:
-        raise InputError(f"{path}: has no rows.")
-    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
-    if repeated:
-        raise InputError(f"{path}: has several columns named {', '.join(sorted(repeated))}.")
-    for name in table.column_names:
-        if pa.types.is_binary(table.schema.field(name).type):
-            raise InputError(f"{path}: the column {name} is no UTF-8 text; save the file as UTF-8.")
+    with naming(path):
+        if ending not in ENDINGS:
+            raise InputError(f"unknown ending '{ending}'; expected one of {', '.join(ENDINGS)}.")
+        if not files.readable(path).stat().length:
+            raise InputError("is empty.")
+        try:
+            table = _read(path, ending, header)
+        except InputError:
+            raise
+        except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError) as error:
+            what = " ".join(str(error).split())
+            raise InputError(f"cannot be read as {ending[1:]}, or is cut short ({what}).") from None
+        if table.num_rows == 0:
+            raise InputError("has no rows.")
+        repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
+        if repeated:
+            raise InputError(f"has several columns named {', '.join(sorted(repeated))}.")
+        for name in table.column_names:
+            if pa.types.is_binary(table.schema.field(name).type):
+                raise InputError(f"the column {name} is no UTF-8 text; save the file as UTF-8.")
     return table
 
 
@@ -126,9 +118,7 @@ def _from_json(path: pathlib.Path) -> Any:
     elif isinstance(content, list) and not any(isinstance(r, dict) for r in content):
         content = [{"classes": value} for value in content]  # in the order of the sorted names
     if not isinstance(content, list) or not all(isinstance(r, dict) for r in content):
-        raise InputError(
-            f"{path}: expected a list of records or an object from file name to classes."
-        )
+        raise InputError("expected a list of records or an object from file name to classes.")
     return pa.Table.from_pylist(content)
 
 
@@ -149,7 +139,7 @@ def with_plain_names(table: Any) -> Any:
     return table.rename_columns([name.strip().lower() for name in table.column_names])
 
 
-def write(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> None:
+def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> None:
     """Writes columns of equal length as .csv or .parquet, atomically."""
     import pyarrow as pa
 
@@ -159,11 +149,7 @@ def write(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> None:
     # Arrow takes no NumPy strings.
     table = pa.table(
         {
-            name: pa.array(
-                column.tolist()
-                if getattr(column, "dtype", None) is not None and column.dtype.kind == "U"
-                else column
-            )
+            name: pa.array(column.tolist() if column.dtype.kind == "U" else column)
             for name, column in columns.items()
         }
     )

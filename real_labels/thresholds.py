@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -26,26 +25,37 @@ class OperatingPoint:
 
     Attributes:
       threshold: labels are kept that score at least this.
-      precision: share of the kept labels that are present; NaN where none is kept.
-      recall: share of the present labels that are kept.
-      f1: their harmonic mean.
-      kept, present, hits: gold questions kept, present, and both.
+      kept, present, hits: gold questions kept, present (at least 1), and both.
     """
 
     threshold: float
-    precision: float
-    recall: float
-    f1: float
     kept: int
     present: int
     hits: int
 
+    @property
+    def precision(self) -> float:
+        """Share of the kept labels that are present; NaN where none is kept."""
+        return self.hits / self.kept if self.kept else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of the present labels that are kept."""
+        return self.hits / self.present
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 where none is kept."""
+        return 2 * self.hits / (self.kept + self.present)
+
     def as_json(self) -> dict:
         """A dict for JSON with 95% Wilson intervals; the precision of nothing is null."""
         return dataclasses.asdict(self) | {
-            "precision": None if self.kept == 0 else self.precision,
+            "precision": self.precision if self.kept else None,
             "precision_interval": wilson_interval(self.hits, self.kept),
+            "recall": self.recall,
             "recall_interval": wilson_interval(self.hits, self.present),
+            "f1": self.f1,
         }
 
     def __str__(self) -> str:
@@ -112,15 +122,7 @@ class PrecisionRecall:
             raise InputError(f"The threshold must lie in [0, 1], found {threshold}.")
         index = np.count_nonzero(self.thresholds >= threshold) - 1
         kept, hits = (int(self.kept[index]), int(self.hits[index])) if index >= 0 else (0, 0)
-        return OperatingPoint(
-            threshold=float(threshold),
-            precision=hits / kept if kept else float("nan"),
-            recall=hits / self.present,
-            f1=2 * hits / (kept + self.present),
-            kept=kept,
-            present=self.present,
-            hits=hits,
-        )
+        return OperatingPoint(float(threshold), kept, self.present, hits)
 
     def at_precision(self, precision: float) -> OperatingPoint:
         """The operating point of most recall whose precision is at least this.
@@ -166,8 +168,7 @@ class PrecisionRecall:
                 "operating_point": None if marked is None else marked.as_json(),
                 "curve": {name: column.tolist() for name, column in columns.items()},
             }
-            with files.replacing(path) as temporary:
-                temporary.write_text(json.dumps(record))
+            files.write_json(path, record)
         elif ending in (".png", ".svg", ".pdf"):
             self._draw(path, marked)
         else:

@@ -170,6 +170,6 @@ def _questions(aggregate: Aggregate, answers: Answers) -> dict[str, np.ndarray]:
         "label": scores.questions.label,
         "score": scores.probability,
         "sureness": aggregate.sureness,
-        "answers": np.diff(answers.offsets),
+        "answers": answers.asked,
     }
     return {name: column[order] for name, column in columns.items()}

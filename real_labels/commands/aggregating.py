@@ -115,7 +115,7 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         if given:
             raise InputError(f"--preset has its own answers and recipe; leave {_flags(given)} out.")
         answers = published.raw_answers(options.data_dir)
-        return published.rebuild(options.data_dir, answers)[0], answers
+        return published.rebuild(options.data_dir, answers), answers
     if not options.answers:
         raise InputError(f"Give --answers FILE, or --preset {PRESET}.")
     method = options.method or "dawid-skene"

@@ -64,8 +64,7 @@ def run(options: argparse.Namespace) -> None:
             record[key][f"top{k}"] = difference.as_json()
             if difference.n:
                 what = f"{accuracy.LABEL_NAMES[key]} top-{k}"
-                shares = [accuracy.top_k_accuracy(one, labels, k).value for one in pair]
-                rows.append((what, *_cells(shares, difference)))
+                rows.append((what, *_cells(difference)))
                 verdicts.append(_verdict(what, difference))
     print(f"A = {options.first}\nB = {options.second}\n")
     print(text_table(rows, "<>>>>>>>") + "\n")
@@ -81,10 +80,11 @@ def run(options: argparse.Namespace) -> None:
         common.write_json(options.json, record)
 
 
-def _cells(shares: list[float], difference: Difference) -> tuple[str, ...]:
+def _cells(difference: Difference) -> tuple[str, ...]:
     value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
     return (
-        *(f"{100 * share:.2f}%" for share in shares),
+        f"{100 * difference.first:.2f}%",
+        f"{100 * difference.second:.2f}%",
         f"{value:+.2f} [{low:+.2f}, {high:+.2f}]",
         f"{difference.only_first:,}",
         f"{difference.only_second:,}",

@@ -178,12 +178,9 @@ def check_outputs(
 
 def write_json(path: str, record: Any) -> None:
     """Writes JSON, atomically, and says so."""
-    import json
-
     from real_labels import files
 
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    files.write_json(path, record, indent=2)
     print(f"Wrote {path}.")
 
 
