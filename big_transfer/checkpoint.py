@@ -375,25 +375,37 @@ def _name(path: Any) -> str:
     return "/".join(str(key) for key in keys)
 
 
+class _DroppedReads(logging.Filter):
+    """Drops what asyncio says of reads that failed after the one whose error was raised."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "exception was never retrieved" not in record.getMessage()
+
+
+_DROPPED_READS = _DroppedReads()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hides the pages of tracebacks that TensorStore's dropped reads print beside the real error."""
+    asyncio_log = logging.getLogger("asyncio")
     hook = after = sys.unraisablehook
-    level = logging.getLogger("asyncio").level
+    level = asyncio_log.level
 
     def drop_dropped_reads(unraisable) -> None:
         if "Event loop is closed" not in str(unraisable.exc_value):
             hook(unraisable)
 
     sys.unraisablehook = lambda _: None
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    asyncio_log.setLevel(logging.CRITICAL)
     try:
         yield
     except Exception:
         gc.collect()
         # Reads still under way end, and complain, at some later time.
         after = drop_dropped_reads
+        asyncio_log.addFilter(_DROPPED_READS)
         raise
     finally:
         sys.unraisablehook = after
-        logging.getLogger("asyncio").setLevel(level)
+        asyncio_log.setLevel(level)

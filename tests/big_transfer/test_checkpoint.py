@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import json
 import logging
 import os
@@ -215,6 +217,28 @@ def test_a_corrupt_checkpoint_is_skipped_with_a_warning(tmp_path, caplog, monkey
     checkpoints.wait()
     assert int(checkpoints.restore(3, state(0))["step"]) == 30
     checkpoints.close()
+
+
+def test_reads_that_fail_later_print_no_traceback(tmp_path, caplog):
+    """Of the many reads of a bad checkpoint one raises; asyncio complains of the others at any time."""
+    saved(tmp_path, [1], keep=3).close()
+    for path in data_files(tmp_path / "checkpoints" / "1"):
+        truncate(path)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    with pytest.raises(checkpoint.CorruptCheckpointError):
+        checkpoints.restore(1, state(0))
+    checkpoints.close()
+
+    async def read():
+        raise ValueError("OUT_OF_RANGE")
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(read())
+    loop.run_until_complete(asyncio.wait([task]))
+    loop.close()
+    del task
+    gc.collect()
+    assert "OUT_OF_RANGE" not in caplog.text
 
 
 def test_a_changed_bit_is_noticed(tmp_path):
