@@ -46,6 +46,11 @@ def units_per_stage(depth: int | Sequence[int]) -> tuple[int, ...]:
     return units
 
 
+def depth_of(units: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The family's name of so many units per stage: 50, 101 or 152; the units where it has none."""
+    return next((depth for depth, those in UNITS.items() if those == units), units)
+
+
 def root_channels(width: float) -> int:
     """Channels of the root block, 64 · width; every layer has a multiple of them.
 
@@ -267,14 +272,20 @@ def init_params(model: ResNetV2, rng: Array) -> dict:
     return model.init(rng, jnp.zeros((1, 32, 32, 3)))["params"]
 
 
-def standardize_kernels(params: dict) -> dict:
+def standardize_kernels(params: dict, dtype: Any = jnp.float32) -> dict:
     """Parameters for `ResNetV2(…, standardized=True)`, which need not standardize at every call.
 
     The function stays the same: evaluation and serving pay for standardization once.
+
+    Args:
+      params: of the model.
+      dtype: the model's; its convolutions' kernels come in it.
     """
 
     def convert(path, leaf):
         names = [key.key for key in path]
-        return layers.standardize(leaf) if names[-2] == "standardized_conv2d" else leaf
+        if names[-2] != "standardized_conv2d":
+            return leaf
+        return layers.standardize(leaf).astype(dtype)
 
     return jax.tree_util.tree_map_with_path(convert, params)

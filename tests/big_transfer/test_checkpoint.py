@@ -256,14 +256,14 @@ def test_a_changed_bit_is_noticed(tmp_path):
 
 def test_fingerprints_tell_values_places_and_signs_apart():
     base = state(3)
-    prints = [checkpoint._fingerprint(base)]
+    prints = [checkpoint.fingerprint(base)]
     for change in (
         lambda b: b.at[0].set(b[1]).at[1].set(b[0]),
         lambda b: b.at[2].add(1e-6),
         lambda b: -b,
     ):
         changed = {**base, "params": {**base["params"], "b": change(base["params"]["b"])}}
-        prints.append(checkpoint._fingerprint(changed))
+        prints.append(checkpoint.fingerprint(changed))
     assert len({tuple(p.values()) for p in prints}) == 4
     flat = flax.traverse_util.flatten_dict(base)
     assert len(prints[0]) == len(flat)

@@ -1,171 +1,24 @@
-"""Checkpoints: the public BiT `.npz` files, and a run's own, saved by Orbax.
-
-The public layout is documented in `resnet`: parameters travel under the same names, so reading and
-writing a file is a matter of splitting and joining paths, and of checking them.
-"""
+"""A run's own checkpoints, saved by Orbax."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import logging
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from big_transfer import resnet
-from real_labels import files, npz
-from real_labels.errors import InputError
+from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
 
 log = logging.getLogger("big_transfer")
-
-PREFIX = "resnet/"
-_HEAD = ("head/conv2d/kernel", "head/conv2d/bias")
-_NUMBERED = re.compile(r"\bstandardized_conv2d_\d+(?=/)")
-_UNIT = re.compile(r"block(\d+)/unit(\d+)/")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is not what it should be; the message says how."""
-
-
-class CorruptCheckpointError(CheckpointError):
-    """A run's checkpoint that is damaged: another one may do instead."""
-
-
-# ---- public .npz files --------------------------------------------------------------------------
-
-
-def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
-    """Reads a public BiT checkpoint.
-
-    Args:
-      path: a `.npz` in the public layout; convolutions may carry a number, as they do in some
-        published files (`standardized_conv2d_17`).
-      model: the model that shall take the parameters; by default any the file can be of. Where its
-        number of classes is another than the file's, its head starts at zero.
-
-    Returns:
-      A nested dict of float32 arrays that `model.apply({"params": params}, images)` takes.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      CheckpointError: naming the arrays that are missing, superfluous or misshapen with their
-        shapes, or what else is wrong with the file.
-    """
-    arrays = _read_npz(path)
-    parameters = {}
-    for name, array in arrays.items():
-        canonical = _NUMBERED.sub("standardized_conv2d", name.removeprefix(PREFIX))
-        if canonical in parameters:
-            raise CheckpointError(f"{path}: two arrays stand for {PREFIX}{canonical} ({name}).")
-        parameters[canonical] = array
-    new_head = False
-    if model is None:
-        model = _model_of(path, parameters)
-    elif _HEAD[0] in parameters and parameters[_HEAD[0]].shape[-1] != model.num_classes:
-        new_head = True
-        log.info(
-            "%s has %d classes, the model %d: its head starts at zero.",
-            path,
-            parameters[_HEAD[0]].shape[-1],
-            model.num_classes,
-        )
-    expected = _expected_shapes(model)
-    if new_head:
-        # Everything of the file is checked, then its head makes way for the new one.
-        classes = parameters[_HEAD[0]].shape[-1]
-        _check_names_and_shapes(
-            path, parameters, _expected_shapes(model.clone(num_classes=classes))
-        )
-        parameters |= {name: np.zeros(expected[name], np.float32) for name in _HEAD}
-    _check_names_and_shapes(path, parameters, expected)
-    for name, array in parameters.items():
-        if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {PREFIX}{name} holds NaN or infinite values.")
-    parameters = {name: np.asarray(a, dtype=np.float32) for name, a in parameters.items()}
-    return flax.traverse_util.unflatten_dict(parameters, sep="/")
-
-
-def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
-    """Writes parameters in the public layout, under a temporary name that is then renamed."""
-    flat = flax.traverse_util.flatten_dict(params, sep="/")
-    arrays = {PREFIX + name: np.asarray(array) for name, array in flat.items()}
-    with files.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def _read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
-    path = epath.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such checkpoint file.")
-    try:
-        with npz.opened(path) as archive:
-            return {name: archive[name] for name in archive.files}
-    except InputError as error:
-        raise CheckpointError(f"{error} Fetch it again.") from None
-
-
-def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
-    params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
-    flat = flax.traverse_util.flatten_dict(params, sep="/")
-    return {name: leaf.shape for name, leaf in flat.items()}
-
-
-def _model_of(path: epath.PathLike, parameters: Mapping[str, np.ndarray]) -> resnet.ResNetV2:
-    """The model whose units, width and classes a file has (its other shapes are still unchecked)."""
-    stages: dict[int, int] = {}
-    for name in parameters:
-        if match := _UNIT.match(name):
-            stage, unit = int(match[1]), int(match[2])
-            stages[stage] = max(stages.get(stage, 0), unit)
-    root = parameters.get("root_block/standardized_conv2d/kernel")
-    head = parameters.get(_HEAD[1])
-    if root is None or head is None or sorted(stages) != list(range(1, len(stages) + 1)):
-        found = ", ".join(PREFIX + name for name in list(parameters)[:3]) or "nothing"
-        raise CheckpointError(
-            f"{path}: is no BiT checkpoint: expected {PREFIX}root_block/standardized_conv2d/kernel, "
-            f"{PREFIX}block1/unit01/…, {PREFIX}{_HEAD[1]}; found {found}."
-        )
-    try:
-        return resnet.ResNetV2(
-            depth=resnet.units_per_stage(tuple(stages[i] for i in sorted(stages))),
-            width=resnet.root_channels(root.shape[-1] / 64) / 64,
-            num_classes=head.shape[-1],
-        )
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is of no BiT model: {error}") from None
-
-
-def _check_names_and_shapes(path, parameters, expected) -> None:
-    problems = [f"missing {PREFIX}{n} {expected[n]}" for n in expected if n not in parameters]
-    problems += [
-        f"superfluous {PREFIX}{name} {array.shape}"
-        for name, array in parameters.items()
-        if name not in expected
-    ]
-    problems += [
-        f"misshapen {PREFIX}{name}: expected {expected[name]}, found {array.shape}"
-        for name, array in parameters.items()
-        if name in expected and array.shape != expected[name]
-    ]
-    if problems:
-        more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise CheckpointError(
-            f"{path}: does not fit the model:\n  " + "\n  ".join(problems[:10]) + more
-        )
-
-
-# ---- a run's own checkpoints --------------------------------------------------------------------
 
 
 class Checkpoints:
@@ -207,7 +60,15 @@ class Checkpoints:
             best_fn=(lambda metrics: metrics[best_metric]) if best_metric is not None else None,
             enable_async_checkpointing=True,
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=self._options,
+            # Named here, so that metadata can be read before anything was saved or restored.
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "fingerprint": ocp.JsonCheckpointHandler(),
+            },
+        )
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, ascending."""
@@ -225,7 +86,7 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
-                fingerprint=ocp.args.JsonSave(_fingerprint(state)),
+                fingerprint=ocp.args.JsonSave(fingerprint(state)),
             ),
             metrics=dict(metrics) if metrics is not None else None,
             force=True,
@@ -260,19 +121,35 @@ class Checkpoints:
             raise CorruptCheckpointError(
                 f"{self.path(step)}: cannot be read ({type(error).__name__}: {reason})."
             ) from error
-        fingerprint = _fingerprint(restored["state"])
-        changed = [k for k, v in fingerprint.items() if restored["fingerprint"].get(k) != v]
+        found = fingerprint(restored["state"])
+        changed = [k for k, v in found.items() if restored["fingerprint"].get(k) != v]
         if changed:
             raise CorruptCheckpointError(
                 f"{self.path(step)}: {len(changed)} arrays are not what was saved ({changed[0]}…)."
             )
         return restored["state"]
 
+    def layout(self, step: int) -> Any:
+        """What a checkpoint holds: a tree of ShapeDtypeStructs, on the first of this process's devices.
+
+        Raises:
+          CorruptCheckpointError: if its metadata cannot be read.
+        """
+        try:
+            with _quiet():
+                tree = self._manager.item_metadata(step)["state"].tree
+            place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
+            )
+        except Exception as error:
+            raise CorruptCheckpointError(f"{self.path(step)}: has no readable metadata.") from error
+
     def restore_latest(self, like: Any, *, set_aside: bool = True) -> tuple[int, Any] | None:
         """Restores the newest checkpoint that is whole; warns about newer ones that are not.
 
         Args:
-          like: see `restore`.
+          like: see `restore`; None takes each checkpoint as it is (see `layout`).
           set_aside: move the others to `<workdir>/corrupt_checkpoints`, out of the way of new ones.
 
         Returns:
@@ -284,7 +161,7 @@ class Checkpoints:
         corrupt = []
         for step in reversed(self.steps()):
             try:
-                restored = self.restore(step, like)
+                restored = self.restore(step, self.layout(step) if like is None else like)
             except CorruptCheckpointError as error:
                 corrupt.append((step, error))
                 continue
@@ -327,7 +204,7 @@ class Checkpoints:
                 aside.rmtree()
             self.path(step).rename(aside)
         if jax.process_count() > 1:
-            jax.experimental.multihost_utils.sync_global_devices(f"set aside {step}")
+            multihost_utils.sync_global_devices(f"set aside {step}")
         self._manager.reload()
 
     def wait(self) -> None:
@@ -358,7 +235,8 @@ def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
     return [checksum(array) for array in arrays]
 
 
-def _fingerprint(state: Any) -> dict[str, int]:
+def fingerprint(state: Any) -> dict[str, int]:
+    """A hash of every array of a tree: its path -> uint32 of its values and their places."""
     paths, leaves = zip(*_leaves(state), strict=True)
     names = [_name(path) for path in paths]
     checksums = jax.device_get(_checksums(list(leaves)))

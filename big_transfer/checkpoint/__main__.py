@@ -1,0 +1,139 @@
+"""Looks into checkpoints, and carries them from one format to another.
+
+python -m big_transfer.checkpoint inspect BiT-M-R50x1.npz
+python -m big_transfer.checkpoint convert BiT-M-R50x1.npz model.safetensors     (for timm)
+python -m big_transfer.checkpoint convert model.safetensors BiT-M-R50x1.npz     (from timm)
+python -m big_transfer.checkpoint convert runs/pets BiT-M-R50x1-pets.npz        (a run's newest)
+python -m big_transfer.checkpoint convert BiT-M-R50x1.npz runs/bit              (a new workdir)
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+import numpy as np
+from etils import epath
+
+from big_transfer import checkpoint, family
+from big_transfer.checkpoint import formats, public
+from real_labels.text_table import text_table
+
+_UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
+
+
+def inspect(path: str) -> str:
+    """What a checkpoint is and where it fits; only its headers are read.
+
+    Raises:
+      FileNotFoundError, CheckpointError: if it is none.
+    """
+    shapes = formats.shapes_of(path)
+    model = public.model_of(path, shapes)
+    public.check_names_and_shapes(path, shapes, model)
+    count = sum(math.prod(leaf.shape) for leaf in shapes.values())
+    dtypes = sorted({str(np.dtype(leaf.dtype)) for leaf in shapes.values()})
+    variant = family.describe(model.depth, model.width)
+    classes = _UPSTREAM.get(model.num_classes)
+    rows = [
+        ("", path),
+        ("format", _format(path)),
+        ("model", variant),
+        ("classes", f"{model.num_classes:,}" + (f" (as many as {classes})" if classes else "")),
+        ("parameters", f"{count:,} in {len(shapes)} arrays, {', '.join(dtypes)}"),
+        ("memory", f"{_gib(4 * count)} float32; with gradient and momentum {_gib(12 * count)}"),
+    ]
+    name = variant if variant in family.VARIANTS else None
+    member = name or "…"
+    if model.num_classes == 1000:
+        size = family.evaluation_size(epath.Path(path).stem)
+        evaluate = f"configs/bit_evaluate.py:{member}" if name else "configs/bit_evaluate.py"
+        rows.append(("evaluate", f"{evaluate} --config.init_npz={path}  at {size}×{size}"))
+    if name:
+        rows.append(
+            (
+                "fine-tune",
+                f"configs/bit_transfer.py:dataset=cifar10,model={member} --config.init_npz={path}",
+            )
+        )
+    return text_table(rows)
+
+
+def _format(path: str) -> str:
+    if epath.Path(path).is_dir():
+        return "a run's workdir (Orbax)"
+    if epath.Path(path).suffix == formats.TIMM_ENDING:
+        return "timm's resnetv2_*_bit (.safetensors)"
+    return "the public BiT layout (.npz)"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
+def convert(source: str, target: str, *, step: int | None = None, overwrite: bool = False) -> str:
+    """Reads a checkpoint and writes it in the format of the target's name; returns what was done.
+
+    Args:
+      source: a public `.npz`, a timm `.safetensors`, or a workdir.
+      target: likewise; a name without ending becomes a new workdir.
+      step: of a workdir's checkpoints, the one to read; the newest if None.
+      overwrite: whether a file that is there may be replaced.
+
+    Raises:
+      FileNotFoundError, CheckpointError: if the source is no checkpoint, or the target is there.
+    """
+    if epath.Path(target).exists() and not formats.is_run(target) and not overwrite:
+        raise checkpoint.CheckpointError(
+            f"{target} is there already; say --overwrite to replace it."
+        )
+    if step is not None and not epath.Path(source).is_dir():
+        raise checkpoint.CheckpointError(f"--step is for workdirs; {source} is none.")
+    what = ""
+    if epath.Path(source).is_dir():
+        step, params = checkpoint.load_run(source, step)
+        what = f"step {step} of "
+    else:
+        params = checkpoint.load(source)
+    model = formats.read_model(source)
+    if formats.is_run(target):
+        checkpoint.save_run(target, params, model)
+    elif epath.Path(target).suffix == formats.TIMM_ENDING:
+        checkpoint.save_safetensors(target, params)
+    else:
+        checkpoint.save_npz(target, params)
+    variant = family.describe(model.depth, model.width)
+    return f"{target}: {what}{source}, {variant} with {model.num_classes:,} classes."
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m big_transfer.checkpoint",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    looking = commands.add_parser("inspect", help="variant, classes, parameters, where it fits")
+    looking.add_argument("files", nargs="+", metavar="FILE", help="checkpoint files or workdirs")
+    converting = commands.add_parser("convert", help="carry parameters into another format")
+    converting.add_argument("source", metavar="FROM", help=".npz, .safetensors or a workdir")
+    converting.add_argument("target", metavar="TO", help="likewise; the ending says which")
+    converting.add_argument("--step", type=int, help="of a workdir (default: the newest)")
+    converting.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "inspect":
+            print("\n\n".join(inspect(path) for path in options.files))
+        else:
+            print(
+                convert(
+                    options.source, options.target, step=options.step, overwrite=options.overwrite
+                )
+            )
+    except (checkpoint.CheckpointError, OSError) as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

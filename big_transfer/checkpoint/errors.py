@@ -1,0 +1,9 @@
+"""What can be wrong with a checkpoint."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or is not what it should be; the message says how."""
+
+
+class CorruptCheckpointError(CheckpointError):
+    """A run's checkpoint that is damaged: another one may do instead."""

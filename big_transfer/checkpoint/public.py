@@ -1,0 +1,216 @@
+"""The public BiT layout: names and shapes, and the `.npz` files that hold it.
+
+The layout is documented in `resnet`: parameters travel under the same names, so reading and writing a
+file is a matter of splitting and joining paths, and of checking them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+from etils import epath
+
+from big_transfer import family, resnet
+from big_transfer.checkpoint.errors import CheckpointError
+from real_labels import files, npz
+from real_labels.errors import InputError
+
+log = logging.getLogger("big_transfer")
+
+PREFIX = "resnet/"
+_HEAD = ("head/conv2d/kernel", "head/conv2d/bias")
+_NUMBERED = re.compile(r"\bstandardized_conv2d_\d+(?=/)")
+_UNIT = re.compile(r"block(\d+)/unit(\d+)/")
+
+
+def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
+    """Reads a public BiT checkpoint.
+
+    Args:
+      path: a `.npz` in the public layout; convolutions may carry a number, as they do in some
+        published files (`standardized_conv2d_17`).
+      model: the model that shall take the parameters; by default any the file can be of. Where its
+        number of classes is another than the file's, its head starts at zero.
+
+    Returns:
+      A nested dict of float32 arrays that `model.apply({"params": params}, images)` takes.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      CheckpointError: naming the arrays that are missing, superfluous or misshapen with their
+        shapes, or what else is wrong with the file.
+    """
+    return as_parameters(path, read_npz(path), model)
+
+
+def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
+    """Writes parameters in the public layout, under a temporary name that is then renamed."""
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    arrays = {PREFIX + name: np.asarray(array) for name, array in flat.items()}
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` by the names of the model's parameters, unchecked."""
+    with opened(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise CheckpointError(f"{path}: holds {name}, which is no array.")
+    return _canonical(path, arrays)
+
+
+def npz_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
+    """Names, shapes and dtypes of a `.npz`, of which only the headers are read."""
+    shapes = {}
+    with opened(path) as archive:
+        for name in archive.files:
+            if f"{name}.npy" not in archive.zip.namelist():
+                raise CheckpointError(f"{path}: holds {name}, which is no array.")
+            with archive.zip.open(f"{name}.npy") as member:
+                version = np.lib.format.read_magic(member)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }[version]
+                shape, _, dtype = read(member)
+            shapes[name] = jax.ShapeDtypeStruct(shape, dtype)
+    return _canonical(path, shapes)
+
+
+@contextlib.contextmanager
+def opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
+    """Opens a checkpoint's `.npz`.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      CheckpointError: if it is none, or cut short.
+    """
+    check_exists(path)
+    try:
+        with npz.opened(path) as archive:
+            yield archive
+    except CheckpointError:
+        raise
+    except InputError as error:
+        raise CheckpointError(f"{error} Fetch it again.") from None
+
+
+def check_exists(path: epath.PathLike) -> None:
+    """Raises FileNotFoundError, with where published checkpoints are to be had."""
+    path = epath.Path(path)
+    if path.exists():
+        return
+    address = family.address_of(path.name)
+    where = f" It is fetched with: curl -O {address}" if address else ""
+    raise FileNotFoundError(f"{path}: there is no such checkpoint file.{where}")
+
+
+def _canonical(path: epath.PathLike, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    for name, array in arrays.items():
+        canonical = _NUMBERED.sub("standardized_conv2d", name.removeprefix(PREFIX))
+        if canonical in parameters:
+            raise CheckpointError(f"{path}: two arrays stand for {PREFIX}{canonical} ({name}).")
+        parameters[canonical] = array
+    return parameters
+
+
+def as_parameters(
+    path: epath.PathLike, arrays: Mapping[str, np.ndarray], model: resnet.ResNetV2 | None = None
+) -> dict:
+    """Checks a file's arrays against the model and makes parameters of them (see `load_npz`)."""
+    parameters = dict(arrays)
+    new_head = False
+    if model is None:
+        model = model_of(path, parameters)
+    elif _HEAD[0] in parameters and parameters[_HEAD[0]].shape[-1] != model.num_classes:
+        new_head = True
+        log.info(
+            "%s has %d classes, the model %d: its head starts at zero.",
+            path,
+            parameters[_HEAD[0]].shape[-1],
+            model.num_classes,
+        )
+    if new_head:
+        # Everything of the file is checked, then its head makes way for the new one.
+        classes = parameters[_HEAD[0]].shape[-1]
+        check_names_and_shapes(path, parameters, model.clone(num_classes=classes))
+        expected = _expected_shapes(model)
+        parameters |= {name: np.zeros(expected[name], np.float32) for name in _HEAD}
+    check_names_and_shapes(path, parameters, model)
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {PREFIX}{name} holds NaN or infinite values.")
+    parameters = {name: np.asarray(a, dtype=np.float32) for name, a in parameters.items()}
+    return flax.traverse_util.unflatten_dict(parameters, sep="/")
+
+
+def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
+    params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    return {name: leaf.shape for name, leaf in flat.items()}
+
+
+def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResNetV2:
+    """The model whose units, width and classes a file has (its other shapes are still unchecked).
+
+    Args:
+      path: for errors.
+      parameters: arrays, or anything with their shapes, under the model's names.
+
+    Raises:
+      CheckpointError: if it is of no BiT model.
+    """
+    stages: dict[int, int] = {}
+    for name in parameters:
+        if match := _UNIT.match(name):
+            stage, unit = int(match[1]), int(match[2])
+            stages[stage] = max(stages.get(stage, 0), unit)
+    root = parameters.get("root_block/standardized_conv2d/kernel")
+    head = parameters.get(_HEAD[1])
+    if root is None or head is None or sorted(stages) != list(range(1, len(stages) + 1)):
+        found = ", ".join(PREFIX + name for name in list(parameters)[:3]) or "nothing"
+        raise CheckpointError(
+            f"{path}: is no BiT checkpoint: expected {PREFIX}root_block/standardized_conv2d/kernel, "
+            f"{PREFIX}block1/unit01/…, {PREFIX}{_HEAD[1]}; found {found}."
+        )
+    try:
+        return resnet.ResNetV2(
+            depth=resnet.depth_of(tuple(stages[i] for i in sorted(stages))),
+            width=resnet.root_channels(root.shape[-1] / 64) / 64,
+            num_classes=head.shape[-1],
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is of no BiT model: {error}") from None
+
+
+def check_names_and_shapes(
+    path: epath.PathLike, parameters: Mapping[str, Any], model: resnet.ResNetV2
+) -> None:
+    """Raises CheckpointError listing what is missing, superfluous or misshapen."""
+    expected = _expected_shapes(model)
+    problems = [f"missing {PREFIX}{n} {expected[n]}" for n in expected if n not in parameters]
+    problems += [
+        f"superfluous {PREFIX}{name} {array.shape}"
+        for name, array in parameters.items()
+        if name not in expected
+    ]
+    problems += [
+        f"misshapen {PREFIX}{name}: expected {expected[name]}, found {array.shape}"
+        for name, array in parameters.items()
+        if name in expected and array.shape != expected[name]
+    ]
+    if problems:
+        more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise CheckpointError(
+            f"{path}: does not fit the model:\n  " + "\n  ".join(problems[:10]) + more
+        )

@@ -1,0 +1,142 @@
+"""timm's `resnetv2_*_bit` models: the same function under other names, kernels OIHW instead of HWIO.
+
+public layout                               timm
+root_block/standardized_conv2d/kernel       stem.conv.weight
+block2/unit03/b/standardized_conv2d/kernel  stages.1.blocks.2.conv2.weight
+block2/unit03/b/group_norm/{gamma,beta}     stages.1.blocks.2.norm2.{weight,bias}
+block2/unit01/a/proj/…/kernel               stages.1.blocks.0.downsample.conv.weight
+group_norm/{gamma,beta}                     norm.{weight,bias}
+head/conv2d/{kernel,bias}                   head.fc.{weight,bias}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from etils import epath
+
+from big_transfer.checkpoint.errors import CheckpointError
+from big_transfer.checkpoint.public import check_exists
+from real_labels import files
+
+_LETTERS = "abc"
+_FIXED = {
+    "root_block/standardized_conv2d/kernel": "stem.conv.weight",
+    "group_norm/gamma": "norm.weight",
+    "group_norm/beta": "norm.bias",
+    "head/conv2d/kernel": "head.fc.weight",
+    "head/conv2d/bias": "head.fc.bias",
+}
+_UNIT = re.compile(r"block(\d+)/unit(\d+)/([abc])/(.+)")
+_KINDS = {
+    "standardized_conv2d/kernel": "conv{}.weight",
+    "group_norm/gamma": "norm{}.weight",
+    "group_norm/beta": "norm{}.bias",
+    "proj/standardized_conv2d/kernel": "downsample.conv.weight",
+}
+_TIMM_UNIT = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.(\w+?)([123]?)\.(conv\.)?(weight|bias)")
+
+
+def timm_name(name: str) -> str:
+    """timm's name of a parameter of ours."""
+    if name in _FIXED:
+        return _FIXED[name]
+    stage, unit, letter, kind = _UNIT.fullmatch(name).groups()
+    place = _KINDS[kind].format(1 + _LETTERS.index(letter))
+    return f"stages.{int(stage) - 1}.blocks.{int(unit) - 1}.{place}"
+
+
+def our_name(name: str) -> str | None:
+    """Our name of a parameter of timm's; None if it has none."""
+    for ours, theirs in _FIXED.items():
+        if name == theirs:
+            return ours
+    match = _TIMM_UNIT.fullmatch(name)
+    if match is None:
+        return None
+    stage, unit, layer, number, inner, leaf = match.groups()
+    kind = f"{layer}{'{}' if number else ''}.{inner or ''}{leaf}"
+    for ours, theirs in _KINDS.items():
+        if kind == theirs:
+            letter = _LETTERS[
+                int(number or 1) - 1
+            ]  # the projection lies beside the first convolution
+            return f"block{int(stage) + 1}/unit{int(unit) + 1:02d}/{letter}/{ours}"
+    return None
+
+
+def read_safetensors(path: epath.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a timm model by the names of ours, kernels as HWIO, unchecked.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      CheckpointError: if it is none, cut short, or of no `resnetv2_*_bit` model.
+    """
+    with _opened(path) as archive:
+        arrays = {}
+        for name in archive.keys():  # noqa: SIM118 (it is no dict)
+            array = archive.get_tensor(name).astype(np.float32)
+            arrays[_named(path, name)] = _to_hwio(array, name)
+    return arrays
+
+
+def safetensors_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
+    """Names, shapes and dtypes, of which only the header is read."""
+    shapes = {}
+    with _opened(path) as archive:
+        for name in archive.keys():  # noqa: SIM118
+            view = archive.get_slice(name)
+            stand_in = np.broadcast_to(np.float32(0), view.get_shape())
+            shape = _to_hwio(stand_in, name).shape
+            dtype = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+            shapes[_named(path, name)] = jax.ShapeDtypeStruct(
+                shape, dtype.get(view.get_dtype(), "float32")
+            )
+    return shapes
+
+
+def save_safetensors(path: epath.PathLike, params: Mapping[str, Any]) -> None:
+    """Writes parameters as timm's model has them, under a temporary name that is then renamed."""
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    tensors = {}
+    for name, array in flat.items():
+        array = np.asarray(array)
+        is_kernel = array.ndim == 4
+        tensors[timm_name(name)] = np.ascontiguousarray(
+            array.transpose(3, 2, 0, 1) if is_kernel else array
+        )
+    content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _opened(path: epath.PathLike):
+    check_exists(path)
+    try:
+        return safetensors.safe_open(str(path), framework="flax")
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: is no .safetensors file, or cut short ({error}). Fetch it again."
+        ) from None
+
+
+def _named(path: epath.PathLike, name: str) -> str:
+    ours = our_name(name)
+    if ours is None:
+        raise CheckpointError(
+            f"{path}: is of no resnetv2_*_bit model: it holds {name}, which those have not."
+        )
+    return ours
+
+
+def _to_hwio(array: np.ndarray, name: str) -> np.ndarray:
+    if name == "head.fc.weight" and array.ndim == 2:  # a linear layer: the same function
+        array = array[:, :, None, None]
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
