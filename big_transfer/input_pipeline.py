@@ -1,220 +1,75 @@
-"""From TFDS's random-access sources to batches on the devices.
+"""From random-access sources to batches on the devices.
 
 Which examples make up batch t is computed, not remembered: position p of the endless shuffled
 sequence is an index-shuffle of the epoch p // n, and batch t holds the positions t·B … t·B + B - 1.
 So any process can make its rows of any batch, at once, and a resumed run goes on exactly where it was.
 
-    index -> bytes and labels (ArrayRecord) -> image (threads) -> local batch -> global jax.Array
+    index -> bytes and labels (source) -> image (threads) -> local batch -> global jax.Array
 """
 
 from __future__ import annotations
 
 import collections
-import contextlib
+import concurrent.futures
 import functools
-import importlib
-import logging
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grain
 import jax
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import flags
-from jax.experimental import multihost_utils
 from jaxtyping import Int
 
 from big_transfer import preprocessing
+from big_transfer.sources import DatasetError, Source
 
-log = logging.getLogger("big_transfer")
-
-# Builders of our own: name -> module whose import registers it with TFDS.
-_OWN = {
-    "digit_scenes": "big_transfer.datasets.digit_scenes",
-    "imagenet21k": "big_transfer.datasets.imagenet21k",
-}
-# Those that need no files from anywhere are prepared when first used.
-_EMBEDDED = ("digit_scenes",)
-_MOCK_EXAMPLES = 64
 _DEVICE_BATCHES = 2  # batches that wait on the devices while one is computed
+_HOST_BATCHES = 2  # batches that threads work at ahead of the one that is waited for
+_ROWS_OF_A_TASK = 4
 _NO_LABEL = -1
-
-
-class DatasetError(ValueError):
-    """A dataset that cannot be read; the message says what to do about it."""
-
-
-# ---- sources ------------------------------------------------------------------------------------
-
-
-def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    """The TFDS builder of a dataset, ours included.
-
-    Raises:
-      DatasetError: if there is none of that name.
-    """
-    base = name.partition("/")[0].partition(":")[0]
-    if base in _OWN:
-        importlib.import_module(_OWN[base])
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
-        raise DatasetError(
-            f"TFDS knows no dataset {name!r}; ours are {', '.join(_OWN)}, and "
-            f"tfds.list_builders() lists the others."
-        ) from None
-    # TFDS writes the further formats of a dataset to its dataset_info.json, but forgets to read them.
-    for name in builder.info.as_proto.alternative_file_formats:
-        file_format = tfds.core.FileFormat(name)
-        if file_format not in builder.info.alternative_file_formats:
-            builder.info.alternative_file_formats.append(file_format)
-    return builder
-
-
-def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
-    """Prepares a dataset that needs no download; one process does it, the others wait."""
-
-    def prepare():
-        if not builder.is_prepared():
-            log.info("Preparing %s in %s (once, some seconds).", builder.name, builder.data_dir)
-            tfds.disable_progress_bar()
-            with contextlib.redirect_stdout(None):  # TFDS would announce a download
-                builder.download_and_prepare(
-                    file_format="array_record",
-                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
-                )
-            tfds.enable_progress_bar()
-
-    if jax.process_index() == 0:
-        prepare()
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"prepared {builder.name}")
-        prepare()  # where the hosts do not share a disk
-
-
-class Source(Sequence):
-    """One split of a dataset: example i as {"image": bytes, "file_name": str, "index": i, key: labels …}.
-
-    Labels come as a tuple of class indices under each of `label_keys`. A dataset without file names
-    gets them made: split and index.
-    """
-
-    def __init__(
-        self,
-        dataset: str,
-        split: str,
-        label_keys: Sequence[str],
-        *,
-        data_dir: str | None = None,
-        mock: bool = False,
-    ):
-        """Opens the split.
-
-        Args:
-          dataset: name for TFDS.
-          split: such as "train" or "validation[:10%]".
-          label_keys: features with one class or a sequence of them.
-          data_dir: TFDS's default if None.
-          mock: serve 64 random images with random labels of the dataset's own features instead of
-            its files.
-
-        Raises:
-          DatasetError: if it is unknown, unprepared, not random-access, or lacks split or feature.
-        """
-        self.dataset, self.split, self.label_keys = dataset, split, tuple(label_keys)
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        mocking = (
-            tfds.testing.mock_data(num_examples=_MOCK_EXAMPLES)
-            if mock
-            else contextlib.nullcontext()
-        )
-        with mocking:
-            builder = load_builder(dataset, data_dir)
-            self._check_features(builder.info.features)
-            if not mock:
-                if builder.name in _EMBEDDED:
-                    _prepare_embedded(builder)
-                    builder = load_builder(
-                        dataset, data_dir
-                    )  # another process may have prepared it
-                self._check_prepared(builder, data_dir)
-            try:
-                self._source = builder.as_data_source(split=split, decoders=decoders)
-            except ValueError as error:
-                raise DatasetError(f"{dataset}: {error}") from None
-        self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
-        self.class_names = {
-            key: tuple(self._feature(builder, key).names) for key in self.label_keys
-        }
-
-    def _check_features(self, features) -> None:
-        for key in ("image", *self.label_keys):
-            if key not in features:
-                raise DatasetError(
-                    f"{self.dataset} has no feature {key!r}; it has {', '.join(features)}."
-                )
-
-    @staticmethod
-    def _feature(builder, key):
-        feature = builder.info.features[key]
-        return getattr(feature, "feature", feature)  # a Sequence wraps its ClassLabel
-
-    def _check_prepared(self, builder, data_dir) -> None:
-        command = f"python -m big_transfer.datasets.prepare {self.dataset}" + (
-            f" --data_dir={data_dir}" if data_dir else ""
-        )
-        if not builder.is_prepared():
-            raise DatasetError(
-                f"{self.dataset} is not prepared in {builder.data_dir}. Prepare it with\n"
-                f"  {command}\n(add --manual_dir=… if it needs files you fetched by hand)."
-            )
-        formats = builder.info.available_file_formats()
-        if tfds.core.FileFormat.ARRAY_RECORD not in formats:
-            raise DatasetError(
-                f"{self.dataset} in {builder.data_dir} is prepared as "
-                f"{', '.join(f.value for f in formats)}, which cannot be read at random. Convert it "
-                f"to ArrayRecord, without preparing it anew, with\n  {command}"
-            )
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        record = self._source[index]
-        name = record.get("file_name", f"{self.split}/{index:08d}")
-        name = name.item() if isinstance(name, np.ndarray) else name
-        example = {
-            "image": record["image"],
-            "file_name": name.decode() if isinstance(name, bytes) else str(name),
-            "index": index,
-        }
-        for key in self.label_keys:
-            example[key] = tuple(np.unique(np.asarray(record[key], np.int64)).tolist())
-        return example
-
-
-def check_num_classes(source: Source, num_classes: int) -> None:
-    """Raises DatasetError if the dataset has another number of classes than the model."""
-    for key, found in source.num_classes.items():
-        if found != num_classes:
-            raise DatasetError(
-                f"{source.dataset} has {found} classes ({key}), but num_classes is {num_classes}."
-            )
 
 
 # ---- order --------------------------------------------------------------------------------------
 
 
-def shuffled_positions(num_examples: int, seed: int) -> grain.MapDataset:
+class ShuffledPositions:
     """The endless training sequence: element p is an example index; each epoch is a fresh shuffle."""
-    if num_examples < 1:
-        raise DatasetError("the training split is empty.")
-    # Grain shuffles epoch e with seed + e; hashed, the seeds of different runs do not overlap.
-    hashed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    return grain.MapDataset.range(num_examples).shuffle(seed=hashed).repeat()
+
+    def __init__(self, num_examples: int, seed: int):
+        """Shuffles nothing yet: an epoch is shuffled when it is first asked for.
+
+        Raises:
+          DatasetError: if there are no examples.
+        """
+        if num_examples < 1:
+            raise DatasetError("the training split is empty.")
+        self._num_examples, self._seed = num_examples, seed
+        self._epochs: dict[int, Int[np.ndarray, "examples"]] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, position: int) -> int:
+        epoch, place = divmod(position, self._num_examples)
+        order = self._epochs.get(epoch)
+        return int((self._shuffle(epoch) if order is None else order)[place])
+
+    def _shuffle(self, epoch: int) -> Int[np.ndarray, "examples"]:
+        with self._lock:
+            if epoch not in self._epochs:
+                order = np.random.default_rng((self._seed, epoch)).permutation(self._num_examples)
+                # The threads are in this epoch, or some of them still in the one before.
+                kept = {e: o for e, o in self._epochs.items() if e == epoch - 1}
+                self._epochs = kept | {epoch: order}
+            return self._epochs[epoch]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_lock": None, "_epochs": {}}
+
+    def __setstate__(self, state):
+        self.__dict__ |= state | {"_lock": threading.Lock()}
 
 
 def local_rows(batch_size: int) -> range:
@@ -261,7 +116,7 @@ def train_batches(
        "labels": (batch_size, max_labels) int32, padded with -1}.
     """
     rows = local_rows(batch_size)
-    order = shuffled_positions(len(source), seed)
+    order = ShuffledPositions(len(source), seed)
 
     def load(element: int) -> dict[str, np.ndarray]:
         step = steps[element // len(rows)]
@@ -295,11 +150,13 @@ def eval_batches(
     size: int,
     num_threads: int,
     num_workers: int,
+    first: int = 0,
 ) -> Iterator[tuple[dict[str, jax.Array], list[dict[str, Any]]]]:
     """Yields every example exactly once, in order.
 
     Args:
       label_key: the feature whose labels the loss is computed on.
+      first: index of the example to begin with.
       (others as in `train_batches`)
 
     Yields:
@@ -307,10 +164,10 @@ def eval_batches(
       process's examples in it, as the source gives them, without their images.
     """
     rows = local_rows(batch_size)
-    num_batches = math.ceil(len(source) / batch_size)
+    num_batches = math.ceil((len(source) - first) / batch_size)
 
     def load(element: int) -> dict[str, Any]:
-        index = element // len(rows) * batch_size + rows[element % len(rows)]
+        index = first + element // len(rows) * batch_size + rows[element % len(rows)]
         if index >= len(source):
             return {
                 "image": np.zeros((size, size, 3), np.float32),
@@ -345,14 +202,6 @@ def _padded(labels: tuple[int, ...], length: int, file_name: str) -> Int[np.ndar
     return np.array(labels + (_NO_LABEL,) * (length - len(labels)), np.int32)
 
 
-def _stack(elements: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    columns = {key: [element[key] for element in elements] for key in elements[0]}
-    return {
-        key: np.stack(column) if isinstance(column[0], np.ndarray) else column
-        for key, column in columns.items()
-    }
-
-
 def _parallel(
     load: Callable[[int], dict[str, Any]],
     num_elements: int,
@@ -361,37 +210,106 @@ def _parallel(
     num_workers: int,
 ) -> Iterable[dict[str, Any]]:
     """load(0), load(1), … in batches; computed side by side, delivered in order."""
-    elements = grain.MapDataset.range(num_elements).map(load)
     if num_workers:
-        if not flags.FLAGS.is_parsed():  # Grain's workers ask for flags; a notebook parses none
-            flags.FLAGS.mark_as_parsed()
-        # Whole batches travel from the workers, so that each crosses shared memory once.
-        return (
-            elements.batch(batch_size, batch_fn=_stack)
-            .to_iter_dataset(
-                grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads)
-            )
-            .mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
-            )
+        return _in_processes(load, num_elements, batch_size, num_threads, num_workers)
+    return _in_threads(load, num_elements, batch_size, num_threads)
+
+
+class _Batch:
+    """Rows that threads write side by side, each where it belongs: nothing is copied once more."""
+
+    def __init__(self, size: int):
+        self._size, self._lock = size, threading.Lock()
+        self.columns: dict[str, Any] = {}
+
+    def fill(self, rows: range, load: Callable[[int], dict[str, Any]], start: int) -> None:
+        """Row r becomes load(start + r)."""
+        for row in rows:
+            loaded = load(start + row)
+            with self._lock:
+                if not self.columns:
+                    self.columns = {key: self._column(value) for key, value in loaded.items()}
+            for key, value in loaded.items():
+                self.columns[key][row] = value
+
+    def _column(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return np.empty((self._size, *value.shape), value.dtype)
+        return [None] * self._size
+
+
+def _in_threads(load, num_elements, batch_size, num_threads) -> Iterator[dict[str, Any]]:
+    # Grain's threads would do, but with a queue and a copy for each image: an eighth of the time.
+    pool = concurrent.futures.ThreadPoolExecutor(num_threads)
+    begun: collections.deque = collections.deque()
+    # A few images a task, but enough tasks that every thread has some of each batch.
+    together = max(1, min(_ROWS_OF_A_TASK, batch_size // num_threads))
+
+    def finish() -> dict[str, Any]:
+        batch, tasks = begun.popleft()
+        for task in tasks:
+            task.result()
+        return batch.columns
+
+    try:
+        for start in range(0, num_elements, batch_size):
+            batch = _Batch(batch_size)
+            tasks = [
+                pool.submit(batch.fill, range(batch_size)[row : row + together], load, start)
+                for row in range(0, batch_size, together)
+            ]
+            begun.append((batch, tasks))
+            if len(begun) > _HOST_BATCHES:
+                yield finish()
+        while begun:
+            yield finish()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_processes(
+    load, num_elements, batch_size, num_threads, num_workers
+) -> Iterable[dict[str, Any]]:
+    if not flags.FLAGS.is_parsed():  # Grain's workers ask for flags; a notebook parses none
+        flags.FLAGS.mark_as_parsed()
+    # Whole batches travel from the workers, so that each crosses shared memory once.
+    return (
+        grain.MapDataset.range(num_elements)
+        .map(load)
+        .batch(batch_size, batch_fn=_stack)
+        .to_iter_dataset(
+            grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads)
         )
-    options = grain.ReadOptions(
-        num_threads=num_threads, prefetch_buffer_size=max(2 * batch_size, num_threads)
+        .mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=1)
+        )
     )
-    return elements.to_iter_dataset(options).batch(batch_size, batch_fn=_stack)
+
+
+def _stack(elements: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    columns = {key: [element[key] for element in elements] for key in elements[0]}
+    return {
+        key: np.stack(column) if isinstance(column[0], np.ndarray) else column
+        for key, column in columns.items()
+    }
 
 
 def _ahead(put: Callable, batches: Iterable) -> Iterator:
     """put(batch) for each, a few batches ahead of the consumer, so that the devices need not wait."""
-    waiting = collections.deque()
-    for batch in batches:
-        waiting.append(put(batch))
-        if len(waiting) > _DEVICE_BATCHES:
-            yield waiting.popleft()
+    waiting, failure = collections.deque(), None
+    try:
+        for batch in batches:
+            waiting.append(put(batch))
+            if len(waiting) > _DEVICE_BATCHES:
+                yield waiting.popleft()
+    except Exception as error:  # an image that cannot be read: those before it are still delivered
+        failure = error
     yield from waiting
+    if failure is not None:
+        raise failure
 
 
 @functools.cache
 def default_threads() -> int:
-    """Decoding threads where the config names none: two per processor hides the file reads."""
-    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 16
+    """Decoding threads where the config names none: one per processor; remote files want more."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 8

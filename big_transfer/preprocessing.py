@@ -31,8 +31,12 @@ def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"
       ImageError: naming the file, if it is no image.
     """
     buffer = np.frombuffer(encoded, np.uint8)
-    # OpenCV fills the missing rest of a JPEG with grey, so its end marker is looked for here.
-    is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", buffer.size // 2) < 0
+    # OpenCV fills the missing rest of an image with grey, so its end marker is looked for here.
+    # A JPEG's preview has one too, in the first half.
+    half = len(encoded.rstrip(b"\0")) // 2
+    is_cut = (encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0) or (
+        encoded.startswith(b"\x89PNG") and b"IEND" not in encoded
+    )
     image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
     if image is None:
         raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
@@ -120,14 +124,15 @@ def random_flip(
     image: Float[np.ndarray, "height width 3"], rng: np.random.Generator
 ) -> Float[np.ndarray, "height width 3"]:
     """Mirrors left and right with probability ½."""
-    return image[:, ::-1] if rng.random() < 0.5 else image
+    return cv2.flip(image, 1) if rng.random() < 0.5 else image
 
 
 def scale(
     image: Float[np.ndarray, "height width 3"],
 ) -> Float[np.ndarray, "height width 3"]:
-    """[0, 255] -> [-1, 1]: (x - 127.5) / 127.5, contiguous float32."""
-    return np.ascontiguousarray((image - np.float32(127.5)) / np.float32(127.5))
+    """[0, 255] -> [-1, 1]: (x - 127.5) / 127.5, a new float32 array."""
+    scaled = image - np.float32(127.5)
+    return np.divide(scaled, np.float32(127.5), out=scaled)
 
 
 def train_image(

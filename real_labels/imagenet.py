@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 NUM_ANIMALS = 398  # classes 0 to 397 are animals
+_NAME = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 
 
 def file_names() -> np.ndarray:
@@ -56,6 +58,16 @@ def original_labels() -> LabelSets:
     index = class_of_wordnet_id()
     classes = [index[w] for w in _tfds_file("validation_labels.txt").split()]
     return LabelSets(file_names(), np.arange(NUM_IMAGES + 1), np.array(classes, np.int32))
+
+
+def is_validation_name(name: str) -> bool:
+    """Whether this is the file name, without folder, of one of the validation images."""
+    return _NAME.fullmatch(name) is not None and 1 <= int(name[15:23]) <= NUM_IMAGES
+
+
+def row_of(name: str) -> int:
+    """Position of a validation image among the sorted file names, from 0."""
+    return int(name[15:23]) - 1
 
 
 def is_validation_set(names: np.ndarray) -> bool:

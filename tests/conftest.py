@@ -19,13 +19,13 @@ SMALL = {"train": 200, "validation": 61}
 @pytest.fixture(scope="session")
 def scenes_dir(tmp_path_factory) -> str:
     """A TFDS data folder with a digit_scenes of 200 training and 61 validation scenes."""
-    from big_transfer import input_pipeline
+    from big_transfer import tfds_source
     from big_transfer.datasets import digit_scenes
 
     folder = tmp_path_factory.mktemp("tfds")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digit_scenes, "NUM_EXAMPLES", SMALL)
-        input_pipeline.Source("digit_scenes", "train", ["original_label"], data_dir=str(folder))
+        tfds_source.TfdsSource("digit_scenes", "train", ["original_label"], data_dir=str(folder))
     return str(folder)
 
 

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import app, flags
 
-from big_transfer import input_pipeline
+from big_transfer import sources, tfds_source
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched by hand.")
@@ -24,7 +24,7 @@ _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched b
 
 def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None) -> None:
     """Makes sure that `name` lies in `data_dir` as ArrayRecord files."""
-    builder = input_pipeline.load_builder(name, data_dir)
+    builder = tfds_source.load_builder(name, data_dir)
     if builder.is_prepared():
         array_record = tfds.core.FileFormat.ARRAY_RECORD
         if array_record not in builder.info.available_file_formats():
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"Give one dataset name.\n{__doc__}")
     try:
         prepare(arguments[1], _DATA_DIR.value, _MANUAL_DIR.value)
-    except input_pipeline.DatasetError as error:
+    except sources.DatasetError as error:
         sys.exit(str(error))
     print(f"{arguments[1]} is prepared.")
 

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import tensorflow_datasets as tfds
 
-from big_transfer import input_pipeline
+from big_transfer import tfds_source
 from big_transfer.datasets import digit_scenes
 
 
@@ -70,7 +70,7 @@ def test_wrong_labels_are_mostly_look_alikes(validation):
 
 
 def test_prepared_examples_are_the_scenes(scenes_dir):
-    source = input_pipeline.Source(
+    source = tfds_source.TfdsSource(
         "digit_scenes", "validation", ["original_label", "real_label"], data_dir=scenes_dir
     )
     names = set()
@@ -87,5 +87,27 @@ def test_prepared_examples_are_the_scenes(scenes_dir):
 
 
 def test_the_learner_sees_no_real_labels(scenes_dir):
-    source = input_pipeline.Source("digit_scenes", "train", ["real_label"], data_dir=scenes_dir)
+    source = tfds_source.TfdsSource("digit_scenes", "train", ["real_label"], data_dir=scenes_dir)
     assert {source[i]["real_label"] for i in range(len(source))} == {()}
+
+
+def test_each_half_is_of_its_own_digits_alone(tmp_path, monkeypatch):
+    """Labels are numbered from 0, and name what is in the scene as often as in the whole."""
+    monkeypatch.setattr(digit_scenes, "NUM_EXAMPLES", {"train": 30, "validation": 300})
+    for name, digits in (("digit_scenes_low", range(5)), ("digit_scenes_high", range(5, 10))):
+        source = tfds_source.TfdsSource(
+            name, "validation", ["original_label", "real_label"], data_dir=str(tmp_path)
+        )
+        assert source.class_names["real_label"] == tuple(str(digit) for digit in digits)
+        present = [example["real_label"] for example in source]
+        assert {label for labels in present for label in labels} == set(range(5))
+        right = [
+            example["original_label"][0] in example["real_label"]
+            for example in source
+            if example["real_label"]
+        ]
+        assert within(sum(right), len(right), 0.90)
+        index = int(source[0]["file_name"].removesuffix(".JPEG").rpartition("_")[2]) - 1
+        _, label, scene = digit_scenes.make_scene("validation", index, tuple(digits))
+        assert source[0]["original_label"] == (label - digits[0],)
+        assert source[0]["real_label"] == tuple(digit - digits[0] for digit in scene)

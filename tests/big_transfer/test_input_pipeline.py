@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from big_transfer import input_pipeline, sharding
+from big_transfer import input_pipeline, sharding, sources, tfds_source
 from big_transfer.datasets import digit_scenes, prepare
 
 KEYS = ["original_label", "real_label"]
@@ -14,12 +14,12 @@ KEYS = ["original_label", "real_label"]
 
 @pytest.fixture(scope="module")
 def train(scenes_dir):
-    return input_pipeline.Source("digit_scenes", "train", KEYS, data_dir=scenes_dir)
+    return tfds_source.TfdsSource("digit_scenes", "train", KEYS, data_dir=scenes_dir)
 
 
 @pytest.fixture(scope="module")
 def validation(scenes_dir):
-    return input_pipeline.Source("digit_scenes", "validation", KEYS, data_dir=scenes_dir)
+    return tfds_source.TfdsSource("digit_scenes", "validation", KEYS, data_dir=scenes_dir)
 
 
 def train_batches(source, steps, *, put=lambda batch: batch, **changes):
@@ -56,18 +56,18 @@ def assert_same(ours, theirs):
 
 
 def test_each_epoch_is_a_fresh_permutation():
-    order = input_pipeline.shuffled_positions(100, seed=1)
+    order = input_pipeline.ShuffledPositions(100, seed=1)
     epochs = [[order[100 * e + i] for i in range(100)] for e in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(100))] * 3
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-    other = input_pipeline.shuffled_positions(100, seed=2)
+    other = input_pipeline.ShuffledPositions(100, seed=2)
     assert [other[i] for i in range(100)] != epochs[0]
 
 
 def test_any_position_is_reached_at_once_however_far():
-    order = input_pipeline.shuffled_positions(1_281_167, seed=0)
+    order = input_pipeline.ShuffledPositions(1_281_167, seed=0)
     far = 900 * 1_281_167 + 5
-    assert order[far] == input_pipeline.shuffled_positions(1_281_167, seed=0)[far]
+    assert order[far] == input_pipeline.ShuffledPositions(1_281_167, seed=0)[far]
     assert 0 <= order[far] < 1_281_167
 
 
@@ -91,7 +91,7 @@ def test_worker_processes_make_the_same_batches(train):
 
 def test_augmentation_is_new_in_each_epoch_and_for_each_example(train):
     batches = train_batches(train, range(2), batch_size=200)
-    order = input_pipeline.shuffled_positions(200, seed=3)
+    order = input_pipeline.ShuffledPositions(200, seed=3)
     first = {order[i]: image for i, image in enumerate(batches[0]["image"])}
     second = {order[200 + i]: image for i, image in enumerate(batches[1]["image"])}
     changed = [not np.array_equal(first[i], second[i]) for i in range(200)]
@@ -144,7 +144,7 @@ def test_batches_become_global_arrays(train):
 
 
 def test_too_many_labels_for_the_config_are_named(validation):
-    with pytest.raises(input_pipeline.DatasetError, match=r"JPEG has \d labels; raise input.max"):
+    with pytest.raises(sources.DatasetError, match=r"JPEG has \d labels; raise input.max"):
         eval_batches(validation, 16, label_key="real_label")
     padded = eval_batches(validation, 61, label_key="real_label", max_labels=5)
     batch, examples = padded[0]
@@ -156,7 +156,7 @@ def test_too_many_labels_for_the_config_are_named(validation):
 
 
 def test_mock_data_has_the_datasets_features():
-    source = input_pipeline.Source("imagenet2012_real", "validation", KEYS, mock=True)
+    source = tfds_source.TfdsSource("imagenet2012_real", "validation", KEYS, mock=True)
     assert source.num_classes == {"original_label": 1000, "real_label": 1000}
     names = collections.Counter(source[i]["file_name"] for i in range(len(source)))
     assert len(names) == len(source) == 64
@@ -165,7 +165,7 @@ def test_mock_data_has_the_datasets_features():
 
 
 def test_a_dataset_without_file_names_gets_some():
-    source = input_pipeline.Source("cifar10", "test", ["label"], mock=True)
+    source = tfds_source.TfdsSource("cifar10", "test", ["label"], mock=True)
     assert source[3]["file_name"] in ("test/00000003", source[3]["file_name"])
     assert len({source[i]["file_name"] for i in range(64)}) == 64
 
@@ -183,26 +183,26 @@ def test_a_dataset_without_file_names_gets_some():
     ],
 )
 def test_unreadable_datasets_say_what_to_do(scenes_dir, arguments, complaint):
-    with pytest.raises(input_pipeline.DatasetError, match=complaint):
-        input_pipeline.Source(*arguments, data_dir=scenes_dir)
+    with pytest.raises(sources.DatasetError, match=complaint):
+        tfds_source.TfdsSource(*arguments, data_dir=scenes_dir)
 
 
 def test_other_classes_than_the_models_are_refused(train):
-    with pytest.raises(input_pipeline.DatasetError, match="has 10 classes .* num_classes is 1000"):
-        input_pipeline.check_num_classes(train, 1000)
+    with pytest.raises(sources.DatasetError, match="has 10 classes .* num_classes is 1000"):
+        sources.check_num_classes(train, 1000)
 
 
 def test_tfrecords_are_refused_with_the_command_that_converts_them(tmp_path, monkeypatch, train):
     monkeypatch.setattr(digit_scenes, "NUM_EXAMPLES", {"train": 30, "validation": 10})
     builder = tfds.builder("digit_scenes", data_dir=str(tmp_path))
     builder.download_and_prepare(file_format="tfrecord")
-    with pytest.raises(input_pipeline.DatasetError, match="cannot be read at random") as error:
-        input_pipeline.Source("digit_scenes", "train", KEYS, data_dir=str(tmp_path))
+    with pytest.raises(sources.DatasetError, match="cannot be read at random") as error:
+        tfds_source.TfdsSource("digit_scenes", "train", KEYS, data_dir=str(tmp_path))
     command = str(error.value).splitlines()[-1].split()
     assert command[:3] == ["python", "-m", "big_transfer.datasets.prepare"]
     assert importlib.util.find_spec(command[2])
     prepare.prepare("digit_scenes", data_dir=str(tmp_path))
-    converted = input_pipeline.Source("digit_scenes", "train", KEYS, data_dir=str(tmp_path))
+    converted = tfds_source.TfdsSource("digit_scenes", "train", KEYS, data_dir=str(tmp_path))
     by_name = {example["file_name"]: example for example in (train[i] for i in range(200))}
     assert len(converted) == 30
     for example in (converted[i] for i in range(30)):
@@ -239,7 +239,7 @@ def test_imagenet21k_is_read_from_a_tar_of_tars(tmp_path, monkeypatch):
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual" / imagenet21k.ARCHIVE).write_bytes(archive)
     prepare.prepare("imagenet21k", str(tmp_path / "data"), str(tmp_path / "manual"))
-    source = input_pipeline.Source(
+    source = tfds_source.TfdsSource(
         "imagenet21k", "train", ["label"], data_dir=str(tmp_path / "data")
     )
     found = {source[i]["file_name"]: source[i]["label"] for i in range(len(source))}
