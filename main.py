@@ -25,14 +25,16 @@ from ml_collections import config_flags
 from big_transfer import (
     checkpoint,
     config,
-    input_pipeline,
+    measure,
     memory,
     metrics,
     preprocessing,
     sharding,
+    sources,
     train,
     workdir,
 )
+from real_labels.errors import InputError
 
 log = logging.getLogger("big_transfer")
 
@@ -52,13 +54,14 @@ _CACHE = flags.DEFINE_string(
 
 _EXPECTED_ERRORS = (
     config.ConfigError,
-    input_pipeline.DatasetError,
+    sources.DatasetError,
     workdir.WorkdirError,
     checkpoint.CheckpointError,
     train.TrainingDiverged,
     preprocessing.ImageError,
     sharding.BatchSizeError,
-    FileNotFoundError,
+    InputError,
+    OSError,
 )
 
 
@@ -68,14 +71,14 @@ def main(arguments: list[str]) -> None:
     _set_up_logging()
     try:
         # Before any device is touched: a mistyped field should cost nothing.
-        resolved = config.resolve(_CONFIG.value)
+        resolved = config.resolve(_CONFIG.value, training=_MODE.value == "train")
         _set_up_jax()
-        run = {"train": train.train_and_evaluate, "evaluate": train.evaluate_only}[_MODE.value]
+        run = {"train": train.train_and_evaluate, "evaluate": measure.evaluate_only}[_MODE.value]
         record = run(resolved, _WORKDIR.value)
     except _EXPECTED_ERRORS as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
-        print(metrics.table(record))
+        print(metrics.comparison_table(record) if "models" in record else metrics.table(record))
         log.info("Everything is in %s.", _WORKDIR.value)
 
 
@@ -115,12 +118,14 @@ def _set_up_jax() -> None:
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:
-    """Parses the command line; a field the config does not have gets one line, no traceback."""
+    """Parses the command line; what is wrong with it gets one line, no traceback."""
     try:
-        return app.parse_flags_with_usage(arguments)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return flags.FLAGS(arguments)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         names = [a.removeprefix("--").partition("=")[0] for a in arguments]
         fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]
+        while "Traceback" in str(error) and error.__context__ is not None:
+            error = error.__context__  # a config's own complaint, which absl wraps
         sys.exit(f"Error: {config.explain_unknown(fields) or error}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from big_transfer import losses, optimizer, resnet, sharding
+from big_transfer import hyperrule, losses, optimizer, resnet, sharding
 
 _REQUIRED = object()
 _MOST_UNITS_OF_ONE_STAGE = 10
@@ -29,6 +29,10 @@ class Field:
     usable: Callable[[Any], bool]
     default: Any = _REQUIRED
     kind: type = str  # what the command line makes of a text, where the default is None
+    to_train: bool = False  # only training needs it
+    open: bool = (
+        False  # None lets the dataset, the checkpoint or the HyperRule say (see `completion`)
+    )
 
 
 def _whole(least: int, default=_REQUIRED) -> Field:
@@ -59,6 +63,14 @@ def _optional(field: Field) -> Field:
     return Field(f"{field.expected}, or None", usable, None, field.kind)
 
 
+def _to_train(field: Field) -> Field:
+    return dataclasses.replace(field, to_train=True)
+
+
+def _open(field: Field) -> Field:
+    return dataclasses.replace(field, open=True)
+
+
 def _is_int(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -83,71 +95,80 @@ _DEPTH = Field(
     _is_valid(resnet.units_per_stage),
 )
 _WIDTH = Field("a multiple of 0.5", lambda v: _is_number(v) and _is_valid(resnet.root_channels)(v))
-_EPOCHS = Field(
-    "epochs, each later than the one before",
-    lambda v: (
-        isinstance(v, (tuple, list))
-        and all(_is_number(e) and e > 0 for e in v)
-        and list(v) == sorted(set(v))
-    ),
-    (),
-)
+
+
+def _rising(what: str, is_one: Callable[[Any], bool]) -> Field:
+    def usable(value) -> bool:
+        is_row = isinstance(value, (tuple, list)) and all(is_one(e) and e > 0 for e in value)
+        return is_row and list(value) == sorted(set(value))
+
+    return Field(f"{what}, each later than the one before", usable, (), tuple)
+
 
 # The fields of every config. Units and meaning stand where they are used; the configs' own comments
 # say why a value is what it is.
 SCHEMA: dict[str, Field | dict[str, Field]] = {
-    "seed": Field("a whole number from 0 on, below 2³¹", lambda v: _is_int(v) and 0 <= v < 2**31),
+    "seed": Field(
+        "a whole number from 0 on, below 2³¹", lambda v: _is_int(v) and 0 <= v < 2**31, 0
+    ),
     "total_steps": _optional(_whole(1)),  # wins over total_epochs
     "total_epochs": _optional(_number(0)),
-    "num_classes": _whole(2),
-    "init_npz": _optional(_text()),  # public checkpoint to start from, or to evaluate
+    "hyperrule": _optional(_choice(hyperrule.RESOLUTIONS)),  # fills the open fields below
+    "num_classes": _open(_whole(2)),
+    "init_npz": _optional(_text()),  # public checkpoint to start from, or those to evaluate: a,b
+    "reset_head": _switch(False),  # start from a head of zeros, whatever init_npz has
+    "export_npz": _optional(_text()),  # name, in the workdir, of the trained model in that layout
     "loss": _choice(losses.NAMES),
-    "mixup_alpha": _number(0, default=0.0),  # 0: no MixUp
+    "mixup_alpha": _open(_number(0, default=0.0)),  # 0: no MixUp
     "sharding": _choice(sharding.STRATEGIES, "replicated"),
     "log_every_steps": _whole(1, 50),
-    "eval_every_steps": _whole(1),
-    "checkpoint_every_steps": _whole(1),
+    "eval_every_steps": _to_train(_whole(1)),
+    "checkpoint_every_steps": _to_train(_whole(1)),
     "checkpoint_keep": _whole(1, 3),  # the newest so many
     "checkpoint_best": _optional(_choice(BEST_METRICS)),  # and the best of the evaluated ones
     "example_images": _whole(0, 24),  # in examples.png; 0: no picture
     "model": {
-        "depth": _DEPTH,
-        "width": _WIDTH,
+        "depth": _open(_DEPTH),
+        "width": _open(_WIDTH),
         "dtype": _choice(("float32", "bfloat16"), "float32"),
         "remat": _switch(False),
     },
     "input": {
-        "dataset": _text(),
-        "split": _text(),
+        "dataset": _to_train(_text()),  # a name for TFDS, or the path of a folder or tar of images
+        "split": _to_train(_text()),
         "data_dir": _optional(_text()),  # None: TFDS's default
         "mock": _switch(False),  # random images instead of the dataset's, for trying a config
-        "label_key": _text(),
+        "label_key": _to_train(_open(_text())),
+        "examples_per_class": _optional(_whole(1)),  # few-shot: so many, chosen by the seed
         "max_labels": _whole(1, 1),
-        "batch_size": _whole(1),
+        "batch_size": _to_train(_whole(1)),
         "accumulate_steps": _whole(1, 1),  # micro-batches per step
-        "crop": _choice(("inception", "random", "none")),
-        "size": _whole(1),
+        "crop": _to_train(_choice(("inception", "random", "none"))),
+        "size": _to_train(_open(_whole(1))),
         "resize_to": _optional(_whole(1)),
-        "flip": _switch(),
+        "flip": _to_train(_switch()),
         "num_threads": _optional(_whole(1)),
         "num_workers": _whole(0, 0),
     },
     "eval": {
         "dataset": _text(),
-        "split": _text(),
-        "original_key": _text(),
+        "split": _open(_text()),
+        "original_key": _open(_text()),
         "real_key": _optional(_text()),  # None: the dataset has no ReaL labels
+        "real_labels": _optional(_text()),  # JSON of them, matched by file name
         "batch_size": _whole(1),
-        "size": _whole(1),
+        "size": _open(_whole(1)),
     },
     "optimizer": {
-        "base_learning_rate": _number(0),  # for a batch of 256
+        "base_learning_rate": _to_train(_number(0)),
+        "scale_with_batch": _switch(True),  # base_learning_rate is for a batch of 256
         "momentum": _number(0, 1, 0.9),
         "weight_decay": _number(0, default=0.0),
         "clip_norm": _optional(_number(0)),
-        "schedule": _choice(optimizer.SCHEDULES),
-        "warmup_steps": _whole(0, 0),
-        "decay_epochs": _EPOCHS,
+        "schedule": _to_train(_choice(optimizer.SCHEDULES)),
+        "warmup_steps": _open(_whole(0, 0)),
+        "decay_epochs": _rising("epochs", _is_number),
+        "decay_steps": _open(_rising("steps", _is_int)),  # besides those of decay_epochs
     },
 }
 
@@ -169,9 +190,13 @@ def _complete(config, schema) -> None:
 
 
 def resolve(
-    config: Mapping[str, Any] | ml_collections.ConfigDict,
+    config: Mapping[str, Any] | ml_collections.ConfigDict, *, training: bool = True
 ) -> ml_collections.FrozenConfigDict:
     """Checks a config and fills in what it leaves to the defaults.
+
+    Args:
+      config: the fields of SCHEMA. Open ones may be None; `completion` fills them.
+      training: whether the fields that only training needs must be there; else they may be None.
 
     Raises:
       ConfigError: listing every unknown, missing and unusable field.
@@ -182,15 +207,15 @@ def resolve(
         depth = _number_of(config["model"]["depth"])
         config = {**config, "model": {**config["model"], "depth": depth}}
     problems: list[str] = []
-    resolved = _resolve(config, SCHEMA, "", problems)
+    resolved = _resolve(config, SCHEMA, "", training, problems)
     if not problems:
-        _check_together(resolved, problems)
+        _check_together(resolved, training, problems)
     if problems:
         raise ConfigError("the config cannot be used:\n  " + "\n  ".join(problems))
     return ml_collections.FrozenConfigDict(resolved)
 
 
-def _resolve(config, schema, prefix, problems) -> dict[str, Any]:
+def _resolve(config, schema, prefix, training, problems) -> dict[str, Any]:
     for name in config:
         if name not in schema:
             close = difflib.get_close_matches(name, schema, 1)
@@ -203,10 +228,16 @@ def _resolve(config, schema, prefix, problems) -> dict[str, Any]:
             if not isinstance(section, Mapping):
                 problems.append(f"{prefix}{name}: expected fields below it, found {section!r}")
                 continue
-            resolved[name] = _resolve(section, field, f"{prefix}{name}.", problems)
+            resolved[name] = _resolve(section, field, f"{prefix}{name}.", training, problems)
             continue
         value = config.get(name, field.default)
-        if value is _REQUIRED:
+        if (field.default is None or field.open) and value == "":
+            value = None  # how the command line says so
+        if (value in (None, _REQUIRED) and field.to_train and not training) or (
+            value is None and field.open
+        ):
+            resolved[name] = None
+        elif value is _REQUIRED:
             problems.append(f"{prefix}{name}: is missing; expected {field.expected}")
         elif not field.usable(value):
             problems.append(f"{prefix}{name}: expected {field.expected}, found {value!r}")
@@ -240,21 +271,25 @@ def explain_unknown(fields: Iterable[str]) -> str:
     return "\n  ".join(lines)
 
 
-def _check_together(config: dict[str, Any], problems: list[str]) -> None:
+def _check_together(config: dict[str, Any], training: bool, problems: list[str]) -> None:
     """What no field can tell alone."""
-    if config["total_steps"] is None and config["total_epochs"] is None:
+    unruled = config["hyperrule"] is None
+    if training and unruled and config["total_steps"] is None and config["total_epochs"] is None:
         problems.append("total_steps: is missing, and total_epochs too; give one of them")
     data = config["input"]
-    if data["crop"] == "random" and (data["resize_to"] or 0) < data["size"]:
+    given = None not in (data["size"], data["resize_to"]) or (unruled and data["size"] is not None)
+    if data["crop"] == "random" and given and (data["resize_to"] or 0) < data["size"]:
         problems.append(
             f"input.resize_to: expected at least input.size = {data['size']} with "
             f"input.crop='random', found {data['resize_to']}"
         )
-    if data["batch_size"] % data["accumulate_steps"]:
+    if training and data["batch_size"] % data["accumulate_steps"]:
         problems.append(
             f"input.accumulate_steps: must divide input.batch_size = {data['batch_size']}, found "
             f"{data['accumulate_steps']}"
         )
+    if config["eval"]["real_labels"] is not None and config["eval"]["real_key"] is None:
+        problems.append("eval.real_labels: needs a name for them, eval.real_key=real_label")
     best = config["checkpoint_best"]
     if best is not None and best.startswith("real/") and config["eval"]["real_key"] is None:
         problems.append(f"checkpoint_best: {best} needs eval.real_key")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
+import logging
 import math
-import time
 from typing import Any
 
 import jax
@@ -14,9 +15,22 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import Int
 
-from big_transfer import input_pipeline, losses, resnet, sharding
+from big_transfer import (
+    dataset,
+    input_pipeline,
+    losses,
+    metrics,
+    partial_results,
+    preemption,
+    resnet,
+    sharding,
+    sources,
+)
 from real_labels import LabelSets, Predictions, accuracy
+
+log = logging.getLogger("big_transfer")
 
 TOP_K = 5
 _IN_FLIGHT = 2  # batches handed to the devices before the oldest one's result is awaited
@@ -31,14 +45,16 @@ class Evaluation:
       original: the original labels.
       real: the ReaL labels, if the dataset has any.
       loss: mean over all images, on the original labels.
-      images_per_second: without compilation.
+      images_per_second: without compilation; None if all of it was done before.
+      rows: (N,) int64, where each image is in the source.
     """
 
     predictions: Predictions
     original: LabelSets
     real: LabelSets | None
     loss: float
-    images_per_second: float
+    images_per_second: float | None
+    rows: Int[np.ndarray, "images"]
 
     def results(self, dataset: str, split: str, step: int) -> dict[str, Any]:
         """The record of results.json."""
@@ -69,34 +85,51 @@ class Evaluator:
           DatasetError: if it cannot be read or has other classes than the model.
         """
         self._config, self._mesh = config, mesh
-        keys = [config.eval.original_key]
-        if config.eval.real_key is not None:
-            keys.append(config.eval.real_key)
-        self.source = input_pipeline.Source(
-            config.eval.dataset,
-            config.eval.split,
-            keys,
-            data_dir=config.input.data_dir,
-            mock=config.input.mock,
-        )
-        input_pipeline.check_num_classes(self.source, config.num_classes)
+        self.source = dataset.evaluation_source(config)
+        sources.check_num_classes(self.source, config.num_classes)
         # Any size will do: what the devices do not divide is rounded up, and padding is masked.
         self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
         if not len(self.source):
-            raise input_pipeline.DatasetError(
+            raise sources.DatasetError(
                 f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
             )
-        self._standardize = jax.jit(resnet.standardize_kernels)
+        self.source[0]  # what is wrong with its labels is told now, not after the training
+        self._standardize = jax.jit(
+            functools.partial(resnet.standardize_kernels, dtype=model.dtype)
+        )
         self._step = make_eval_step(model, loss=config.loss, mesh=mesh)
 
-    def run(self, params: Any) -> Evaluation:
-        """One forward pass over every image, exactly once each."""
+    def run(
+        self,
+        params: Any,
+        partial: partial_results.PartialResults | None = None,
+        notice: preemption.Notice | None = None,
+    ) -> Evaluation | None:
+        """One forward pass over every image, exactly once each.
+
+        Args:
+          params: of the model.
+          partial: where an evaluation that may be interrupted keeps what it has; goes on from there.
+          notice: says when to stop.
+
+        Returns:
+          What was found, or None if it was asked to stop before the end.
+        """
         config, n = self._config, len(self.source)
+        found = partial_results.Found()
+        if partial is not None:
+            found = partial.load() or found
+            if found.done:
+                log.info("Going on after %s of %s images.", f"{found.done:,}", f"{n:,}")
+        timer = metrics.EvaluationProgress(found.done, n, telling=partial is not None)
         params = self._standardize(params)
-        outputs: list[dict[str, np.ndarray]] = []
         in_flight: collections.deque = collections.deque()
-        examples: list[dict[str, Any]] = []
-        started = compiled = time.perf_counter()
+
+        def arrive() -> None:
+            outputs, local = in_flight.popleft()
+            found.add(jax.device_get(outputs), local, min(self._batch_size, n - found.done))
+            timer.report(found.done)
+
         batches = input_pipeline.eval_batches(
             self.source,
             lambda local: sharding.put_batch(self._mesh, local),
@@ -106,35 +139,43 @@ class Evaluator:
             size=config.eval.size,
             num_threads=config.input.num_threads or input_pipeline.default_threads(),
             num_workers=config.input.num_workers,
+            first=found.done,
         )
-        for batch, local in batches:
-            in_flight.append(self._step(params, batch))
-            examples.extend(local)
-            if len(in_flight) > _IN_FLIGHT:
-                outputs.append(jax.device_get(in_flight.popleft()))
-            if compiled == started:
-                jax.block_until_ready(in_flight)
-                compiled = time.perf_counter()
-        outputs.extend(jax.device_get(list(in_flight)))
-        timed = n - self._batch_size  # the first batch is spent on compilation
-        since = compiled if timed > 0 else started
-        images_per_second = max(timed, 0) or n
-        images_per_second /= time.perf_counter() - since
+        try:
+            for number, (batch, local) in enumerate(batches):
+                in_flight.append((self._step(params, batch), local))
+                if len(in_flight) > _IN_FLIGHT or number == 0:
+                    arrive()
+                    if partial is not None:
+                        partial.save_now_and_then(found)
+                if notice is not None and notice.given(number):
+                    break
+        finally:
+            # Whatever ended it, an unreadable image too, what was found is kept.
+            while in_flight:
+                arrive()
+            if partial is not None and found.done:
+                partial.save(found)
+        if found.done < n:
+            return None
 
-        column = {key: np.concatenate([o[key] for o in outputs]) for key in outputs[0]}
-        column = {key: rows[column["mask"]] for key, rows in column.items()}
-        examples = _gather(examples)
-        names = [example["file_name"] for example in examples]
-        label_sets = [
-            LabelSets.from_lists(names, [example[key] for example in examples])
+        columns, examples = found.columns(), _gather(found.examples)
+        names = np.array([example["file_name"] for example in examples])
+        # By file name, so that the same images give the same file wherever they come from.
+        order = np.argsort(names, kind="stable")
+        original, *real = (
+            LabelSets.from_lists(names[order], [examples[row][key] for row in order])
             for key in self.source.label_keys
-        ]
+        )
         return Evaluation(
-            predictions=Predictions(names, column["classes"], column["scores"]),
-            original=label_sets[0],
-            real=label_sets[1] if len(label_sets) > 1 else None,
-            loss=float(column["loss"].astype(np.float64).mean()),
-            images_per_second=images_per_second,
+            predictions=Predictions(
+                names[order], columns["classes"][order], columns["scores"][order]
+            ),
+            original=original,
+            real=real[0] if real else None,
+            loss=float(columns["loss"].astype(np.float64).mean()),
+            images_per_second=timer.images_per_second(),
+            rows=np.array([example["index"] for example in examples])[order],
         )
 
 

@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 from etils import epath
 
-from big_transfer import input_pipeline, preprocessing
+from big_transfer import preprocessing, sources
 from big_transfer.evaluate import Evaluation
 from real_labels import files
 
@@ -19,7 +19,7 @@ _MAX_NAME = 18  # characters of a class name
 
 def save(
     path: epath.PathLike,
-    source: input_pipeline.Source,
+    source: sources.Source,
     evaluation: Evaluation,
     config: ml_collections.FrozenConfigDict,
 ) -> None:
@@ -43,7 +43,7 @@ def save(
         axis.axis("off")
     shown = None  # a kind is named where it begins
     for axis, (index, kind) in zip(axes.flat, chosen, strict=False):
-        example = source[index]
+        example = source[int(evaluation.rows[index])]
         axis.imshow(preprocessing.decode(example["image"], example["file_name"]))
         _caption(axis, evaluation, index, names)
         if kind != shown:

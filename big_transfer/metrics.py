@@ -12,9 +12,11 @@ import jax
 import optax
 from etils import epath
 
-from real_labels import accuracy
+from real_labels import accuracy, comparison
 
 log = logging.getLogger("big_transfer")
+
+_EVALUATION_SECONDS = 10.0  # between two lines of an evaluation
 
 
 @contextlib.contextmanager
@@ -90,6 +92,51 @@ class Progress:
         self._since += time.perf_counter() - begun
 
 
+class EvaluationProgress:
+    """How far an evaluation is and how fast it goes, without compilation."""
+
+    def __init__(self, first: int, total: int, telling: bool):
+        """Starts the clock.
+
+        Args:
+          first: images that were done before.
+          total: images in all.
+          telling: whether to log a line now and then.
+        """
+        self._first, self._total, self._telling = first, total, telling
+        self._compiled: tuple[float, int] | None = None
+        self._begun = self._told = self._now = time.perf_counter()
+        self._done = first
+
+    def report(self, done: int) -> None:
+        """Notes that so many images are done."""
+        self._now, self._done = time.perf_counter(), done
+        if self._compiled is None:
+            self._compiled = (self._now, done)
+        if self._telling and self._now - self._told > _EVALUATION_SECONDS:
+            self._told = self._now
+            speed = self.images_per_second()
+            log.info(
+                "%s of %s images  %s images/s  %s left",
+                f"{done:,}",
+                f"{self._total:,}",
+                f"{speed:,.1f}" if speed < 100 else f"{speed:,.0f}",
+                duration((self._total - done) / speed),
+            )
+
+    def images_per_second(self) -> float | None:
+        """Speed since compilation; of everything where the first batch is all there is.
+
+        None where all was done before.
+        """
+        since, before = self._compiled or (self._begun, self._first)
+        if self._done == before:
+            since, before = self._begun, self._first
+        if self._done == before:
+            return None
+        return (self._done - before) / max(self._now - since, 1e-9)
+
+
 def duration(seconds: float) -> str:
     """1:02:03 or 2:03."""
     minutes, seconds = divmod(round(seconds), 60)
@@ -128,3 +175,15 @@ def table(record: dict[str, Any]) -> str:
         f"{record['step']:,} (95% intervals)"
     )
     return f"\n{head}\n\n{accuracy.as_table(record)}\n"
+
+
+def comparison_table(record: dict[str, Any]) -> str:
+    """A record of comparison.json for a person."""
+    models, tested = record["models"], record["pairs"]
+    head = f"{models[0]['dataset']} {models[0]['split']}, {models[0]['num_images']:,} images"
+    itself = models[0].get("original_labels")
+    table = comparison.accuracy_table(
+        [(one["name"], one) for one in models],
+        ("the original labels", itself["real_top1"]) if itself else None,
+    )
+    return f"\n{head} (95% intervals)\n\n{table}\n\n{comparison.pairs_table(tested)}\n"

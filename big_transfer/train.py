@@ -13,21 +13,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from etils import epath
 from jaxtyping import Array, Float
 
 from big_transfer import (
     checkpoint,
+    completion,
     evaluate,
-    gallery,
+    image_files,
     input_pipeline,
     losses,
+    measure,
     metrics,
     optimizer,
     preemption,
     resnet,
     sharding,
+    sources,
     workdir,
 )
 from big_transfer import config as config_lib
@@ -42,17 +46,6 @@ class TrainingDiverged(RuntimeError):
 
 
 # ---- the step -----------------------------------------------------------------------------------
-
-
-def make_model(config: ml_collections.FrozenConfigDict) -> resnet.ResNetV2:
-    """The model of a config."""
-    return resnet.ResNetV2(
-        depth=config.model.depth,
-        width=config.model.width,
-        num_classes=config.num_classes,
-        dtype=jnp.dtype(config.model.dtype),
-        remat=config.model.remat,
-    )
 
 
 def mixup(
@@ -160,7 +153,7 @@ class Run:
     config: ml_collections.FrozenConfigDict
     mesh: jax.sharding.Mesh
     model: resnet.ResNetV2
-    source: input_pipeline.Source
+    source: sources.Source
     total_steps: int
     schedule: optax.Schedule
     tx: optax.GradientTransformation
@@ -169,21 +162,19 @@ class Run:
 
 
 def build(config: ml_collections.FrozenConfigDict) -> Run:
-    """Opens the training data and lays out the state, allocating nothing large yet."""
+    """Opens the training data and lays out the state, allocating nothing large yet.
+
+    Args:
+      config: a resolved one, whose open fields get filled (see `completion`).
+    """
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.input.batch_size, mesh, config.input.accumulate_steps)
-    source = input_pipeline.Source(
-        config.input.dataset,
-        config.input.split,
-        [config.input.label_key],
-        data_dir=config.input.data_dir,
-        mock=config.input.mock,
-    )
-    input_pipeline.check_num_classes(source, config.num_classes)
+    config, source = completion.complete(config)
+    sources.check_num_classes(source, config.num_classes)
     total_steps = steps_of(config, len(source))
     schedule = make_schedule(config, len(source), total_steps)
     tx = make_optimizer(config, schedule)
-    model = make_model(config)
+    model = measure.make_model(config)
     shapes, shardings = layout(config, model, tx, mesh)
     return Run(config, mesh, model, source, total_steps, schedule, tx, shardings, shapes)
 
@@ -221,7 +212,9 @@ def make_schedule(
     config: ml_collections.FrozenConfigDict, num_examples: int, total_steps: int
 ) -> optax.Schedule:
     """The learning rate of each step."""
-    peak = optimizer.learning_rate(config.optimizer.base_learning_rate, config.input.batch_size)
+    peak = config.optimizer.base_learning_rate
+    if config.optimizer.scale_with_batch:
+        peak = optimizer.learning_rate(peak, config.input.batch_size)
     if config.optimizer.schedule == "cosine" and config.optimizer.warmup_steps >= total_steps:
         raise config_lib.ConfigError(
             f"optimizer.warmup_steps: expected less than the run's {total_steps} steps, found "
@@ -231,17 +224,25 @@ def make_schedule(
         return optimizer.cosine_schedule(peak, config.optimizer.warmup_steps, total_steps)
     steps_per_epoch = num_examples / config.input.batch_size
     decay_steps = [round(epoch * steps_per_epoch) for epoch in config.optimizer.decay_epochs]
+    decay_steps += config.optimizer.decay_steps
     return optimizer.step_schedule(peak, config.optimizer.warmup_steps, decay_steps)
 
 
 def fresh_state(run: Run) -> Any:
     """The state before the first step: random parameters from the seed, or those of init_npz."""
     if run.config.init_npz is None:
+        if run.config.hyperrule is not None:
+            log.warning(
+                "init_npz names no checkpoint to fine-tune: this begins with random parameters, for "
+                "which the HyperRule was not made."
+            )
         make = lambda: init_state(  # noqa: E731
             resnet.init_params(run.model, jax.random.key(run.config.seed)), run.tx
         )
         return jax.jit(make, out_shardings=run.shardings)()
-    params = checkpoint.load_npz(run.config.init_npz, run.model)
+    params = checkpoint.load(run.config.init_npz, run.model)
+    if run.config.reset_head:
+        params["head"] = jax.tree.map(np.zeros_like, params["head"])
     params = jax.device_put(params, run.shardings["params"])
     init = functools.partial(init_state, tx=run.tx)
     return jax.jit(init, out_shardings=run.shardings)(params)
@@ -263,11 +264,12 @@ def train_and_evaluate(
       ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
       for a person.
     """
-    config = config_lib.resolve(config)
+    run = build(config_lib.resolve(config))
+    config = run.config
     workdir.check(folder, config)
-    run = build(config)
     evaluator = evaluate.Evaluator(config, run.model, run.mesh)
     results = workdir.read_results(folder)
+    _check_class_names(run, evaluator.source)
     place = {"dataset": config.eval.dataset, "split": config.eval.split, "step": run.total_steps}
     if results is not None and place.items() <= results.items():
         log.info(
@@ -291,6 +293,19 @@ def train_and_evaluate(
         return _train(run, state, evaluator, checkpoints, folder)
     finally:
         checkpoints.close()
+
+
+def _check_class_names(run: Run, evaluated: sources.Source) -> None:
+    """Folders are numbered by their names: other names would be other classes under the same numbers."""
+    ours = run.source.class_names[run.source.label_keys[0]]
+    theirs = evaluated.class_names[evaluated.label_keys[0]]
+    is_folder = any(map(image_files.is_path, (run.source.dataset, evaluated.dataset)))
+    if is_folder and ours != theirs:
+        one, other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+        raise sources.DatasetError(
+            f"the classes of {run.source.dataset} and {evaluated.dataset} have other names: {one} and "
+            f"{other} stand for the same number."
+        )
 
 
 def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
@@ -348,22 +363,18 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
             evaluation, record = _evaluate(evaluator, state, run.total_steps, config)
             metrics.report_evaluation(run.total_steps, record, writer, final=True)
     checkpoints.wait()
-    finish(evaluator, evaluation, record, config, folder)
+    if config.export_npz is not None:
+        _export(state["params"], epath.Path(folder) / config.export_npz, run.mesh)
+    measure.finish(evaluator, evaluation, record, config, folder)
     return record
 
 
-def finish(evaluator, evaluation, record, config, folder) -> None:
-    """Writes predictions.npz, the picture and, as the sign of completion last, results.json."""
-    if jax.process_index() > 0:
-        return
-    folder = epath.Path(folder)
-    evaluation.predictions.save(folder / "predictions.npz")
-    if config.example_images:
-        try:
-            gallery.save(folder / "examples.png", evaluator.source, evaluation, config)
-        except Exception:  # a picture is no reason to lose the results
-            log.exception("The picture of examples could not be drawn.")
-    workdir.write_results(folder, record)
+def _export(params, path: epath.Path, mesh: jax.sharding.Mesh) -> None:
+    """Writes parameters, wherever they are, in the public layout."""
+    whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))(params)
+    if jax.process_index() == 0:
+        checkpoint.save_npz(path, whole)
+        log.info("The trained model is in %s.", path)
 
 
 def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
@@ -389,48 +400,6 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
 def _evaluate(evaluator, state, step, config):
     evaluation = evaluator.run(state["params"])
     return evaluation, evaluation.results(config.eval.dataset, config.eval.split, step)
-
-
-def evaluate_only(config: ml_collections.ConfigDict, folder: epath.PathLike) -> dict[str, Any]:
-    """Evaluates the newest checkpoint of a workdir, or config.init_npz, writing into the workdir.
-
-    Raises:
-      WorkdirError: if there is nothing to evaluate, or both.
-    """
-    config = config_lib.resolve(config)
-    mesh = sharding.make_mesh()
-    model = make_model(config)
-    recorded = workdir.recorded_config(folder)
-    if workdir.has_checkpoints(folder):
-        if recorded is not None and config.init_npz not in (None, recorded.get("init_npz")):
-            raise workdir.WorkdirError(
-                f"{folder} holds a training run, whose results those of {config.init_npz} would "
-                f"replace. Give another --workdir."
-            )
-        workdir.check(folder, config, sections=("num_classes", "model", "optimizer"))
-        evaluator = evaluate.Evaluator(config, model, mesh)
-        tx = make_optimizer(config, lambda _: 0.0)  # for the layout of its state alone
-        shapes, _ = layout(config, model, tx, mesh)
-        checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
-        restored = checkpoints.restore_latest(shapes, set_aside=False)
-        checkpoints.close()
-        if restored is None:
-            raise workdir.WorkdirError(f"{folder} holds no complete checkpoint yet.")
-        step, params = restored[0], restored[1]["params"]
-        log.info("Evaluating %s.", checkpoints.path(step))
-    elif config.init_npz is not None:
-        evaluator = evaluate.Evaluator(config, model, mesh)
-        params = checkpoint.load_npz(config.init_npz, model)
-        step, params = 0, jax.device_put(params, sharding.replicated(mesh))
-        log.info("Evaluating %s.", config.init_npz)
-    else:
-        raise workdir.WorkdirError(
-            f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
-            f"public checkpoint with --config.init_npz=FILE."
-        )
-    evaluation, record = _evaluate(evaluator, {"params": params}, step, config)
-    finish(evaluator, evaluation, record, config, folder)
-    return record
 
 
 class Watch:

@@ -12,6 +12,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from big_transfer import config as config_lib
+from big_transfer import resnet
 from real_labels import files
 
 
@@ -37,12 +38,12 @@ def check(
     found = recorded_config(workdir)
     if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
         return
-    ours = json.loads(json.dumps(config_lib.flat(config)))
-    theirs = config_lib.flat(found)
+    ours = _comparable(json.loads(json.dumps(config_lib.flat(config))))
+    theirs = _comparable(config_lib.flat(found))
     differing = [
         f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
         for name in sorted(ours.keys() | theirs.keys())
-        if (sections is None or name.partition(".")[0] in sections)
+        if (sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections))
         and _shown(theirs, name) != _shown(ours, name)
     ]
     if differing:
@@ -80,6 +81,14 @@ def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
 def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
     """What results.json holds, or None if there is none."""
     return _read_json(epath.Path(workdir) / "results.json")
+
+
+def _comparable(fields: dict[str, Any]) -> dict[str, Any]:
+    """With one spelling of a depth: 50 and (3, 4, 6, 3) are the same."""
+    depth = fields.get("model.depth")
+    if isinstance(depth, list):
+        fields["model.depth"] = resnet.depth_of(tuple(depth))
+    return fields
 
 
 def _shown(fields: dict[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from big_transfer import checkpoint, train
+from big_transfer import checkpoint, measure, tfds_source, train
 from big_transfer import config as config_lib
 from real_labels import Predictions
 from tests.configs import tiny
@@ -142,20 +142,22 @@ def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
 
 def test_its_predictions_are_the_models(finished, scenes_dir):
     """The last checkpoint, applied to the images by hand."""
-    from big_transfer import input_pipeline, preprocessing
+    from big_transfer import preprocessing
 
     workdir, _ = finished
     params = final_state(workdir, scenes_dir, 12)["params"]
     config = config_lib.resolve(tiny.get_config())
-    source = input_pipeline.Source(
+    source = tfds_source.TfdsSource(
         "digit_scenes", "validation", ["original_label"], data_dir=scenes_dir
     )
     predictions = Predictions.load(workdir / "predictions.npz")
-    model = train.make_model(config)
+    model = measure.make_model(config)
+    assert predictions.file_names.tolist() == sorted(predictions.file_names.tolist())
+    examples = {example["file_name"]: example for example in source}
     for i in (0, 30, 60):
-        image = preprocessing.eval_image(source[i]["image"], "", config.eval.size)
+        example = examples[predictions.file_names[i]]
+        image = preprocessing.eval_image(example["image"], "", config.eval.size)
         logits = np.asarray(model.apply({"params": params}, image[None]))[0]
-        assert predictions.file_names[i] == source[i]["file_name"]
         assert predictions.classes[i].tolist() == np.argsort(-logits)[:5].tolist()
         probabilities = 1 / (1 + np.exp(-logits))  # of the sigmoid loss
         np.testing.assert_allclose(
@@ -180,9 +182,11 @@ def test_evaluate_gives_the_end_of_trainings_numbers(finished, start, tmp_path):
     output = finish(start(workdir, "--mode=evaluate"))
     assert f"Evaluating {workdir}/checkpoints/12" in output
     again = json.loads((workdir / "results.json").read_text())
-    for volatile in ("images_per_second",):
-        record.pop(volatile), again.pop(volatile)
+    record.pop("images_per_second"), again.pop("images_per_second")
+    more = {key: again.pop(key) for key in ("checkpoint", "size", "dtype", "evaluation")}
     assert again == record
+    assert (more["checkpoint"], more["size"]) == (f"{workdir}/checkpoints", 24)
+    assert "is done. Its result:" in finish(start(workdir, "--mode=evaluate"))
     after = Predictions.load(workdir / "predictions.npz")
     np.testing.assert_array_equal(after.classes, before.classes)
     np.testing.assert_array_equal(after.scores, before.scores)
@@ -378,6 +382,11 @@ def test_two_processes_train_and_evaluate_like_one(finished, start, scenes_dir, 
     np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
     records = [json.loads((w / "results.json").read_text()) for w in (workdir, finished[0])]
     assert records[0]["num_images"] == records[1]["num_images"] == SMALL["validation"]
+    for process in start_two(start, workdir, *arguments, "--mode=evaluate"):
+        assert "Traceback" not in finish(process)
+    again = json.loads((workdir / "results.json").read_text())
+    assert again["real"] == records[0]["real"]
+    assert again["evaluation"]
     assert records[0]["real"]["top1"]["n"] == records[1]["real"]["top1"]["n"]
 
 
@@ -393,14 +402,99 @@ def test_sigterm_to_one_of_two_processes_stops_both(start, tmp_path):
     assert f"step {step} is saved" in output
 
 
-@pytest.mark.parametrize("name", ["digit_scenes", "bit_s_imagenet2012", "bit_m_imagenet21k"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digit_scenes.py:debug",
+        "bit_s_imagenet2012.py:debug",
+        "bit_m_imagenet21k.py:debug",
+        "bit_transfer.py:dataset=cifar10,model=R50x1,debug",
+    ],
+)
 def test_every_config_runs_with_debug(start, tmp_path, name):
     """On TFDS's mock data: nothing is prepared or fetched."""
-    output = finish(start(tmp_path / "run", config=f"configs/{name}.py:debug"))
+    output = finish(start(tmp_path / "run", config=f"configs/{name}"))
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["num_images"] == 64
-    assert ("real" in record) == (name != "bit_m_imagenet21k")
+    assert ("real" in record) == ("digit_scenes" in name or "2012" in name)
     assert "Traceback" not in output
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """A dataset of one's own: red and blue pictures in class folders, none of them set apart."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for name, colour in (("blue", (200, 60, 60)), ("red", (60, 60, 200))):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for i in range(40):
+            image = np.clip(rng.normal(colour, 30, (40, 40, 3)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / "shapes" / name / f"{i}.jpg"), image)
+    return tmp_path / "shapes"
+
+
+def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluated(
+    finished, start, scenes_dir, shapes, tmp_path
+):
+    """From another number of classes; the small model of `tiny` in place of one of the family."""
+    public = tmp_path / "BiT.npz"
+    checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
+    config = f"configs/bit_transfer.py:dataset={shapes},model=R50x1"
+    model = ["--config.model.depth=(1,)", "--config.model.width=0.5"]
+    few = ["--config.input.batch_size=16", "--config.total_steps=60", "--config.input.size=32"]
+    few += ["--config.optimizer.warmup_steps=5", "--config.log_every_steps=20"]
+    few += ["--config.optimizer.base_learning_rate=0.02", "--config.input.accumulate_steps=2"]
+    output = finish(
+        start(tmp_path / "run", *model, *few, f"--config.init_npz={public}", config=config)
+    )
+    assert "its head starts at zero" in output
+    assert "BiT-HyperRule for" in output
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["split"] == "validation"
+    assert record["original"]["top1"]["value"] > 0.9
+    assert 2 <= record["num_images"] <= 20
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["num_classes"] == 2
+    assert written["input"]["resize_to"] == 40
+    # The model in the public layout gives the same predictions, with no config of the model's.
+    exported = tmp_path / "run" / "BiT-R50x1-shapes.npz"
+    output = finish(
+        start(
+            tmp_path / "again",
+            "--mode=evaluate",
+            f"--config.init_npz={exported}",
+            "--config.num_classes=2",
+            f"--config.eval.dataset={shapes}",
+            "--config.eval.original_key=label",
+            "--config.eval.real_key=",
+            "--config.eval.size=32",
+            config="configs/bit_evaluate.py",
+        )
+    )
+    assert "Traceback" not in output
+    ours, theirs = (Predictions.load(tmp_path / w / "predictions.npz") for w in ("again", "run"))
+    np.testing.assert_array_equal(ours.file_names, theirs.file_names)
+    np.testing.assert_array_equal(ours.classes, theirs.classes)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4)
+
+
+def test_sigterm_while_evaluating_keeps_what_was_found(finished, start, scenes_dir, tmp_path):
+    """Many slow batches; the same command goes on after them."""
+    public = tmp_path / "BiT.npz"
+    checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
+    arguments = ["--mode=evaluate", f"--config.init_npz={public}", "--config.eval.batch_size=1"]
+    arguments += ["--config.eval.size=300", "--config.example_images=0"]
+    process = start(tmp_path / "run", *arguments)
+    wait_for_line(process, "Evaluating")
+    process.send_signal(signal.SIGTERM)
+    output = finish(process)
+    assert "the same command goes on" in output
+    assert not (tmp_path / "run" / "results.json").exists()
+    output = finish(start(tmp_path / "run", *arguments))
+    assert "Going on after" in output
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["num_images"] == SMALL["validation"]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +509,12 @@ def test_every_config_runs_with_debug(start, tmp_path, name):
         (["--config.optimizer.warmup_steps=12"], "optimizer.warmup_steps: expected less than"),
         (["--config.checkpoint_best=loss"], "checkpoint_best: expected one of"),
         (["--mode=evaluate"], "there is nothing to evaluate"),
-        (["--mode=eval"], "mode"),
+        (["--mode=eval"], "flag --mode=eval: value should be one of <train|evaluate>"),
+        (["--config=configs/nowhere.py"], "No such file or directory: 'configs/nowhere.py'"),
+        (["--config=configs/bit_transfer.py:model=R18x1"], "there is no BiT model 'R18x1'"),
+        (["--config.input.dataset=cifar10_corrupted/x"], "TFDS cannot open 'cifar10_corrupted/x'"),
+        (["--config.input.dataset=./nowhere"], "there is no such folder or tar of images"),
+        (["--config.total_steps=many"], "--config.total_steps=many: invalid literal"),
     ],
 )
 def test_bad_input_gets_one_clear_message(start, tmp_path, arguments, complaint):

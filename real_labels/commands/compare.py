@@ -81,14 +81,16 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:
-    value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
+    from real_labels import comparison
+
+    points, p_value = comparison.difference_cells(difference.as_json())
     return (
         f"{100 * difference.first:.2f}%",
         f"{100 * difference.second:.2f}%",
-        f"{value:+.2f} [{low:+.2f}, {high:+.2f}]",
+        points,
         f"{difference.only_first:,}",
         f"{difference.only_second:,}",
-        f"{difference.p_value:.2g}",
+        p_value,
         f"{difference.n:,}",
     )
 

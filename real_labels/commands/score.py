@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from real_labels.commands import options as common
 from real_labels.errors import InputError
@@ -63,27 +63,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _table(scored: Sequence[Scored], reference: Reference) -> str:
-    from real_labels.accuracy import LABEL_NAMES, TOP_K
-    from real_labels.text_table import text_table
+    from real_labels import comparison
 
-    keys = [key for key in LABEL_NAMES if key in scored[0].results]
-    columns = [(key, k) for key in keys for k in TOP_K]
-    rows = [["", *(f"{LABEL_NAMES[key]} top-{k}" for key, k in columns), "n"]]
-    for one in scored:
-        cells = [_percent(one.results[key][f"top{k}"]) for key, k in columns]
-        counted = " / ".join(f"{one.results[key]['top1']['n']:,}" for key in keys)
-        rows.append([one.file, *cells, counted])
     itself = reference.original_on_real()
+    row = None
     if itself is not None:
         partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
         title = "the original labels" + (", all images" if partial else "")
-        cells = [_percent(itself.as_json()) if c == ("real", 1) else "" for c in columns]
-        rows.append([title, *cells, f"{itself.n:,}"])
-    return text_table(rows)
-
-
-def _percent(accuracy: dict[str, Any]) -> str:
-    if accuracy["value"] is None:
-        return "–"
-    value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
-    return f"{value:.2f}% [{low:.2f}, {high:.2f}]"
+        row = (title, itself.as_json())
+    return comparison.accuracy_table([(one.file, one.results) for one in scored], row)

@@ -1,7 +1,7 @@
 import pytest
 
 from big_transfer import config as config_lib
-from configs import bit_m_imagenet21k, bit_s_imagenet2012, digit_scenes
+from configs import bit_m_imagenet21k, bit_s_imagenet2012, bit_transfer, digit_scenes
 from tests.configs import tiny
 
 CONFIGS = {
@@ -11,6 +11,8 @@ CONFIGS = {
     "bit_s:debug": lambda: bit_s_imagenet2012.get_config("debug"),
     "bit_m": bit_m_imagenet21k.get_config,
     "bit_m:debug": lambda: bit_m_imagenet21k.get_config("debug"),
+    "bit_transfer": lambda: bit_transfer.get_config("dataset=cifar10,model=R50x1"),
+    "bit_transfer:debug": lambda: bit_transfer.get_config("dataset=mnist,model=R101x3,debug"),
     "tiny": tiny.get_config,
 }
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from big_transfer import config as config_lib
-from big_transfer import evaluate, input_pipeline, sharding, train
+from big_transfer import evaluate, measure, sharding, tfds_source
 from tests.big_transfer.test_resnet import random_params
 from tests.configs import tiny
 
@@ -14,7 +14,7 @@ def evaluated(scenes_dir, batch_size, **changes):
     config.eval.batch_size = batch_size
     config.update(changes)
     config = config_lib.resolve(config)
-    model = train.make_model(config)
+    model = measure.make_model(config)
     mesh = sharding.make_mesh()  # eight devices
     evaluator = evaluate.Evaluator(config, model, mesh)
     params = jax.device_put(random_params(model), sharding.replicated(mesh))
@@ -60,12 +60,12 @@ def test_one_pass_costs_one_forward_pass_per_image(scenes_dir, monkeypatch):
 
 
 def test_an_image_that_cannot_be_read_is_named(scenes_dir, monkeypatch):
-    broken = input_pipeline.Source.__getitem__
+    broken = tfds_source.TfdsSource.__getitem__
 
     def getitem(self, index):
         example = broken(self, index)
         return example | {"image": example["image"][:100]} if index == 5 else example
 
-    monkeypatch.setattr(input_pipeline.Source, "__getitem__", getitem)
+    monkeypatch.setattr(tfds_source.TfdsSource, "__getitem__", getitem)
     with pytest.raises(Exception, match=r"digit_scenes .*JPEG: is no image, or cut short"):
         evaluated(scenes_dir, 16)

@@ -1,0 +1,91 @@
+"""Several models beside each other: one table of accuracies, and every pair tested."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from real_labels import accuracy
+from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
+from real_labels.text_table import text_table
+
+
+def percent(share: Mapping[str, Any]) -> str:
+    """ "67.14% [66.73, 67.55]" of a record of `accuracy.Accuracy`."""
+    if share["value"] is None:
+        return "–"
+    value, low, high = (100 * share[key] for key in ("value", "low", "high"))
+    return f"{value:.2f}% [{low:.2f}, {high:.2f}]"
+
+
+def accuracy_table(
+    records: Sequence[tuple[str, Mapping[str, Any]]],
+    itself: tuple[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """A table with a row for each model.
+
+    Args:
+      records: (name, record of `accuracy.results`); all have the label sets of the first.
+      itself: what to call the original labels, and their own ReaL accuracy, for a last row.
+    """
+    keys = [key for key in accuracy.LABEL_NAMES if key in records[0][1]]
+    columns = [(key, k) for key in keys for k in accuracy.TOP_K]
+    rows = [["", *(f"{accuracy.LABEL_NAMES[key]} top-{k}" for key, k in columns), "n"]]
+    for name, record in records:
+        counted = " / ".join(f"{record[key]['top1']['n']:,}" for key in keys)
+        rows.append([name, *(percent(record[key][f"top{k}"]) for key, k in columns), counted])
+    if itself is not None:
+        title, share = itself
+        cells = [percent(share) if column == ("real", 1) else "" for column in columns]
+        rows.append([title, *cells, f"{share['n']:,}"])
+    return text_table(rows)
+
+
+def pairs(
+    predictions: Mapping[str, Predictions], original: LabelSets, real: LabelSets | None
+) -> list[dict[str, Any]]:
+    """Tests every pair of models, top-1, on the images that the first of them predicted.
+
+    Returns:
+      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given}].
+    """
+    label_sets = {"original": original, "real": real}
+    return [
+        {
+            "first": first,
+            "second": second,
+            **{
+                key: accuracy.paired_difference(
+                    predictions[first], predictions[second], labels
+                ).as_json()
+                for key, labels in label_sets.items()
+                if labels is not None
+            },
+        }
+        for first, second in itertools.combinations(predictions, 2)
+    ]
+
+
+def pairs_table(tested: Sequence[Mapping[str, Any]]) -> str:
+    """The result of `pairs` for a person: differences in points, with intervals and p-values."""
+    keys = [key for key in accuracy.LABEL_NAMES if key in tested[0]]
+    header = ["A", "B"]
+    for key in keys:
+        header += [f"{accuracy.LABEL_NAMES[key]} top-1, A - B, points", "p (McNemar)"]
+    rows = [header]
+    for pair in tested:
+        row = [pair["first"], pair["second"]]
+        for key in keys:
+            row += difference_cells(pair[key])
+        rows.append(row)
+    return text_table(rows, "<<" + ">>" * len(keys))
+
+
+def difference_cells(difference: Mapping[str, Any]) -> list[str]:
+    """The difference in points with its interval, and the p-value, of `accuracy.Difference`."""
+    if difference["value"] is None:
+        return ["–", ""]
+    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    return [f"{value:+.2f} [{low:+.2f}, {high:+.2f}]", f"{difference['p_value']:.2g}"]
