@@ -5,9 +5,8 @@
     git clone https://github.com/google-research/big_transfer
     python benchmarks/model_speed.py --big_vision=big_vision --big_transfer=big_transfer
 
-Each contestant is a process of its own with the same weights and images; they take turns, one call
-each per round, so that a machine whose speed drifts is equally slow to all. The figure is the median
-over the rounds, a ratio the median of the rounds' ratios. Before that, all logits are compared.
+Each contestant is a process of its own with the same weights and images (see race.py). Before that,
+all logits are compared.
 """
 
 from __future__ import annotations
@@ -15,16 +14,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import os
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
+import race
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = {
@@ -196,14 +193,7 @@ def worker(args) -> None:
     """Builds a contestant, saves its logits, then times one call per line of input."""
     logits, forward, train = BUILD[args.contestant](MODELS[args.model], args.npz, args)
     np.save(args.logits, logits)
-    run = {"forward": forward, "train": train}[args.task]
-    for _ in range(2):
-        run()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        print(time.perf_counter() - start, flush=True)
+    race.serve({"forward": forward, "train": train}[args.task])
 
 
 # ---- the race -----------------------------------------------------------------------------------
@@ -227,40 +217,19 @@ def weights(model: dict, path: str) -> None:
     checkpoint.save_npz(path, jax.tree_util.tree_map_with_path(draw, shapes))
 
 
-def race(name: str, task: str, contestants: list[str], args, folder: pathlib.Path) -> None:
+def compare(name: str, task: str, contestants: list[str], args, folder: pathlib.Path) -> None:
     model = MODELS[name]
     npz = folder / f"{name}.npz"
     if not npz.exists():
         weights(model, str(npz))
-    processes = {}
+    commands = {}
     for contestant in contestants:
         logits = folder / f"{contestant}.npy"
         command = [sys.executable, __file__, "--worker", f"--contestant={contestant}"]
         command += [f"--model={name}", f"--task={task}", f"--npz={npz}", f"--logits={logits}"]
         command += [f"--big_vision={args.big_vision}", f"--big_transfer={args.big_transfer}"]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # they share a GPU
-        )
-        for line in process.stdout:
-            if line.strip() == "ready":
-                break
-        else:
-            sys.exit(f"{contestant} failed; run it alone to see why:\n  {' '.join(command)}")
-        processes[contestant] = process
-    seconds = {contestant: [] for contestant in contestants}
-    for _ in range(args.rounds):
-        for contestant, process in processes.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            seconds[contestant].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+        commands[contestant] = command
+    seconds = race.hold(commands, args.rounds)
     reference = np.load(folder / "ours.npy")
     print(f"\n### {name}, {model['size']} px, batch {model['batch']}, {task}\n")
     print(
@@ -268,9 +237,7 @@ def race(name: str, task: str, contestants: list[str], args, folder: pathlib.Pat
     )
     for contestant in contestants:
         speed = model["batch"] / statistics.median(seconds[contestant])
-        ratio = statistics.median(
-            t / o for t, o in zip(seconds[contestant], seconds["ours"], strict=True)
-        )
+        ratio = race.faster(seconds, "ours", contestant)
         found = np.load(folder / f"{contestant}.npy")
         error = np.linalg.norm(found - reference) / np.linalg.norm(reference)
         print(f"| {contestant} | {speed:.1f} | {ratio:.2f}× | {error:.1e} |", flush=True)
@@ -305,7 +272,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.models:
             for task in TASKS:
-                race(name, task, contestants, args, pathlib.Path(folder))
+                compare(name, task, contestants, args, pathlib.Path(folder))
 
 
 if __name__ == "__main__":
