@@ -38,8 +38,8 @@ SEEDS = (0, 1, 2)
 UNITS, WIDTH = (1, 1, 1, 1), 0.5
 UPSTREAM_STEPS = 800
 SIZE, RESIZE_TO = 48, 54
-# From scratch, 0.003 learns nothing in 500 steps. Of 0.03 and 0.1 with the rule's schedule, and 0.05 and
-# 0.2 with a cosine and weight decay, this was best with 50 examples a class on another seed.
+# The best from scratch of 0.003 (the rule's), 0.01, 0.03 and 0.1: ReaL top-1 29.5, 30.8, 32.8 and 28.3%
+# with 50 examples a class, on seed 7.
 SCRATCH_LEARNING_RATE = 0.03
 T_95 = 4.303  # two-sided, of Student's distribution with 2 degrees of freedom
 

@@ -31,12 +31,10 @@ def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"
       ImageError: naming the file, if it is no image.
     """
     buffer = np.frombuffer(encoded, np.uint8)
-    # OpenCV fills the missing rest of an image with grey, so its end marker is looked for here.
-    # A JPEG's preview has one too, in the first half.
+    # OpenCV fills the missing rest of a JPEG with grey, so its end marker is looked for here; a
+    # preview inside the file has one too, in the first half.
     half = len(encoded.rstrip(b"\0")) // 2
-    is_cut = (encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0) or (
-        encoded.startswith(b"\x89PNG") and b"IEND" not in encoded
-    )
+    is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0
     image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
     if image is None:
         raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")

@@ -57,8 +57,8 @@ def test_timms_names_and_axes(tmp_path, npz):
         if array.ndim == 4:
             height, width, channels, outputs = array.shape
             assert tensors[theirs].shape == (outputs, channels, height, width)
-            assert tensors[theirs][3, 1, 0, 0] == array[0, 0, 1, 3]
-            assert tensors[theirs][-1, -1, -1, -1] == array[-1, -1, -1, -1]
+            assert tensors[theirs][3, 1, 0, -1] == array[0, -1, 1, 3]  # height before width
+            assert tensors[theirs][-1, -1, -1, 0] == array[-1, 0, -1, -1]
         else:
             np.testing.assert_array_equal(tensors[theirs], array)
     assert len(tensors) == len(arrays)

@@ -106,6 +106,10 @@ def mock_transfer(argument, **changes):
         for parent in parents:
             section = section[parent]
         section[last] = value
+    return mock_transfer_of(config)
+
+
+def mock_transfer_of(config):
     return completion.complete(config_lib.resolve(config))
 
 
@@ -199,3 +203,38 @@ def test_a_split_that_cannot_be_guessed_is_asked_for(monkeypatch):
     monkeypatch.setattr(tfds_source, "splits_of", lambda *_: ["train", "unsupervised"])
     with pytest.raises(sources.DatasetError, match=r"name the one to evaluate on with"):
         dataset.evaluation_split_of("stl10", None, False)
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_the_head_starts_at_zero_even_where_the_checkpoints_would_fit(tmp_path, reset):
+    import jax
+
+    from big_transfer import checkpoint, measure
+    from tests.big_transfer.test_resnet import random_params
+
+    config = bit_transfer.get_config("dataset=cifar10,model=R50x1,debug")
+    config.reset_head = reset
+    params = jax.device_get(random_params(measure.make_model(mock_transfer_of(config)[0])))
+    checkpoint.save_npz(tmp_path / "BiT.npz", params)
+    config.init_npz = str(tmp_path / "BiT.npz")
+    state = train.fresh_state(train.build(config_lib.resolve(config)))
+    assert state["params"]["head"]["conv2d"]["kernel"].any() != reset
+    kernel = state["params"]["root_block"]["standardized_conv2d"]["kernel"]
+    assert (kernel == params["root_block"]["standardized_conv2d"]["kernel"]).all()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "num_examples", "side", "expected"),
+    [
+        ("cifar10", 50_000, 32, (10_000, 0.1, 160, 128)),
+        ("cifar100", 50_000, 32, (10_000, 0.1, 160, 128)),
+        ("oxford_iiit_pet", 3_680, 224, (500, 0, 512, 480)),
+        ("oxford_flowers102", 1_020, 224, (500, 0, 512, 480)),
+        ("imagenet2012", 1_281_167, 224, (20_000, 0.1, 512, 480)),
+    ],
+)
+def test_the_public_codes_datasets(dataset, num_examples, side, expected):
+    rule = hyperrule.hyperrule(num_examples, side * side)
+    assert (rule.total_steps, rule.mixup_alpha, rule.resize_to, rule.size) == expected
+    splits = {"imagenet2012": ("train", "validation")}.get(dataset, ("train", "test"))
+    assert bit_transfer.SPLITS[dataset] == splits
