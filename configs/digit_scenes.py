@@ -3,9 +3,9 @@ r"""A small BiT ResNet on digit_scenes: the paper's headline, in minutes on a la
     python main.py --config=configs/digit_scenes.py --workdir=runs/digit_scenes
 
 Needs nothing: the dataset is made on first use (some seconds, 40 MB in TFDS's data folder). Expect a
-ReaL top-1 accuracy of 94%, well above both the model's accuracy on the original labels (72%) and the
+ReaL top-1 accuracy of 93%, well above both the model's accuracy on the original labels (71%) and the
 ReaL accuracy of the original labels themselves (90%): it learned from labels worse than itself.
-Takes 3 to 5 minutes on two CPU cores (docs/benchmarks.md).
+Takes 3 to 6 minutes on two CPU cores (docs/benchmarks.md).
 
     python main.py --config=configs/digit_scenes.py:debug --workdir=/tmp/debug
 
