@@ -66,8 +66,7 @@ def transfer(
 ) -> tuple[dict, Predictions]:
     """Fine-tunes on so many examples a class, or trains from scratch where there is no checkpoint."""
     config = bit_transfer.get_config("dataset=digit_scenes_high,model=R50x1")
-    with config.ignore_type():
-        config.model.depth = UNITS
+    config.model.depth = UNITS
     config.model.width = WIDTH
     config.seed = seed
     config.input.examples_per_class = examples

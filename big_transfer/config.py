@@ -119,7 +119,7 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
     "reset_head": _switch(False),  # start from a head of zeros, whatever init_npz has
     "export_npz": _optional(_text()),  # name, in the workdir, of the trained model in that layout
     "loss": _choice(losses.NAMES),
-    "mixup_alpha": _open(_number(0, default=0.0)),  # 0: no MixUp
+    "mixup_alpha": _to_train(_open(_number(0, default=0.0))),  # 0: no MixUp
     "sharding": _choice(sharding.STRATEGIES, "replicated"),
     "log_every_steps": _whole(1, 50),
     "eval_every_steps": _to_train(_whole(1)),
@@ -166,9 +166,9 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "weight_decay": _number(0, default=0.0),
         "clip_norm": _optional(_number(0)),
         "schedule": _to_train(_choice(optimizer.SCHEDULES)),
-        "warmup_steps": _open(_whole(0, 0)),
+        "warmup_steps": _to_train(_open(_whole(0, 0))),
         "decay_epochs": _rising("epochs", _is_number),
-        "decay_steps": _open(_rising("steps", _is_int)),  # besides those of decay_epochs
+        "decay_steps": _to_train(_open(_rising("steps", _is_int))),  # besides those of decay_epochs
     },
 }
 
@@ -210,6 +210,8 @@ def resolve(
     resolved = _resolve(config, SCHEMA, "", training, problems)
     if not problems:
         _check_together(resolved, training, problems)
+    elif training and resolved.get("input", {}).get("dataset") is None:
+        problems.insert(0, "it names nothing to learn from; to evaluate, add --mode=evaluate")
     if problems:
         raise ConfigError("the config cannot be used:\n  " + "\n  ".join(problems))
     return ml_collections.FrozenConfigDict(resolved)

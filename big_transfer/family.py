@@ -67,6 +67,11 @@ def describe(depth: int | tuple[int, ...], width: float) -> str:
     return f"ResNet of ({units}) units, width {width:g}"
 
 
+def says_size(name: str) -> bool:
+    """Whether a checkpoint's name, without folder and ending, says what it was published at."""
+    return bool(_DISTILLED.match(name) or _TIMM.match(name) or _NAME.match(name))
+
+
 def address_of(file_name: str) -> str | None:
     """Where a published checkpoint is fetched from; None if there is none of that name."""
     for folder, names in _PUBLISHED.items():

@@ -47,7 +47,7 @@ def is_path(dataset: str) -> bool:
         dataset in (".", "..")
         or dataset.startswith(("/", "./", "../", "~"))
         or dataset.endswith("/")
-        or dataset.lower().endswith(".tar")
+        or dataset.lower().endswith((".tar", ".tar.gz", ".tgz", ".zip"))
     )
 
 
@@ -179,6 +179,14 @@ def _images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
             f"{dataset}: holds no images, but {len(store.paths)} other files; looked for "
             f"{', '.join(_ENDINGS)}."
         )
+    others = [p for p in store.paths if not p.lower().endswith(_ENDINGS)]
+    if others:
+        log.warning(
+            "%s: %s files with other endings than images' are left out (first: %s).",
+            dataset,
+            f"{len(others):,}",
+            others[0],
+        )
     start = _common(paths) if isinstance(store, _Tar) else 0
     split_of = {
         folder: split
@@ -191,6 +199,12 @@ def _images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
         top, _, below = path[start:].partition("/")
         split = split_of.get(top)
         if split_of and split is None:
+            if top.lower() in _SPLITS["validation"]:
+                raise DatasetError(
+                    f"{dataset}: the images of {top} lie in no class folders, as those of "
+                    f"{', '.join(sorted(split_of))} do. Give them class folders; or, to evaluate "
+                    f"ILSVRC-2012's, name that folder itself."
+                )
             beside.append(path)  # annotations and the like
             continue
         name = below if split is not None else path[start:]

@@ -71,6 +71,8 @@ def evaluate_only(
             f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
             f"public checkpoint with --config.init_npz=FILE."
         )
+    for job in jobs:
+        _check_free(job)
     measured = []
     with preemption.Notice() as notice:
         for job in jobs:
@@ -86,8 +88,8 @@ def evaluate_only(
         record = _compare([epath.Path(job.folder).name for job in jobs], jobs, measured)
         if jax.process_index() == 0:
             files.write_json(epath.Path(folder) / COMPARISON, record, indent=2)
-    for one in measured:
-        one.partial.remove()
+    else:
+        measured[0].partial.remove()  # of several they stay, so that one more costs but itself
     return record
 
 
@@ -145,14 +147,22 @@ def _model_of_file(config, path: str) -> resnet.ResNetV2:
     if config.num_classes not in (None, model.num_classes):
         raise checkpoint.CheckpointError(
             f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "
-            f"fine-tune it first (configs/bit_transfer.py), or take one fine-tuned for this dataset."
+            f"fine-tune it first, or take one fine-tuned for this dataset. What was fine-tuned is evaluated "
+            f"with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
         )
     return model
 
 
 def _of_file(config, path: str, folder: epath.PathLike) -> _Job:
     model = _model_of_file(config, path)
-    config = completion.complete_evaluation(config, epath.Path(path).stem, model)
+    name = epath.Path(path).stem
+    if config.eval.size is None and config.hyperrule is None and not family.says_size(name):
+        log.warning(
+            "The name of %s does not say what size it is evaluated at; it is that of checkpoints "
+            "fine-tuned by the HyperRule. Set --config.eval.size for another.",
+            path,
+        )
+    config = completion.complete_evaluation(config, name, model)
     _model_of_file(config, path)  # now that the classes are known
     if workdir.has_checkpoints(folder):
         raise workdir.WorkdirError(
@@ -193,12 +203,9 @@ def _run(job: _Job, notice: preemption.Notice, reuse: bool) -> _Measured | None:
     if done is not None and done.get("evaluation") == partial.identity and reuse:
         log.info("%s is done. Its result:", job.folder)
         return _Measured(None, done, partial)
-    is_another = done is not None and done.get("evaluation") != partial.identity
-    if is_another and not workdir.has_checkpoints(job.folder):
-        raise workdir.WorkdirError(
-            f"{job.folder} holds the results of another evaluation ({done.get('checkpoint')} at "
-            f"{done.get('size')} pixels). Give another --workdir."
-        )
+    is_same = done is not None and done.get("evaluation") == partial.identity
+    if done is not None and not is_same and not workdir.has_checkpoints(job.folder):
+        raise _other_results(job, done)
     log.info(
         "Evaluating %s: %s on %s, %s images of %s×%s pixels.",
         job.what if step == 0 else f"{job.what}/{step}",
@@ -212,6 +219,8 @@ def _run(job: _Job, notice: preemption.Notice, reuse: bool) -> _Measured | None:
     evaluation = evaluator.run(params, partial, notice)
     if evaluation is None:
         return None
+    if is_same:
+        return _Measured(evaluation, done, partial)
     record = evaluation.results(config.eval.dataset, config.eval.split, step) | {
         "checkpoint": job.what,
         "size": config.eval.size,
@@ -220,6 +229,25 @@ def _run(job: _Job, notice: preemption.Notice, reuse: bool) -> _Measured | None:
     }
     finish(evaluator, evaluation, record, config, job.folder)
     return _Measured(evaluation, record, partial)
+
+
+def _check_free(job: _Job) -> None:
+    """Refuses a folder with other results as far as can be told before any parameters are read."""
+    done = workdir.read_results(job.folder)
+    if done is None or workdir.has_checkpoints(job.folder):
+        return
+    config = job.config
+    ours = {"dataset": config.eval.dataset, "split": config.eval.split, "size": config.eval.size}
+    ours |= {"dtype": config.model.dtype, "checkpoint": job.what}
+    if not ours.items() <= done.items():
+        raise _other_results(job, done)
+
+
+def _other_results(job: _Job, done: dict[str, Any]) -> workdir.WorkdirError:
+    return workdir.WorkdirError(
+        f"{job.folder} holds the results of another evaluation ({done.get('checkpoint')} at "
+        f"{done.get('size')} pixels). Give another --workdir."
+    )
 
 
 def _identity(config, num_images: int, params: Any) -> dict[str, Any]:

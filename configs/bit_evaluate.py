@@ -37,9 +37,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict()
     if arg:
         depth, width = family.parse_variant(arg)
-        config.model.depth, config.model.width = depth, float(width)
+        config.model.depth = (depth,)  # a tuple, so that units per stage can be set, too
+        config.model.width = float(width)
     else:
-        config.model.depth = config_dict.placeholder(int)
+        config.model.depth = config_dict.placeholder(tuple)
         config.model.width = config_dict.placeholder(float)
     config.model.dtype = "float32"  # bfloat16 is faster on accelerators, and rounds
 

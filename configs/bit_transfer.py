@@ -76,7 +76,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.example_images = 24
 
     config.model = ml_collections.ConfigDict()
-    config.model.depth, config.model.width = depth, float(width)
+    config.model.depth = (depth,)  # a tuple, so that units per stage can be set, too
+    config.model.width = float(width)
     config.model.dtype = "float32"
     config.model.remat = False
 
@@ -119,8 +120,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.log_every_steps = 1
         config.eval_every_steps = 2
         config.checkpoint_every_steps = 2
-        with config.ignore_type():  # units per stage instead of a number from the family
-            config.model.depth = (1, 1, 1, 1)
+        config.model.depth = (1, 1, 1, 1)
         config.model.width = 0.5
         config.input.mock = True
         config.input.batch_size = 16

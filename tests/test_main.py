@@ -457,22 +457,23 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
     written = json.loads((tmp_path / "run" / "config.json").read_text())
     assert written["num_classes"] == 2
     assert written["input"]["resize_to"] == 40
-    # The model in the public layout gives the same predictions, with no config of the model's.
+    # The model in the public layout, evaluated by its name, gives the same predictions.
     exported = tmp_path / "run" / "BiT-R50x1-shapes.npz"
     output = finish(
         start(
             tmp_path / "again",
             "--mode=evaluate",
             f"--config.init_npz={exported}",
-            "--config.num_classes=2",
-            f"--config.eval.dataset={shapes}",
-            "--config.eval.original_key=label",
-            "--config.eval.real_key=",
             "--config.eval.size=32",
-            config="configs/bit_evaluate.py",
+            *model,
+            config=config,
         )
     )
     assert "Traceback" not in output
+    # So does the run itself, which knows its size.
+    finish(start(tmp_path / "run", "--mode=evaluate", *model, config=config))
+    again = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (again["size"], again["original"]) == (32, record["original"])
     ours, theirs = (Predictions.load(tmp_path / w / "predictions.npz") for w in ("again", "run"))
     np.testing.assert_array_equal(ours.file_names, theirs.file_names)
     np.testing.assert_array_equal(ours.classes, theirs.classes)

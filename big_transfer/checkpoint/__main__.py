@@ -49,7 +49,8 @@ def inspect(path: str) -> str:
     if model.num_classes == 1000:
         size = family.evaluation_size(epath.Path(path).stem)
         evaluate = f"configs/bit_evaluate.py:{member}" if name else "configs/bit_evaluate.py"
-        rows.append(("evaluate", f"{evaluate} --config.init_npz={path}  at {size}×{size}"))
+        hint = "" if family.says_size(epath.Path(path).stem) else ", unless you know better"
+        rows.append(("evaluate", f"{evaluate} --config.init_npz={path}  at {size}×{size}{hint}"))
     if name:
         rows.append(
             (
@@ -84,10 +85,18 @@ def convert(source: str, target: str, *, step: int | None = None, overwrite: boo
     Raises:
       FileNotFoundError, CheckpointError: if the source is no checkpoint, or the target is there.
     """
-    if epath.Path(target).exists() and not formats.is_run(target) and not overwrite:
-        raise checkpoint.CheckpointError(
-            f"{target} is there already; say --overwrite to replace it."
-        )
+    ending = epath.Path(target).suffix
+    if not epath.Path(target).is_dir():
+        if ending not in ("", ".npz", formats.TIMM_ENDING):
+            raise checkpoint.CheckpointError(
+                f"{target}: there is no format {ending}; .npz is the public layout, "
+                f"{formats.TIMM_ENDING} timm's, and a name without ending a workdir."
+            )
+        if epath.Path(target).exists() and (not ending or not overwrite):
+            raise checkpoint.CheckpointError(
+                f"{target} is there already"
+                + ("; say --overwrite to replace it." if ending else ", and no folder.")
+            )
     if step is not None and not epath.Path(source).is_dir():
         raise checkpoint.CheckpointError(f"--step is for workdirs; {source} is none.")
     what = ""
@@ -124,7 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         if options.command == "inspect":
-            print("\n\n".join(inspect(path) for path in options.files))
+            for path in options.files:
+                print(inspect(path) + "\n", flush=True)
         else:
             print(
                 convert(

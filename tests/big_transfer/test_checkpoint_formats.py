@@ -245,6 +245,10 @@ def test_spoilt_timm_files_are_named(tmp_path, npz, spoil, complaint):
         (["inspect", "nowhere"], "nowhere: there is no such"),
         (["inspect", "."], "holds no complete checkpoint"),
         (["convert", "{npz}", "x.npz", "--step=3"], "--step is for workdirs"),
+        (
+            ["convert", "{npz}", "x.pth", "--overwrite"],
+            "there is no format .pth; .npz is the public",
+        ),
     ],
 )
 def test_the_command_explains_what_is_wrong(tmp_path, npz, monkeypatch, arguments, complaint):

@@ -143,6 +143,17 @@ def test_a_training_folder_alone_is_divided(tmp_path, caplog, monkeypatch):
     assert "1 images beside the folders train are left out (first: test/1.jpg)" in caplog.text
 
 
+def test_what_is_left_out_is_said(tmp_path, caplog, monkeypatch):
+    import logging
+
+    monkeypatch.setattr(logging.getLogger("big_transfer"), "propagate", True)
+    root = folder(tmp_path, [*PETS, "cat/5.heic"])
+    image_files.ImageFiles(str(root), "all")
+    assert "1 files with other endings than images' are left out (first: cat/5.heic)" in caplog.text
+    with pytest.raises(sources.DatasetError, match="the images of val lie in no class folders"):
+        image_files.ImageFiles(str(folder(tmp_path / "x", ["train/a/1.jpg", "val/2.jpg"])), "train")
+
+
 def test_hidden_files_links_to_above_and_upper_case_endings(tmp_path):
     root = folder(tmp_path, [*PETS, ".cache/x.jpg", "cat/._1.jpg", "dog/5.JPG"])
     (root / "cat" / "up").symlink_to(root)
@@ -293,7 +304,7 @@ def test_what_cannot_be_read_is_named(tmp_path, make, complaint):
 
 
 def test_paths_are_told_from_names():
-    for path in ("/data", "./pets", "../pets", "~/pets", ".", "pets/", "ILSVRC2012_img_val.tar"):
+    for path in ("/data", "./pets", "../pets", "~/pets", ".", "pets/", "val.tar.gz", "val.tar"):
         assert image_files.is_path(path)
     for name in ("cifar10", "imagenet2012_subset/1pct", "digit_scenes"):
         assert not image_files.is_path(name)

@@ -200,6 +200,20 @@ def test_a_stopped_evaluation_of_several_goes_on_with_the_rest(tmp_path, disk, s
     record = evaluated(tmp_path, both, disk / "flat", disk / "real.json")
     assert seen == [COUNT, 16]  # the first was done, the second had two batches of eight
     assert [model["name"] for model in record["models"]] == ["first", "second"]
+    # And when all are done, nothing is computed again, nor written otherwise.
+    seen.clear()
+    assert evaluated(tmp_path, both, disk / "flat", disk / "real.json") == record
+    assert seen == [COUNT, COUNT]
+
+
+def test_other_results_in_the_way_of_several_are_found_before_the_first(
+    tmp_path, disk, small, monkeypatch
+):
+    labels = (disk / "flat", disk / "real.json")
+    evaluated(tmp_path / "second", small / "second.npz", *labels, eval__size=40)
+    monkeypatch.setattr(evaluate.Evaluator, "run", None)  # it is not to run
+    with pytest.raises(workdir.WorkdirError, match=r"another evaluation \(.*second\.npz at 40 pix"):
+        evaluated(tmp_path, f"{small / 'first.npz'},{small / 'second.npz'}", *labels)
 
 
 def test_other_parameters_or_sizes_are_another_evaluation(tmp_path, disk, small):
@@ -343,5 +357,6 @@ def test_a_converted_workdir_is_not_mistaken_for_a_training_run(tmp_path, small)
 def test_training_needs_more_than_evaluating():
     config = bit_evaluate.get_config("R50x1")
     config_lib.resolve(config, training=False)
-    with pytest.raises(config_lib.ConfigError, match=r"input\.batch_size: is missing"):
+    with pytest.raises(config_lib.ConfigError, match=r"input\.batch_size: is missing") as error:
         config_lib.resolve(config)
+    assert "add --mode=evaluate" in str(error.value)
