@@ -131,12 +131,10 @@ def tf_data(task: str, args):
 
 
 def our_evaluation(task: str, args):
-    from big_transfer import config, evaluate, measure, memory, sharding
+    from big_transfer import checkpoint, config, evaluate, measure, memory, sharding
     from configs import bit_evaluate
 
     memory.keep_freed_memory()
-    from big_transfer import checkpoint
-
     _, size = TASKS[task]
     fields = bit_evaluate.get_config("R50x1")
     fields.eval.dataset, fields.eval.size, fields.eval.batch_size = args.images, size, BATCH

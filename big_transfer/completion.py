@@ -7,7 +7,6 @@ of examples, few-shot included, and the area of its images decide schedule, MixU
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import ml_collections
@@ -35,79 +34,98 @@ def complete(
     """
     fields = config.to_dict()
     data = fields["input"]
-    _fill(data, "label_key", lambda: dataset.label_key_of(data["dataset"], data["data_dir"]))
-    _fill_evaluation(fields)
+    if data["label_key"] is None:
+        data["label_key"] = dataset.label_key_of(data["dataset"], data["data_dir"])
+    _name_evaluation(fields)
     source = dataset.training_source(ml_collections.FrozenConfigDict(fields))
-    _fill(fields, "num_classes", lambda: source.num_classes[data["label_key"]])
+    _fill(fields, num_classes=source.num_classes[data["label_key"]])
     if fields["hyperrule"] is not None:
         _apply_rule(fields, source)
-    _require(fields, training=True)
-    return config_lib.resolve(fields), source
+    return config_lib.resolve(fields, complete=True), source
 
 
-def complete_evaluation(
-    config: ml_collections.FrozenConfigDict,
-    name: str | None = None,
-    model: resnet.ResNetV2 | None = None,
-    recorded: dict[str, Any] | None = None,
-) -> ml_collections.FrozenConfigDict:
-    """Fills the open fields that an evaluation needs; the training set need not be there.
+def open_evaluation(
+    config: ml_collections.FrozenConfigDict, recorded: dict[str, Any] | None = None
+) -> tuple[ml_collections.FrozenConfigDict, sources.Source]:
+    """Fills the open fields that name an evaluation's images and classes, and opens it.
+
+    The training set need not be there.
 
     Args:
       config: a resolved one.
-      name: of the checkpoint, without folder and ending; says what it is evaluated at.
-      model: that the checkpoint is of.
       recorded: the config of the run that is evaluated, whose evaluation is repeated.
 
+    Returns:
+      The config, and the examples to evaluate.
+
     Raises:
-      DatasetError, ConfigError: as `complete`.
+      DatasetError: if the dataset cannot be read.
     """
     fields = config.to_dict()
     earlier = (recorded or {}).get("eval", {})
     if earlier.get("dataset") == fields["eval"]["dataset"]:
-        fields["eval"] |= {
-            field: earlier[field]
-            for field in ("split", "original_key", "size")
-            if fields["eval"][field] is None
-        }
-    _fill_evaluation(fields)
-    if model is not None:
-        _fill(fields["model"], "depth", lambda: model.depth)
-        _fill(fields["model"], "width", lambda: model.width)
-    if fields["num_classes"] is None or fields["eval"]["size"] is None:
-        source = dataset.evaluation_source(ml_collections.FrozenConfigDict(fields))
-        _fill(fields, "num_classes", lambda: source.num_classes[source.label_keys[0]])
-        if fields["hyperrule"] is not None:
-            # Of the rule, only the resolution matters here, and that is the area's.
-            area = sources.typical_area(source)
-            rule = hyperrule.hyperrule(len(source), area, fields["hyperrule"])
-            _fill(fields["eval"], "size", lambda: fields["input"]["size"] or rule.size)
-        elif name is not None:
-            _fill(fields["eval"], "size", lambda: family.evaluation_size(name))
-    _require(fields, training=False)
-    return config_lib.resolve(fields, training=False)
+        again = {field: earlier[field] for field in ("split", "original_key", "size")}
+        _fill(fields["eval"], **again)
+    _name_evaluation(fields)
+    source = dataset.evaluation_source(ml_collections.FrozenConfigDict(fields))
+    _fill(fields, num_classes=source.num_classes[source.label_keys[0]])
+    return config_lib.resolve(fields, training=False), source
 
 
-def _fill_evaluation(fields: dict[str, Any]) -> None:
+def complete_evaluation(
+    config: ml_collections.FrozenConfigDict,
+    source: sources.Source,
+    name: str,
+    model: resnet.ResNetV2,
+) -> ml_collections.FrozenConfigDict:
+    """Fills what else is open for the evaluation of one checkpoint.
+
+    Args:
+      config, source: see `open_evaluation`.
+      name: of the checkpoint, without folder and ending; says what it is evaluated at.
+      model: that the checkpoint is of.
+
+    Raises:
+      ConfigError: if a field is open that nothing fills.
+    """
+    fields = config.to_dict()
+    _fill(fields["model"], depth=model.depth, width=model.width)
+    if fields["eval"]["size"] is None:
+        if fields["hyperrule"] is None:
+            size = family.evaluation_size(name)
+        else:  # of the rule, only the resolution matters here, and that is the area's
+            size = (
+                fields["input"]["size"] or _rule(fields, source, sources.typical_area(source)).size
+            )
+        fields["eval"]["size"] = size
+    return config_lib.resolve(fields, training=False, complete=True)
+
+
+def _name_evaluation(fields: dict[str, Any]) -> None:
     data_dir, mock = fields["input"]["data_dir"], fields["input"]["mock"]
     section = fields["eval"]
-    _fill(section, "original_key", lambda: dataset.label_key_of(section["dataset"], data_dir))
-    _fill(section, "split", lambda: dataset.evaluation_split_of(section["dataset"], data_dir, mock))
+    if section["original_key"] is None:
+        section["original_key"] = dataset.label_key_of(section["dataset"], data_dir)
+    if section["split"] is None:
+        section["split"] = dataset.evaluation_split_of(section["dataset"], data_dir, mock)
+
+
+def _rule(fields: dict[str, Any], source: sources.Source, area: float) -> hyperrule.HyperRule:
+    return hyperrule.hyperrule(len(source), area, fields["hyperrule"])
 
 
 def _apply_rule(fields: dict[str, Any], source: sources.Source) -> None:
     area = sources.typical_area(source)
-    rule = hyperrule.hyperrule(len(source), area, fields["hyperrule"])
+    rule = _rule(fields, source, area)
+    data = fields["input"]
     if fields["total_epochs"] is None:
-        _fill(fields, "total_steps", lambda: rule.total_steps)
-    _fill(fields, "mixup_alpha", lambda: rule.mixup_alpha)
-    _fill(fields["input"], "size", lambda: rule.size)
+        _fill(fields, total_steps=rule.total_steps)
+    _fill(fields, mixup_alpha=rule.mixup_alpha)
+    _fill(data, size=rule.size)
     # Another size keeps the rule's proportion of what is cropped.
-    size = fields["input"]["size"]
-    _fill(fields["input"], "resize_to", lambda: round(rule.resize_to * size / rule.size))
-    _fill(fields["eval"], "size", lambda: fields["input"]["size"])
-    _fill(fields["optimizer"], "warmup_steps", lambda: rule.warmup_steps)
-    _fill(fields["optimizer"], "decay_steps", lambda: rule.decay_steps)
+    _fill(data, resize_to=round(rule.resize_to * data["size"] / rule.size))
+    _fill(fields["eval"], size=data["size"])
+    _fill(fields["optimizer"], warmup_steps=rule.warmup_steps, decay_steps=rule.decay_steps)
     log.info(
         "BiT-HyperRule for %s images of about %.0f² pixels: %s steps, %s pixels, %s.",
         f"{len(source):,}",
@@ -120,18 +138,6 @@ def _apply_rule(fields: dict[str, Any], source: sources.Source) -> None:
     )
 
 
-def _fill(section: dict[str, Any], name: str, value: Callable[[], Any]) -> None:
-    if section[name] is None:
-        section[name] = value()
-
-
-def _require(fields: dict[str, Any], *, training: bool) -> None:
-    """Raises ConfigError listing the fields that are still open."""
-    flat = config_lib.flat(fields)
-    problems = [
-        f"{name}: is missing; expected {field.expected}"
-        for name, field in config_lib.flat(config_lib.SCHEMA).items()
-        if field.open and flat[name] is None and (training or not field.to_train)
-    ]
-    if problems:
-        raise config_lib.ConfigError("the config cannot be used:\n  " + "\n  ".join(problems))
+def _fill(section: dict[str, Any], **values: Any) -> None:
+    """Gives the open ones of these fields their values."""
+    section |= {name: value for name, value in values.items() if section[name] is None}

@@ -190,13 +190,17 @@ def _complete(config, schema) -> None:
 
 
 def resolve(
-    config: Mapping[str, Any] | ml_collections.ConfigDict, *, training: bool = True
+    config: Mapping[str, Any] | ml_collections.ConfigDict,
+    *,
+    training: bool = True,
+    complete: bool = False,
 ) -> ml_collections.FrozenConfigDict:
     """Checks a config and fills in what it leaves to the defaults.
 
     Args:
       config: the fields of SCHEMA. Open ones may be None; `completion` fills them.
       training: whether the fields that only training needs must be there; else they may be None.
+      complete: whether open fields must have a value, too.
 
     Raises:
       ConfigError: listing every unknown, missing and unusable field.
@@ -207,7 +211,10 @@ def resolve(
         depth = _number_of(config["model"]["depth"])
         config = {**config, "model": {**config["model"], "depth": depth}}
     problems: list[str] = []
-    resolved = _resolve(config, SCHEMA, "", training, problems)
+    may_be_none = lambda field: (  # noqa: E731
+        (field.to_train and not training) or (field.open and not complete)
+    )
+    resolved = _resolve(config, SCHEMA, "", may_be_none, problems)
     if not problems:
         _check_together(resolved, training, problems)
     elif training and resolved.get("input", {}).get("dataset") is None:
@@ -217,7 +224,7 @@ def resolve(
     return ml_collections.FrozenConfigDict(resolved)
 
 
-def _resolve(config, schema, prefix, training, problems) -> dict[str, Any]:
+def _resolve(config, schema, prefix, may_be_none, problems) -> dict[str, Any]:
     for name in config:
         if name not in schema:
             close = difflib.get_close_matches(name, schema, 1)
@@ -230,16 +237,16 @@ def _resolve(config, schema, prefix, training, problems) -> dict[str, Any]:
             if not isinstance(section, Mapping):
                 problems.append(f"{prefix}{name}: expected fields below it, found {section!r}")
                 continue
-            resolved[name] = _resolve(section, field, f"{prefix}{name}.", training, problems)
+            resolved[name] = _resolve(section, field, f"{prefix}{name}.", may_be_none, problems)
             continue
         value = config.get(name, field.default)
         if (field.default is None or field.open) and value == "":
             value = None  # how the command line says so
-        if (value in (None, _REQUIRED) and field.to_train and not training) or (
-            value is None and field.open
-        ):
+        if value is _REQUIRED and field.to_train:
+            value = None
+        if value is None and may_be_none(field):
             resolved[name] = None
-        elif value is _REQUIRED:
+        elif value is _REQUIRED or (value is None and not field.usable(None)):
             problems.append(f"{prefix}{name}: is missing; expected {field.expected}")
         elif not field.usable(value):
             problems.append(f"{prefix}{name}: expected {field.expected}, found {value!r}")
@@ -249,12 +256,15 @@ def _resolve(config, schema, prefix, training, problems) -> dict[str, Any]:
 
 
 def _number_of(depth: Any) -> Any:
-    """The depth of `--config.model.depth=50` where the config gives units per stage.
+    """The family's name of a depth, where it has one: 50 for (3, 4, 6, 3).
 
-    There the command line reads (50,), which nobody means as one stage of fifty units.
+    And for the (50,) that the command line makes of 50 where a config gives units per stage, which
+    nobody means as one stage of fifty units.
     """
-    is_number = isinstance(depth, (tuple, list)) and len(depth) == 1 and _is_int(depth[0])
-    return depth[0] if is_number and depth[0] > _MOST_UNITS_OF_ONE_STAGE else depth
+    if not isinstance(depth, (tuple, list)):
+        return depth
+    is_number = len(depth) == 1 and _is_int(depth[0]) and depth[0] > _MOST_UNITS_OF_ONE_STAGE
+    return depth[0] if is_number else resnet.depth_of(tuple(depth))
 
 
 def explain_unknown(fields: Iterable[str]) -> str:
@@ -279,8 +289,8 @@ def _check_together(config: dict[str, Any], training: bool, problems: list[str])
     if training and unruled and config["total_steps"] is None and config["total_epochs"] is None:
         problems.append("total_steps: is missing, and total_epochs too; give one of them")
     data = config["input"]
-    given = None not in (data["size"], data["resize_to"]) or (unruled and data["size"] is not None)
-    if data["crop"] == "random" and given and (data["resize_to"] or 0) < data["size"]:
+    is_known = data["size"] is not None and (unruled or data["resize_to"] is not None)
+    if data["crop"] == "random" and is_known and (data["resize_to"] or 0) < data["size"]:
         problems.append(
             f"input.resize_to: expected at least input.size = {data['size']} with "
             f"input.crop='random', found {data['resize_to']}"

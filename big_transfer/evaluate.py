@@ -78,14 +78,21 @@ class Evaluator:
         config: ml_collections.FrozenConfigDict,
         model: resnet.ResNetV2,
         mesh: jax.sharding.Mesh,
+        source: sources.Source | None = None,
     ):
-        """Opens the dataset of config.eval.
+        """Makes ready for the dataset of config.eval.
+
+        Args:
+          config: a complete one.
+          model: whose parameters will be evaluated.
+          mesh: the devices.
+          source: the dataset, if it is open already.
 
         Raises:
           DatasetError: if it cannot be read or has other classes than the model.
         """
         self._config, self._mesh = config, mesh
-        self.source = dataset.evaluation_source(config)
+        self.source = dataset.evaluation_source(config) if source is None else source
         sources.check_num_classes(self.source, config.num_classes)
         # Any size will do: what the devices do not divide is rounded up, and padding is masked.
         self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
@@ -116,12 +123,11 @@ class Evaluator:
           What was found, or None if it was asked to stop before the end.
         """
         config, n = self._config, len(self.source)
-        found = partial_results.Found()
-        if partial is not None:
-            found = partial.load() or found
-            if found.done:
-                log.info("Going on after %s of %s images.", f"{found.done:,}", f"{n:,}")
-        timer = metrics.EvaluationProgress(found.done, n, telling=partial is not None)
+        found = (partial.load() if partial is not None else None) or partial_results.Found()
+        first = found.done
+        if first:
+            log.info("Going on after %s of %s images.", f"{first:,}", f"{n:,}")
+        timer = metrics.EvaluationProgress(first, n, telling=partial is not None)
         params = self._standardize(params)
         in_flight: collections.deque = collections.deque()
 
@@ -139,7 +145,7 @@ class Evaluator:
             size=config.eval.size,
             num_threads=config.input.num_threads or input_pipeline.default_threads(),
             num_workers=config.input.num_workers,
-            first=found.done,
+            first=first,
         )
         try:
             for number, (batch, local) in enumerate(batches):
@@ -154,7 +160,7 @@ class Evaluator:
             # Whatever ended it, an unreadable image too, what was found is kept.
             while in_flight:
                 arrive()
-            if partial is not None and found.done:
+            if partial is not None and found.done > first:
                 partial.save(found)
         if found.done < n:
             return None

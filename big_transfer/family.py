@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from big_transfer import hyperrule
+from big_transfer import hyperrule, resnet
 
 # Member -> (depth, width factor); Kolesnikov et al. 2019, section 3.2 and appendix.
 VARIANTS = {
@@ -23,7 +23,7 @@ _NAME = re.compile(r"^(?:BiT-[SML]-)?(R\d+x\d+)(?=$|[-_.])")
 _DISTILLED = re.compile(r"^R\d+x\d+_(\d+)$")
 # Published files, by the folder of the bucket that they are in.
 _PUBLISHED = {
-    "": re.compile(r"BiT-(S|M)-R(50x1|50x3|101x1|101x3|152x2|152x4)(-ILSVRC2012)?\.npz"),
+    "": re.compile(rf"BiT-[SM]-({'|'.join(VARIANTS)})(-ILSVRC2012)?\.npz"),
     "distill/": re.compile(r"R50x1_(160|224)\.npz"),
     "vtab/": re.compile(r"BiT-M-R\d+x\d-run[012]-[\w-]+\.npz"),
 }
@@ -58,13 +58,11 @@ def parse_variant(text: str) -> tuple[int, int]:
 
 def describe(depth: int | tuple[int, ...], width: float) -> str:
     """ "R50x1" for a member of the family, else its units and width."""
-    from big_transfer import resnet
-
-    for name, (member, factor) in VARIANTS.items():
-        if resnet.UNITS[member] == resnet.units_per_stage(depth) and factor == width:
+    units = resnet.units_per_stage(depth)
+    for name, member in VARIANTS.items():
+        if member == (resnet.depth_of(units), width):
             return name
-    units = ", ".join(map(str, resnet.units_per_stage(depth)))
-    return f"ResNet of ({units}) units, width {width:g}"
+    return f"ResNet of ({', '.join(map(str, units))}) units, width {width:g}"
 
 
 def says_size(name: str) -> bool:

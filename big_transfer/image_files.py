@@ -80,6 +80,7 @@ class ImageFiles(Sequence):
                     f"not {split!r}."
                 )
             self._images = sorted((_base(image.path), image) for image in found)
+            self._check_imagenet()
             names: tuple[str, ...] = ()
         else:
             # The classes of all splits, so that one that lacks some is numbered like the others.
@@ -90,8 +91,6 @@ class ImageFiles(Sequence):
         self.class_names = dict.fromkeys(self.label_keys, names)
         self.num_classes = {key: len(names) for key in self.label_keys}
         self._index = {name: i for i, name in enumerate(names)}
-        if self.is_imagenet:
-            self._check_imagenet()
 
     def _check_distinct(self) -> None:
         for (name, first), (other, second) in itertools.pairwise(self._images):
@@ -154,9 +153,11 @@ def splits_of(dataset: str) -> list[str]:
     ILSVRC-2012's validation images are "validation".
     """
     _, found = _images(dataset)
-    if _is_imagenet(found):
-        return ["validation"]
-    folders = [split for split in _SPLITS if any(image.split == split for image in found)]
+    return ["validation"] if _is_imagenet(found) else _splits(found)
+
+
+def _splits(images: Sequence[_Image]) -> list[str]:
+    folders = [split for split in _SPLITS if any(image.split == split for image in images)]
     return _HELD_OUT_SPLITS if folders == ["train"] else folders or [*_HELD_OUT_SPLITS, ALL]
 
 
@@ -253,20 +254,16 @@ def _of_split(dataset: str, images: Sequence[_Image], split: str) -> list[_Image
             f"validation images are ({imagenet.IMAGENET_FILE_NAME.format(1)}). Images of other "
             f"datasets go into one folder for each class."
         )
-    folders = {image.split for image in images} - {None}
-    if folders and not (folders == {"train"} and split in _HELD_OUT_SPLITS):
-        if split not in folders:
-            raise DatasetError(
-                f"{dataset} has no split {split!r}; it has {', '.join(sorted(folders))}."
-            )
-        return [image for image in images if image.split == split]
+    splits = _splits(images)
+    if split not in splits:
+        raise DatasetError(
+            f"{dataset} has no split {split!r}; it has {', '.join(sorted(splits))}. Splits are folders "
+            f"of that name; without one to evaluate on, one image in {_HELD_OUT} is held out for it."
+        )
     if split == ALL:
         return list(images)
-    if split not in ("train", "validation"):
-        raise DatasetError(
-            f"{dataset} has no folder for a split {split!r}; without such folders there are 'train', "
-            f"'validation' (one image in {_HELD_OUT}, held out) and 'all'."
-        )
+    if any(image.split not in (None, "train") for image in images):
+        return [image for image in images if image.split == split]
     held_out = split == "validation"
     return [image for image in images if _is_held_out(image.name) == held_out]
 
@@ -332,11 +329,6 @@ class _Tar:
             if not any(part.startswith(".") for part in name.split("/"))
         }
         self.paths = sorted(self._places)
-        end = max((offset + size for offset, size in self._places.values()), default=0)
-        if path.stat().st_size < end:
-            raise DatasetError(
-                f"{path}: is cut short: {path.stat().st_size:,} bytes, expected {end:,} at least."
-            )
 
     def read(self, path: str) -> bytes:
         offset, size = self._places[path]

@@ -1,7 +1,7 @@
 """From random-access sources to batches on the devices.
 
 Which examples make up batch t is computed, not remembered: position p of the endless shuffled
-sequence is an index-shuffle of the epoch p // n, and batch t holds the positions t·B … t·B + B - 1.
+sequence is that of a permutation of the epoch p // n, and batch t holds the positions t·B … t·B + B - 1.
 So any process can make its rows of any batch, at once, and a resumed run goes on exactly where it was.
 
     index -> bytes and labels (source) -> image (threads) -> local batch -> global jax.Array
@@ -18,10 +18,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import grain
 import jax
 import numpy as np
-from absl import flags
 from jaxtyping import Int
 
 from big_transfer import preprocessing
@@ -270,6 +268,9 @@ def _in_threads(load, num_elements, batch_size, num_threads) -> Iterator[dict[st
 def _in_processes(
     load, num_elements, batch_size, num_threads, num_workers
 ) -> Iterable[dict[str, Any]]:
+    import grain
+    from absl import flags
+
     if not flags.FLAGS.is_parsed():  # Grain's workers ask for flags; a notebook parses none
         flags.FLAGS.mark_as_parsed()
     # Whole batches travel from the workers, so that each crosses shared memory once.

@@ -6,7 +6,6 @@ An evaluation that was interrupted goes on where it was, with the same command.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import logging
 from typing import Any
@@ -26,6 +25,7 @@ from big_transfer import (
     preemption,
     resnet,
     sharding,
+    sources,
     workdir,
 )
 from big_transfer import config as config_lib
@@ -55,28 +55,32 @@ def evaluate_only(
     """
     config = config_lib.resolve(config, training=False)
     paths = [path.strip() for path in (config.init_npz or "").split(",") if path.strip()]
-    if workdir.has_checkpoints(folder):
-        jobs = [_of_run(config, folder, paths)]
-    elif paths:
-        names = _names(paths)
-        alone = len(paths) == 1
-        for path in paths:  # all are there and fit, before the first is evaluated
-            _model_of_file(config, path)
-        jobs = [
-            _of_file(config, path, folder if alone else epath.Path(folder) / name)
-            for path, name in zip(paths, names, strict=True)
-        ]
-    else:
+    is_run, recorded = workdir.has_checkpoints(folder), workdir.recorded_config(folder)
+    if is_run and recorded is not None and paths and paths != [recorded.get("init_npz")]:
+        raise _would_replace(folder, config.init_npz)
+    if not is_run and not paths:
         raise workdir.WorkdirError(
             f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
             f"public checkpoint with --config.init_npz=FILE."
         )
+    # All are there, and fit, before the first is evaluated.
+    names = _names(paths)
+    models = [checkpoint.read_model(path) for path in ([folder] if is_run else paths)]
+    config, source = completion.open_evaluation(config, recorded if is_run else None)
+    if is_run:
+        jobs = [_of_run(config, source, folder, models[0])]
+    else:
+        folders = [folder] if len(paths) == 1 else [epath.Path(folder) / name for name in names]
+        jobs = [
+            _of_file(config, source, path, where, model)
+            for path, where, model in zip(paths, folders, models, strict=True)
+        ]
     for job in jobs:
         _check_free(job)
     measured = []
     with preemption.Notice() as notice:
         for job in jobs:
-            found = _run(job, notice, reuse=len(jobs) == 1)
+            found = _run(job, source, notice, again=len(jobs) > 1)
             if found is None:
                 log.warning(
                     "Asked to stop: what was found is kept; the same command goes on from it."
@@ -85,7 +89,7 @@ def evaluate_only(
             measured.append(found)
     record = measured[0].record
     if len(jobs) > 1:
-        record = _compare([epath.Path(job.folder).name for job in jobs], jobs, measured)
+        record = _compare(names, measured)
         if jax.process_index() == 0:
             files.write_json(epath.Path(folder) / COMPARISON, record, indent=2)
     else:
@@ -97,11 +101,10 @@ def evaluate_only(
 class _Job:
     """One checkpoint to evaluate."""
 
-    what: str
-    folder: epath.PathLike
+    path: epath.PathLike  # of the checkpoint: a file, or a run's workdir
+    what: str  # to call it
+    folder: epath.PathLike  # where its results go
     config: ml_collections.FrozenConfigDict
-    model: resnet.ResNetV2
-    load: Any  # () -> (step, params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,50 +114,14 @@ class _Measured:
     partial: partial_results.PartialResults
 
 
-def _of_run(config, folder: epath.PathLike, paths: list[str]) -> _Job:
-    recorded = workdir.recorded_config(folder)
-    if recorded is not None and paths and paths != [recorded.get("init_npz")]:
-        raise workdir.WorkdirError(
-            f"{folder} holds a training run, whose results those of {config.init_npz} would "
-            f"replace. Give another --workdir."
-        )
-    model = checkpoint.read_model(folder)
-    config = completion.complete_evaluation(
-        config, epath.Path(folder).name, model, recorded=recorded
-    )
+def _of_run(config, source, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
+    config = completion.complete_evaluation(config, source, epath.Path(folder).name, model)
     workdir.check(folder, config, sections=("num_classes", "model.depth", "model.width"))
-    return _Job(
-        f"{folder}/checkpoints",
-        folder,
-        config,
-        make_model(config),
-        functools.partial(checkpoint.load_run, folder),
-    )
+    _check_model(config, folder, model)
+    return _Job(folder, f"{folder}/checkpoints", folder, config)
 
 
-def _model_of_file(config, path: str) -> resnet.ResNetV2:
-    """The model of a checkpoint, which must be the config's where that names one."""
-    model = checkpoint.read_model(path)
-    depth, width = config.model.depth, config.model.width
-    found, expected = family.describe(model.depth, model.width), None
-    if depth is not None and width is not None:
-        expected = family.describe(depth, width)
-    if expected not in (None, found):
-        raise checkpoint.CheckpointError(
-            f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
-            f"or none: then it is the checkpoint's."
-        )
-    if config.num_classes not in (None, model.num_classes):
-        raise checkpoint.CheckpointError(
-            f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "
-            f"fine-tune it first, or take one fine-tuned for this dataset. What was fine-tuned is evaluated "
-            f"with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
-        )
-    return model
-
-
-def _of_file(config, path: str, folder: epath.PathLike) -> _Job:
-    model = _model_of_file(config, path)
+def _of_file(config, source, path: str, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
     name = epath.Path(path).stem
     if config.eval.size is None and config.hyperrule is None and not family.says_size(name):
         log.warning(
@@ -162,21 +129,34 @@ def _of_file(config, path: str, folder: epath.PathLike) -> _Job:
             "fine-tuned by the HyperRule. Set --config.eval.size for another.",
             path,
         )
-    config = completion.complete_evaluation(config, name, model)
-    _model_of_file(config, path)  # now that the classes are known
+    config = completion.complete_evaluation(config, source, name, model)
+    _check_model(config, path, model)
     if workdir.has_checkpoints(folder):
-        raise workdir.WorkdirError(
-            f"{folder} holds a training run, whose results those of {path} would replace. Give another "
-            f"--workdir."
+        raise _would_replace(folder, path)
+    return _Job(path, path, folder, config)
+
+
+def _check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+    """Refuses a checkpoint that is not of the config's model, or of other classes."""
+    found, expected = (family.describe(one.depth, one.width) for one in (model, config.model))
+    if found != expected:
+        raise checkpoint.CheckpointError(
+            f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
+            f"or none: then it is the checkpoint's."
         )
-    model = make_model(config)
+    if model.num_classes != config.num_classes:
+        raise checkpoint.CheckpointError(
+            f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "
+            f"fine-tune it first, or take one fine-tuned for this dataset. What was fine-tuned is evaluated "
+            f"with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
+        )
 
-    def load():
-        if epath.Path(path).expanduser().is_dir():
-            return checkpoint.load_run(path)
-        return 0, checkpoint.load(path, model)
 
-    return _Job(path, folder, config, model, load)
+def _would_replace(folder: epath.PathLike, path: str) -> workdir.WorkdirError:
+    return workdir.WorkdirError(
+        f"{folder} holds a training run, whose results those of {path} would replace. Give another "
+        f"--workdir."
+    )
 
 
 def make_model(config: ml_collections.FrozenConfigDict) -> resnet.ResNetV2:
@@ -190,28 +170,33 @@ def make_model(config: ml_collections.FrozenConfigDict) -> resnet.ResNetV2:
     )
 
 
-def _run(job: _Job, notice: preemption.Notice, reuse: bool) -> _Measured | None:
-    """Evaluates a checkpoint; `reuse` says that an earlier result of the very same will do."""
-    mesh = sharding.make_mesh()
-    config = job.config
-    evaluator = evaluate.Evaluator(config, job.model, mesh)
-    step, params = job.load()
-    partial = partial_results.PartialResults(
-        job.folder, _identity(config, len(evaluator.source), params)
-    )
+def _run(
+    job: _Job, source: sources.Source, notice: preemption.Notice, again: bool
+) -> _Measured | None:
+    """Evaluates a checkpoint.
+
+    Where the very same was done before, its record is kept, and `again` says whether what was found
+    is needed once more.
+    """
+    config, mesh = job.config, sharding.make_mesh()
+    model = make_model(config)
+    evaluator = evaluate.Evaluator(config, model, mesh, source)
+    step, params = checkpoint.load_with_step(job.path, model)
+    partial = partial_results.PartialResults(job.folder, _identity(config, len(source), params))
     done = workdir.read_results(job.folder)
-    if done is not None and done.get("evaluation") == partial.identity and reuse:
+    if done is not None and done.get("evaluation") != partial.identity:
+        if not workdir.has_checkpoints(job.folder):
+            raise _other_results(job, done)
+        done = None  # a run's own, from the end of its training
+    if done is not None and not again:
         log.info("%s is done. Its result:", job.folder)
         return _Measured(None, done, partial)
-    is_same = done is not None and done.get("evaluation") == partial.identity
-    if done is not None and not is_same and not workdir.has_checkpoints(job.folder):
-        raise _other_results(job, done)
     log.info(
         "Evaluating %s: %s on %s, %s images of %s×%s pixels.",
         job.what if step == 0 else f"{job.what}/{step}",
-        family.describe(job.model.depth, job.model.width),
+        family.describe(model.depth, model.width),
         config.eval.dataset,
-        f"{len(evaluator.source):,}",
+        f"{len(source):,}",
         config.eval.size,
         config.eval.size,
     )
@@ -219,16 +204,15 @@ def _run(job: _Job, notice: preemption.Notice, reuse: bool) -> _Measured | None:
     evaluation = evaluator.run(params, partial, notice)
     if evaluation is None:
         return None
-    if is_same:
-        return _Measured(evaluation, done, partial)
-    record = evaluation.results(config.eval.dataset, config.eval.split, step) | {
-        "checkpoint": job.what,
-        "size": config.eval.size,
-        "dtype": config.model.dtype,
-        "evaluation": partial.identity,
-    }
-    finish(evaluator, evaluation, record, config, job.folder)
-    return _Measured(evaluation, record, partial)
+    if done is None:
+        done = evaluation.results(config.eval.dataset, config.eval.split, step) | {
+            "checkpoint": job.what,
+            "size": config.eval.size,
+            "dtype": config.model.dtype,
+            "evaluation": partial.identity,
+        }
+        finish(evaluator, evaluation, done, config, job.folder)
+    return _Measured(evaluation, done, partial)
 
 
 def _check_free(job: _Job) -> None:
@@ -294,11 +278,8 @@ def _names(paths: list[str]) -> list[str]:
     return names
 
 
-def _compare(names: list[str], jobs: list[_Job], measured: list[_Measured]) -> dict[str, Any]:
-    models = [
-        {"name": name, "checkpoint": job.what, **one.record}
-        for name, job, one in zip(names, jobs, measured, strict=True)
-    ]
+def _compare(names: list[str], measured: list[_Measured]) -> dict[str, Any]:
+    models = [{"name": name, **one.record} for name, one in zip(names, measured, strict=True)]
     first = measured[0].evaluation
     predictions = {
         name: one.evaluation.predictions for name, one in zip(names, measured, strict=True)

@@ -12,7 +12,6 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from big_transfer import config as config_lib
-from big_transfer import resnet
 from real_labels import files
 
 
@@ -38,8 +37,8 @@ def check(
     found = recorded_config(workdir)
     if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
         return
-    ours = _comparable(json.loads(json.dumps(config_lib.flat(config))))
-    theirs = _comparable(config_lib.flat(found))
+    ours = json.loads(json.dumps(config_lib.flat(config)))
+    theirs = config_lib.flat(found)
     differing = [
         f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
         for name in sorted(ours.keys() | theirs.keys())
@@ -81,14 +80,6 @@ def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
 def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
     """What results.json holds, or None if there is none."""
     return _read_json(epath.Path(workdir) / "results.json")
-
-
-def _comparable(fields: dict[str, Any]) -> dict[str, Any]:
-    """With one spelling of a depth: 50 and (3, 4, 6, 3) are the same."""
-    depth = fields.get("model.depth")
-    if isinstance(depth, list):
-        fields["model.depth"] = resnet.depth_of(tuple(depth))
-    return fields
 
 
 def _shown(fields: dict[str, Any], name: str) -> str:

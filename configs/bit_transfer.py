@@ -35,7 +35,7 @@ from ml_collections import config_dict
 from big_transfer import config as config_lib
 from big_transfer import family, hyperrule, image_files
 
-# Training examples, and the split they are in; what is not said follows from the dataset.
+# The splits to learn from and to evaluate on, as the public code has them; others follow from the dataset.
 SPLITS = {
     "cifar10": ("train", "test"),
     "cifar100": ("train", "test"),

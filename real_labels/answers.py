@@ -295,14 +295,7 @@ def _slabs(
 ) -> Iterator[np.ndarray]:
     """Yields the tensor rater by rater: whole, the published one takes 0.4 GB for a million answers."""
     with archive.zip.open("tensor.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        found, column_major, dtype = read_header(file)
-        if dtype.hasobject:
-            raise npz.pickled()
+        found, column_major, dtype = npz.read_header(file)
         if found != shape:
             raise InputError(
                 f"tensor must have shape {shape} (raters, questions, categories "

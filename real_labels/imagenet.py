@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 NUM_ANIMALS = 398  # classes 0 to 397 are animals
-_NAME = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
+_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
 def file_names() -> np.ndarray:
@@ -62,12 +62,13 @@ def original_labels() -> LabelSets:
 
 def is_validation_name(name: str) -> bool:
     """Whether this is the file name, without folder, of one of the validation images."""
-    return _NAME.fullmatch(name) is not None and 1 <= int(name[15:23]) <= NUM_IMAGES
+    match = _NAME.fullmatch(name)
+    return match is not None and 1 <= int(match[1]) <= NUM_IMAGES
 
 
 def row_of(name: str) -> int:
     """Position of a validation image among the sorted file names, from 0."""
-    return int(name[15:23]) - 1
+    return int(_NAME.fullmatch(name)[1]) - 1
 
 
 def is_validation_set(names: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
@@ -51,6 +52,28 @@ def _explained() -> Iterator[None]:
         if "allow_pickle" in str(error):
             raise pickled() from None
         raise InputError(f"is no .npz file, or cut short ({error}).") from None
+
+
+def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Reads the header of an array in an archive, up to where its values begin.
+
+    Returns:
+      Its shape, whether it is column-major, and its dtype, which is no object.
+
+    Raises:
+      InputError: if it is pickled, or of a version of the format that is not known.
+    """
+    version = np.lib.format.read_magic(member)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise InputError(f"holds an array in version {version} of NumPy's format.")
+    shape, column_major, dtype = readers[version](member)
+    if dtype.hasobject:
+        raise pickled()
+    return shape, column_major, dtype
 
 
 def pickled() -> InputError:

@@ -1,11 +1,19 @@
 """Checkpoints: the public BiT `.npz` files, timm's `.safetensors`, and a run's own, saved by Orbax.
 
-python -m big_transfer.checkpoint inspect FILE
-python -m big_transfer.checkpoint convert FROM TO
+    python -m big_transfer.checkpoint inspect FILE
+    python -m big_transfer.checkpoint convert FROM TO
+
+are the commands.
 """
 
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
-from big_transfer.checkpoint.formats import load, load_run, read_model, save_run
+from big_transfer.checkpoint.formats import (
+    load,
+    load_run,
+    load_with_step,
+    read_model,
+    save_run,
+)
 from big_transfer.checkpoint.public import load_npz, save_npz
 from big_transfer.checkpoint.run import Checkpoints, fingerprint
 from big_transfer.checkpoint.timm import save_safetensors
@@ -18,6 +26,7 @@ __all__ = [
     "load",
     "load_npz",
     "load_run",
+    "load_with_step",
     "read_model",
     "save_npz",
     "save_run",

@@ -1,10 +1,12 @@
 """Looks into checkpoints, and carries them from one format to another.
 
-python -m big_transfer.checkpoint inspect BiT-M-R50x1.npz
-python -m big_transfer.checkpoint convert BiT-M-R50x1.npz model.safetensors     (for timm)
-python -m big_transfer.checkpoint convert model.safetensors BiT-M-R50x1.npz     (from timm)
-python -m big_transfer.checkpoint convert runs/pets BiT-M-R50x1-pets.npz        (a run's newest)
-python -m big_transfer.checkpoint convert BiT-M-R50x1.npz runs/bit              (a new workdir)
+    python -m big_transfer.checkpoint inspect BiT-M-R50x1.npz
+    python -m big_transfer.checkpoint convert BiT-M-R50x1.npz model.safetensors     (for timm)
+    python -m big_transfer.checkpoint convert model.safetensors BiT-M-R50x1.npz     (from timm)
+    python -m big_transfer.checkpoint convert runs/pets BiT-M-R50x1-pets.npz        (a run's newest)
+    python -m big_transfer.checkpoint convert BiT-M-R50x1.npz runs/bit              (a new workdir)
+
+The ending of a name says its format; one without is a workdir.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import math
 import sys
 
+import flax.traverse_util
 import numpy as np
 from etils import epath
 
@@ -29,9 +32,7 @@ def inspect(path: str) -> str:
     Raises:
       FileNotFoundError, CheckpointError: if it is none.
     """
-    shapes = formats.shapes_of(path)
-    model = public.model_of(path, shapes)
-    public.check_names_and_shapes(path, shapes, model)
+    model, shapes = formats.read_shapes(path)
     count = sum(math.prod(leaf.shape) for leaf in shapes.values())
     dtypes = sorted({str(np.dtype(leaf.dtype)) for leaf in shapes.values()})
     variant = family.describe(model.depth, model.width)
@@ -97,15 +98,8 @@ def convert(source: str, target: str, *, step: int | None = None, overwrite: boo
                 f"{target} is there already"
                 + ("; say --overwrite to replace it." if ending else ", and no folder.")
             )
-    if step is not None and not epath.Path(source).is_dir():
-        raise checkpoint.CheckpointError(f"--step is for workdirs; {source} is none.")
-    what = ""
-    if epath.Path(source).is_dir():
-        step, params = checkpoint.load_run(source, step)
-        what = f"step {step} of "
-    else:
-        params = checkpoint.load(source)
-    model = formats.read_model(source)
+    step, params = checkpoint.load_with_step(source, step=step)
+    model = public.model_of(source, flax.traverse_util.flatten_dict(params, sep="/"))
     if formats.is_run(target):
         checkpoint.save_run(target, params, model)
     elif epath.Path(target).suffix == formats.TIMM_ENDING:
@@ -113,7 +107,8 @@ def convert(source: str, target: str, *, step: int | None = None, overwrite: boo
     else:
         checkpoint.save_npz(target, params)
     variant = family.describe(model.depth, model.width)
-    return f"{target}: {what}{source}, {variant} with {model.num_classes:,} classes."
+    what = f"step {step} of {source}" if epath.Path(source).is_dir() else source
+    return f"{target}: {what}, {variant} with {model.num_classes:,} classes."
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -26,8 +26,23 @@ def is_run(path: epath.PathLike) -> bool:
     return path.is_dir() or path.suffix not in (".npz", TIMM_ENDING)
 
 
-def shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
-    """Names (ours), shapes and dtypes of a checkpoint's parameters; their values are not read."""
+def read_shapes(
+    path: epath.PathLike,
+) -> tuple[resnet.ResNetV2, dict[str, jax.ShapeDtypeStruct]]:
+    """The model that a checkpoint is of, and its parameters' names, shapes and dtypes.
+
+    Their values are not read.
+
+    Raises:
+      FileNotFoundError, CheckpointError: as `load`.
+    """
+    shapes = _shapes_of(path)
+    model = public.model_of(path, shapes)
+    public.check_names_and_shapes(path, shapes, model)
+    return model, shapes
+
+
+def _shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
     path = epath.Path(path).expanduser()
     if path.is_dir():
         return flax.traverse_util.flatten_dict(_run_layout(path), sep="/")
@@ -37,15 +52,8 @@ def shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def read_model(path: epath.PathLike) -> resnet.ResNetV2:
-    """The model that a checkpoint is of; its values are not read.
-
-    Raises:
-      FileNotFoundError, CheckpointError: as `load`.
-    """
-    shapes = shapes_of(path)
-    model = public.model_of(path, shapes)
-    public.check_names_and_shapes(path, shapes, model)
-    return model
+    """The model that a checkpoint is of (see `read_shapes`)."""
+    return read_shapes(path)[0]
 
 
 def load(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
@@ -53,13 +61,32 @@ def load(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
 
     Arguments, result and errors are those of `load_npz`.
     """
+    return load_with_step(path, model)[1]
+
+
+def load_with_step(
+    path: epath.PathLike, model: resnet.ResNetV2 | None = None, step: int | None = None
+) -> tuple[int, dict]:
+    """Reads a checkpoint as `load` does, and the step that a run had made; files are of step 0.
+
+    Args:
+      path, model: see `load_npz`.
+      step: of a run, which of its checkpoints (see `load_run`).
+
+    Raises:
+      CheckpointError: if a step is asked of a file.
+    """
     path = epath.Path(path).expanduser()
     if path.is_dir():
-        _, params = load_run(path)
-        return public.as_parameters(path, flax.traverse_util.flatten_dict(params, sep="/"), model)
-    if path.suffix == TIMM_ENDING:
-        return public.as_parameters(path, timm.read_safetensors(path), model)
-    return public.load_npz(path, model)
+        step, params = load_run(path, step)
+        arrays = flax.traverse_util.flatten_dict(params, sep="/")
+    elif step is not None:
+        raise CheckpointError(f"--step is for workdirs; {path} is none.")
+    else:
+        step = 0
+        is_timms = path.suffix == TIMM_ENDING
+        arrays = timm.read_safetensors(path) if is_timms else public.read_npz(path)
+    return step, public.as_parameters(path, arrays, model)
 
 
 def load_run(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict]:

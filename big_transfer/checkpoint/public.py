@@ -60,35 +60,25 @@ def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
 
 def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     """The arrays of a `.npz` by the names of the model's parameters, unchecked."""
-    with opened(path) as archive:
+    with _opened(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise CheckpointError(f"{path}: holds {name}, which is no array.")
     return _canonical(path, arrays)
 
 
 def npz_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
     """Names, shapes and dtypes of a `.npz`, of which only the headers are read."""
     shapes = {}
-    with opened(path) as archive:
+    with _opened(path) as archive:
         for name in archive.files:
-            if f"{name}.npy" not in archive.zip.namelist():
-                raise CheckpointError(f"{path}: holds {name}, which is no array.")
             with archive.zip.open(f"{name}.npy") as member:
-                version = np.lib.format.read_magic(member)
-                read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }[version]
-                shape, _, dtype = read(member)
+                shape, _, dtype = npz.read_header(member)
             shapes[name] = jax.ShapeDtypeStruct(shape, dtype)
     return _canonical(path, shapes)
 
 
 @contextlib.contextmanager
-def opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
-    """Opens a checkpoint's `.npz`.
+def _opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
+    """Opens a checkpoint's `.npz`, in which there are arrays alone.
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -97,9 +87,10 @@ def opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
     check_exists(path)
     try:
         with npz.opened(path) as archive:
+            others = [name for name in archive.zip.namelist() if not name.endswith(".npy")]
+            if others:
+                raise InputError(f"holds {others[0]}, which is no array.")
             yield archive
-    except CheckpointError:
-        raise
     except InputError as error:
         raise CheckpointError(f"{error} Fetch it again.") from None
 
@@ -129,24 +120,20 @@ def as_parameters(
 ) -> dict:
     """Checks a file's arrays against the model and makes parameters of them (see `load_npz`)."""
     parameters = dict(arrays)
-    new_head = False
     if model is None:
         model = model_of(path, parameters)
-    elif _HEAD[0] in parameters and parameters[_HEAD[0]].shape[-1] != model.num_classes:
-        new_head = True
+    kernel = parameters.get(_HEAD[0])
+    classes = model.num_classes if kernel is None else kernel.shape[-1]
+    check_names_and_shapes(path, parameters, model.clone(num_classes=classes))
+    if classes != model.num_classes:
         log.info(
             "%s has %d classes, the model %d: its head starts at zero.",
             path,
-            parameters[_HEAD[0]].shape[-1],
+            classes,
             model.num_classes,
         )
-    if new_head:
-        # Everything of the file is checked, then its head makes way for the new one.
-        classes = parameters[_HEAD[0]].shape[-1]
-        check_names_and_shapes(path, parameters, model.clone(num_classes=classes))
         expected = _expected_shapes(model)
         parameters |= {name: np.zeros(expected[name], np.float32) for name in _HEAD}
-    check_names_and_shapes(path, parameters, model)
     for name, array in parameters.items():
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {PREFIX}{name} holds NaN or infinite values.")

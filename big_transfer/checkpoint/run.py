@@ -182,11 +182,8 @@ class Checkpoints:
     def _check_structure(self, step: int, like: Any) -> None:
         """Tells a checkpoint of another model from a damaged one, where its metadata can be read."""
         try:
-            with _quiet():
-                saved = self._manager.item_metadata(step)["state"].tree
-        except Exception:  # damaged: reading the arrays will say how
-            return
-        if saved is None:
+            saved = self.layout(step)
+        except CorruptCheckpointError:  # reading the arrays will say how
             return
         found = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(saved)}
         expected = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(like)}

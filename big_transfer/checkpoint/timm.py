@@ -1,12 +1,14 @@
 """timm's `resnetv2_*_bit` models: the same function under other names, kernels OIHW instead of HWIO.
 
-public layout                               timm
-root_block/standardized_conv2d/kernel       stem.conv.weight
-block2/unit03/b/standardized_conv2d/kernel  stages.1.blocks.2.conv2.weight
-block2/unit03/b/group_norm/{gamma,beta}     stages.1.blocks.2.norm2.{weight,bias}
-block2/unit01/a/proj/…/kernel               stages.1.blocks.0.downsample.conv.weight
-group_norm/{gamma,beta}                     norm.{weight,bias}
-head/conv2d/{kernel,bias}                   head.fc.{weight,bias}
+    public layout                               timm
+    root_block/standardized_conv2d/kernel       stem.conv.weight
+    block2/unit03/b/standardized_conv2d/kernel  stages.1.blocks.2.conv2.weight
+    block2/unit03/b/group_norm/{gamma,beta}     stages.1.blocks.2.norm2.{weight,bias}
+    block2/unit01/a/proj/…/kernel               stages.1.blocks.0.downsample.conv.weight
+    group_norm/{gamma,beta}                     norm.{weight,bias}
+    head/conv2d/{kernel,bias}                   head.fc.{weight,bias}
+
+Units and stages are numbered from 0 there.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ from big_transfer.checkpoint.errors import CheckpointError
 from big_transfer.checkpoint.public import check_exists
 from real_labels import files
 
-_LETTERS = "abc"
 _FIXED = {
     "root_block/standardized_conv2d/kernel": "stem.conv.weight",
     "group_norm/gamma": "norm.weight",
@@ -34,42 +35,38 @@ _FIXED = {
     "head/conv2d/kernel": "head.fc.weight",
     "head/conv2d/bias": "head.fc.bias",
 }
-_UNIT = re.compile(r"block(\d+)/unit(\d+)/([abc])/(.+)")
-_KINDS = {
-    "standardized_conv2d/kernel": "conv{}.weight",
-    "group_norm/gamma": "norm{}.weight",
-    "group_norm/beta": "norm{}.bias",
-    "proj/standardized_conv2d/kernel": "downsample.conv.weight",
+_IN_UNIT = {"a/proj/standardized_conv2d/kernel": "downsample.conv.weight"} | {
+    f"{letter}/{ours}": theirs.format(number)
+    for number, letter in enumerate("abc", start=1)
+    for ours, theirs in {
+        "standardized_conv2d/kernel": "conv{}.weight",
+        "group_norm/gamma": "norm{}.weight",
+        "group_norm/beta": "norm{}.bias",
+    }.items()
 }
-_TIMM_UNIT = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.(\w+?)([123]?)\.(conv\.)?(weight|bias)")
+_OUR_FIXED = {theirs: ours for ours, theirs in _FIXED.items()}
+_OUR_IN_UNIT = {theirs: ours for ours, theirs in _IN_UNIT.items()}
+_OUR_UNIT = re.compile(r"block(\d+)/unit(\d+)/(.+)")
+_TIMM_UNIT = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.(.+)")
 
 
 def timm_name(name: str) -> str:
     """timm's name of a parameter of ours."""
     if name in _FIXED:
         return _FIXED[name]
-    stage, unit, letter, kind = _UNIT.fullmatch(name).groups()
-    place = _KINDS[kind].format(1 + _LETTERS.index(letter))
-    return f"stages.{int(stage) - 1}.blocks.{int(unit) - 1}.{place}"
+    stage, unit, rest = _OUR_UNIT.fullmatch(name).groups()
+    return f"stages.{int(stage) - 1}.blocks.{int(unit) - 1}.{_IN_UNIT[rest]}"
 
 
 def our_name(name: str) -> str | None:
     """Our name of a parameter of timm's; None if it has none."""
-    for ours, theirs in _FIXED.items():
-        if name == theirs:
-            return ours
     match = _TIMM_UNIT.fullmatch(name)
     if match is None:
+        return _OUR_FIXED.get(name)
+    stage, unit, rest = match.groups()
+    if rest not in _OUR_IN_UNIT:
         return None
-    stage, unit, layer, number, inner, leaf = match.groups()
-    kind = f"{layer}{'{}' if number else ''}.{inner or ''}{leaf}"
-    for ours, theirs in _KINDS.items():
-        if kind == theirs:
-            letter = _LETTERS[
-                int(number or 1) - 1
-            ]  # the projection lies beside the first convolution
-            return f"block{int(stage) + 1}/unit{int(unit) + 1:02d}/{letter}/{ours}"
-    return None
+    return f"block{int(stage) + 1}/unit{int(unit) + 1:02d}/{_OUR_IN_UNIT[rest]}"
 
 
 def read_safetensors(path: epath.PathLike) -> dict[str, np.ndarray]:
