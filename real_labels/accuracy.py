@@ -41,6 +41,12 @@ class Accuracy:
     high: float
     n: int
 
+    @classmethod
+    def of(cls, hits: int, n: int) -> Accuracy:
+        """So many hits among n images."""
+        hits, n = int(hits), int(n)
+        return cls(hits / n if n else math.nan, *wilson_interval(hits, n), n)
+
     def as_json(self) -> dict[str, float | int | None]:
         """A dict for JSON; the value of nothing is null."""
         return _without_nan(dataclasses.asdict(self))
@@ -105,8 +111,7 @@ def _valid(
 
 
 def _share(labelled: Bool[np.ndarray, "images"], correct: Bool[np.ndarray, "images"]) -> Accuracy:
-    hits, n = int(np.count_nonzero(correct)), int(np.count_nonzero(labelled))
-    return Accuracy(hits / n if n else math.nan, *wilson_interval(hits, n), n)
+    return Accuracy.of(np.count_nonzero(correct), np.count_nonzero(labelled))
 
 
 def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
@@ -218,12 +223,34 @@ def paired_difference(
     Raises:
       InputError: if they are about different images, or the seed is negative.
     """
-    if seed < 0:
-        raise InputError(f"The seed must be at least 0, found {seed}.")
     second = second.take(second.rows(first.file_names))
     labelled, ours = top_k_hits(first, labels, k)
     _, theirs = top_k_hits(second, labels, k)
-    n = int(np.count_nonzero(labelled))
+    return difference_of_hits(ours, theirs, np.count_nonzero(labelled), seed=seed, draws=draws)
+
+
+def difference_of_hits(
+    ours: Bool[np.ndarray, "images"],
+    theirs: Bool[np.ndarray, "images"],
+    n: int,
+    *,
+    seed: int = 0,
+    draws: int = 10_000,
+) -> Difference:
+    """Compares two models by the images that each gets right (see `top_k_hits`).
+
+    Args:
+      ours, theirs: whether the first and the second model is right; False where there is no label.
+      n: number of images with a label.
+      seed: of the bootstrap.
+      draws: of the bootstrap.
+
+    Raises:
+      InputError: if the seed is negative.
+    """
+    if seed < 0:
+        raise InputError(f"The seed must be at least 0, found {seed}.")
+    n = int(n)
     only_first = int(np.count_nonzero(ours & ~theirs))
     only_second = int(np.count_nonzero(theirs & ~ours))
     p_value = mcnemar(only_first, only_second)

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from real_labels import accuracy
-from real_labels.labels import LabelSets
+from real_labels.labels import LabelSets, find_rows
 from real_labels.predictions import Predictions
 from real_labels.text_table import text_table
 
@@ -44,28 +46,71 @@ def accuracy_table(
 
 
 def pairs(
-    predictions: Mapping[str, Predictions], original: LabelSets, real: LabelSets | None
+    predictions: Mapping[str, Predictions],
+    original: LabelSets | None,
+    real: LabelSets | None,
+    *,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Tests every pair of models, top-1, on the images that the first of them predicted.
+    """Tests every pair of models, top-1, on the images that both predicted.
+
+    Args:
+      predictions: by the models' names.
+      original, real: the label sets that there are.
+      seed: of the bootstrap.
 
     Returns:
-      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given}].
+      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given}];
+      each with "p_holm", the p-value corrected for the number of pairs.
     """
     label_sets = {"original": original, "real": real}
-    return [
-        {
-            "first": first,
-            "second": second,
-            **{
-                key: accuracy.paired_difference(
-                    predictions[first], predictions[second], labels
-                ).as_json()
-                for key, labels in label_sets.items()
-                if labels is not None
-            },
+    hits = {
+        name: {
+            key: accuracy.top_k_hits(one, labels)
+            for key, labels in label_sets.items()
+            if labels is not None
         }
-        for first, second in itertools.combinations(predictions, 2)
-    ]
+        for name, one in predictions.items()
+    }
+    tested = []
+    for first, second in itertools.combinations(predictions, 2):
+        ours, theirs = _common_rows(predictions[first], predictions[second])
+        pair: dict[str, Any] = {"first": first, "second": second}
+        for key, (labelled, right) in hits[first].items():
+            pair[key] = accuracy.difference_of_hits(
+                right[ours],
+                hits[second][key][1][theirs],
+                np.count_nonzero(labelled[ours]),
+                seed=seed,
+            ).as_json()
+        tested.append(pair)
+    for key in label_sets:
+        with_key = [pair[key] for pair in tested if key in pair]
+        corrected = holm([one["p_value"] for one in with_key])
+        for one, p_value in zip(with_key, corrected, strict=True):
+            one["p_holm"] = p_value
+    return tested
+
+
+def _common_rows(first: Predictions, second: Predictions) -> tuple[Any, Any]:
+    """Rows of the images that both predicted, in the order of the first."""
+    if np.array_equal(first.file_names, second.file_names):
+        return slice(None), slice(None)
+    rows = find_rows(second.file_names, first.file_names)
+    return np.flatnonzero(rows >= 0), rows[rows >= 0]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (Holm 1979): the chance of any false alarm stays below the level.
+
+    The p-values in ascending order are multiplied by n, n - 1, …, 1, made monotone and cut at 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    steps = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(steps, 1)
+    return corrected.tolist()
 
 
 def pairs_table(tested: Sequence[Mapping[str, Any]]) -> str:

@@ -62,16 +62,31 @@ class PredictionFile:
       file_names: (N,) str as they stand in the file; None where rows stand for sorted file names.
       classes: (N, k) int64, the most likely first; any range: mixed-up numberings are found later.
       scores: (N, k) float of each, or None.
-      num_columns: C where the file held a score for every class, else None.
+      every_score: (N, C) where the file held a score for every class, else None.
     """
 
     file_names: np.ndarray | None
     classes: Int[np.ndarray, "images k"]
     scores: Float[np.ndarray, "images k"] | None = None
-    num_columns: int | None = None
+    every_score: Float[np.ndarray, "images classes"] | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    @property
+    def num_columns(self) -> int | None:
+        """C where the file held a score for every class, else None."""
+        return None if self.every_score is None else self.every_score.shape[1]
+
+    def with_probabilities(self) -> PredictionFile:
+        """The same with logits turned into probabilities, where there is one for every class.
+
+        Scores within [0, 1] are probabilities already; others become their softmax.
+        """
+        if self.every_score is None:
+            return self
+        scores = ranking.probabilities(self.every_score, self.scores)
+        return dataclasses.replace(self, scores=scores)
 
 
 def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionFile:
@@ -183,11 +198,10 @@ def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionF
                 f"expected."
             )
         return PredictionFile(file_names, _columns(array).astype(np.int64))
-    num_columns = array.shape[1]
-    if num_columns <= _MOST_RANKED and _are_ranked_classes(np.asarray(array)):
+    if array.shape[1] <= _MOST_RANKED and _are_ranked_classes(np.asarray(array)):
         return PredictionFile(file_names, array.astype(np.int64))
     classes, scores = ranking.top_k(array, max(TOP_K))
-    return PredictionFile(file_names, classes.astype(np.int64), scores, num_columns)
+    return PredictionFile(file_names, classes.astype(np.int64), scores, array)
 
 
 def _columns(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The k best classes of each row of scores."""
+"""The k best classes of each row of scores, and what the scores say as probabilities."""
 
 from __future__ import annotations
 
@@ -56,3 +56,34 @@ def top_k(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(rank, range(0, n, rows)))
     return classes, values
+
+
+def probabilities(
+    scores: Float[np.ndarray, "images classes"], best: Float[np.ndarray, "images k"]
+) -> Float[np.ndarray, "images k"]:
+    """Probabilities of some of each row's scores.
+
+    Args:
+      scores: (N, C), of every class.
+      best: (N, k), those of them that are asked for.
+
+    Returns:
+      (N, k): `best` itself where all scores lie in [0, 1], else exp(best - logsumexp(row)), the softmax.
+    """
+    rows = max(1, _BLOCK // scores.shape[1])
+    starts = range(0, len(scores), rows)
+
+    def are_probabilities(start: int) -> bool:
+        block = scores[start : start + rows]
+        return bool(block.min() >= 0 and block.max() <= 1)
+
+    def log_sum(start: int) -> np.ndarray:
+        block = np.asarray(scores[start : start + rows], np.float32)
+        highest = block.max(axis=1, keepdims=True)
+        return np.log(np.exp(block - highest).sum(axis=1, dtype=np.float64)) + highest[:, 0]
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        if all(pool.map(are_probabilities, starts)):
+            return best
+        total = np.concatenate(list(pool.map(log_sum, starts)))
+    return np.exp(best - total[:, None]).clip(0, 1)

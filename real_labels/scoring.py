@@ -60,6 +60,7 @@ def score(
     assume: Sequence[str] = (),
     *,
     column: str | None = None,
+    probabilities: bool = False,
 ) -> Scored:
     """Reads a file of predictions, looks for mix-ups, and scores it.
 
@@ -68,11 +69,14 @@ def score(
       reference: the labels.
       assume: mix-ups to undo first (mixups.REPAIRS); nothing else is ever repaired.
       column: the column of the predictions (see prediction_files.read).
+      probabilities: whether logits of every class become probabilities in the predictions' scores.
 
     Raises:
       InputError: naming the file, if it cannot be read or does not fit the labels.
     """
     found = prediction_files.read(path, column)
+    if probabilities:
+        found = found.with_probabilities()
     with naming(path):
         return _score(str(path), found, reference, assume)
 
