@@ -37,7 +37,7 @@ def wordnet_ids() -> tuple[str, ...]:
     Raises:
       InputError: if tensorflow_datasets is not installed.
     """
-    return tuple(sorted(_tfds_file("labels.txt").split()))
+    return tuple(sorted(tfds_file("imagenet2012", "labels.txt").split()))
 
 
 @functools.cache
@@ -56,7 +56,7 @@ def original_labels() -> LabelSets:
       InputError: if tensorflow_datasets is not installed.
     """
     index = class_of_wordnet_id()
-    classes = [index[w] for w in _tfds_file("validation_labels.txt").split()]
+    classes = [index[w] for w in tfds_file("imagenet2012", "validation_labels.txt").split()]
     return LabelSets(file_names(), np.arange(NUM_IMAGES + 1), np.array(classes, np.int32))
 
 
@@ -81,18 +81,23 @@ def animals() -> Int[np.ndarray, "398"]:
     return np.arange(NUM_ANIMALS)
 
 
-def _tfds_file(name: str) -> str:
+def tfds_file(dataset: str, name: str) -> str:
+    """The text of a file beside a dataset's builder in the installed tensorflow_datasets package.
+
+    Raises:
+      InputError: if that package, or the file in it, is not there.
+    """
     spec = importlib.util.find_spec("tensorflow_datasets")  # finds it, does not import it
     if spec is None or spec.origin is None:
         raise InputError(
             "The original ImageNet labels come with the package tensorflow-datasets, which is not "
             "installed: pip install tensorflow-datasets, or give the labels with --original."
         )
-    path = pathlib.Path(spec.origin).parent / "datasets" / "imagenet2012" / name
+    path = pathlib.Path(spec.origin).parent / "datasets" / dataset / name
     try:
         return path.read_text()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); the original ImageNet labels are expected "
+            f"{path}: cannot be read ({error.strerror}); ImageNet's labels and names are expected "
             f"there, as tensorflow-datasets 4.9 has them."
         ) from None

@@ -1,0 +1,99 @@
+"""What classes are called: ILSVRC-2012's names from an installed package, others from a file."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+
+from real_labels import files, imagenet
+from real_labels.errors import InputError, naming
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassNames:
+    """Names in the order of the class indices; classes beyond them go by their number.
+
+    Attributes:
+      names: the short name of each class, distinct.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __getitem__(self, class_: int) -> str:
+        return self.names[class_] if 0 <= class_ < len(self.names) else f"class {class_}"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ClassNames:
+        """Reads a JSON list, a JSON object from class index to name, or text with a name in each line.
+
+        Raises:
+          InputError: naming the file, if it is none of these.
+        """
+        with naming(path):
+            text = files.readable(path).read_text(encoding="utf-8")
+            if pathlib.Path(path).suffix.lower() != ".json":
+                return cls(_distinct(text.splitlines()))
+            try:
+                content = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(f"is no JSON, or cut short ({error}).") from None
+            if isinstance(content, dict):
+                content = _by_index(content)
+            if not isinstance(content, list) or not all(isinstance(n, str) for n in content):
+                raise InputError(
+                    "expected a list of class names in the order of the class indices, or an object "
+                    "from class index to name."
+                )
+            return cls(_distinct(content))
+
+    @classmethod
+    def of_imagenet(cls) -> ClassNames:
+        """ILSVRC-2012's, by their first word in WordNet ("tench"); no network is needed."""
+        return cls(_imagenet_names())
+
+
+def _by_index(content: dict[str, str]) -> list[str]:
+    if not all(key.isdecimal() for key in content):
+        key = next(key for key in content if not key.isdecimal())
+        raise InputError(f"expected class indices as keys, found {key!r}.")
+    names = {int(key): name for key, name in content.items()}
+    missing = next((i for i in range(len(names)) if i not in names), None)
+    if missing is not None:
+        raise InputError(f"has {len(names)} names, but none for class {missing}.")
+    return [names[i] for i in range(len(names))]
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """The names; what several classes are called is told apart by the class index."""
+    names = [" ".join(name.split()) for name in names]
+    counts = collections.Counter(name.lower() for name in names)
+    return tuple(
+        name if name and counts[name.lower()] == 1 else f"{name or 'class'} ({i})"
+        for i, name in enumerate(names)
+    )
+
+
+@functools.cache
+def _imagenet_names() -> tuple[str, ...]:
+    # The text is read, not imported: that would start TensorFlow.
+    text = imagenet.tfds_file("siscore", "labels.py")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "IMAGENET_LABELS_LIST":
+            full = ast.literal_eval(node.value)
+            break
+    else:
+        raise InputError(
+            "tensorflow_datasets/datasets/siscore/labels.py: has no IMAGENET_LABELS_LIST, as "
+            "tensorflow-datasets 4.9 has it; give the class names in a file."
+        )
+    first = [name.split(",")[0] for name in full]
+    counts = collections.Counter(name.lower() for name in first)
+    # "maillot" and "Cardigan" are two classes each, which the other words tell apart.
+    return _distinct(
+        [s if counts[s.lower()] == 1 else name for s, name in zip(first, full, strict=True)]
+    )
