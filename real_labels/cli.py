@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from real_labels.commands import aggregate, compare, curve, fetch, raters, score
+from real_labels.commands import aggregate, compare, curve, fetch, raters, report, score
 from real_labels.errors import InputError
 
 _COMMANDS = {
@@ -20,6 +20,7 @@ _COMMANDS = {
     "raters": raters,
     "score": score,
     "compare": compare,
+    "report": report,
 }
 
 

@@ -1,0 +1,234 @@
+"""Accuracy on both label sets, and whether models differ (section 3 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from real_labels import accuracy, comparison
+from real_labels.analysis import figures, section
+from real_labels.analysis.section import Cell, Column, Drawn, Section, Table, Tile
+from real_labels.analysis.study import Study
+from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
+
+KEY = "accuracy"
+_LEVEL = 0.05  # of significance, after Holm's correction
+_MARKS = {"original": figures.ORIGINAL, "real": figures.REAL}
+
+
+def measure(
+    models: Mapping[str, Predictions],
+    original: LabelSets | None,
+    real: LabelSets | None,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Scores each model and tests each pair.
+
+    Args:
+      models: predictions by name.
+      original, real: the label sets that there are, at least one.
+      seed: of the bootstrap.
+
+    Returns:
+      {"models": {name: {"n", see accuracy.results, "above_original_labels": see accuracy.Difference}},
+      "pairs": see comparison.pairs}. "above_original_labels" is the model's ReaL accuracy minus that of
+      the original labels on the same images, paired; it is there with both label sets.
+    """
+    scored: dict[str, Any] = {}
+    for name, predictions in models.items():
+        scored[name] = {"n": len(predictions), **accuracy.results(predictions, original, real)}
+        if original is not None and real is not None:
+            itself = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
+            difference = accuracy.paired_difference(predictions, itself, real, seed=seed)
+            scored[name]["above_original_labels"] = difference.as_json()
+    return {"models": scored, "pairs": comparison.pairs(models, original, real, seed=seed)}
+
+
+@figures.styled
+def draw(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Figure:
+    """A row for each model: both accuracies with their intervals, and the original labels' own.
+
+    Args:
+      record: of `measure`.
+      numbers: position of each model among the given ones, for the links.
+    """
+    names = _ranked(record)
+    figure, (axis,) = figures.rows_axes(names)
+    for key, colour in _MARKS.items():
+        shares = [record["models"][name].get(key, {}).get("top1") for name in names]
+        if any(one is None for one in shares):
+            continue
+        value, low, high = (
+            100 * np.array([one[k] for one in shares], float) for k in ("value", "low", "high")
+        )
+        rows = np.arange(len(names))
+        axis.errorbar(value, rows, xerr=[value - low, high - value], fmt="none", ecolor=colour)
+        marks = axis.scatter(
+            value, rows, s=42, color=colour, zorder=3, label=f"{accuracy.LABEL_NAMES[key]} labels"
+        )
+        figures.link(marks, *(figures.model_link(numbers[name]) for name in names))
+    itself = [record["models"][name].get("original_labels") for name in names]
+    if itself[0] is not None and itself[0]["real_top1"]["value"] is not None:
+        own = 100 * itself[0]["real_top1"]["value"]
+        axis.axvline(own, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1)
+        axis.plot(
+            [], [], color=figures.INK, linestyle=(0, (4, 3)), label="the original labels' own"
+        )
+    axis.set_xlabel("top-1 accuracy, %")
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def _ranked(record: Mapping[str, Any]) -> list[str]:
+    """The models, the best first."""
+
+    def value(name: str) -> float:
+        one = record["models"][name]
+        top1 = one.get("real", one.get("original"))["top1"]["value"]
+        return -1.0 if top1 is None else top1
+
+    return sorted(record["models"], key=value, reverse=True)
+
+
+def make(study: Study) -> Section:
+    """The section of the report."""
+    head = dict(
+        key=KEY,
+        title="Accuracy",
+        question="How good are the models by the labels they were meant to match, and by better ones?",
+    )
+    lacking = study.missing("models")
+    if lacking:
+        return Section(**head, missing=lacking)
+    record = measure(study.models, study.original, study.real, seed=study.seed)
+    numbers = {name: study.number(name) for name in study.models}
+    tables = [_table(record, numbers)]
+    if record["pairs"]:
+        tables.append(_pairs_table(record["pairs"]))
+    missing = study.missing("original", "real")
+    if len(study.models) == 1:
+        missing.append("With the predictions of a second model, the difference would be tested.")
+    return Section(
+        **head,
+        lead=_lead(record),
+        missing=missing,
+        numbers=record,
+        figures=[Drawn(KEY, "Accuracy of each model on both label sets", draw(record, numbers))],
+        tables=tables,
+        lists={"models": _models_list(record)},
+        notes=[
+            "ReaL accuracy counts the images that have a ReaL label. Intervals of accuracies are Wilson's, "
+            "those of differences bootstrap over images; all are 95%. p is of McNemar's exact test, "
+            "corrected by Holm for the number of pairs.",
+        ],
+        tiles=_tiles(record["models"][study.shown]),
+    )
+
+
+def _tiles(shown: Mapping[str, Any]) -> list[Tile]:
+    tiles = [
+        section.tile(shown[key]["top1"], f"top-1 on the {title} labels", key)
+        for key, title in accuracy.LABEL_NAMES.items()
+        if key in shown and shown[key]["top1"]["value"] is not None
+    ]
+    own = shown.get("original_labels", {}).get("real_top1")
+    if own is not None and own["value"] is not None:
+        tiles.append(section.tile(own, "the original labels' own ReaL accuracy"))
+    return tiles
+
+
+def _lead(record: Mapping[str, Any]) -> str:
+    names = _ranked(record)
+    best = record["models"][names[0]]
+    said = [
+        f"{section.percent(best[key]['top1'], 2)} on the {title}"
+        for key, title in accuracy.LABEL_NAMES.items()
+        if key in best and best[key]["top1"]["value"] is not None
+    ]
+    if not said:
+        return "None of the predicted images has a label."
+    whose = (
+        f"{names[0]}'s" if len(names) == 1 else f"Of {len(names)} models {names[0]} is best: its"
+    )
+    lead = f"{whose} top-1 accuracy is {section.join(said)} labels"
+    above = best.get("above_original_labels")
+    if above is not None and above["value"] is not None:
+        lead += f"; the original labels' own ReaL accuracy is {100 * above['second']:.2f}%, "
+        if above["p_value"] < _LEVEL:
+            side = "above" if above["value"] > 0 else "below"
+            lead += f"so it is {abs(100 * above['value']):.2f} points {side} its teacher"
+        else:
+            lead += "which cannot be told from the model's"
+        lead += f" ({section.p_words(above['p_value'])})"
+    lead += "."
+    pairs = record["pairs"]
+    if pairs:
+        differing = [
+            f"{sum(pair[key]['p_holm'] < _LEVEL for pair in pairs)} on the {title}"
+            for key, title in accuracy.LABEL_NAMES.items()
+            if key in pairs[0]
+        ]
+        of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs of models"
+        lead += f" Of {of}, {section.join(differing)} labels differ significantly."
+    return lead
+
+
+def _table(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Table:
+    first = next(iter(record["models"].values()))
+    keys = [key for key in accuracy.LABEL_NAMES if key in first]
+    columns = [Column("model", is_text=True)]
+    columns += [
+        Column(f"{accuracy.LABEL_NAMES[key]} top-{k}") for key in keys for k in accuracy.TOP_K
+    ]
+    if "above_original_labels" in first:
+        columns.append(
+            Column(
+                "ReaL − labels' own", "Its ReaL top-1 minus that of the original labels, in points"
+            )
+        )
+    columns.append(Column("images"))
+    rows = []
+    for name in _ranked(record):
+        one = record["models"][name]
+        cells = [section.text(name)]
+        cells += [section.share(one[key][f"top{k}"]) for key in keys for k in accuracy.TOP_K]
+        if "above_original_labels" in one:
+            cells.append(section.points(one["above_original_labels"]))
+        cells.append(section.count(one["n"]))
+        rows.append((figures.model_link(numbers[name]), cells))
+    return Table("accuracy-models", "The models", columns, rows, "models")
+
+
+def _pairs_table(pairs: list[dict[str, Any]]) -> Table:
+    keys = [key for key in accuracy.LABEL_NAMES if key in pairs[0]]
+    columns = [Column("A", is_text=True), Column("B", is_text=True)]
+    for key in keys:
+        columns += [
+            Column(f"{accuracy.LABEL_NAMES[key]}: A − B", "Difference of top-1, in points"),
+            Column("p", "McNemar's exact test, corrected by Holm for the number of pairs"),
+        ]
+    rows = []
+    for pair in pairs:
+        cells: list[Cell] = [section.text(pair["first"]), section.text(pair["second"])]
+        for key in keys:
+            cells += [section.points(pair[key]), section.p_value(pair[key]["p_holm"])]
+        rows.append(("", cells))
+    return Table("accuracy-pairs", "Every pair of models", columns, rows)
+
+
+def _models_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    names = _ranked(record)
+    columns: dict[str, np.ndarray] = {"model": np.array(names)}
+    for key in accuracy.LABEL_NAMES:
+        for k in accuracy.TOP_K:
+            shares = [record["models"][name].get(key, {}).get(f"top{k}") for name in names]
+            if shares[0] is None:
+                continue
+            for field in ("value", "low", "high", "n"):
+                columns[f"{key}_top{k}_{field}"] = np.array([one[field] for one in shares], float)
+    return columns

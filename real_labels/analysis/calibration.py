@@ -1,0 +1,237 @@
+"""Calibration: whether a model is right as often as it says, by the original and by the ReaL labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from real_labels.accuracy import LABEL_NAMES, Accuracy, top_k_hits
+from real_labels.analysis import bootstrap, figures, section
+from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.study import Study
+from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+KEY = "calibration"
+BINS = 15
+_DRAWS = 1_000
+_CELLS = 8  # parts of a bin for the bootstrap; images of one part count as equally sure
+_COLOURS = {"original": figures.ORIGINAL, "real": figures.REAL}
+_MOST_DRAWN = 6  # models with a diagram of their own
+
+
+def measure(
+    confidence: Float[np.ndarray, "images"],
+    right: Bool[np.ndarray, "images"],
+    *,
+    seed: int = 0,
+    bins: int = BINS,
+) -> dict[str, Any] | None:
+    """Expected calibration error (Guo et al. 2017) of first predictions.
+
+    With bins of equal width, (j/B, (j+1)/B], the first with 0, too: ECE = Σ n_j/n · |share right in j - mean
+    confidence in j|.
+
+    Args:
+      confidence: (N,) in [0, 1].
+      right: (N,) whether the prediction is valid.
+      seed: of the bootstrap over images.
+      bins: B.
+
+    Returns:
+      {"ece": {"value", "low", "high", "n"}, "confidence": mean, "accuracy": {…}, "overconfidence": mean
+      confidence minus accuracy (value, low, high, n), "bins": [{"low", "high", "n", "confidence",
+      "accuracy": {…}}], empty ones left out}; None without images.
+
+    The bootstrap's ECE leans upwards, since noise in a bin never cancels; the interval with it.
+    """
+    n = len(confidence)
+    if not n:
+        return None
+    confidence = np.asarray(confidence, np.float64)
+    right = np.asarray(right, bool)
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    number = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, confidence, minlength=bins)
+    hits = np.bincount(place, right, minlength=bins)
+    value = float(np.abs(hits - sums).sum() / n)
+    gaps = _gaps_of_draws(confidence, right, place, bins, seed)
+    over = float((sums.sum() - hits.sum()) / n)
+    filled = np.flatnonzero(number)
+    return {
+        "ece": bootstrap.estimate(value, np.abs(gaps).sum(axis=1) / n, n),
+        "confidence": float(confidence.mean()),
+        "accuracy": Accuracy.of(hits.sum(), n).as_json(),
+        "overconfidence": bootstrap.estimate(over, gaps.sum(axis=1) / n, n),
+        "bins": [
+            {
+                "low": j / bins,
+                "high": (j + 1) / bins,
+                "n": int(number[j]),
+                "confidence": float(sums[j] / number[j]),
+                "accuracy": Accuracy.of(hits[j], number[j]).as_json(),
+            }
+            for j in filled.tolist()
+        ],
+    }
+
+
+def _gaps_of_draws(
+    confidence: np.ndarray, right: np.ndarray, place: np.ndarray, bins: int, seed: int
+) -> Float[np.ndarray, "draws bins"]:
+    """Sum of confidence minus number of right predictions in each bin, for each bootstrap draw.
+
+    Images are drawn by cells: a bin's right or wrong ones of about the same confidence, each with
+    the cell's mean.
+    """
+    part = np.clip((confidence * bins - place) * _CELLS, 0, _CELLS - 1).astype(np.int64)
+    cell = (place * _CELLS + part) * 2 + right
+    size = bins * _CELLS * 2
+    number = np.bincount(cell, minlength=size)
+    gap = np.bincount(cell, confidence - right, minlength=size)
+    used = np.flatnonzero(number)
+    of_bin = np.zeros((len(used), bins))
+    of_bin[np.arange(len(used)), used // (2 * _CELLS)] = gap[used] / number[used]
+    return bootstrap.counts(number[used], seed, _DRAWS) @ of_bin
+
+
+def of_model(
+    predictions: Predictions, labels: LabelSets, *, seed: int = 0
+) -> dict[str, Any] | None:
+    """`measure` for a model whose scores are probabilities, on the images that have a label."""
+    labelled, right = top_k_hits(predictions, labels)
+    return measure(predictions.scores[labelled, 0], right[labelled], seed=seed)
+
+
+@figures.styled
+def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Figure:
+    """Reliability diagrams: how often predictions of each confidence are right, by either label set."""
+    names = list(records)[:_MOST_DRAWN]
+    columns = min(len(names), 2)
+    rows = -(-len(names) // columns)
+    height = 3.9 if columns == 1 else 3.3 * rows + 0.4
+    figure, _ = figures.new(height)
+    figure.clear()
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        axis.plot([0, 100], [0, 100], color=figures.MUTED, linestyle=(0, (4, 3)), linewidth=1)
+        for key, colour in _COLOURS.items():
+            if records[name].get(key) is None:
+                continue
+            bins = records[name][key]["bins"]
+            x = np.array([100 * one["confidence"] for one in bins])
+            value, low, high = (
+                np.array([100 * one["accuracy"][k] for one in bins])
+                for k in ("value", "low", "high")
+            )
+            drawn = axis.errorbar(
+                x, value, yerr=[value - low, high - value], color=colour, marker="o", markersize=4,
+                linewidth=1.4, elinewidth=1, label=f"{LABEL_NAMES[key]} labels",
+            )  # fmt: skip
+            figures.link(drawn[0], links[name])
+        if len(names) > 1:
+            axis.set_title(figures.shorten(name, 36 if columns == 1 else 26))
+    axes[0][0].legend(loc="upper left")
+    figure.supxlabel("confidence, %", fontsize=10)
+    figure.supylabel("right, %", fontsize=10)
+    return figure
+
+
+def make(study: Study) -> Section:
+    """The section of the report."""
+    head = dict(
+        key=KEY, title="Calibration", question="Is the model right as often as it says it is?"
+    )
+    missing = study.missing("models")
+    if missing:
+        return Section(**head, missing=missing)
+    missing = study.missing("original", "real")
+    records = {}
+    first = [name for name in study.models if name == study.shown]
+    for name in [*first, *(name for name in study.models if name != study.shown)]:
+        one = study.models[name]
+        reason = _unusable(one)
+        if reason is not None:
+            missing.append(f"{name}: {reason}")
+            continue
+        label_sets = {"original": study.original, "real": study.real}
+        records[name] = {
+            key: of_model(one, labels, seed=study.seed)
+            for key, labels in label_sets.items()
+            if labels is not None
+        }
+    if not records:
+        return Section(**head, missing=missing)
+    links = {name: figures.model_link(study.number(name)) for name in records}
+    if len(records) > _MOST_DRAWN:
+        missing.append(f"The figure has the first {_MOST_DRAWN} of {len(records)} models.")
+    title = "How often predictions of each confidence are right"
+    return Section(
+        **head,
+        lead=_lead(records, study.subject(records)),
+        missing=missing,
+        numbers=records,
+        figures=[Drawn(KEY, title, draw(records, links))],
+        tables=[_table(records, links)],
+        notes=[
+            f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the ReaL "
+            f"labels, images with a label count, and any valid label is right. Bootstrap over images.",
+        ],
+    )
+
+
+def _unusable(predictions: Predictions) -> str | None:
+    if predictions.scores is None:
+        return "has no scores; save each prediction's probability, or the logits of every class."
+    first = predictions.scores[:, 0]
+    if first.min() < 0 or first.max() > 1:
+        return (
+            f"its scores are no probabilities (they reach from {first.min():.3g} to {first.max():.3g}); "
+            f"save probabilities, or the logits of every class."
+        )
+    return None
+
+
+def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    record = records[name]
+    said = []
+    for key, title in LABEL_NAMES.items():
+        one = record.get(key)
+        if one is None:
+            continue
+        over = one["overconfidence"]["value"]
+        word = "more" if over > 0 else "less"
+        said.append(
+            f"by the {title} labels its calibration error is {section.percent(one['ece'], 2)} (on average "
+            f"{100 * abs(over):.2f} points {word} sure than right)"
+        )
+    if not said:
+        return "None of the predicted images has a label."
+    mean = next(one["confidence"] for one in record.values() if one is not None)
+    return f"{name} says it is {100 * mean:.1f}% sure on average; {section.join(said)}."
+
+
+def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
+    keys = [key for key in LABEL_NAMES if any(key in one for one in records.values())]
+    columns = [Column("model", is_text=True)]
+    for key in keys:
+        columns += [
+            Column(f"ECE, {LABEL_NAMES[key]}", "Expected calibration error"),
+            Column(f"confidence − right, {LABEL_NAMES[key]}", "On average, in points"),
+        ]
+    rows = []
+    for name, record in records.items():
+        cells = [section.text(name)]
+        for key in keys:
+            one = record[key] or {"ece": None, "overconfidence": None}
+            cells += [section.share(one["ece"]), section.points(one["overconfidence"])]
+        rows.append((links[name], cells))
+    return Table(f"{KEY}-models", "The models", columns, rows)

@@ -1,0 +1,346 @@
+"""Pairs of classes that cannot be told apart, such as sunglass and sunglasses (section 4 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from real_labels.accuracy import LABEL_NAMES, Accuracy
+from real_labels.analysis import bootstrap, figures, section
+from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.study import Study
+from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+KEY = "confusable_pairs"
+AT_LEAST = 5  # images that two classes must share
+MOST_MEASURED = 100  # pairs between which the models are measured
+_DRAWS = 1_000
+_DRAWN = 15  # pairs in the figure
+_CHANCE = 0.5
+
+
+def find(original: LabelSets, real: LabelSets, at_least: int = AT_LEAST) -> list[dict[str, Any]]:
+    """Pairs of classes that share images, those that share the most of theirs first.
+
+    An image with a ReaL label belongs to its ReaL classes and to its original one. Two classes share it
+    if both are ReaL labels, or if they were swapped: the original label is the one and not valid, the other
+    is. The overlap is the share of the images of either class that both have; pairs are ranked by
+    the lower end of its Wilson interval, so that few images do not come first.
+
+    Args:
+      original, real: of the same images.
+      at_least: images that a pair must share.
+
+    Returns:
+      [{"classes": [a, b] with a < b, "both", "swapped": numbers of images, "overlap": {"value", "low",
+      "high", "n": images of either}}].
+    """
+    rows = real.rows(original.file_names)
+    real = real.take(rows)
+    span = 1 + max(int(real.classes.max(initial=0)), int(original.classes.max(initial=0)))
+    labelled = np.flatnonzero(real.counts > 0)
+    image = np.concatenate([np.repeat(np.arange(len(real)), real.counts), labelled])
+    classes = np.concatenate([real.classes, original.classes[labelled]])
+    union = LabelSets.from_pairs(real.file_names, image, classes)
+    keys, shared = np.unique(_pairs(union, span), return_counts=True)
+    both = np.zeros(len(keys), np.int64)
+    valid, number = np.unique(_pairs(real, span), return_counts=True)
+    both[np.searchsorted(keys, valid)] = number
+    of_class = np.bincount(union.classes, minlength=span)
+    found = []
+    for key, n, b in zip(keys.tolist(), shared.tolist(), both.tolist(), strict=True):
+        if n < at_least:
+            continue
+        first, second = divmod(key, span)
+        either = int(of_class[first] + of_class[second] - n)
+        found.append(
+            {
+                "classes": [first, second],
+                "both": b,
+                "swapped": n - b,
+                "overlap": Accuracy.of(n, either).as_json(),
+            }
+        )
+    return sorted(found, key=lambda pair: -pair["overlap"]["low"])
+
+
+def _pairs(labels: LabelSets, span: int) -> Int[np.ndarray, "pairs"]:
+    """a * span + b for every two classes a < b of an image."""
+    found = [np.zeros(0, np.int64)]
+    for size in np.unique(labels.counts[labels.counts > 1]).tolist():
+        begin = labels.offsets[:-1][labels.counts == size]
+        classes = labels.classes[begin[:, None] + np.arange(size)].astype(np.int64)
+        a, b = np.triu_indices(size, 1)
+        found.append((classes[:, a] * span + classes[:, b]).ravel())
+    return np.concatenate(found)
+
+
+def measure(
+    models: Mapping[str, Predictions],
+    original: LabelSets,
+    real: LabelSets,
+    pairs: Sequence[Mapping[str, Any]],
+    *,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """How far models tell the two classes of each pair apart, by the original and by the ReaL labels.
+
+    By the original labels: images whose original label is one of the two. By the ReaL labels: images
+    of which exactly one of the two is valid. Of these, those count on which the model says one of the two.
+    Balanced accuracy is the mean of the shares right for either class; chance is ½ whatever a model prefers.
+
+    Args:
+      models: predictions by name, at least one.
+      original, real: of the same images; must know all predicted ones.
+      pairs: of `find`.
+      seed: of the bootstrap over images.
+
+    Returns:
+      For each pair {"original": {"models": {name: {"value", "low", "high", "n"}}, "all": likewise, all
+      predictions of all models together}, "real": likewise}; n is the number of predictions.
+    """
+    real = real.take(real.rows(original.file_names))
+    predicted = np.full((len(original), len(models)), -1, np.int64)
+    for column, one in enumerate(models.values()):
+        predicted[original.rows(one.file_names), column] = one.classes[:, 0]
+    by_original = _images_of(original)
+    by_real = _images_of(real)
+    measured = []
+    for pair in pairs:
+        a, b = pair["classes"]
+        # Images of class a and of b, by either label set.
+        strata = {
+            "original": (by_original(a), by_original(b)),
+            "real": (
+                np.setdiff1d(by_real(a), by_real(b), assume_unique=True),
+                np.setdiff1d(by_real(b), by_real(a), assume_unique=True),
+            ),
+        }
+        record = {}
+        for key, (images_a, images_b) in strata.items():
+            right_a, right_b = predicted[images_a] == a, predicted[images_b] == b
+            wrong_a, wrong_b = predicted[images_a] == b, predicted[images_b] == a
+            record[key] = _balanced(
+                list(models), (right_a, right_b), (wrong_a, wrong_b), (seed, a, b)
+            )
+        measured.append(record)
+    return measured
+
+
+def _images_of(labels: LabelSets):
+    image = np.repeat(np.arange(len(labels)), labels.counts)
+    order = np.argsort(labels.classes, kind="stable")
+    sorted_classes = labels.classes[order]
+
+    def of_class(class_: int) -> Int[np.ndarray, "images"]:
+        begin, end = np.searchsorted(sorted_classes, [class_, class_ + 1])
+        return image[order[begin:end]]
+
+    return of_class
+
+
+def _balanced(
+    names: Sequence[str],
+    right: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
+    wrong: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
+    seed: tuple[int, int, int],
+) -> dict[str, Any]:
+    """Balanced accuracy of each model and of all together, with bootstrap intervals over images."""
+    values, drawn = [], []
+    for side, (hits, misses) in enumerate(zip(right, wrong, strict=True)):
+        # A last column holds the sums over models.
+        hits, decided = (
+            np.column_stack([one, one.sum(axis=1)]).astype(np.float64)
+            for one in (hits, hits | misses)
+        )
+        weights = bootstrap.weights(len(hits), (*seed, side), _DRAWS)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values.append(hits.sum(axis=0) / decided.sum(axis=0))
+            drawn.append((weights @ hits) / (weights @ decided))
+    value, draws = (values[0] + values[1]) / 2, (drawn[0] + drawn[1]) / 2
+    n = sum(np.append(one.sum(axis=0), one.sum()) for one in (*right, *wrong))
+    estimates = [
+        bootstrap.estimate(value[i], draws[:, i], int(n[i])) for i in range(len(names) + 1)
+    ]
+    return {"models": dict(zip(names, estimates, strict=False)), "all": estimates[-1]}
+
+
+@figures.styled
+def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
+    """Overlap of each pair and, where models were measured, how well they tell the two apart."""
+    has_models = bool(pairs and "models" in pairs[0])
+    figure, axes = figures.rows_axes(titles, columns=2 if has_models else 1, extra=1.1)
+    left = axes[0]
+    rows = np.arange(len(pairs))
+    begin = np.zeros(len(pairs))
+    for key, colour in (("both", figures.REAL), ("swapped", figures.ORIGINAL)):
+        width = np.array([100 * pair[key] / pair["overlap"]["n"] for pair in pairs])
+        label = {"both": "both are valid", "swapped": "swapped"}[key]
+        bars = left.barh(rows, width, left=begin, height=0.6, color=colour, label=label)
+        for pair, bar in zip(pairs, bars, strict=True):
+            figures.link(bar, _link(pair))
+        begin += width
+    left.set_xlabel("of the images of either, %")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=0.8)
+    if has_models:
+        right = axes[1]
+        for key, colour in (("original", figures.ORIGINAL), ("real", figures.REAL)):
+            here = [
+                (row, pair)
+                for row, pair in enumerate(pairs)
+                if pair["models"][key]["all"]["value"] is not None
+            ]
+            if not here:
+                continue
+            value, low, high = (
+                np.array([100 * pair["models"][key]["all"][k] for _, pair in here])
+                for k in ("value", "low", "high")
+            )
+            at = [row for row, _ in here]
+            right.errorbar(value, at, xerr=[value - low, high - value], fmt="none", ecolor=colour)
+            marks = right.scatter(value, at, s=34, color=colour, label=LABEL_NAMES[key], zorder=3)
+            figures.link(marks, *(_link(pair) for _, pair in here))
+        right.axvline(
+            100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
+        )
+        right.set_xlabel("told apart, %")
+        right.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, handlelength=1, columnspacing=0.8
+        )
+    return figure
+
+
+def _link(pair: Mapping[str, Any]) -> str:
+    return "pair-{}-{}".format(*pair["classes"])
+
+
+def make(study: Study) -> Section:
+    """The section of the report."""
+    head = dict(
+        key=KEY,
+        title="Classes that cannot be told apart",
+        question="Which classes do the labels themselves mix up, and do models still tell them apart?",
+    )
+    missing = study.missing("original", "real")
+    if missing:
+        return Section(**head, missing=missing)
+    missing = study.missing("models")
+    pairs = find(study.original, study.real)
+    if not pairs:
+        lead = f"No two classes share {AT_LEAST} images or more."
+        return Section(**head, lead=lead, missing=missing, numbers={"pairs": []})
+    if study.models:
+        told = measure(
+            study.models, study.original, study.real, pairs[:MOST_MEASURED], seed=study.seed
+        )
+        pairs = [
+            pair | ({"models": told[i]} if i < len(told) else {}) for i, pair in enumerate(pairs)
+        ]
+    titles = [_title(study, pair) for pair in pairs]
+    title = "Overlap of the most confusable pairs of classes, and how well models tell them apart"
+    return Section(
+        **head,
+        lead=_lead(pairs, titles, len(study.models)),
+        missing=missing,
+        numbers={"pairs": pairs},
+        figures=[Drawn(KEY, title, draw(pairs[:_DRAWN], titles[:_DRAWN]))],
+        tables=[_table(pairs, titles)],
+        lists={"confusable_pairs": _list(study, pairs)},
+        notes=[
+            f"Overlap: of the images that have either class as their original or a ReaL label, the share on "
+            f"which both are valid, or the original label is the one and only the other is valid (swapped). "
+            f"Pairs that share {AT_LEAST} images or more. Models are measured on the first {MOST_MEASURED}: "
+            f"balanced accuracy of the predictions that name one of the two; chance is 50% whatever a model "
+            f"prefers. By the ReaL labels, images on which exactly one of the two is valid count. "
+            f"Bootstrap over images.",
+        ],
+    )
+
+
+def _title(study: Study, pair: Mapping[str, Any]) -> str:
+    return " / ".join(study.class_names[class_] for class_ in pair["classes"])
+
+
+def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models: int) -> str:
+    first = pairs[0]
+    lead = (
+        f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes share{'s' * (len(pairs) == 1)} {AT_LEAST} "
+        f"images or more; the closest, {titles[0]}, share {section.percent(first['overlap'])} of theirs "
+        f"(both valid on {first['both']}, swapped on {first['swapped']})."
+    )
+    measured = [pair["models"] for pair in pairs if "models" in pair]
+    if not measured:
+        return lead
+    chance = dict.fromkeys(LABEL_NAMES, 0)
+    known = dict.fromkeys(LABEL_NAMES, 0)
+    for models in measured:
+        for key in LABEL_NAMES:
+            share = models[key]["all"]
+            if share["value"] is not None:
+                known[key] += 1
+                chance[key] += share["low"] <= _CHANCE
+    who = "the model" if num_models == 1 else "the models together"
+    said = [f"{chance[key]} of {known[key]} pairs by the {LABEL_NAMES[key]}" for key in LABEL_NAMES]
+    return (
+        f"{lead} Between the two, {who} cannot be told from chance on {section.join(said)} labels."
+    )
+
+
+def _table(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Table:
+    pairs, titles = pairs[:MOST_MEASURED], titles[:MOST_MEASURED]
+    columns = [
+        Column("classes", is_text=True),
+        Column("overlap", "Share of the images of either class that both have"),
+        Column("both valid", "Images"),
+        Column("swapped", "Images whose original label is the one, while only the other is valid"),
+    ]
+    if "models" in pairs[0]:
+        columns += [
+            Column(
+                f"told apart by the {LABEL_NAMES[key]} labels",
+                "Balanced accuracy between the two of all models' predictions; chance is 50%",
+            )
+            for key in LABEL_NAMES
+        ]
+    rows = []
+    for pair, title in zip(pairs, titles, strict=True):
+        cells = [
+            section.text(title),
+            section.share(pair["overlap"], bar=True),
+            section.count(pair["both"]),
+            section.count(pair["swapped"]),
+        ]
+        if "models" in pair:
+            cells += [section.share(pair["models"][key]["all"]) for key in LABEL_NAMES]
+        rows.append((_link(pair), cells))
+    return Table(f"{KEY}-pairs", "Pairs of classes", columns, rows, "confusable_pairs")
+
+
+def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    columns: dict[str, list] = {}
+
+    def add(name: str, value: Any) -> None:
+        columns.setdefault(name, []).append(np.nan if value is None else value)
+
+    for pair in pairs:
+        for letter, class_ in zip("ab", pair["classes"], strict=True):
+            add(f"class_{letter}", class_)
+            add(f"name_{letter}", study.class_names[class_])
+        add("both_valid", pair["both"])
+        add("swapped", pair["swapped"])
+        add("images_of_either", pair["overlap"]["n"])
+        for field in ("value", "low", "high"):
+            add(f"overlap_{field}", pair["overlap"][field])
+        if study.models:
+            for key in LABEL_NAMES:
+                share = pair.get("models", {}).get(key, {}).get("all", {})
+                for field in ("value", "low", "high"):
+                    add(f"told_apart_{key}_{field}", share.get(field))
+    return {name: np.array(values) for name, values in columns.items()}

@@ -1,0 +1,185 @@
+"""How the figures look, and their way onto paper (PNG, SVG) and into the page."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# On the page these become its variables, which change with light and dark.
+INK, MUTED, GRID, PAPER = "#20242b", "#697180", "#e3e6eb", "#fefefe"
+ORIGINAL, REAL, MODEL = "#c2402f", "#1c8353", "#2d6cb8"  # red, green and blue, as on the page
+AMBER, VIOLET, GREY = "#b7791f", "#7a52b3", "#9aa3b0"
+PALETTE = {
+    "ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "original": ORIGINAL, "real": REAL,
+    "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY,
+}  # fmt: skip
+WIDTH = 5.6  # inches; so narrow that the letters are still legible on a phone
+_DPI = 160
+_LINKS = "links:"
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.facecolor": PAPER,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "figure.facecolor": PAPER,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "svg.fonttype": "none",  # letters stay letters: to be searched, and in the page's font
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Lets a function draw in this report's style."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: Any, **kwargs: Any) -> Figure:
+        with _styled():
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new(height: float, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A figure of the report's width and `height` inches, and its axes."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(1, columns, **options)
+
+
+def link(artist: Artist, *links: str) -> None:
+    """Ties a mark (or, in a scatter, each of its marks) to the rows of tables with the same link."""
+    artist.set_gid(_LINKS + "|".join(links))
+
+
+def model_link(number: int) -> str:
+    """The link of the model of this position among the given ones."""
+    return f"model-{number}"
+
+
+def shorten(name: str, length: int) -> str:
+    """A name that fits beside an axis: what is too long loses its middle."""
+    if len(name) <= length:
+        return name
+    tail = (length - 1) // 2
+    return f"{name[: length - 1 - tail]}…{name[-tail:]}"
+
+
+def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> tuple[Figure, Any]:
+    """Axes with a row for each name, the first at the top."""
+    figure, axes = new(extra + 0.3 * max(len(names), 2), columns, squeeze=False)
+    for axis in axes[0]:
+        axis.set_ylim(len(names) - 0.4, -0.6)
+        axis.set_yticks(range(len(names)), [""] * len(names))
+        axis.tick_params(axis="y", length=0)
+        axis.grid(visible=False, axis="y")
+    length = 30 if columns == 1 else 24
+    axes[0][0].set_yticklabels([shorten(name, length) for name in names])
+    return figure, axes[0]
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG."""
+    with _styled(), io.BytesIO() as file:
+        FigureCanvasAgg(figure)
+        figure.savefig(file, format="png", dpi=_DPI)
+        return file.getvalue()
+
+
+def svg(figure: Figure, key: str, title: str) -> str:
+    """The figure as SVG, in which marks carry their links as `data-link`.
+
+    Args:
+      figure: as drawn.
+      key: distinguishes its ids from those of other figures on a page.
+      title: for those who cannot see it.
+    """
+    with _styled(), matplotlib.rc_context({"svg.hashsalt": key}), io.BytesIO() as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        root = ET.fromstring(file.getvalue())
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    _link_marks(root)
+    _rename_ids(root, key)
+    root.set("role", "img")
+    root.set("aria-label", title)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _link_marks(root: ET.Element) -> None:
+    for element in root.iter():
+        gid = element.get("id", "")
+        if not gid.startswith(_LINKS):
+            continue
+        del element.attrib["id"]
+        links = gid.removeprefix(_LINKS).split("|")
+        marks = [element]
+        if len(links) > 1:
+            defined = {id(one) for defs in element.iter(f"{{{_SVG}}}defs") for one in defs.iter()}
+            shapes = (f"{{{_SVG}}}use", f"{{{_SVG}}}path")
+            marks = [one for one in element.iter() if one.tag in shapes and id(one) not in defined]
+            if len(marks) != len(links):
+                raise ValueError(f"{len(links)} links for {len(marks)} marks")
+        for mark, target in zip(marks, links, strict=True):
+            mark.set("data-link", target)
+
+
+def _rename_ids(root: ET.Element, key: str) -> None:
+    """Keeps the ids that something refers to, under names of this figure's own."""
+    text = ET.tostring(root, encoding="unicode")
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
+    for element in root.iter():
+        for name, value in list(element.attrib.items()):
+            if name == "id":
+                if value in used:
+                    element.set(name, f"{key}-{value}")
+                else:
+                    del element.attrib[name]
+            elif value.startswith("#") and name.endswith("href"):
+                element.set(name, f"#{key}-{value[1:]}")
+            elif value.startswith("url(#"):
+                element.set(name, f"url(#{key}-{value[5:]}")
+            elif "url(#" in value:
+                element.set(name, value.replace("url(#", f"url(#{key}-"))
+
+
+def inline(text: str) -> str:
+    """The SVG for a page: its size, font and colours are the page's."""
+    text = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", text)
+    text = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", text)
+    text = re.sub(r"(font: [^;\"]*?px) [^;\"]+", r"\1 var(--font)", text)
+    for name, colour in PALETTE.items():
+        text = text.replace(colour, f"var(--{name})")
+    return text

@@ -1,0 +1,243 @@
+"""Errors of the original labels themselves, without any model: those that raters rejected."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from real_labels.accuracy import Accuracy
+from real_labels.analysis import figures, section
+from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
+from real_labels.analysis.study import Study
+from real_labels.answers import Answers
+from real_labels.labels import LabelSets
+from real_labels.questions import Questions
+
+KEY = "label_errors"
+_DRAWN = 20
+_SHOWN = 200
+_INSTEAD = 3  # ReaL labels named for each class
+
+
+def measure(original: LabelSets, real: LabelSets) -> dict[str, Any]:
+    """Counts original labels that are not among the ReaL labels of their image.
+
+    Args:
+      original: one class an image.
+      real: of the same images; those without a label have none that is right.
+
+    Returns:
+      {"num_images", "num_labels": ReaL labels, "with_several", "rejected": share of all images (value,
+      low, high, n) with "count" = "with_other_labels" + "without_labels", "original_accuracy": the
+      original labels' ReaL accuracy, "classes": [{"class", "num_images", "rejected", "with_other_labels",
+      "without_labels", "instead": [[class, images] …], what the images of "with_other_labels" show}],
+      the worst first (by the lower end of the share's interval). The classes' counts add up to the totals.
+    """
+    rows = real.rows(original.file_names)
+    number = real.counts[rows]
+    label = original.classes
+    accepted = real.contains(rows, label[:, None])[:, 0]
+    other = ~accepted & (number > 0)
+    none = number == 0
+    rejected = Accuracy.of(np.count_nonzero(~accepted), len(original)).as_json()
+    size = 1 + int(label.max(initial=0))
+    columns = [np.bincount(label[mask], minlength=size) for mask in (other, none)]
+    images = np.bincount(label, minlength=size)
+    instead = _instead(real, rows[other], label[other])
+    classes = []
+    for class_ in np.flatnonzero(images).tolist():
+        with_other, without = (int(column[class_]) for column in columns)
+        share = Accuracy.of(with_other + without, images[class_]).as_json()
+        classes.append(
+            {
+                "class": class_,
+                "num_images": int(images[class_]),
+                "rejected": {**share, "count": with_other + without},
+                "with_other_labels": with_other,
+                "without_labels": without,
+                "instead": [[c, n] for c, n in instead[class_].most_common(_INSTEAD)],
+            }
+        )
+    return {
+        "num_images": len(original),
+        "num_labels": int(number.sum()),
+        "with_several": int(np.count_nonzero(number > 1)),
+        "rejected": {**rejected, "count": int(np.count_nonzero(~accepted))},
+        "with_other_labels": int(np.count_nonzero(other)),
+        "without_labels": int(np.count_nonzero(none)),
+        "original_accuracy": Accuracy.of(accepted.sum(), (number > 0).sum()).as_json(),
+        "classes": sorted(classes, key=lambda one: -one["rejected"]["low"]),
+    }
+
+
+def _instead(
+    real: LabelSets, rows: np.ndarray, label: np.ndarray
+) -> dict[int, collections.Counter[int]]:
+    """For each original class, how often each other class is valid in its place."""
+    counts: dict[int, collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    sets = real.take(rows)
+    owner = np.repeat(label, sets.counts)
+    for class_, found in zip(owner.tolist(), sets.classes.tolist(), strict=True):
+        counts[class_][found] += 1
+    return counts
+
+
+@figures.styled
+def draw(record: Mapping[str, Any], names: Mapping[int, str]) -> Figure:
+    """The classes with the most rejected labels: shown something else, or nothing that has a label."""
+    worst = record["classes"][:_DRAWN]
+    figure, (axis,) = figures.rows_axes([names[one["class"]] for one in worst])
+    left = np.zeros(len(worst))
+    for key, colour, title in (
+        ("with_other_labels", figures.ORIGINAL, "another label is right"),
+        ("without_labels", figures.GREY, "none is"),
+    ):
+        width = np.array([100 * one[key] / one["num_images"] for one in worst])
+        bars = axis.barh(
+            range(len(worst)), width, left=left, height=0.62, color=colour, label=title
+        )
+        for one, bar in zip(worst, bars, strict=True):
+            figures.link(bar, f"class-{one['class']}")
+        left += width
+    axis.axvline(
+        100 * record["rejected"]["value"], color=figures.INK, linestyle=(0, (4, 3)), linewidth=1,
+        label="all classes",
+    )  # fmt: skip
+    axis.set_xlabel("original labels that raters rejected, %")
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def make(study: Study) -> Section:
+    """The section of the report."""
+    head = dict(
+        key=KEY,
+        title="Errors of the labels themselves",
+        question="Which original labels did the raters reject, whatever any model says?",
+    )
+    missing = study.missing("original", "real")
+    if missing:
+        return Section(**head, missing=missing)
+    record = measure(study.original, study.real)
+    names = study.class_names
+    titles = {one["class"]: names[one["class"]] for one in record["classes"]}
+    title = "The classes with the most rejected original labels"
+    return Section(
+        **head,
+        lead=_lead(record, names),
+        missing=study.missing("answers"),
+        tiles=[]
+        if study.models
+        else [
+            section.tile(
+                record["original_accuracy"], "the original labels' own ReaL accuracy", "real"
+            ),
+            section.tile(record["rejected"], "of the original labels were rejected", "original"),
+        ],
+        numbers=record,
+        figures=[Drawn(KEY, title, draw(record, titles))],
+        tables=[_table(record, study)],
+        lists={
+            "label_errors": _list(study),
+            "label_errors_by_class": _classes_list(record, study),
+        },
+        notes=[
+            "Rejected is an original label that is not among the image's ReaL labels. Classes are ranked by "
+            "the lower end of the Wilson interval of the share, so that few images do not come first.",
+        ],
+    )
+
+
+def _lead(record: Mapping[str, Any], names: Any) -> str:
+    worst = record["classes"][0]
+    return (
+        f"{record['rejected']['count']:,} of {record['num_images']:,} original labels "
+        f"({section.percent(record['rejected'])}) were rejected: on {record['with_other_labels']:,} images "
+        f"another label is right, on {record['without_labels']:,} none is. So the original labels' own ReaL "
+        f"accuracy is {section.percent(record['original_accuracy'], 2)}. The worst class is "
+        f"{names[worst['class']]}: {worst['rejected']['count']} of {worst['num_images']}."
+    )
+
+
+def _table(record: Mapping[str, Any], study: Study) -> Table:
+    names = study.class_names
+    columns = [
+        Column("class", is_text=True),
+        Column("rejected", "Share of the class's images"),
+        Column("images"),
+        Column("another is right"),
+        Column("none is"),
+        Column(
+            "what is there instead", "ReaL labels of those images, the most frequent ones", True
+        ),
+    ]
+    rows = []
+    for one in record["classes"][:_SHOWN]:
+        if not one["rejected"]["count"]:
+            break
+        instead = ", ".join(f"{names[c]} {n}" for c, n in one["instead"])
+        rows.append(
+            (
+                f"class-{one['class']}",
+                [
+                    section.text(names[one["class"]]),
+                    section.share(one["rejected"], bar=True),
+                    section.count(one["num_images"]),
+                    section.count(one["with_other_labels"]),
+                    section.count(one["without_labels"]),
+                    Cell(instead, instead.lower()),
+                ],
+            )
+        )
+    return Table(f"{KEY}-classes", "The classes", columns, rows, "label_errors_by_class")
+
+
+def _list(study: Study) -> dict[str, np.ndarray]:
+    """Every image whose original label was rejected, with what raters said of it."""
+    original, real, names = study.original, study.real, study.class_names
+    rows = real.rows(original.file_names)
+    wrong = np.flatnonzero(~real.contains(rows, original.classes[:, None])[:, 0])
+    file_names, label = original.file_names[wrong], original.classes[wrong]
+    sets = real.take(rows[wrong]).to_lists() if len(wrong) else []
+    columns = {
+        "file_name": file_names,
+        "original": label,
+        "original_name": np.array([names[c] for c in label.tolist()], np.str_),
+        "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
+        "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
+    }
+    if study.answers is not None:
+        columns |= _votes(study.answers, Questions(file_names, np.arange(len(wrong)), label))
+    return columns
+
+
+def _votes(answers: Answers, asked: Questions) -> dict[str, np.ndarray]:
+    """How many raters gave each answer; 0 where nobody was asked."""
+    at = answers.questions.find(asked)
+    return {
+        f"answers_{name}": np.where(at >= 0, answers.votes(i)[np.maximum(at, 0)], 0)
+        for i, name in enumerate(answers.categories)
+    }
+
+
+def _classes_list(record: Mapping[str, Any], study: Study) -> dict[str, np.ndarray]:
+    classes, names = record["classes"], study.class_names
+    return {
+        "class": np.array([one["class"] for one in classes]),
+        "name": np.array([names[one["class"]] for one in classes], np.str_),
+        "images": np.array([one["num_images"] for one in classes]),
+        "rejected": np.array([one["rejected"]["count"] for one in classes]),
+        **{
+            f"rejected_{field}": np.array([one["rejected"][field] for one in classes])
+            for field in ("value", "low", "high")
+        },
+        "with_other_labels": np.array([one["with_other_labels"] for one in classes]),
+        "without_labels": np.array([one["without_labels"] for one in classes]),
+        "instead": np.array(
+            ["; ".join(f"{names[c]} {n}" for c, n in one["instead"]) for one in classes], np.str_
+        ),
+    }

@@ -1,0 +1,80 @@
+"""What there is to analyse: models' predictions, both label sets, answers, scores, names."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from real_labels.analysis.outcomes import Outcomes
+from real_labels.class_names import ClassNames
+from real_labels.predictions import Predictions
+
+if TYPE_CHECKING:
+    from real_labels.accuracy_files import AccuracyTable
+    from real_labels.answers import Answers
+    from real_labels.labels import LabelSets
+    from real_labels.scores import Scores
+
+_ABSENT = {
+    "models": "There are no predictions that could be used.",
+    "original": "There are no original labels; --original FILE.json names them.",
+    "real": "There are no reassessed labels; --labels FILE.json names them.",
+    "answers": "There are no raters' answers to these images; --answers FILE names them.",
+    "scores": "How sure the raters were is not known; --scores FILE.npz or --answers FILE tells.",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+    """The inputs of the analyses; every one may be missing.
+
+    Attributes:
+      models: predictions by name, at least those of one model if any; of images that both label sets know.
+      original: original labels, one class an image.
+      real: reassessed labels of the same images.
+      num_classes: number of classes.
+      class_names: what they are called.
+      answers: raters' answers about these images.
+      scores: how probable raters made each label.
+      accuracies: further models of which only the accuracies are known.
+      shown: the model that the report is about, whose mistakes are listed one by one.
+      seed: of every bootstrap.
+      absent: what the reader is told of an input that is not there, where that is special.
+    """
+
+    models: Mapping[str, Predictions] = dataclasses.field(default_factory=dict)
+    original: LabelSets | None = None
+    real: LabelSets | None = None
+    num_classes: int = 0
+    class_names: ClassNames = dataclasses.field(default_factory=ClassNames)
+    answers: Answers | None = None
+    scores: Scores | None = None
+    accuracies: AccuracyTable | None = None
+    shown: str = ""
+    seed: int = 0
+    absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def missing(self, *inputs: str) -> list[str]:
+        """A sentence for each of these inputs that is not there."""
+        return [
+            self.absent.get(name, _ABSENT[name])
+            for name in inputs
+            if getattr(self, name) is None or getattr(self, name) == {}
+        ]
+
+    @functools.cached_property
+    def outcomes(self) -> dict[str, Outcomes]:
+        """Each model's first predictions beside both labels, which must be there."""
+        return {
+            name: Outcomes.of(one, self.original, self.real) for name, one in self.models.items()
+        }
+
+    def number(self, model: str) -> int:
+        """Position of a model among the given ones."""
+        return list(self.models).index(model)
+
+    def subject(self, models: Mapping[str, object]) -> str:
+        """The model that a section speaks of: the one shown, or the first of those it has."""
+        return self.shown if self.shown in models else next(iter(models))

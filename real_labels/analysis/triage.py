@@ -1,0 +1,390 @@
+"""Triage of a model's mistakes: whose fault each is (section 4 of the paper, on BiT-L)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from real_labels.accuracy import Accuracy
+from real_labels.analysis import figures, section
+from real_labels.analysis.outcomes import Outcomes
+from real_labels.analysis.section import Card, Cell, Column, Drawn, Gallery, Section, Table
+from real_labels.analysis.study import Study
+from real_labels.class_names import ClassNames
+from real_labels.labels import LabelSets
+from real_labels.questions import Questions
+from real_labels.scores import Scores
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+KEY = "triage"
+KINDS = ("both_valid", "label_error", "model_error", "neither", "no_label")
+_TITLES = {
+    "both_valid": "Both are right",
+    "label_error": "The label is wrong, the model right",
+    "model_error": "The model is wrong, the label right",
+    "neither": "Both are wrong",
+    "no_label": "No label is right",
+}
+_TEXTS = {
+    "both_valid": "The image shows several classes, or two names are one thing. No mistake.",
+    "label_error": "Raters rejected the original label and accepted the prediction. No mistake.",
+    "model_error": "Raters accepted the original label and not the prediction.",
+    "neither": "Raters accepted neither, but another label.",
+    "no_label": "Raters accepted no label at all; such images are left out of the ReaL accuracy.",
+}
+_COLOURS = dict(
+    zip(
+        KINDS,
+        (figures.REAL, figures.ORIGINAL, figures.MODEL, figures.VIOLET, figures.GREY),
+        strict=True,
+    )
+)
+_CARDS = 12  # of each kind
+_CLASSES_SHOWN = 100
+
+
+def kinds(outcomes: Outcomes) -> Int[np.ndarray, "images"]:
+    """(N,) index in KINDS of each mistake, -1 where the prediction is the original label."""
+    p, o = outcomes.predicted_valid, outcomes.original_valid
+    kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
+    return np.where(outcomes.mistake, kind, -1)
+
+
+def measure(outcomes: Outcomes) -> dict[str, Any]:
+    """Sorts each mistake (a prediction that is not the original label) into exactly one kind.
+
+    Returns:
+      {"num_images", "num_mistakes", "kinds": {kind: {"value", "low", "high", "n", "count"}}, shares of the
+      mistakes; "prediction_valid": share of the mistakes whose prediction is a ReaL label;
+      "agrees_with_rejected": number of predictions that are the original label though raters rejected
+      it; "classes": [{"class": the original label, "num_images", "num_mistakes", kind: count …}], most
+      mistakes first}.
+    """
+    kind = kinds(outcomes)
+    counts = np.bincount(kind[kind >= 0], minlength=len(KINDS))
+    n = int(counts.sum())
+    rejected = ~outcomes.mistake & ~outcomes.original_valid
+    return {
+        "num_images": len(outcomes),
+        "num_mistakes": n,
+        "kinds": {
+            name: {**Accuracy.of(c, n).as_json(), "count": int(c)}
+            for name, c in zip(KINDS, counts, strict=True)
+        },
+        "prediction_valid": Accuracy.of(counts[0] + counts[1], n).as_json(),
+        "agrees_with_rejected": int(np.count_nonzero(rejected)),
+        "classes": _per_class(outcomes, kind),
+    }
+
+
+def _per_class(outcomes: Outcomes, kind: Int[np.ndarray, "images"]) -> list[dict[str, int]]:
+    classes, row = np.unique(outcomes.original, return_inverse=True)
+    images = np.bincount(row, minlength=len(classes))
+    wrong = kind >= 0
+    table = np.zeros((len(classes), len(KINDS)), np.int64)
+    np.add.at(table, (row[wrong], kind[wrong]), 1)
+    mistakes = table.sum(axis=1)
+    return [
+        {
+            "class": int(classes[i]),
+            "num_images": int(images[i]),
+            "num_mistakes": int(mistakes[i]),
+            **dict(zip(KINDS, table[i].tolist(), strict=True)),
+        }
+        for i in np.argsort(-mistakes, kind="stable").tolist()
+    ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mistakes:
+    """A model's M mistakes, the surest first.
+
+    Attributes:
+      row: (M,) in the outcomes.
+      kind: (M,) index in KINDS.
+      original_score, predicted_score: (M,) how probable raters made the original label and the
+        predicted one; NaN where nobody was asked.
+      sureness: (M,) probability that what the label sets say of those of the two that were asked about
+        is right, taken as independent; NaN where neither was.
+    """
+
+    row: Int[np.ndarray, "mistakes"]
+    kind: Int[np.ndarray, "mistakes"]
+    original_score: Float[np.ndarray, "mistakes"]
+    predicted_score: Float[np.ndarray, "mistakes"]
+    sureness: Float[np.ndarray, "mistakes"]
+
+    def take(self, rows: np.ndarray) -> Mistakes:
+        """Some of them, in this order."""
+        return Mistakes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
+
+
+def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
+    """Lists the mistakes, those first of which the raters were surest.
+
+    Equally sure ones, and all without scores, come by the model's own confidence, then by file name.
+    """
+    kind = kinds(outcomes)
+    row = np.flatnonzero(kind >= 0)
+    names = outcomes.file_names[row]
+    found, sureness = [], np.ones(len(row))
+    asked = np.zeros(len(row), bool)
+    for label, valid in (
+        (outcomes.original[row], outcomes.original_valid[row]),
+        (outcomes.predicted[row], outcomes.predicted_valid[row]),
+    ):
+        score = _scores_of(scores, names, label)
+        found.append(score)
+        known = ~np.isnan(score)
+        asked |= known
+        sureness *= np.where(known, np.where(valid, score, 1 - score), 1)
+    sureness[~asked] = np.nan
+    everything = Mistakes(row, kind[row], found[0], found[1], sureness)
+    confidence = np.zeros(len(row)) if outcomes.confidence is None else outcomes.confidence[row]
+    unsure = np.where(asked, -sureness, np.inf)
+    return everything.take(np.lexsort([names, -confidence, unsure]))
+
+
+def _scores_of(
+    scores: Scores | None, names: np.ndarray, classes: Int[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
+    if scores is None or not len(names):
+        return np.full(len(names), np.nan)
+    at = scores.questions.find(Questions(names, np.arange(len(names)), classes))
+    return np.where(at >= 0, scores.probability[np.maximum(at, 0)], np.nan)
+
+
+@figures.styled
+def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Figure:
+    """A bar for each model: its mistakes by kind."""
+    names = sorted(records, key=lambda name: records[name]["num_mistakes"])
+    figure, (axis,) = figures.rows_axes(names, extra=1.2)
+    left = np.zeros(len(names))
+    most = max(max(records[name]["num_mistakes"] for name in names), 1)
+    for kind in KINDS:
+        width = np.array([records[name]["kinds"][kind]["count"] for name in names])
+        bars = axis.barh(
+            range(len(names)),
+            width,
+            left=left,
+            height=0.62,
+            color=_COLOURS[kind],
+            label=_TITLES[kind],
+        )
+        for name, bar in zip(names, bars, strict=True):
+            figures.link(bar, f"{links[name]} kind-{kind}" if len(names) == 1 else links[name])
+        for row, (count, begin) in enumerate(zip(width, left, strict=True)):
+            if count > 0.07 * most:
+                axis.text(
+                    begin + count / 2, row, f"{100 * count / records[names[row]]['num_mistakes']:.0f}%",
+                    ha="center", va="center", color=figures.PAPER, fontsize=9,
+                )  # fmt: skip
+        left += width
+    axis.set_xlabel("predictions that are not the original label")
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    figure.legend(loc="outside upper left", ncols=2, fontsize=9)
+    return figure
+
+
+def make(study: Study) -> Section:
+    """The section of the report."""
+    head = dict(
+        key=KEY,
+        title="Triage of the mistakes",
+        question="Of what we call the model's mistakes, how many are the labels' fault?",
+    )
+    missing = study.missing("models", "original", "real")
+    if missing:
+        return Section(**head, missing=missing)
+    missing = study.missing("scores")
+    records = {name: measure(outcomes) for name, outcomes in study.outcomes.items()}
+    listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
+    links = {name: figures.model_link(study.number(name)) for name in records}
+    shown = study.shown
+    if len(records) > 1:
+        missing.append(
+            f"Classes and images are those of {shown}; --show NAME takes another model, and the lists have "
+            f"all."
+        )
+    lists = {
+        f"mistakes_{_safe(name)}": _list(study.outcomes[name], one, study.real, study.class_names)
+        for name, one in listed.items()
+    }
+    tables = [_table(records, links)]
+    if records[shown]["num_mistakes"]:
+        tables.append(_classes_table(records[shown], study.class_names, shown, _safe(shown)))
+    title = "Mistakes of each model, by whose fault they are"
+    return Section(
+        **head,
+        lead=_lead(records[shown], shown),
+        missing=missing,
+        numbers=records,
+        figures=[Drawn(KEY, title, draw(records, links))],
+        tables=tables,
+        galleries=_galleries(study, shown, listed[shown], records[shown]),
+        lists=lists,
+        notes=[
+            "A mistake is a first prediction that is not the original label; valid is what is among the "
+            "ReaL labels. Images are listed by how sure the raters were: the probability that what the label "
+            "sets say of the original and the predicted label is right. Labels that nobody was asked about "
+            "do not count in it.",
+        ],
+        tiles=[
+            section.tile(records[shown]["prediction_valid"], "of its mistakes are none", "model")
+        ]
+        if records[shown]["num_mistakes"]
+        else (),
+    )
+
+
+def _lead(record: Mapping[str, Any], name: str) -> str:
+    n = record["num_mistakes"]
+    if not n:
+        return f"{name} makes no mistakes: every first prediction is the original label."
+    kinds = {kind: one["count"] for kind, one in record["kinds"].items()}
+    none, own = kinds["no_label"], kinds["model_error"] + kinds["neither"]
+    return (
+        f"Of {n:,} mistakes of {name}, {kinds['both_valid'] + kinds['label_error']:,} are none: on "
+        f"{section.percent(record['prediction_valid'])} its prediction is a valid label, be it beside the "
+        f"original one ({kinds['both_valid']:,}) or in its place ({kinds['label_error']:,}). "
+        f"{none:,} ({100 * none / n:.1f}%) are on images without a valid label, and {own:,} "
+        f"({100 * own / n:.1f}%) are the model's own. On {record['agrees_with_rejected']:,} other images it "
+        f"repeats an original label that is wrong."
+    )
+
+
+def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
+    columns = [Column("model", is_text=True), Column("mistakes")]
+    columns += [Column(_TITLES[kind].lower(), _TEXTS[kind]) for kind in KINDS]
+    columns.append(
+        Column(
+            "repeats a wrong label", "Predictions that are the original label, which is not valid"
+        )
+    )
+    rows = []
+    for name, record in sorted(records.items(), key=lambda item: item[1]["num_mistakes"]):
+        cells = [section.text(name), section.count(record["num_mistakes"])]
+        cells += [_kind_cell(record["kinds"][kind]) for kind in KINDS]
+        cells.append(section.count(record["agrees_with_rejected"]))
+        rows.append((links[name], cells))
+    return Table(f"{KEY}-models", "The mistakes by kind", columns, rows)
+
+
+def _kind_cell(one: Mapping[str, Any]) -> Cell:
+    if one["value"] is None:
+        return Cell("–")
+    low, high = 100 * one["low"], 100 * one["high"]
+    return Cell(
+        f"{one['count']:,}", one["count"], f"{100 * one['value']:.1f}% [{low:.1f}, {high:.1f}]"
+    )
+
+
+def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str, safe: str) -> Table:
+    columns = [
+        Column("original label", is_text=True),
+        Column("images"),
+        Column("mistakes"),
+        *(Column(_TITLES[kind].lower(), _TEXTS[kind]) for kind in KINDS),
+    ]
+    worst = [one for one in record["classes"] if one["num_mistakes"]][:_CLASSES_SHOWN]
+    rows = [
+        (
+            f"class-{one['class']}",
+            [
+                section.text(names[one["class"]]),
+                section.count(one["num_images"]),
+                Cell(
+                    f"{one['num_mistakes']:,}",
+                    one["num_mistakes"],
+                    bar=one["num_mistakes"] / one["num_images"],
+                ),
+                *(section.count(one[kind]) for kind in KINDS),
+            ],
+        )
+        for one in worst
+    ]
+    title = f"Classes with the most mistakes of {model}"
+    return Table(f"{KEY}-classes", title, columns, rows, f"mistakes_{safe}")
+
+
+def _safe(name: str) -> str:
+    """A model's name as part of a file's."""
+    return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _list(
+    outcomes: Outcomes, listed: Mistakes, real: LabelSets, names: ClassNames
+) -> dict[str, np.ndarray]:
+    row = listed.row
+    sets = real.take(real.rows(outcomes.file_names[row])).to_lists() if len(row) else []
+    columns = {
+        "file_name": outcomes.file_names[row],
+        "kind": np.array(KINDS)[listed.kind],
+        "sureness": listed.sureness,
+        "original": outcomes.original[row],
+        "original_name": _named(outcomes.original[row].tolist(), names),
+        "original_score": listed.original_score,
+        "predicted": outcomes.predicted[row],
+        "predicted_name": _named(outcomes.predicted[row].tolist(), names),
+        "predicted_score": listed.predicted_score,
+        "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
+        "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
+    }
+    if outcomes.confidence is not None:
+        columns["confidence"] = outcomes.confidence[row]
+    return columns
+
+
+def _named(classes: list[int], names: ClassNames) -> np.ndarray:
+    return np.array([names[c] for c in classes], np.str_)
+
+
+def _galleries(
+    study: Study, model: str, listed: Mistakes, record: Mapping[str, Any]
+) -> list[Gallery]:
+    outcomes = study.outcomes[model]
+    galleries = []
+    for number, kind in enumerate(KINDS):
+        chosen = listed.take(np.flatnonzero(listed.kind == number)[:_CARDS])
+        if not len(chosen.row):
+            continue
+        names = outcomes.file_names[chosen.row]
+        sets = study.real.take(study.real.rows(names)).to_lists()
+        cards = []
+        for i, row in enumerate(chosen.row.tolist()):
+            cards.append(
+                Card(
+                    file_name=str(outcomes.file_names[row]),
+                    original=study.class_names[int(outcomes.original[row])],
+                    predicted=study.class_names[int(outcomes.predicted[row])],
+                    real=[study.class_names[c] for c in sets[i]],
+                    original_valid=bool(outcomes.original_valid[row]),
+                    predicted_valid=bool(outcomes.predicted_valid[row]),
+                    notes=_notes(outcomes, chosen, i),
+                )
+            )
+        total = record["kinds"][kind]["count"]
+        galleries.append(Gallery(f"kind-{kind}", _TITLES[kind], _TEXTS[kind], cards, total))
+    return galleries
+
+
+def _notes(outcomes: Outcomes, chosen: Mistakes, i: int) -> list[str]:
+    notes = []
+    scores = {"original": chosen.original_score[i], "prediction": chosen.predicted_score[i]}
+    said = [f"{name} {100 * p:.0f}%" for name, p in scores.items() if not np.isnan(p)]
+    if said:
+        notes.append(f"raters: {', '.join(said)}")
+    if outcomes.confidence is not None:
+        notes.append(f"model: {_confidence(float(outcomes.confidence[chosen.row[i]]))}")
+    return notes
+
+
+def _confidence(score: float) -> str:
+    return f"{100 * score:.0f}% sure" if 0 <= score <= 1 else f"score {score:.3g}"

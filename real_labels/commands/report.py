@@ -1,0 +1,289 @@
+"""python -m real_labels report."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from real_labels.commands import options as common
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from real_labels.analysis.report import Origin
+    from real_labels.analysis.study import Study
+    from real_labels.answers import Answers
+    from real_labels.predictions import Predictions
+    from real_labels.reference import Reference
+    from real_labels.scores import Scores
+
+SUMMARY = "the paper's analysis of models' predictions: one page with figures, lists, all numbers"
+EXAMPLE = "bit.npz resnet50.csv --out report --images ILSVRC2012_img_val"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "predictions",
+        nargs="*",
+        metavar="PREDICTIONS",
+        help=f"{common.PREDICTIONS}; the report is about the first; none give what needs no model",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for index.html and what belongs to it"
+    )
+    common.add_labels(parser)
+    parser.add_argument(
+        "--answers",
+        nargs="+",
+        metavar="FILE",
+        help="raters' answers, as for aggregate (default with the published labels: the published ones)",
+    )
+    common.add_categories(parser)
+    parser.add_argument(
+        "--scores",
+        metavar="FILE.npz",
+        help="how probable raters made each label (default with the published labels: the published ones; "
+        "else Dawid-Skene on --answers)",
+    )
+    parser.add_argument(
+        "--accuracy-table",
+        nargs="+",
+        metavar="FILE",
+        help="accuracies of further models: one table of model, original, real, or two of model, top1 as "
+        "timm publishes them, the original labels' first",
+    )
+    parser.add_argument("--images", metavar="DIR", help="folder of the images, for thumbnails")
+    parser.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help=".json list or a name a line, in the order of the class indices (default for ILSVRC-2012: its "
+        "own)",
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="what to call the dataset")
+    parser.add_argument("--show", metavar="MODEL", help="the model that the report is about")
+    parser.add_argument(
+        "--assume",
+        metavar="REPAIR",
+        default="",
+        help="undo a mix-up in all files first (see score --assume)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Writes the report; a file that cannot be used is named at the end and does not stop the others."""
+    from real_labels.analysis import report
+    from real_labels.analysis.thumbnails import Thumbnails
+
+    _check(options)
+    images = None if options.images is None else Thumbnails(options.images)
+    study, origin, errors = _gather(options)
+    sections = report.write(study, options.out, origin, images)
+    for one in sections:
+        if one.lead:
+            _print_lead(one.title, one.lead)
+    for one in sections:
+        if not one.lead:
+            common.print_warning(f"{one.title}: {' '.join(one.missing)}")
+    for remark in origin.remarks:
+        if remark not in errors:
+            common.print_warning(remark)
+    print(f"\nThe report: {pathlib.Path(options.out) / 'index.html'}")
+    sys.stdout.flush()
+    for error in errors[:-1]:
+        print(f"Error: {error}", file=sys.stderr)
+    if errors:
+        raise InputError(errors[-1])
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What cannot be written or makes no sense should cost nothing."""
+    out = pathlib.Path(options.out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; name a folder.")
+    common.check_outputs((str(out / "index.html"), (".html",)))
+    if options.seed < 0:
+        raise InputError(f"The seed must be at least 0, found {options.seed}.")
+    if options.accuracy_table and len(options.accuracy_table) > 2:
+        raise InputError(
+            f"--accuracy-table takes one file or two, found {len(options.accuracy_table)}."
+        )
+
+
+def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
+    """Reads everything; (the study, where it comes from, errors of files left out)."""
+    from real_labels import accuracy_files
+    from real_labels.analysis.report import Origin
+    from real_labels.analysis.study import Study
+    from real_labels.class_names import ClassNames
+
+    remarks: list[str] = []
+    absent: dict[str, str] = {}
+    accuracies = None
+    if options.accuracy_table:
+        accuracies = accuracy_files.read(options.accuracy_table)
+        if accuracies.left_out:
+            remarks.append(
+                f"{accuracies.left_out:,} models are in one of the two accuracy tables alone and left out."
+            )
+    reference = _reference(options, absent)
+    if reference is None:
+        study = Study(accuracies=accuracies, seed=options.seed, absent=absent)
+        return study, Origin("Published accuracies", {}, remarks), []
+    models, paths, errors = _models(options, reference, remarks)
+    answers, scores = _answers(options, reference, absent, remarks)
+    names = ClassNames()
+    if options.class_names is not None:
+        names = ClassNames.load(options.class_names)
+        known = reference.num_known_classes
+        if len(names.names) < known:
+            raise InputError(
+                f"{options.class_names}: names {len(names.names):,} classes; expected {known:,}."
+            )
+    elif reference.is_imagenet:
+        names = ClassNames.of_imagenet()
+    shown = options.show or next(iter(models), "")
+    if options.show and shown not in models:
+        raise InputError(
+            f"--show {shown}: there is no such model; there are {', '.join(models) or 'none'}."
+        )
+    study = Study(
+        models=models,
+        original=reference.original,
+        real=reference.real,
+        num_classes=reference.num_known_classes,
+        class_names=names,
+        answers=answers,
+        scores=scores,
+        accuracies=accuracies,
+        shown=shown,
+        seed=options.seed,
+        absent=absent,
+    )
+    dataset = _dataset(options, reference)
+    return study, Origin(dataset, paths, [*remarks, *errors]), errors
+
+
+def _reference(options: argparse.Namespace, absent: dict[str, str]) -> Reference | None:
+    """The labels; None where only a table of accuracies is to be drawn and nobody named any."""
+    try:
+        return common.reference(options)
+    except InputError as error:
+        if options.predictions or not options.accuracy_table or options.labels or options.original:
+            raise
+        absent |= dict.fromkeys(("original", "real"), str(error))
+        return None
+
+
+def _models(
+    options: argparse.Namespace, reference: Reference, remarks: list[str]
+) -> tuple[dict[str, Predictions], dict[str, str], list[str]]:
+    """(predictions by model, file by model, errors of those that cannot be used)."""
+    import tqdm
+
+    from real_labels import scoring
+
+    assume = common.repairs(options.assume)
+    models: dict[str, Predictions] = {}
+    paths: dict[str, str] = {}
+    errors = []
+    names = _names(options.predictions)
+    with tqdm.tqdm(
+        list(zip(names, options.predictions, strict=True)),
+        desc="reading",
+        unit=" files",
+        leave=False,
+        disable=None,
+    ) as bar:
+        for name, path in bar:
+            try:
+                scored = scoring.score(
+                    path, reference, assume, column=options.column, probabilities=True
+                )
+            except InputError as error:
+                errors.append(str(error))
+                continue
+            models[name], paths[name] = scored.predictions, str(path)
+            remarks += [f"{name}: {warning}" for warning in scored.warnings]
+    return models, paths, errors
+
+
+def _names(paths: list[str]) -> list[str]:
+    """What to call the models: their files, with the folder where a file's name says nothing."""
+    names = [
+        path.parent.name if path.stem == "predictions" and path.parent.name else path.stem
+        for path in map(pathlib.Path, paths)
+    ]
+    if len(set(names)) < len(names):
+        names = [str(pathlib.Path(path).with_suffix("")) for path in paths]
+    if len(set(names)) < len(names):
+        names = paths
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{twice}: is given twice.")
+    return names
+
+
+def _answers(
+    options: argparse.Namespace, reference: Reference, absent: dict[str, str], remarks: list[str]
+) -> tuple[Answers | None, Scores | None]:
+    """Raters' answers and the scores that they gave, as far as there are any."""
+    from real_labels import aggregation, published
+    from real_labels.answers import Answers
+    from real_labels.scores import Scores
+
+    are_published = reference.is_imagenet and options.labels is None
+    answers = scores = None
+    if options.answers:
+        parts = [Answers.load(path, common.categories(options)) for path in options.answers]
+        answers = Answers.join(parts)
+    elif are_published:
+        try:
+            answers = published.raw_answers(options.data_dir)
+        except InputError as error:
+            absent["answers"] = str(error)
+    if options.scores:
+        scores = Scores.load(options.scores)
+    elif options.answers:
+        scores = aggregation.dawid_skene(answers).scores
+    elif are_published:
+        try:
+            scores = Scores.load(published.locate("scores.npz", options.data_dir))
+        except InputError as error:
+            absent["scores"] = str(error)
+    found: dict[str, Any] = {"answers": answers, "scores": scores}
+    for what, one in found.items():
+        if one is not None and not _is_about(one.questions.file_names, reference):
+            first = one.questions.file_names[:1].tolist() or ["none"]
+            absent[what] = (
+                f"The {what} are about other images (first: {first[0]}; the labels begin with "
+                f"{reference.file_names[0]})."
+            )
+            remarks.append(absent[what])
+            found[what] = None
+    return found["answers"], found["scores"]
+
+
+def _is_about(file_names: Any, reference: Reference) -> bool:
+    from real_labels.labels import find_rows
+
+    return bool((find_rows(reference.file_names, file_names) >= 0).any())
+
+
+def _dataset(options: argparse.Namespace, reference: Reference) -> str:
+    if options.dataset:
+        return options.dataset
+    if reference.is_imagenet:
+        return "ILSVRC-2012 validation"
+    return str(options.original or options.labels)
+
+
+def _print_lead(title: str, lead: str) -> None:
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    print(title)
+    print(textwrap.fill(lead, width, initial_indent="  ", subsequent_indent="  "))

@@ -1,0 +1,192 @@
+"""The report's page in a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from real_labels import cli
+from real_labels.analysis import report
+from tests.real_labels.analysis import worlds
+
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+MODELS = [f"model{i:02d}" for i in range(25)]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine ($CHROMIUM, or chromium in $PATH)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A report of 25 models with answers and thumbnails."""
+    folder = tmp_path_factory.mktemp("page")
+    original, real = worlds.labels(images=400)
+    original.to_json(folder / "original.json")
+    real.to_json(folder / "real.json")
+    worlds.rated(original, real)[0].save(folder / "answers.csv")
+    for i, name in enumerate(MODELS):
+        one = worlds.model(original, real, accuracy=0.5 + 0.018 * i, seed=i)
+        one.save(folder / f"{name}.npz")
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for name in real.file_names.tolist():
+        image = Image.fromarray(rng.integers(0, 255, (30, 50, 3), np.uint8))
+        image.save(folder / "images" / name.split("/")[-1])
+    cli.main(
+        ["report", *(str(folder / f"{name}.npz") for name in MODELS), "--out", str(folder / "report"),
+         "--labels", str(folder / "real.json"), "--original", str(folder / "original.json"),
+         "--answers", str(folder / "answers.csv"), "--images", str(folder / "images")]
+    )  # fmt: skip
+    return folder / "report"
+
+
+@pytest.fixture
+def opened(chromium, written):
+    """Opens the page with the given settings, and lists all that should not happen."""
+    pages = []
+
+    def open_page(**settings):
+        page = chromium.new_page(**settings)
+        page.complaints = []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                page.complaints.append(request.url)
+                if not request.url.startswith((written.as_uri(), "data:"))
+                else None
+            ),
+        )
+        page.goto((written / "index.html").as_uri())
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_figures_are_there_and_nothing_goes_wrong(opened, width, scheme):
+    page = opened(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    for analysis in report.ANALYSES:
+        box = page.locator(f"#{analysis.KEY} figure svg").bounding_box()
+        assert min(width - 80, 500) < box["width"] <= width and box["height"] > 100
+    # The page itself never scrolls sideways, and every letter of a figure can be read.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    heights = page.eval_on_selector_all(
+        "figure svg text", "all => all.map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(heights) > 8
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 20, 24)"
+    assert dark == (scheme == "dark")
+    # What is drawn in the figures' ink can be told from what it is drawn on.
+    ink, paper = page.evaluate(
+        "['ink', 'paper'].map(n => getComputedStyle(document.documentElement)"
+        ".getPropertyValue('--' + n).trim())"
+    )
+    brightness = [int(colour[1:3], 16) for colour in (ink, paper)]
+    assert abs(brightness[0] - brightness[1]) > 150
+    images = page.eval_on_selector_all(".card img", "all => all.map(i => i.naturalWidth)")
+    assert len(images) > 30 and min(images) > 0
+    assert page.complaints == []
+
+
+def column(page, table, number):
+    return page.eval_on_selector_all(
+        f"#{table} tbody tr:not([hidden])",
+        f"rows => rows.map(row => row.cells[{number}].firstChild.textContent.trim())",
+    )
+
+
+def test_tables_are_sorted_and_filtered(opened, written):
+    page = opened()
+    numbers = json.loads((written / "report.json").read_text())
+    models = numbers["sections"]["accuracy"]["numbers"]["models"]
+    table = page.locator("#accuracy-models")
+    box = page.locator(".table", has=table)
+    assert len(column(page, "accuracy-models", 0)) == 20
+    box.get_by_role("button", name="Show all 25 rows").click()
+    head = table.locator("th").nth(1)
+    for order, reverse in (("descending", True), ("ascending", False)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        values = {name: one["original"]["top1"]["value"] for name, one in models.items()}
+        shown = [values[name] for name in column(page, "accuracy-models", 0)]
+        assert shown == sorted(values.values(), reverse=reverse)
+    table.locator("th").first.locator("button").click()
+    assert column(page, "accuracy-models", 0) == MODELS
+    assert head.get_attribute("aria-sort") is None
+    box.get_by_role("searchbox").fill("model1")
+    assert column(page, "accuracy-models", 0) == MODELS[10:20]
+    # The p-values of the pairs are sorted as numbers, not as text.
+    page.locator("#accuracy-pairs th").nth(3).locator("button").click()
+    largest = max(
+        p["original"]["p_holm"] for p in numbers["sections"]["accuracy"]["numbers"]["pairs"]
+    )
+    assert column(page, "accuracy-pairs", 3)[0] == f"{largest:.3f}"
+    assert page.complaints == []
+
+
+def test_figures_and_tables_light_each_other_up(opened):
+    page = opened(viewport={"width": 1280, "height": 900})
+    row = page.locator("#triage-models tr", has_text="model07")
+    link = row.get_attribute("data-link")
+    row.hover()
+    marks = page.locator(f"figure [data-link~='{link}']")
+    assert marks.count() > 10
+    assert page.locator("#triage figure .lit").count() == 5  # a bar of five kinds
+    assert page.locator(f"#accuracy figure [data-link='{link}'].lit").count() == 2
+    # The mark of a model whose row is hidden: hovering tells of it, a click shows the row.
+    worst = column(page, "accuracy-models", 0)
+    hidden = next(name for name in MODELS if name not in worst)
+    hidden_row = page.locator("#accuracy-models tr", has_text=hidden)
+    assert hidden_row.is_hidden()
+    mark = page.locator(
+        f"#accuracy figure [data-link='{hidden_row.get_attribute('data-link')}']"
+    ).first
+    mark.scroll_into_view_if_needed()
+    mark.hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible() and hidden in tip.text_content() and "ReaL top-1" in tip.text_content()
+    mark.click()
+    assert hidden_row.is_visible() and "found" in hidden_row.get_attribute("class")
+    pair = page.locator("#confusable_pairs tbody tr").first
+    pair.hover()
+    assert page.locator("#confusable_pairs figure .lit").count() >= 2
+    assert page.complaints == []
+
+
+def test_it_prints_without_what_only_a_screen_can_do(opened, tmp_path):
+    page = opened(color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.locator("nav").is_hidden()
+    assert page.locator("button.more").first.is_hidden()
+    colour = page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+    )
+    assert colour == "#20242b"  # dark ink on paper, whatever the screen's scheme
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+    assert page.complaints == []
