@@ -1,12 +1,13 @@
-# make demo       train on digit_scenes and show both accuracies (sets everything up first)
+# make demo       train on digit_scenes, show both accuracies, write the report (sets everything up first)
 # make test       lint and tests (sets everything up first)
 # make clean-demo start the demo over
 
 PYTHON ?= python3
 BIN := .venv/bin
 WORKDIR := runs/digit_scenes
+SCENES := $(WORKDIR)/validation
 
-.PHONY: setup setup-dev demo clean-demo test lint format
+.PHONY: setup setup-dev browser demo clean-demo test lint format
 
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
@@ -24,12 +25,23 @@ setup-dev: .venv/.installed-dev
 
 demo: setup
 	$(BIN)/python main.py --config=configs/digit_scenes.py --workdir=$(WORKDIR)
+	@test -f $(SCENES)/class_names.json || \
+		$(BIN)/python -m big_transfer.datasets.export digit_scenes --split=validation --out=$(SCENES)
+	@$(BIN)/python -m real_labels report $(WORKDIR)/predictions.npz --out $(WORKDIR)/report \
+		--labels $(SCENES)/real.json --original $(SCENES)/original.json --dataset "digit_scenes validation" \
+		--images $(SCENES)/images --class-names $(SCENES)/class_names.json
 	@echo "Pictures of examples: $(WORKDIR)/examples.png    Start over: make clean-demo"
 
 clean-demo:
 	rm -rf $(WORKDIR)
 
-test: setup-dev lint
+# The report's page is tested in Chromium; without one those tests are skipped.
+browser:
+	@command -v chromium > /dev/null || { [ $$(id -u) = 0 ] && command -v apt-get > /dev/null && \
+		apt-get -qq update && apt-get -qq install --no-install-recommends chromium > /dev/null; } || \
+		echo "There is no chromium: install it to test the report's page, too."
+
+test: setup-dev browser lint
 	$(BIN)/python -m pytest
 
 lint: setup-dev

@@ -1,0 +1,91 @@
+"""Writes a split as plain files: images under their names, labels as JSON, names of the classes.
+
+    python -m big_transfer.datasets.export digit_scenes --split=validation --out=digit_scenes_validation
+
+gives images/…, original.json and, if the dataset has them, real.json and class_names.json, which
+`python -m real_labels` takes (score, compare, report). A path of a folder or tar of images will do, too.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import tqdm
+from absl import app, flags, logging
+
+from big_transfer import dataset, image_files, sources
+from real_labels import LabelSets, files
+from real_labels.errors import InputError
+
+_SPLIT = flags.DEFINE_string("split", "validation", "The split.")
+_OUT = flags.DEFINE_string("out", None, "The folder to write to.")
+_ORIGINAL_KEY = flags.DEFINE_string(
+    "original_key", None, "Feature of the labels; that of a classifier's labels if not given."
+)
+_REAL_KEY = flags.DEFINE_string("real_key", None, "Feature of the ReaL labels, if there are any.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
+
+_SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
+
+
+def export(source: sources.Source, folder: pathlib.Path) -> None:
+    """Writes every image as it is stored, then the labels, then the names.
+
+    Args:
+      source: with its original labels first and, if it has any, its ReaL labels second.
+      folder: to write to.
+
+    Raises:
+      DatasetError: if a file name leads out of the folder.
+    """
+    names, labels = [], {key: [] for key in source.label_keys}
+    for index in tqdm.trange(len(source), desc="exporting", unit=" images", disable=None):
+        example = source[index]
+        name = example["file_name"]
+        path = folder / "images" / name
+        if ".." in path.parts or pathlib.PurePosixPath(name).is_absolute():
+            raise sources.DatasetError(f"{source.dataset}: the file name {name} leads elsewhere.")
+        if not path.suffix:
+            path = path.with_name(path.name + _SIGNATURES.get(example["image"][:2], ".jpg"))
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(example["image"])
+        names.append(name)
+        for key, lists in labels.items():
+            lists.append(example[key])
+    for file_name, key in zip(("original.json", "real.json"), source.label_keys, strict=False):
+        LabelSets.from_lists(names, labels[key]).to_json(folder / file_name)
+    files.write_json(folder / "class_names.json", source.class_names[source.label_keys[0]])
+
+
+def label_keys(
+    name: str, original: str | None, real: str | None, data_dir: str | None
+) -> list[str]:
+    """The features to take: those asked for, else both of a dataset that has them, else its labels."""
+    if original is None and real is None and not image_files.is_path(name):
+        from big_transfer import tfds_source
+
+        features = tfds_source.load_builder(name, data_dir).info.features
+        if {dataset.ORIGINAL_KEY, dataset.REAL_KEY} <= set(features):
+            return [dataset.ORIGINAL_KEY, dataset.REAL_KEY]
+    keys = [original or dataset.label_key_of(name, data_dir), real]
+    return [key for key in keys if key]
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 2:
+        sys.exit(f"Give one dataset.\n{__doc__}")
+    logging.set_verbosity(logging.WARNING)  # TFDS tells what it finds on disk
+    folder = pathlib.Path(_OUT.value)
+    try:
+        keys = label_keys(arguments[1], _ORIGINAL_KEY.value, _REAL_KEY.value, _DATA_DIR.value)
+        source = dataset.open_source(arguments[1], _SPLIT.value, keys, data_dir=_DATA_DIR.value)
+        export(source, folder)
+    except (sources.DatasetError, InputError, OSError) as error:
+        sys.exit(f"Error: {error}")
+    print(f"{len(source):,} images and their labels are in {folder}.")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("out")
+    app.run(main)
