@@ -52,14 +52,14 @@ class Accuracy:
         return _without_nan(dataclasses.asdict(self))
 
 
-def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """The Wilson score interval of a binomial proportion (Wilson 1927).
 
     With p = hits / n and z the normal quantile of the confidence:
     (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n).
 
     Args:
-      hits: successes, 0 to n.
+      hits: successes, 0 to n; an average of several counts need not be whole.
       n: trials, at least 0; none give (0, 1).
       confidence: two-sided, in (0, 1).
     """

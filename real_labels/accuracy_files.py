@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,12 @@ class AccuracyTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def beside(self, others: Iterable[str]) -> AccuracyTable:
+        """The same, with names that tell these models from others of the same name."""
+        taken = set(others)
+        names = [f"{name} (table)" if name in taken else name for name in self.names.tolist()]
+        return dataclasses.replace(self, names=np.array(names))
 
 
 def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:

@@ -9,9 +9,15 @@ import functools
 import json
 import os
 import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from real_labels import files, imagenet
 from real_labels.errors import InputError, naming
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +32,11 @@ class ClassNames:
 
     def __getitem__(self, class_: int) -> str:
         return self.names[class_] if 0 <= class_ < len(self.names) else f"class {class_}"
+
+    def of(self, classes: Int[np.ndarray, "n"]) -> np.ndarray:
+        """(N,) str, the name of each class."""
+        distinct, row = np.unique(classes, return_inverse=True)
+        return np.array([self[c] for c in distinct.tolist()], np.str_)[row]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ClassNames:

@@ -90,7 +90,8 @@ def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
     """(len(wanted),) int64 row of each wanted name in file_names, -1 where it is not there."""
-    if len(wanted) == len(file_names) and (file_names == wanted).all():
+    same = wanted is file_names  # often: whatever was matched to a dataset has its array
+    if same or (len(wanted) == len(file_names) and (file_names == wanted).all()):
         return np.arange(len(wanted))
     row = {name: i for i, name in enumerate(file_names.tolist())}
     return np.array([row.get(name, -1) for name in np.asarray(wanted).tolist()], dtype=np.int64)
@@ -261,7 +262,7 @@ class LabelSets:
             )
             raise InputError(
                 f"the labels of {name} must be a list of class indices, "
-                f"found {json.dumps(classes)[:60]}."
+                f"such as [3]; found {json.dumps(classes)[:60]}."
             )
         return cls.from_lists(names, lists)
 

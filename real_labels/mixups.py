@@ -123,6 +123,18 @@ def diagnose(
     return found
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raises InputError if these are not names of REPAIRS, each once."""
+    unknown = [name for name in names if name not in REPAIRS]
+    if unknown:
+        raise InputError(
+            f"Unknown repair {unknown[0]!r}; there are {', '.join(REPAIRS)}, and several of them "
+            f"joined by commas."
+        )
+    if len(set(names)) < len(names):
+        raise InputError(f"{','.join(names)}: each repair can be done once.")
+
+
 def repair(
     classes: Int[np.ndarray, "n k"],
     names: Sequence[str],
@@ -143,14 +155,7 @@ def repair(
     Returns:
       (n, k), row i for image i by sorted file name.
     """
-    unknown = [name for name in names if name not in REPAIRS]
-    if unknown:
-        raise InputError(
-            f"Unknown repair {unknown[0]!r}; there are {', '.join(REPAIRS)}, and several of them "
-            f"joined by commas."
-        )
-    if len(set(names)) < len(names):
-        raise InputError(f"{','.join(names)}: each repair can be done once.")
+    check_names(names)
     for name in names:
         if name in _ORDERS:
             classes = _put(classes, _ORDERS[name](original, file_names))

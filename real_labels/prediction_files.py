@@ -112,6 +112,8 @@ def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionF
     path = pathlib.Path(path)
     ending = path.suffix.lower()
     with naming(path):
+        if path.is_dir():
+            raise InputError("is a folder; name a file, such as the predictions.npz in it.")
         if ending == ".npy":
             found = _from_array(_load_npy(path), None)
         elif ending == ".npz":

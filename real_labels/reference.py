@@ -71,9 +71,12 @@ class Reference:
         if given is not None:
             if (given.counts != 1).any():
                 where = int(np.argmax(given.counts != 1))
+                exchanged = ""
+                if real is not None and (real.counts == 1).all():
+                    exchanged = " Are --labels and --original exchanged?"
                 raise InputError(
                     f"{original}: original labels are one class an image; {given.file_names[where]} "
-                    f"has {given.counts[where]}."
+                    f"has {given.counts[where]}.{exchanged}"
                 )
             real = None if real is None else _like(real, given, labels)
         most = _MOST_CLASSES if num_classes is None else num_classes

@@ -106,12 +106,15 @@ class _Aligned:
         rows = _match(found, reference)
         by_name = np.argsort(reference.file_names[rows], kind="stable")
         rows = rows[by_name]
+        names = reference.file_names
+        if len(rows) < len(names) or (rows != np.arange(len(rows))).any():
+            names = names[rows]
         sets = reference.original if reference.original is not None else reference.real
         known = sets.counts[rows] == 1
         truth = np.zeros(len(rows), np.int64)
         truth[known] = sets.classes[sets.offsets[rows[known]]]
         scores = None if found.scores is None else found.scores[by_name]
-        return cls(rows, reference.file_names[rows], found.classes[by_name], scores, truth, known)
+        return cls(rows, names, found.classes[by_name], scores, truth, known)
 
     def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
         """Without the named mix-ups."""

@@ -149,7 +149,10 @@ def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> No
     # Arrow takes no NumPy strings.
     table = pa.table(
         {
-            name: pa.array(column.tolist() if column.dtype.kind == "U" else column)
+            # NaN is no value: an empty cell.
+            name: pa.array(
+                column.tolist() if column.dtype.kind == "U" else column, from_pandas=True
+            )
             for name, column in columns.items()
         }
     )

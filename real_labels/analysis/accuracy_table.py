@@ -80,7 +80,7 @@ def draw(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Figure:
             [], [], color=figures.INK, linestyle=(0, (4, 3)), label="the original labels' own"
         )
     axis.set_xlabel("top-1 accuracy, %")
-    figure.legend(loc="outside upper left", ncols=3)
+    figures.legend(figure, [axis])
     return figure
 
 
@@ -111,11 +111,17 @@ def make(study: Study) -> Section:
     if record["pairs"]:
         tables.append(_pairs_table(record["pairs"]))
     missing = study.missing("original", "real")
+    images = [len(one) for one in study.models.values()]
+    if min(images) < max(images):
+        missing.append(
+            f"The models cover different images, {min(images):,} to {max(images):,}: their accuracies are of "
+            f"different images; pairs are tested on those that both cover."
+        )
     if len(study.models) == 1:
         missing.append("With the predictions of a second model, the difference would be tested.")
     return Section(
         **head,
-        lead=_lead(record),
+        lead=_lead(record, study.shown),
         missing=missing,
         numbers=record,
         figures=[Drawn(KEY, "Accuracy of each model on both label sets", draw(record, numbers))],
@@ -123,8 +129,8 @@ def make(study: Study) -> Section:
         lists={"models": _models_list(record)},
         notes=[
             "ReaL accuracy counts the images that have a ReaL label. Intervals of accuracies are Wilson's, "
-            "those of differences bootstrap over images; all are 95%. p is of McNemar's exact test, "
-            "corrected by Holm for the number of pairs.",
+            "those of differences bootstrap over images; all are 95%, not corrected for their number. p is "
+            "of McNemar's exact test, corrected by Holm for the number of pairs; significant is p < 0.05.",
         ],
         tiles=_tiles(record["models"][study.shown]),
     )
@@ -142,30 +148,25 @@ def _tiles(shown: Mapping[str, Any]) -> list[Tile]:
     return tiles
 
 
-def _lead(record: Mapping[str, Any]) -> str:
-    names = _ranked(record)
-    best = record["models"][names[0]]
+def _lead(record: Mapping[str, Any], name: str) -> str:
+    shown = record["models"][name]
     said = [
-        f"{section.percent(best[key]['top1'], 2)} on the {title}"
+        f"{section.percent(shown[key]['top1'], 2)} on the {title}"
         for key, title in accuracy.LABEL_NAMES.items()
-        if key in best and best[key]["top1"]["value"] is not None
+        if key in shown and shown[key]["top1"]["value"] is not None
     ]
     if not said:
         return "None of the predicted images has a label."
-    whose = (
-        f"{names[0]}'s" if len(names) == 1 else f"Of {len(names)} models {names[0]} is best: its"
-    )
-    lead = f"{whose} top-1 accuracy is {section.join(said)} labels"
-    above = best.get("above_original_labels")
+    lead = f"The top-1 accuracy of {name} is {section.join(said)} labels."
+    above = shown.get("above_original_labels")
     if above is not None and above["value"] is not None:
-        lead += f"; the original labels' own ReaL accuracy is {100 * above['second']:.2f}%, "
+        p = section.p_words(above["p_value"])
+        lead += f" The original labels' own ReaL accuracy on these images is {100 * above['second']:.2f}%: "
         if above["p_value"] < _LEVEL:
             side = "above" if above["value"] > 0 else "below"
-            lead += f"so it is {abs(100 * above['value']):.2f} points {side} its teacher"
+            lead += f"the model is {abs(100 * above['value']):.2f} points {side} it ({p})."
         else:
-            lead += "which cannot be told from the model's"
-        lead += f" ({section.p_words(above['p_value'])})"
-    lead += "."
+            lead += f"the two cannot be told apart ({p})."
     pairs = record["pairs"]
     if pairs:
         differing = [
@@ -173,8 +174,11 @@ def _lead(record: Mapping[str, Any]) -> str:
             for key, title in accuracy.LABEL_NAMES.items()
             if key in pairs[0]
         ]
-        of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs of models"
-        lead += f" Of {of}, {section.join(differing)} labels differ significantly."
+        of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+        lead += (
+            f" It is number {1 + _ranked(record).index(name)} of {len(record['models'])} models; of {of}, "
+            f"{section.join(differing)} labels differ significantly."
+        )
     return lead
 
 

@@ -23,11 +23,6 @@ def estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> dict[st
     return {"value": float(value), "low": float(low), "high": float(high), "n": int(n)}
 
 
-def weights(n: int, seed: int, draws: int = DRAWS) -> Int[np.ndarray, "draws n"]:
-    """How often each of n images occurs in each draw of n images."""
-    return counts(np.ones(n, np.int64), seed, draws)
-
-
 def counts(
     cells: Int[np.ndarray, "cells"], seed: int, draws: int = DRAWS
 ) -> Int[np.ndarray, "draws cells"]:

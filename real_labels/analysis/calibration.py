@@ -115,12 +115,14 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     names = list(records)[:_MOST_DRAWN]
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
-    height = 3.9 if columns == 1 else 3.3 * rows + 0.4
+    height = 3.6 if columns == 1 else 2.5 * rows + 0.4
     figure, _ = figures.new(height)
     figure.clear()
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
+    for axis in axes.flat[max(len(names) - columns, 0) : len(names)]:
+        axis.tick_params(labelbottom=True)  # also where the last row is not full
     for axis, name in zip(axes.flat, names, strict=False):
         axis.plot([0, 100], [0, 100], color=figures.MUTED, linestyle=(0, (4, 3)), linewidth=1)
         for key, colour in _COLOURS.items():
@@ -138,7 +140,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
             )  # fmt: skip
             figures.link(drawn[0], links[name])
         if len(names) > 1:
-            axis.set_title(figures.shorten(name, 36 if columns == 1 else 26))
+            axis.set_title(figures.shorten(name, 36 if columns == 1 else 24))
     axes[0][0].legend(loc="upper left")
     figure.supxlabel("confidence, %", fontsize=10)
     figure.supylabel("right, %", fontsize=10)
@@ -172,7 +174,9 @@ def make(study: Study) -> Section:
         return Section(**head, missing=missing)
     links = {name: figures.model_link(study.number(name)) for name in records}
     if len(records) > _MOST_DRAWN:
-        missing.append(f"The figure has the first {_MOST_DRAWN} of {len(records)} models.")
+        missing.append(
+            f"The figure has {next(iter(records))} and {_MOST_DRAWN - 1} more of {len(records)} models."
+        )
     title = "How often predictions of each confidence are right"
     return Section(
         **head,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.accuracy import LABEL_NAMES, Accuracy
-from real_labels.analysis import bootstrap, figures, section
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.accuracy import LABEL_NAMES, Accuracy, wilson_interval
+from real_labels.analysis import figures, section
+from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 KEY = "confusable_pairs"
 AT_LEAST = 5  # images that two classes must share
 MOST_MEASURED = 100  # pairs between which the models are measured
-_DRAWS = 1_000
 _DRAWN = 15  # pairs in the figure
 _CHANCE = 0.5
 
@@ -87,8 +88,6 @@ def measure(
     original: LabelSets,
     real: LabelSets,
     pairs: Sequence[Mapping[str, Any]],
-    *,
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """How far models tell the two classes of each pair apart, by the original and by the ReaL labels.
 
@@ -100,11 +99,12 @@ def measure(
       models: predictions by name, at least one.
       original, real: of the same images; must know all predicted ones.
       pairs: of `find`.
-      seed: of the bootstrap over images.
 
     Returns:
       For each pair {"original": {"models": {name: {"value", "low", "high", "n"}}, "all": likewise, all
-      predictions of all models together}, "real": likewise}; n is the number of predictions.
+      predictions of all models together}, "real": likewise}; n is the number of images, "num_predictions"
+      beside it that of predictions. The interval is Newcombe's (1998) for two independent shares; several
+      models on one image count as one.
     """
     real = real.take(real.rows(original.file_names))
     predicted = np.full((len(original), len(models)), -1, np.int64)
@@ -127,14 +127,13 @@ def measure(
         for key, (images_a, images_b) in strata.items():
             right_a, right_b = predicted[images_a] == a, predicted[images_b] == b
             wrong_a, wrong_b = predicted[images_a] == b, predicted[images_b] == a
-            record[key] = _balanced(
-                list(models), (right_a, right_b), (wrong_a, wrong_b), (seed, a, b)
-            )
+            record[key] = _balanced(list(models), (right_a, right_b), (wrong_a, wrong_b))
         measured.append(record)
     return measured
 
 
-def _images_of(labels: LabelSets):
+def _images_of(labels: LabelSets) -> Callable[[int], Int[np.ndarray, "images"]]:
+    """Looks up the images that have a class."""
     image = np.repeat(np.arange(len(labels)), labels.counts)
     order = np.argsort(labels.classes, kind="stable")
     sorted_classes = labels.classes[order]
@@ -150,26 +149,46 @@ def _balanced(
     names: Sequence[str],
     right: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
     wrong: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
-    seed: tuple[int, int, int],
 ) -> dict[str, Any]:
-    """Balanced accuracy of each model and of all together, with bootstrap intervals over images."""
-    values, drawn = [], []
-    for side, (hits, misses) in enumerate(zip(right, wrong, strict=True)):
-        # A last column holds the sums over models.
-        hits, decided = (
-            np.column_stack([one, one.sum(axis=1)]).astype(np.float64)
-            for one in (hits, hits | misses)
+    """Balanced accuracy of each model and of all together, with intervals."""
+    sides = []
+    for hits, misses in zip(right, wrong, strict=True):
+        decided = hits | misses
+        # A last column holds all models together; its images count once however many models decide.
+        number = np.append(decided.sum(axis=0), decided.any(axis=1).sum()).tolist()
+        predictions = np.append(decided.sum(axis=0), decided.sum()).tolist()
+        shares = np.append(hits.sum(axis=0), hits.sum()) / np.maximum(predictions, 1)
+        sides.append(
+            [_Side(*one) for one in zip(shares.tolist(), number, predictions, strict=True)]
         )
-        weights = bootstrap.weights(len(hits), (*seed, side), _DRAWS)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values.append(hits.sum(axis=0) / decided.sum(axis=0))
-            drawn.append((weights @ hits) / (weights @ decided))
-    value, draws = (values[0] + values[1]) / 2, (drawn[0] + drawn[1]) / 2
-    n = sum(np.append(one.sum(axis=0), one.sum()) for one in (*right, *wrong))
-    estimates = [
-        bootstrap.estimate(value[i], draws[:, i], int(n[i])) for i in range(len(names) + 1)
-    ]
+    estimates = [_mean_of_two(a, b) for a, b in zip(*sides, strict=True)]
     return {"models": dict(zip(names, estimates, strict=False)), "all": estimates[-1]}
+
+
+class _Side(NamedTuple):
+    """One class of a pair: the share right, on so many images, by so many predictions."""
+
+    share: float
+    images: int
+    predictions: int
+
+
+def _mean_of_two(a: _Side, b: _Side) -> dict[str, Any]:
+    """Mean of two shares; Newcombe's interval, which squares and adds what Wilson's two are wide.
+
+    Unlike a bootstrap's it has a width even where every prediction is right.
+    """
+    n = {"n": a.images + b.images, "num_predictions": a.predictions + b.predictions}
+    if not (a.images and b.images):
+        return {"value": None, "low": None, "high": None, **n}
+    value = (a.share + b.share) / 2
+    below = above = 0.0
+    for side in (a, b):
+        low, high = wilson_interval(side.share * side.images, side.images)
+        below += (side.share - low) ** 2
+        above += (high - side.share) ** 2
+    low, high = value - math.sqrt(below) / 2, value + math.sqrt(above) / 2
+    return {"value": value, "low": max(low, 0.0), "high": min(high, 1.0), **n}
 
 
 @figures.styled
@@ -188,7 +207,6 @@ def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
             figures.link(bar, _link(pair))
         begin += width
     left.set_xlabel("of the images of either, %")
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=0.8)
     if has_models:
         right = axes[1]
         for key, colour in (("original", figures.ORIGINAL), ("real", figures.REAL)):
@@ -205,15 +223,15 @@ def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
             )
             at = [row for row, _ in here]
             right.errorbar(value, at, xerr=[value - low, high - value], fmt="none", ecolor=colour)
-            marks = right.scatter(value, at, s=34, color=colour, label=LABEL_NAMES[key], zorder=3)
+            marks = right.scatter(
+                value, at, s=34, color=colour, label=f"by the {LABEL_NAMES[key]} labels", zorder=3
+            )
             figures.link(marks, *(_link(pair) for _, pair in here))
         right.axvline(
             100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
         )
         right.set_xlabel("told apart, %")
-        right.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, handlelength=1, columnspacing=0.8
-        )
+    figures.legend(figure, axes)
     return figure
 
 
@@ -225,8 +243,8 @@ def make(study: Study) -> Section:
     """The section of the report."""
     head = dict(
         key=KEY,
-        title="Classes that cannot be told apart",
-        question="Which classes do the labels themselves mix up, and do models still tell them apart?",
+        title="Confusable classes",
+        question="Which pairs of classes can the labels not tell apart, and do models still?",
     )
     missing = study.missing("original", "real")
     if missing:
@@ -237,14 +255,14 @@ def make(study: Study) -> Section:
         lead = f"No two classes share {AT_LEAST} images or more."
         return Section(**head, lead=lead, missing=missing, numbers={"pairs": []})
     if study.models:
-        told = measure(
-            study.models, study.original, study.real, pairs[:MOST_MEASURED], seed=study.seed
-        )
+        told = measure(study.models, study.original, study.real, pairs[:MOST_MEASURED])
         pairs = [
             pair | ({"models": told[i]} if i < len(told) else {}) for i, pair in enumerate(pairs)
         ]
     titles = [_title(study, pair) for pair in pairs]
-    title = "Overlap of the most confusable pairs of classes, and how well models tell them apart"
+    title = (
+        "Left: images that both classes of a pair share. Right: how well models tell the two apart"
+    )
     return Section(
         **head,
         lead=_lead(pairs, titles, len(study.models)),
@@ -258,8 +276,9 @@ def make(study: Study) -> Section:
             f"which both are valid, or the original label is the one and only the other is valid (swapped). "
             f"Pairs that share {AT_LEAST} images or more. Models are measured on the first {MOST_MEASURED}: "
             f"balanced accuracy of the predictions that name one of the two; chance is 50% whatever a model "
-            f"prefers. By the ReaL labels, images on which exactly one of the two is valid count. "
-            f"Bootstrap over images.",
+            f"prefers. By the ReaL labels, images on which exactly one of the two is valid count; if they "
+            f"are few, intervals are wide. Pairs are ranked by the lower end of the overlap's interval, so "
+            f"that few images do not come first. Wilson's and Newcombe's intervals.",
         ],
     )
 
@@ -286,10 +305,13 @@ def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models:
             if share["value"] is not None:
                 known[key] += 1
                 chance[key] += share["low"] <= _CHANCE
-    who = "the model" if num_models == 1 else "the models together"
+    whose = (
+        "the model's predictions are" if num_models == 1 else "all models' predictions together are"
+    )
     said = [f"{chance[key]} of {known[key]} pairs by the {LABEL_NAMES[key]}" for key in LABEL_NAMES]
     return (
-        f"{lead} Between the two, {who} cannot be told from chance on {section.join(said)} labels."
+        f"{lead} Where they name one class of a pair, {whose} not clearly better than chance on "
+        f"{section.join(said)} labels."
     )
 
 
@@ -318,9 +340,15 @@ def _table(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Table:
             section.count(pair["swapped"]),
         ]
         if "models" in pair:
-            cells += [section.share(pair["models"][key]["all"]) for key in LABEL_NAMES]
+            cells += [_told_apart(pair["models"][key]["all"]) for key in LABEL_NAMES]
         rows.append((_link(pair), cells))
     return Table(f"{KEY}-pairs", "Pairs of classes", columns, rows, "confusable_pairs")
+
+
+def _told_apart(share: Mapping[str, Any]) -> Cell:
+    cell = section.share(share)
+    images = f"{share['n']} image{'s' * (share['n'] != 1)}"
+    return dataclasses.replace(cell, note=f"{cell.note} on {images}".strip())
 
 
 def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -341,6 +369,6 @@ def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndar
         if study.models:
             for key in LABEL_NAMES:
                 share = pair.get("models", {}).get(key, {}).get("all", {})
-                for field in ("value", "low", "high"):
+                for field in ("value", "low", "high", "n"):
                     add(f"told_apart_{key}_{field}", share.get(field))
     return {name: np.array(values) for name, values in columns.items()}

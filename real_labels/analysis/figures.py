@@ -12,8 +12,8 @@ from typing import Any
 
 import matplotlib
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # On the page these become its variables, which change with light and dark.
 INK, MUTED, GRID, PAPER = "#20242b", "#697180", "#e3e6eb", "#fefefe"
@@ -23,7 +23,7 @@ PALETTE = {
     "ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "original": ORIGINAL, "real": REAL,
     "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY,
 }  # fmt: skip
-WIDTH = 5.6  # inches; so narrow that the letters are still legible on a phone
+WIDTH = 5.0  # inches; so narrow that the letters are still legible on a phone
 _DPI = 160
 _LINKS = "links:"
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -60,7 +60,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(draw)
     def wrapped(*args: Any, **kwargs: Any) -> Figure:
         with _styled():
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()  # places everything, once for all the formats
+            figure.set_layout_engine("none")
+            return figure
 
     return wrapped
 
@@ -102,16 +105,30 @@ def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> 
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.set_yticks(range(len(names)), [""] * len(names))
         axis.tick_params(axis="y", length=0)
+        axis.xaxis.set_major_locator(MaxNLocator(5 if columns == 1 else 3))
         axis.grid(visible=False, axis="y")
-    length = 30 if columns == 1 else 24
+    length = 28 if columns == 1 else 22
     axes[0][0].set_yticklabels([shorten(name, length) for name in names])
     return figure, axes[0]
+
+
+def legend(figure: Figure, axes: Sequence[Any]) -> None:
+    """One legend above everything, whatever the axes have, each name once."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper left",
+        ncols=2 if len(handles) > 3 else 3,
+    )
 
 
 def png(figure: Figure) -> bytes:
     """The figure as PNG."""
     with _styled(), io.BytesIO() as file:
-        FigureCanvasAgg(figure)
         figure.savefig(file, format="png", dpi=_DPI)
         return file.getvalue()
 

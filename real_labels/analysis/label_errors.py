@@ -107,8 +107,8 @@ def draw(record: Mapping[str, Any], names: Mapping[int, str]) -> Figure:
         100 * record["rejected"]["value"], color=figures.INK, linestyle=(0, (4, 3)), linewidth=1,
         label="all classes",
     )  # fmt: skip
-    axis.set_xlabel("original labels that raters rejected, %")
-    figure.legend(loc="outside upper left", ncols=3)
+    axis.set_xlabel("original labels that were rejected, %")
+    figures.legend(figure, [axis])
     return figure
 
 
@@ -116,8 +116,8 @@ def make(study: Study) -> Section:
     """The section of the report."""
     head = dict(
         key=KEY,
-        title="Errors of the labels themselves",
-        question="Which original labels did the raters reject, whatever any model says?",
+        title="Label errors",
+        question="Which original labels were rejected, whatever any model says?",
     )
     missing = study.missing("original", "real")
     if missing:
@@ -129,7 +129,7 @@ def make(study: Study) -> Section:
     return Section(
         **head,
         lead=_lead(record, names),
-        missing=study.missing("answers"),
+        missing=[f"{one} The list has no votes." for one in study.missing("answers")],
         tiles=[]
         if study.models
         else [
@@ -154,12 +154,14 @@ def make(study: Study) -> Section:
 
 def _lead(record: Mapping[str, Any], names: Any) -> str:
     worst = record["classes"][0]
+    own = record["original_accuracy"]
     return (
         f"{record['rejected']['count']:,} of {record['num_images']:,} original labels "
-        f"({section.percent(record['rejected'])}) were rejected: on {record['with_other_labels']:,} images "
-        f"another label is right, on {record['without_labels']:,} none is. So the original labels' own ReaL "
-        f"accuracy is {section.percent(record['original_accuracy'], 2)}. The worst class is "
-        f"{names[worst['class']]}: {worst['rejected']['count']} of {worst['num_images']}."
+        f"({section.percent(record['rejected'])}) are not among the ReaL labels: on "
+        f"{record['with_other_labels']:,} images another label is, {record['without_labels']:,} have none. "
+        f"On the {own['n']:,} with a ReaL label, the original labels' own ReaL accuracy is "
+        f"{section.percent(own, 2)}. The worst class is {names[worst['class']]}: "
+        f"{worst['rejected']['count']} of {worst['num_images']}."
     )
 
 
@@ -193,7 +195,8 @@ def _table(record: Mapping[str, Any], study: Study) -> Table:
                 ],
             )
         )
-    return Table(f"{KEY}-classes", "The classes", columns, rows, "label_errors_by_class")
+    title = f"The {len(rows)} classes with the most rejected labels"
+    return Table(f"{KEY}-classes", title, columns, rows, "label_errors_by_class")
 
 
 def _list(study: Study) -> dict[str, np.ndarray]:
@@ -206,7 +209,7 @@ def _list(study: Study) -> dict[str, np.ndarray]:
     columns = {
         "file_name": file_names,
         "original": label,
-        "original_name": np.array([names[c] for c in label.tolist()], np.str_),
+        "original_name": names.of(label),
         "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
         "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
     }

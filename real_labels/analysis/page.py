@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from real_labels.analysis.report import Origin
     from real_labels.analysis.section import Section
     from real_labels.analysis.study import Study
-    from real_labels.analysis.thumbnails import Thumbnails
 
 _TEMPLATE = pathlib.Path(__file__).parent / "template"
 
@@ -22,7 +21,8 @@ def render(
     origin: Origin,
     sections: Sequence[Section],
     drawings: Mapping[str, str],
-    images: Thumbnails | None = None,
+    thumbnails: Mapping[str, str | None],
+    remarks: Sequence[str],
 ) -> str:
     """Lays out the page.
 
@@ -31,7 +31,8 @@ def render(
       origin: where it comes from.
       sections: what was found.
       drawings: each figure as SVG for a page (figures.inline), by its key.
-      images: for thumbnails, if there are any.
+      thumbnails: images by file name, as data: addresses.
+      remarks: what the reader should know first.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATE),
@@ -40,19 +41,6 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    thumbnails = {
-        card.file_name: images.data_uri(card.file_name)
-        for one in sections
-        for gallery in one.galleries
-        for card in gallery.cards
-        if images is not None
-    }
-    lost = sum(uri is None for uri in thumbnails.values())
-    remarks = list(origin.remarks)
-    if lost:
-        remarks.append(
-            f"{lost} of {len(thumbnails)} images to show are not among those of --images, or unreadable."
-        )
     return environment.get_template("report.html").render(
         study=study,
         origin=origin,

@@ -157,7 +157,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
         )
     axis.set_xlim(0, 100)
     axis.set_xlabel("raters who prefer it, %")
-    figure.legend(loc="outside upper left", ncols=3)
+    figures.legend(figure, [axis])
     return figure
 
 
@@ -200,7 +200,8 @@ def make(study: Study) -> Section:
         notes=[
             "Counted are mistakes on which raters were asked about both labels. A rater prefers the label "
             "with the higher answer; neither, with equal ones. Where nobody answered both questions, every "
-            "pair of a rater of one and of the other counts. Bootstrap over images.",
+            "pair of a rater of one and of the other counts. Images weigh the same; bootstrap over images. "
+            "Raters were asked only about labels that had been proposed, so these images are a selection.",
         ],
     )
 
@@ -208,18 +209,18 @@ def make(study: Study) -> Section:
 def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
     shown = records[name]
     lead = (
-        f"Where {name} contradicts the original label and raters were asked about both "
-        f"({shown['num_images']:,} of {shown['num_mistakes']:,} mistakes), "
-        f"{section.percent(shown['model'])} of the raters prefer the model's label, "
-        f"{section.percent(shown['original'])} the original one and "
-        f"{section.percent(shown['neither'])} neither."
+        f"Raters were asked about both labels on {shown['num_images']:,} of the {shown['num_mistakes']:,} "
+        f"images on which {name} contradicts the original one. Of an image's raters, on average "
+        f"{section.percent(shown['model'])} prefer the model's label, "
+        f"{section.percent(shown['original'])} the original one and {section.percent(shown['neither'])} "
+        f"neither."
     )
     if len(records) > 1:
         model = sum(one["difference"]["low"] > 0 for one in records.values())
         original = sum(one["difference"]["high"] < 0 for one in records.values())
         lead += (
-            f" Of {len(records)} models, raters significantly prefer {model} to the original labels, and "
-            f"the original labels to {original}."
+            f" Of {len(records)} models, {model} are preferred to the original labels, and {original} the "
+            f"other way round (95% intervals without 0)."
         )
     return lead
 
@@ -232,7 +233,7 @@ def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -
         Column("prefer the original"),
         Column("model − original", "In points"),
         Column("images", "Mistakes on which raters were asked about both labels"),
-        Column("same raters", "Images on which raters answered both questions"),
+        Column("answered both", "Images on which the same raters answered both questions"),
         Column("mistakes"),
     ]
     rows = [

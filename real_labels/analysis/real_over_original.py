@@ -83,8 +83,8 @@ def _welch(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
     value = lower["slope"]["value"] - upper["slope"]["value"]
     parts = [half["standard_error"] ** 2 for half in (lower, upper)]
     error = math.sqrt(sum(parts))
-    if error == 0:  # all models on two lines
-        nothing = {"t": None, "degrees_of_freedom": None, "p_value": float(value == 0)}
+    if error < 1e-12:  # all models lie on two lines, or on one, but for rounding
+        nothing = {"t": None, "degrees_of_freedom": None, "p_value": float(abs(value) < 1e-9)}
         return {"value": value, "low": value, "high": value, **nothing}
     freedom = sum(parts) ** 2 / sum(
         part**2 / (half["slope"]["n"] - 2) for part, half in zip(parts, (lower, upper), strict=True)
@@ -127,11 +127,11 @@ def draw(
     """
     x, y = 100 * np.asarray(original), 100 * np.asarray(real)
     strong = np.array(strong, bool) if any(strong) else np.ones(len(x), bool)
-    figure, axis = figures.new(4.6)
+    figure, axis = figures.new(4.4)
     many = len(x) > 100
-    for group, colour, size, order in (
-        (~strong, figures.GREY, 14 if many else 36, 2),
-        (strong, figures.MODEL, 14 if many and strong.all() else 48, 3),
+    for group, colour, size, order, title in (
+        (~strong, figures.GREY, 14 if many else 36, 2, "models of the tables"),
+        (strong, figures.MODEL, 14 if many and strong.all() else 48, 3, "models with predictions"),
     ):
         if not group.any():
             continue
@@ -147,6 +147,8 @@ def draw(
         )
         if links:
             figures.link(marks, *np.array(links)[group].tolist())
+        if not strong.all():
+            marks.set_label(title)
     low, high = x.min(), x.max()
     margin = 0.04 * (high - low) + 0.5
     axis.set_xlim(low - margin, high + margin)
@@ -164,20 +166,26 @@ def draw(
                 color=colour,
                 linewidth=2.2,
                 zorder=5,
-                label=f"{name} half: slope {slope['value']:.3f} [{slope['low']:.3f}, {slope['high']:.3f}]",
+                label=f"{name} half: slope {slope['value']:.3f}",
             )
-        axis.axvline(100 * record["median"], color=figures.MUTED, linewidth=0.8, linestyle=":")
+        axis.axvline(
+            100 * record["median"],
+            color=figures.MUTED,
+            linewidth=0.8,
+            linestyle=":",
+            label="median",
+        )
     if own is not None:
         axis.axhline(
             100 * own,
             color=figures.ORIGINAL,
             linestyle=(0, (4, 3)),
-            label=f"the original labels: {100 * own:.2f}%",
+            label="the original labels' own",
         )
     axis.set_xlabel("top-1 accuracy on the original labels, %")
     axis.set_ylabel("top-1 accuracy on the ReaL labels, %")
     if record is not None or own is not None:
-        axis.legend(loc="lower right")
+        figures.legend(figure, [axis])
     return figure
 
 
@@ -185,7 +193,7 @@ def make(study: Study) -> Section:
     """The section of the report."""
     head = dict(
         key=KEY,
-        title="ReaL over original accuracy",
+        title="ReaL over original",
         question="Does progress on the original labels carry over to better ones?",
     )
     missing = []
@@ -272,7 +280,8 @@ def _lead(names, original, real, record, own) -> str:
             )
         else:
             beyond = (
-                f"{above:,} of {len(names):,} models {'is' if above == 1 else 'are'} above {limit}."
+                f"By their point estimates, {above:,} of {len(names):,} models "
+                f"{'is' if above == 1 else 'are'} above {limit}."
             )
     if record is None:
         return beyond or f"{len(names):,} models, on both label sets."

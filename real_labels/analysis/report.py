@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,35 +57,99 @@ class Origin:
     remarks: Sequence[str] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a report says.
+
+    Attributes:
+      sections: in its order.
+      remarks: on the inputs, and on what could not be drawn or shown.
+    """
+
+    sections: Sequence[Section]
+    remarks: Sequence[str]
+
+
 def write(
     study: Study, folder: str | os.PathLike[str], origin: Origin, images: Thumbnails | None = None
-) -> list[Section]:
+) -> Written:
     """Makes every analysis and writes the report, `index.html` last.
 
-    `folder` receives index.html, report.json, figures/NAME.png and .svg, lists/NAME.csv; what else is there
-    stays. Each file is written under a temporary name first.
-
-    Returns:
-      The sections, in the report's order.
+    `folder` receives index.html, report.json, figures/NAME.png and .svg, lists/NAME.csv, each written under
+    a temporary name first. What an earlier report wrote there and this one does not is removed; anything
+    else stays.
     """
     folder = pathlib.Path(folder)
-    sections, drawings = [], {}
-    with tqdm.tqdm(ANALYSES, desc="analysing", unit=" sections", leave=False, disable=None) as bar:
-        for analysis in bar:
-            bar.set_postfix_str(analysis.KEY)
-            made = analysis.make(study)
-            sections.append(made)
-            for drawn in made.figures:
-                svg = figures.svg(drawn.figure, drawn.key, drawn.title)
-                drawings[drawn.key] = figures.inline(svg)
-                _write(folder / "figures" / f"{drawn.key}.svg", svg.encode())
-                _write(folder / "figures" / f"{drawn.key}.png", figures.png(drawn.figure))
-            for name, columns in made.lists.items():
-                tables.write(folder / "lists" / f"{name}.csv", columns)
-    files.write_json(folder / "report.json", _record(study, origin, sections))
-    html = page.render(study, origin, sections, drawings, images)
+    earlier = _files_of(folder)
+    sections, drawings, written = [], {}, []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with tqdm.tqdm(
+            ANALYSES, desc="analysing", unit=" sections", leave=False, disable=None
+        ) as bar:
+            for analysis in bar:
+                bar.set_postfix_str(analysis.KEY)
+                made = analysis.make(study)
+                sections.append(made)
+                for drawn in made.figures:
+                    svg = figures.svg(drawn.figure, drawn.key, drawn.title)
+                    drawings[drawn.key] = figures.inline(svg)
+                    contents = {"svg": svg.encode(), "png": figures.png(drawn.figure)}
+                    for ending, content in contents.items():
+                        written.append(f"figures/{drawn.key}.{ending}")
+                        _write(folder / written[-1], content)
+                for name, columns in made.lists.items():
+                    written.append(f"lists/{name}.csv")
+                    tables.write(folder / written[-1], columns)
+    thumbnails = {} if images is None else _thumbnails(sections, images)
+    remarks = [*origin.remarks, *_glyphs(warned), *_lost(thumbnails, images)]
+    html = page.render(study, origin, sections, drawings, thumbnails, remarks)
+    record = _record(study, origin, sections, remarks)
+    files.write_json(folder / "report.json", {**record, "files": written})
     _write(folder / "index.html", html.encode())
-    return sections
+    for name in earlier - set(written):
+        (folder / name).unlink(missing_ok=True)
+    return Written(sections, remarks)
+
+
+def _files_of(folder: pathlib.Path) -> set[str]:
+    """The figures and lists that an earlier report wrote here, by its own account."""
+    try:
+        names = json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"]
+        return {
+            name
+            for name in names
+            if re.fullmatch(r"figures/[^/]+\.(svg|png)|lists/[^/]+\.csv", name)
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+
+
+def _thumbnails(sections: Sequence[Section], images: Thumbnails) -> dict[str, str | None]:
+    """Each image that is shown, as an address with its content; None where there is none."""
+    names = [c.file_name for one in sections for gallery in one.galleries for c in gallery.cards]
+    return {name: images.data_uri(name) for name in names}
+
+
+def _lost(thumbnails: dict[str, str | None], images: Thumbnails | None) -> list[str]:
+    lost = [name for name, address in thumbnails.items() if address is None]
+    if not lost:
+        return []
+    return [
+        f"{len(lost)} of the {len(thumbnails)} images to show are not below {images.folder}, or unreadable "
+        f"(first: {lost[0]})."
+    ]
+
+
+def _glyphs(warned: Sequence[warnings.WarningMessage]) -> list[str]:
+    """What the figures' font lacks; everything else that was warned of is passed on."""
+    missing = [one for one in warned if "Glyph" in str(one.message)]
+    for one in warned:
+        if one not in missing:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if not missing:
+        return []
+    return ["The PNG figures lack some letters of the names; the page and the SVGs have them."]
 
 
 def _write(path: pathlib.Path, content: bytes) -> None:
@@ -90,7 +157,9 @@ def _write(path: pathlib.Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _record(study: Study, origin: Origin, sections: Sequence[Section]) -> dict[str, Any]:
+def _record(
+    study: Study, origin: Origin, sections: Sequence[Section], remarks: Sequence[str]
+) -> dict[str, Any]:
     return {
         "dataset": origin.dataset,
         "num_images": None if study.original is None else len(study.original),
@@ -98,7 +167,7 @@ def _record(study: Study, origin: Origin, sections: Sequence[Section]) -> dict[s
         "models": origin.model_files,
         "shown": study.shown,
         "seed": study.seed,
-        "remarks": list(origin.remarks),
+        "remarks": list(remarks),
         "sections": {
             one.key: {
                 "title": one.title,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KEY = "several_labels"
 RANKS = (1, 2, 3)
 _LEVEL = 0.05
-_ORDINALS = ("first", "second", "third")
+_ORDINALS = ("first prediction", "second", "third")
 
 
 def count(original: LabelSets, real: LabelSets) -> dict[str, Any]:
@@ -155,10 +155,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     value = [100 * records[name]["picks_original"]["value"] for name in names]
     marks = left.scatter(value, rows, s=34, color=figures.MODEL, zorder=2, label="the model")
     figures.link(marks, *(links[name] for name in names))
-    left.set_xlabel("picks the original label, %")
-    left.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, columnspacing=0.8, handlelength=1
-    )
+    left.set_xlabel("picks the original, %")
     for rank, colour in zip(RANKS, (figures.REAL, figures.AMBER, figures.VIOLET), strict=True):
         here = [
             (row, name, records[name]["ranks"][rank - 1]["valid"])
@@ -176,9 +173,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
         marks = right.scatter(value, at, s=34, color=colour, label=_ORDINALS[rank - 1], zorder=3)
         figures.link(marks, *(links[name] for _, name, _ in here))
     right.set_xlabel("prediction is valid, %")
-    right.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, handletextpad=0, columnspacing=0.6
-    )
+    figures.legend(figure, [left, right])
     return figure
 
 
@@ -219,7 +214,10 @@ def make(study: Study) -> Section:
             **head, lead=lead, missing=missing, numbers=numbers, tables=[_counts_table(counts)]
         )
     links = {name: figures.model_link(study.number(name)) for name in told}
-    title = "How often each model picks the original label, and what its next predictions are worth"
+    title = (
+        "Left: how often each model picks the original label. Right: how often its first, second and third "
+        "prediction are valid, of the images with at least one, two, three labels"
+    )
     return Section(
         **head,
         lead=f"{lead} {_lead(told, study.subject(told))}",
@@ -239,27 +237,29 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
     shown = records[name]
     picks, unbiased = shown["picks_original"], shown["oracle"]
     lead = (
-        f"On the {picks['n']:,} where the original label is one of them and the prediction of {name} is, "
-        f"too, it names the original one {section.percent(picks)} of the time, an oracle that picks any "
-        f"valid label {section.percent(unbiased)}: "
+        f"On the {picks['n']:,} where both the original label and the prediction of {name} are valid, the "
+        f"prediction is the original label {section.percent(picks)} of the time; of an unbiased oracle, "
+        f"which picks any valid label, it would be {section.percent(unbiased)}: "
     )
     if shown["p_value"] >= _LEVEL:
-        lead += f"no preference can be told ({section.p_words(shown['p_value'])})."
+        lead += f"the two cannot be told apart ({section.p_words(shown['p_value'])})."
     elif picks["value"] > unbiased["value"]:
-        lead += f"it has learned what annotators choose ({section.p_words(shown['p_value'])})."
+        lead += f"more often than chance ({section.p_words(shown['p_value'])})."
     else:
-        lead += f"it avoids the original one ({section.p_words(shown['p_value'])})."
+        lead += f"less often than chance ({section.p_words(shown['p_value'])})."
     if len(records) > 1:
         biased = sum(
             one["p_value"] < _LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
             for one in records.values()
         )
-        lead += f" {biased} of {len(records)} models prefer the original one significantly."
+        lead += (
+            f" {biased} of {len(records)} models name the original one significantly more often."
+        )
     second = shown["ranks"][1]["valid"] if len(shown["ranks"]) > 1 else None
     if second is not None and second["value"] is not None:
         lead += (
-            f" Its second prediction is valid on {section.percent(second)} of the images with two labels "
-            f"or more."
+            f" The second prediction of {name} is valid on {section.percent(second)} of the images with two "
+            f"labels or more."
         )
     return lead
 

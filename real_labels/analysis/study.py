@@ -38,6 +38,7 @@ class Study:
       class_names: what they are called.
       answers: raters' answers about these images.
       scores: how probable raters made each label.
+      scores_from: where these come from, in words.
       accuracies: further models of which only the accuracies are known.
       shown: the model that the report is about, whose mistakes are listed one by one.
       seed: of every bootstrap.
@@ -51,6 +52,7 @@ class Study:
     class_names: ClassNames = dataclasses.field(default_factory=ClassNames)
     answers: Answers | None = None
     scores: Scores | None = None
+    scores_from: str = ""
     accuracies: AccuracyTable | None = None
     shown: str = ""
     seed: int = 0

@@ -18,6 +18,9 @@ class Thumbnails:
 
     A file name fits an image whose path ends with it; else one of the same name without folders; else one
     of that name with another ending. What fits several images fits none.
+
+    Attributes:
+      folder: where they are.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -26,7 +29,7 @@ class Thumbnails:
         Raises:
           InputError: if there is no such folder, or no image in it.
         """
-        folder = pathlib.Path(folder)
+        self.folder = folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder of images.")
         self._paths: dict[str, pathlib.Path | None] = {}

@@ -32,12 +32,19 @@ _TITLES = {
     "neither": "Both are wrong",
     "no_label": "No label is right",
 }
+_SHORT = {
+    "both_valid": "both right",
+    "label_error": "label wrong",
+    "model_error": "model wrong",
+    "neither": "both wrong",
+    "no_label": "no label right",
+}
 _TEXTS = {
-    "both_valid": "The image shows several classes, or two names are one thing. No mistake.",
-    "label_error": "Raters rejected the original label and accepted the prediction. No mistake.",
-    "model_error": "Raters accepted the original label and not the prediction.",
-    "neither": "Raters accepted neither, but another label.",
-    "no_label": "Raters accepted no label at all; such images are left out of the ReaL accuracy.",
+    "both_valid": "Both are ReaL labels: the image shows several classes, or two names are one thing.",
+    "label_error": "The prediction is a ReaL label, the original label is not.",
+    "model_error": "The original label is a ReaL label, the prediction is not.",
+    "neither": "Neither is a ReaL label, but another class is.",
+    "no_label": "The image has no ReaL label, so the ReaL accuracy leaves it out.",
 }
 _COLOURS = dict(
     zip(
@@ -57,12 +64,19 @@ def kinds(outcomes: Outcomes) -> Int[np.ndarray, "images"]:
     return np.where(outcomes.mistake, kind, -1)
 
 
-def measure(outcomes: Outcomes) -> dict[str, Any]:
+def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
     """Sorts each mistake (a prediction that is not the original label) into exactly one kind.
 
+    A class that no rater was asked about is among no image's ReaL labels, unless it is the original one.
+
+    Args:
+      outcomes: of the model.
+      scores: tells which labels raters were asked about, if known.
+
     Returns:
-      {"num_images", "num_mistakes", "kinds": {kind: {"value", "low", "high", "n", "count"}}, shares of the
-      mistakes; "prediction_valid": share of the mistakes whose prediction is a ReaL label;
+      {"num_images", "num_mistakes", "kinds": {kind: {"value", "low", "high", "n", "count",
+      "prediction_asked": on how many of them raters were asked about the prediction, or null}}, shares of
+      the mistakes; "prediction_valid": share of the mistakes whose prediction is a ReaL label;
       "agrees_with_rejected": number of predictions that are the original label though raters rejected
       it; "classes": [{"class": the original label, "num_images", "num_mistakes", kind: count …}], most
       mistakes first}.
@@ -71,12 +85,17 @@ def measure(outcomes: Outcomes) -> dict[str, Any]:
     counts = np.bincount(kind[kind >= 0], minlength=len(KINDS))
     n = int(counts.sum())
     rejected = ~outcomes.mistake & ~outcomes.original_valid
+    asked: list[int | None] = [None] * len(KINDS)
+    if scores is not None:
+        wrong = np.flatnonzero(kind >= 0)
+        known = _scores_of(scores, outcomes.file_names[wrong], outcomes.predicted[wrong])
+        asked = np.bincount(kind[wrong][~np.isnan(known)], minlength=len(KINDS)).tolist()
     return {
         "num_images": len(outcomes),
         "num_mistakes": n,
         "kinds": {
-            name: {**Accuracy.of(c, n).as_json(), "count": int(c)}
-            for name, c in zip(KINDS, counts, strict=True)
+            name: {**Accuracy.of(c, n).as_json(), "count": int(c), "prediction_asked": of_these}
+            for name, c, of_these in zip(KINDS, counts, asked, strict=True)
         },
         "prediction_valid": Accuracy.of(counts[0] + counts[1], n).as_json(),
         "agrees_with_rejected": int(np.count_nonzero(rejected)),
@@ -129,13 +148,14 @@ class Mistakes:
 def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
     """Lists the mistakes, those first of which the raters were surest.
 
-    Equally sure ones, and all without scores, come by the model's own confidence, then by file name.
+    Those come first where raters were asked about both labels, then about one, then neither. Equally
+    sure ones, and all without scores, come by the model's own confidence, then by file name.
     """
     kind = kinds(outcomes)
     row = np.flatnonzero(kind >= 0)
     names = outcomes.file_names[row]
     found, sureness = [], np.ones(len(row))
-    asked = np.zeros(len(row), bool)
+    asked = np.zeros(len(row), np.int64)
     for label, valid in (
         (outcomes.original[row], outcomes.original_valid[row]),
         (outcomes.predicted[row], outcomes.predicted_valid[row]),
@@ -143,13 +163,12 @@ def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
         score = _scores_of(scores, names, label)
         found.append(score)
         known = ~np.isnan(score)
-        asked |= known
+        asked += known
         sureness *= np.where(known, np.where(valid, score, 1 - score), 1)
-    sureness[~asked] = np.nan
+    sureness[asked == 0] = np.nan
     everything = Mistakes(row, kind[row], found[0], found[1], sureness)
     confidence = np.zeros(len(row)) if outcomes.confidence is None else outcomes.confidence[row]
-    unsure = np.where(asked, -sureness, np.inf)
-    return everything.take(np.lexsort([names, -confidence, unsure]))
+    return everything.take(np.lexsort([names, -confidence, -np.nan_to_num(sureness), -asked]))
 
 
 def _scores_of(
@@ -189,7 +208,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
         left += width
     axis.set_xlabel("predictions that are not the original label")
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-    figure.legend(loc="outside upper left", ncols=2, fontsize=9)
+    figures.legend(figure, [axis])
     return figure
 
 
@@ -197,14 +216,14 @@ def make(study: Study) -> Section:
     """The section of the report."""
     head = dict(
         key=KEY,
-        title="Triage of the mistakes",
+        title="Triage of mistakes",
         question="Of what we call the model's mistakes, how many are the labels' fault?",
     )
     missing = study.missing("models", "original", "real")
     if missing:
         return Section(**head, missing=missing)
     missing = study.missing("scores")
-    records = {name: measure(outcomes) for name, outcomes in study.outcomes.items()}
+    records = {name: measure(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
     listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
     links = {name: figures.model_link(study.number(name)) for name in records}
     shown = study.shown
@@ -213,13 +232,16 @@ def make(study: Study) -> Section:
             f"Classes and images are those of {shown}; --show NAME takes another model, and the lists have "
             f"all."
         )
+    if study.scores is not None and records[shown]["num_mistakes"]:
+        missing.append(_unasked(records[shown]))
     lists = {
         f"mistakes_{_safe(name)}": _list(study.outcomes[name], one, study.real, study.class_names)
         for name, one in listed.items()
     }
+    lists[f"{KEY}_by_class"] = _classes_list(records[shown], study.class_names)
     tables = [_table(records, links)]
     if records[shown]["num_mistakes"]:
-        tables.append(_classes_table(records[shown], study.class_names, shown, _safe(shown)))
+        tables.append(_classes_table(records[shown], study.class_names, shown))
     title = "Mistakes of each model, by whose fault they are"
     return Section(
         **head,
@@ -233,36 +255,56 @@ def make(study: Study) -> Section:
         notes=[
             "A mistake is a first prediction that is not the original label; valid is what is among the "
             "ReaL labels. Images are listed by how sure the raters were: the probability that what the label "
-            "sets say of the original and the predicted label is right. Labels that nobody was asked about "
-            "do not count in it.",
+            "sets say of the original and the predicted label is right. Those come first where raters were "
+            "asked about both; a label that nobody was asked about does not count in it.",
+            *(
+                [f"How probable raters made a label: {study.scores_from}."]
+                if study.scores_from
+                else []
+            ),
         ],
         tiles=[
-            section.tile(records[shown]["prediction_valid"], "of its mistakes are none", "model")
+            section.tile(
+                records[shown]["prediction_valid"], "of its mistakes are valid predictions", "model"
+            )
         ]
         if records[shown]["num_mistakes"]
         else (),
     )
 
 
+def _unasked(record: Mapping[str, Any]) -> str:
+    """How much of what counts as wrong nobody has looked at."""
+    wrong = [record["kinds"][kind] for kind in ("model_error", "neither", "no_label")]
+    total, asked = (sum(one[key] for one in wrong) for key in ("count", "prediction_asked"))
+    return (
+        f"Of the {total:,} mistakes whose prediction is not valid, raters were asked about the prediction on "
+        f"{asked:,}: what nobody proposed counts as not valid."
+    )
+
+
 def _lead(record: Mapping[str, Any], name: str) -> str:
     n = record["num_mistakes"]
     if not n:
-        return f"{name} makes no mistakes: every first prediction is the original label."
-    kinds = {kind: one["count"] for kind, one in record["kinds"].items()}
-    none, own = kinds["no_label"], kinds["model_error"] + kinds["neither"]
+        return (
+            f"{name} makes no mistakes: each of its {record['num_images']:,} first predictions is the "
+            f"original label."
+        )
+    counts = {kind: one["count"] for kind, one in record["kinds"].items()}
+    share = {kind: f"{count:,} ({100 * count / n:.1f}%)" for kind, count in counts.items()}
     return (
-        f"Of {n:,} mistakes of {name}, {kinds['both_valid'] + kinds['label_error']:,} are none: on "
-        f"{section.percent(record['prediction_valid'])} its prediction is a valid label, be it beside the "
-        f"original one ({kinds['both_valid']:,}) or in its place ({kinds['label_error']:,}). "
-        f"{none:,} ({100 * none / n:.1f}%) are on images without a valid label, and {own:,} "
-        f"({100 * own / n:.1f}%) are the model's own. On {record['agrees_with_rejected']:,} other images it "
-        f"repeats an original label that is wrong."
+        f"{name} contradicts the original label on {n:,} of {record['num_images']:,} images. On "
+        f"{section.percent(record['prediction_valid'])} of these its prediction is a valid label: beside "
+        f"the original one ({counts['both_valid']:,}) or in its place ({counts['label_error']:,}). On "
+        f"{share['model_error']} only the original label is right, on {share['neither']} neither of the two, "
+        f"and {share['no_label']} have no valid label. On {record['agrees_with_rejected']:,} other images it "
+        f"repeats an original label that is not valid."
     )
 
 
 def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
     columns = [Column("model", is_text=True), Column("mistakes")]
-    columns += [Column(_TITLES[kind].lower(), _TEXTS[kind]) for kind in KINDS]
+    columns += [Column(_SHORT[kind], _TEXTS[kind]) for kind in KINDS]
     columns.append(
         Column(
             "repeats a wrong label", "Predictions that are the original label, which is not valid"
@@ -286,12 +328,12 @@ def _kind_cell(one: Mapping[str, Any]) -> Cell:
     )
 
 
-def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str, safe: str) -> Table:
+def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str) -> Table:
     columns = [
         Column("original label", is_text=True),
         Column("images"),
         Column("mistakes"),
-        *(Column(_TITLES[kind].lower(), _TEXTS[kind]) for kind in KINDS),
+        *(Column(_SHORT[kind], _TEXTS[kind]) for kind in KINDS),
     ]
     worst = [one for one in record["classes"] if one["num_mistakes"]][:_CLASSES_SHOWN]
     rows = [
@@ -310,8 +352,17 @@ def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str, saf
         )
         for one in worst
     ]
-    title = f"Classes with the most mistakes of {model}"
-    return Table(f"{KEY}-classes", title, columns, rows, f"mistakes_{safe}")
+    title = f"The {len(rows)} classes with the most mistakes of {model}"
+    return Table(f"{KEY}-classes", title, columns, rows, f"{KEY}_by_class")
+
+
+def _classes_list(record: Mapping[str, Any], names: ClassNames) -> dict[str, np.ndarray]:
+    classes = record["classes"]
+    columns = {
+        key: np.array([one[key] for one in classes])
+        for key in ("class", "num_images", "num_mistakes", *KINDS)
+    }
+    return {"name": names.of(columns["class"]), **columns}
 
 
 def _safe(name: str) -> str:
@@ -329,10 +380,10 @@ def _list(
         "kind": np.array(KINDS)[listed.kind],
         "sureness": listed.sureness,
         "original": outcomes.original[row],
-        "original_name": _named(outcomes.original[row].tolist(), names),
+        "original_name": names.of(outcomes.original[row]),
         "original_score": listed.original_score,
         "predicted": outcomes.predicted[row],
-        "predicted_name": _named(outcomes.predicted[row].tolist(), names),
+        "predicted_name": names.of(outcomes.predicted[row]),
         "predicted_score": listed.predicted_score,
         "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
         "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
@@ -340,10 +391,6 @@ def _list(
     if outcomes.confidence is not None:
         columns["confidence"] = outcomes.confidence[row]
     return columns
-
-
-def _named(classes: list[int], names: ClassNames) -> np.ndarray:
-    return np.array([names[c] for c in classes], np.str_)
 
 
 def _galleries(
@@ -378,8 +425,11 @@ def _galleries(
 def _notes(outcomes: Outcomes, chosen: Mistakes, i: int) -> list[str]:
     notes = []
     scores = {"original": chosen.original_score[i], "prediction": chosen.predicted_score[i]}
-    said = [f"{name} {100 * p:.0f}%" for name, p in scores.items() if not np.isnan(p)]
-    if said:
+    if not all(np.isnan(p) for p in scores.values()):
+        said = [
+            f"{name} {'not asked' if np.isnan(p) else f'{100 * p:.0f}%'}"
+            for name, p in scores.items()
+        ]
         notes.append(f"raters: {', '.join(said)}")
     if outcomes.confidence is not None:
         notes.append(f"model: {_confidence(float(outcomes.confidence[chosen.row[i]]))}")

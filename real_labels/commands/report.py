@@ -11,6 +11,7 @@ from real_labels.commands import options as common
 from real_labels.errors import InputError
 
 if TYPE_CHECKING:
+    from real_labels.accuracy_files import AccuracyTable
     from real_labels.analysis.report import Origin
     from real_labels.analysis.study import Study
     from real_labels.answers import Answers
@@ -61,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".json list or a name a line, in the order of the class indices (default for ILSVRC-2012: its "
         "own)",
     )
-    parser.add_argument("--dataset", metavar="NAME", help="what to call the dataset")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="what to call the dataset (default: the labels' folder)"
+    )
     parser.add_argument("--show", metavar="MODEL", help="the model that the report is about")
     parser.add_argument(
         "--assume",
@@ -80,17 +83,22 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     images = None if options.images is None else Thumbnails(options.images)
     study, origin, errors = _gather(options)
-    sections = report.write(study, options.out, origin, images)
-    for one in sections:
+    page = pathlib.Path(options.out) / "index.html"
+    if errors and not study.models and page.exists():
+        raise InputError(
+            f"{errors[0]} No predictions can be used, so the report in {options.out} is left as it is."
+        )
+    written = report.write(study, options.out, origin, images)
+    for one in written.sections:
         if one.lead:
             _print_lead(one.title, one.lead)
-    for one in sections:
+    for one in written.sections:
         if not one.lead:
             common.print_warning(f"{one.title}: {' '.join(one.missing)}")
-    for remark in origin.remarks:
+    for remark in written.remarks:
         if remark not in errors:
             common.print_warning(remark)
-    print(f"\nThe report: {pathlib.Path(options.out) / 'index.html'}")
+    print(f"\nThe report: {page}")
     sys.stdout.flush()
     for error in errors[:-1]:
         print(f"Error: {error}", file=sys.stderr)
@@ -100,6 +108,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """What cannot be written or makes no sense should cost nothing."""
+    from real_labels import mixups
+
+    if not options.out:
+        raise InputError("--out: name a folder.")
+    mixups.check_names(common.repairs(options.assume))
     out = pathlib.Path(options.out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder.")
@@ -128,12 +141,17 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
             remarks.append(
                 f"{accuracies.left_out:,} models are in one of the two accuracy tables alone and left out."
             )
+        remarks += _doubts(accuracies)
     reference = _reference(options, absent)
     if reference is None:
         study = Study(accuracies=accuracies, seed=options.seed, absent=absent)
         return study, Origin("Published accuracies", {}, remarks), []
     models, paths, errors = _models(options, reference, remarks)
-    answers, scores = _answers(options, reference, absent, remarks)
+    if errors and not models:
+        absent["models"] = f"No predictions can be used: {errors[0]}"
+    if accuracies is not None:
+        accuracies = accuracies.beside(models)
+    answers, scores, scores_from = _answers(options, reference, absent, remarks)
     names = ClassNames()
     if options.class_names is not None:
         names = ClassNames.load(options.class_names)
@@ -144,11 +162,12 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
             )
     elif reference.is_imagenet:
         names = ClassNames.of_imagenet()
-    shown = options.show or next(iter(models), "")
-    if options.show and shown not in models:
-        raise InputError(
-            f"--show {shown}: there is no such model; there are {', '.join(models) or 'none'}."
+    if _same(reference):
+        remarks.append(
+            "The original and the reassessed labels are the same: does one of --original and --labels name "
+            "the wrong file?"
         )
+    shown = _shown(options.show, models, paths)
     study = Study(
         models=models,
         original=reference.original,
@@ -157,6 +176,7 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
         class_names=names,
         answers=answers,
         scores=scores,
+        scores_from=scores_from,
         accuracies=accuracies,
         shown=shown,
         seed=options.seed,
@@ -164,6 +184,46 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
     )
     dataset = _dataset(options, reference)
     return study, Origin(dataset, paths, [*remarks, *errors]), errors
+
+
+def _doubts(accuracies: AccuracyTable) -> list[str]:
+    if (accuracies.original == accuracies.real).all():
+        raise InputError(
+            "--accuracy-table: the original and the ReaL accuracies are the same; is one file given twice?"
+        )
+    if len(accuracies) > 1 and (accuracies.original > accuracies.real).all():
+        return [
+            "In --accuracy-table, every model is better on the original than on the ReaL labels: are the "
+            "two exchanged?"
+        ]
+    return []
+
+
+def _same(reference: Reference) -> bool:
+    import numpy as np
+
+    one, other = reference.original, reference.real
+    return (
+        one is not None
+        and other is not None
+        and np.array_equal(one.offsets, other.offsets)
+        and np.array_equal(one.classes, other.classes)
+    )
+
+
+def _shown(asked: str | None, models: dict[str, Predictions], paths: dict[str, str]) -> str:
+    """The model of this name or file; without one, the first."""
+    if not asked:
+        return next(iter(models), "")
+    named = [
+        name for name in models if asked in (name, paths[name], pathlib.Path(paths[name]).name)
+    ]
+    if len(named) != 1:
+        raise InputError(
+            f"--show {asked}: there is {'no such model' if not named else 'more than one'}; there are "
+            f"{', '.join(models) or 'none'}."
+        )
+    return named[0]
 
 
 def _reference(options: argparse.Namespace, absent: dict[str, str]) -> Reference | None:
@@ -228,14 +288,15 @@ def _names(paths: list[str]) -> list[str]:
 
 def _answers(
     options: argparse.Namespace, reference: Reference, absent: dict[str, str], remarks: list[str]
-) -> tuple[Answers | None, Scores | None]:
-    """Raters' answers and the scores that they gave, as far as there are any."""
+) -> tuple[Answers | None, Scores | None, str]:
+    """Raters' answers, the scores that they gave, and where those are from, as far as there are any."""
     from real_labels import aggregation, published
     from real_labels.answers import Answers
     from real_labels.scores import Scores
 
     are_published = reference.is_imagenet and options.labels is None
     answers = scores = None
+    scores_from = ""
     if options.answers:
         parts = [Answers.load(path, common.categories(options)) for path in options.answers]
         answers = Answers.join(parts)
@@ -245,12 +306,14 @@ def _answers(
         except InputError as error:
             absent["answers"] = str(error)
     if options.scores:
-        scores = Scores.load(options.scores)
+        scores, scores_from = Scores.load(options.scores), f"the scores in {options.scores}"
     elif options.answers:
         scores = aggregation.dawid_skene(answers).scores
+        scores_from = "Dawid and Skene's model of the answers given"
     elif are_published:
         try:
             scores = Scores.load(published.locate("scores.npz", options.data_dir))
+            scores_from = "the published scores"
         except InputError as error:
             absent["scores"] = str(error)
     found: dict[str, Any] = {"answers": answers, "scores": scores}
@@ -263,7 +326,7 @@ def _answers(
             )
             remarks.append(absent[what])
             found[what] = None
-    return found["answers"], found["scores"]
+    return found["answers"], found["scores"], scores_from
 
 
 def _is_about(file_names: Any, reference: Reference) -> bool:
@@ -277,7 +340,8 @@ def _dataset(options: argparse.Namespace, reference: Reference) -> str:
         return options.dataset
     if reference.is_imagenet:
         return "ILSVRC-2012 validation"
-    return str(options.original or options.labels)
+    path = pathlib.Path(options.original or options.labels).absolute()
+    return path.parent.name or path.stem
 
 
 def _print_lead(title: str, lead: str) -> None:

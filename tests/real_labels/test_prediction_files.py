@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from scipy import special
 
 from real_labels import Predictions, imagenet, prediction_files, ranking
 from real_labels.errors import InputError
@@ -339,3 +340,15 @@ def test_top_k_of_many_rows():
     scores[2999, 3] = np.nan
     with pytest.raises(InputError, match="row 2999 has the score nan at class 3"):
         ranking.top_k(scores, 5)
+
+
+def test_probabilities_are_the_softmax_however_large_the_logits():
+    scores = np.random.default_rng(0).normal(size=(500, 40)).astype(np.float32) * 200
+    scores[:100] += 5000
+    classes, best = ranking.top_k(scores, 3)
+    expected = special.softmax(scores.astype(np.float64), axis=1)
+    found = ranking.probabilities(scores, best)
+    np.testing.assert_allclose(
+        found, np.take_along_axis(expected, classes, 1), rtol=1e-3, atol=1e-30
+    )
+    np.testing.assert_array_equal(ranking.probabilities(expected, best), best)

@@ -9,6 +9,7 @@
       this.rows = [...this.body.rows];
       this.box = table.closest(".table");
       this.more = this.box.querySelector(".more");
+      this.cut = this.box.querySelector(".cut"); // said on paper, and where no row fits
       this.filter = this.box.querySelector("input");
       this.expanded = false;
       [...table.tHead.rows[0].cells].forEach((head, column) => {
@@ -54,6 +55,10 @@
         row.hidden = !fits || (!this.expanded && fitting >= SHOWN);
         fitting += fits;
       }
+      const all = this.rows.length.toLocaleString("en");
+      const shown = this.expanded ? fitting : Math.min(fitting, SHOWN);
+      this.cut.textContent = !fitting ? "No row has this." : shown < this.rows.length ? `${shown} of ${all} rows.` : "";
+      this.cut.classList.toggle("nothing", !fitting);
       this.more.hidden = fitting <= SHOWN;
       this.more.textContent = this.expanded ? `Show ${SHOWN} rows` : `Show all ${fitting.toLocaleString("en")} rows`;
     }
@@ -128,6 +133,11 @@
       const row = rowOf(mark);
       if (row) tables.get(row.closest("table")).reveal(row);
     }
+  });
+
+  // On paper nothing can be unfolded.
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
   });
 
   // The section that is being read is marked in the bar.

@@ -76,6 +76,11 @@ def test_accuracies_and_tests_are_those_of_loops(small):
     assert found == pytest.approx(holm)
 
 
+def test_holms_correction_never_falls():
+    assert comparison.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert comparison.holm([0.6, 0.7]) == [1, 1] and comparison.holm([]) == []
+
+
 def test_models_of_different_images_are_compared_on_the_common_ones(small):
     original, real = small
     a, b = (worlds.model(original, real, seed=s) for s in (1, 2))
@@ -117,7 +122,7 @@ def test_slopes_are_scipys(small):
         fits["upper"].slope, fits["upper"].stderr * math.sqrt(m - 1), m - 1, equal_var=False,
     )  # fmt: skip
     assert found["difference"]["t"] == pytest.approx(expected.statistic)
-    assert found["difference"]["p_value"] == pytest.approx(expected.pvalue, rel=1e-6)
+    assert found["difference"]["p_value"] == pytest.approx(expected.pvalue, rel=1e-6, abs=0)
     assert found["difference"]["low"] > 0
 
 
@@ -176,20 +181,27 @@ def test_mistakes_are_listed_by_how_sure_the_raters_were(small, rated):
     listed = triage.mistakes(outcomes, scores)
     names, label = scores.questions.file_name().tolist(), scores.questions.label.tolist()
     of = dict(zip(zip(names, label), scores.probability.tolist()))
-    sureness = {}
+    sureness, number = {}, {}
     for name, ranked, old, valid in loops.worlds(predictions, original, real):
         asked = [(c, of[name, c]) for c in (old, ranked[0]) if (name, c) in of]
+        number[name] = len(asked)
         if asked:
             sureness[name] = math.prod(p if c in valid else 1 - p for c, p in asked)
     found = outcomes.file_names[listed.row].tolist()
     for name, value in zip(found, listed.sureness.tolist()):
         assert value == pytest.approx(sureness[name]) if name in sureness else math.isnan(value)
-    known = ~np.isnan(listed.sureness)
-    assert known.sum() > 30 and (~known).sum() > 30
-    assert (np.diff(listed.sureness[known]) <= 0).all()
-    assert not known[known.sum() :].any()  # what nobody was asked about comes last
-    confidence = outcomes.confidence[listed.row[~known]]
-    assert (np.diff(confidence) <= 0).all()
+    # Raters' words on both labels come before those on one; what nobody was asked about comes last.
+    asked = np.array([number[name] for name in found])
+    assert (np.diff(asked) <= 0).all() and (np.bincount(asked) > 10).all()
+    for n, by in ((2, listed.sureness), (1, listed.sureness), (0, outcomes.confidence[listed.row])):
+        assert (np.diff(by[asked == n]) <= 1e-12).all()
+    record = triage.measure(outcomes, scores)
+    kind = dict(zip(found, np.array(triage.KINDS)[listed.kind].tolist()))
+    told = {row[0]: row[1][0] for row in loops.worlds(predictions, original, real)}
+    expected = collections.Counter(kind[name] for name in found if (name, told[name]) in of)
+    for name, one in record["kinds"].items():
+        assert one["prediction_asked"] == expected[name]
+    assert triage.measure(outcomes)["kinds"]["neither"]["prediction_asked"] is None
 
 
 # Errors of the labels.
@@ -277,6 +289,19 @@ def test_the_oracle_is_exact():
     np.testing.assert_allclose(many, stats.binom.pmf(np.arange(5_001), 5_000, 0.5), atol=1e-10)
 
 
+@pytest.mark.parametrize("hits", [3, 10, 20])
+def test_the_oracles_p_value_is_the_binomial_tests(hits):
+    names = [f"{i}.jpg" for i in range(24)]
+    original = LabelSets.from_lists(names, [[0]] * 24)
+    real = LabelSets.from_lists(names, [[0, 1]] * 24)
+    predictions = Predictions(names, np.where(np.arange(24) < hits, 0, 1)[:, None])
+    record = several_labels.measure(Outcomes.of(predictions, original, real), predictions, real)
+    expected = stats.binomtest(hits, 24, 0.5).pvalue  # at ½ either tail is the other's mirror
+    assert record["p_value"] == pytest.approx(expected)
+    low, high = stats.binom.ppf([0.025, 0.975], 24, 0.5) / 24
+    assert (record["oracle"]["low"], record["oracle"]["high"]) == (low, high)
+
+
 # Preference.
 
 
@@ -359,11 +384,32 @@ def test_how_far_models_tell_pairs_apart_is_that_of_loops(small):
         for by in ("original", "real"):
             value, n = loops.told_apart(models.values(), original, real, pair["classes"], by)
             share = record[by]["all"]
-            assert (share["value"], share["n"]) == (pytest.approx(value), n)
-            assert share["low"] <= share["value"] <= share["high"]
+            assert (share["value"], share["num_predictions"]) == (pytest.approx(value), n)
+            assert n / 3 <= share["n"] <= n
+            assert share["low"] < share["value"] < share["high"]
             for name, one in models.items():
                 value, n = loops.told_apart([one], original, real, pair["classes"], by)
                 assert record[by]["models"][name]["value"] == pytest.approx(value)
+                assert record[by]["models"][name]["n"] == n
+
+
+def test_intervals_of_pairs_hold_the_truth_and_have_a_width():
+    """Newcombe's interval, by simulation: two classes of 12 and 30 images, told apart at 0.95 and 0.7."""
+    names = [f"{i}.jpg" for i in range(42)]
+    truth = np.repeat([0, 1], [12, 30])
+    original = LabelSets.from_lists(names, truth[:, None].tolist())
+    rng = np.random.default_rng(0)
+    held, widths = 0, []
+    for _ in range(300):
+        right = rng.random(42) < np.where(truth == 0, 0.95, 0.7)
+        model = Predictions(names, np.where(right, truth, 1 - truth)[:, None])
+        (record,) = confusable_pairs.measure(
+            {"m": model}, original, original, [{"classes": [0, 1]}]
+        )
+        share = record["original"]["all"]
+        held += share["low"] <= 0.825 <= share["high"]
+        widths.append(share["high"] - share["low"])
+    assert 0.92 <= held / 300 <= 0.99 and min(widths) > 0.05
 
 
 def test_a_coin_is_at_chance_and_a_knower_above():
@@ -384,7 +430,7 @@ def test_a_coin_is_at_chance_and_a_knower_above():
     for by, n in (("original", 400), ("real", 300)):
         thrown, repeated = (record[by]["models"][name] for name in ("coin", "repeats"))
         assert thrown["low"] < 0.5 < thrown["high"] and thrown["n"] == n
-        assert repeated["value"] == repeated["low"] == 1
+        assert repeated["value"] == repeated["high"] == 1 and 0.97 < repeated["low"] < 1
 
 
 # Calibration.
@@ -410,6 +456,16 @@ def test_calibration_error_is_that_of_a_loop():
     low, high = np.quantile(draws, [0.025, 0.975])
     assert found["ece"]["low"] == pytest.approx(low, abs=0.004)
     assert found["ece"]["high"] == pytest.approx(high, abs=0.004)
+
+
+def test_the_upper_edge_belongs_to_a_bin():
+    found = calibration.measure(np.array([0.5, 0.75]), np.array([True, False]), bins=2)
+    assert found["ece"]["value"] == (0.5 + 0.75) / 2
+    assert [(one["low"], one["high"], one["n"]) for one in found["bins"]] == [
+        (0, 0.5, 1),
+        (0.5, 1, 1),
+    ]
+    assert calibration.measure(np.zeros(0), np.zeros(0, bool)) is None
 
 
 def test_a_model_that_knows_how_sure_it_may_be_is_calibrated():

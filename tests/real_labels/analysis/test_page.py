@@ -108,6 +108,11 @@ def test_all_figures_are_there_and_nothing_goes_wrong(opened, width, scheme):
     )
     brightness = [int(colour[1:3], 16) for colour in (ink, paper)]
     assert abs(brightness[0] - brightness[1]) > 150
+    fills = page.eval_on_selector_all(
+        "figure svg text", "all => [...new Set(all.map(t => getComputedStyle(t).fill))]"
+    )
+    said = [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in (ink, paper)]
+    assert set(fills) == set(said)  # on the ground, and inside of bars
     images = page.eval_on_selector_all(".card img", "all => all.map(i => i.naturalWidth)")
     assert len(images) > 30 and min(images) > 0
     assert page.complaints == []

@@ -84,7 +84,10 @@ def test_everything_is_there_and_the_numbers_are_those_of_loops(files, tmp_path,
     good = Predictions.load(files / "good.npz")
     mistakes = pd.read_csv(out / "lists" / "mistakes_good.csv")
     assert dict(zip(mistakes["file_name"], mistakes["kind"])) == loops.triage(good, *small)
-    assert mistakes["sureness"].dropna().is_monotonic_decreasing
+    number = mistakes[["original_score", "predicted_score"]].notna().sum(axis=1)
+    assert number.is_monotonic_decreasing and set(number) == {0, 1, 2}
+    assert mistakes["sureness"][number == 2].is_monotonic_decreasing
+    assert "nan" not in (out / "lists" / "mistakes_good.csv").read_text()
     real = dict(zip(small[1].file_names.tolist(), small[1].to_lists()))
     for row in mistakes.fillna("").itertuples():
         assert [int(c) for c in str(row.real).replace(".0", "").split()] == real[row.file_name]
@@ -227,9 +230,54 @@ def test_predictions_of_another_dataset_leave_the_rest(files, tmp_path, capsys):
     assert not record["models"]
     for key in ("accuracy", "triage", "rater_preference", "calibration"):
         assert not record["sections"][key]["lead"]
-        assert "no predictions that could be used" in record["sections"][key]["missing"][0]
+        assert "No predictions can be used: " in record["sections"][key]["missing"][0]
+        assert "other.npz" in record["sections"][key]["missing"][0]
     for key in ("several_labels", "confusable_pairs", "label_errors"):
         assert record["sections"][key]["lead"]
+
+
+def test_a_good_report_is_not_lost_to_a_bad_command(files, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(capsys, files / "good.npz", files / "bad.npz", "--out", out, *labels_of(files))
+    (out / "lists" / "mine.csv").write_text("mine")
+    before = (out / "index.html").read_text()
+    _, printed, complaint = run(
+        capsys, tmp_path / "gone.npz", "--out", out, *labels_of(files), fails=True
+    )
+    assert "gone.npz: there is no such file" in complaint and "is left as it is" in complaint
+    assert (out / "index.html").read_text() == before and not printed
+    # Another report takes its place, and what only the first one wrote goes.
+    run(capsys, files / "bad.npz", "--out", out, *labels_of(files))
+    assert not (out / "lists" / "mistakes_good.csv").exists()
+    assert (out / "lists" / "mistakes_bad.csv").exists() and (out / "lists" / "mine.csv").exists()
+
+
+def test_labels_that_were_mixed_up(files, tmp_path, capsys):
+    same = files / "original.json"
+    record, _, _ = run(
+        capsys, files / "good.npz", "--out", tmp_path / "out", "--labels", same, "--original", same
+    )
+    assert any("are the same" in remark for remark in record["remarks"])
+    with pytest.raises(SystemExit) as error:
+        cli.main(["report", "--out", str(tmp_path / "x"), "--labels", str(same), "--original",
+                  str(files / "real.json")])  # fmt: skip
+    assert "Are --labels and --original exchanged?" in str(error.value)
+    swapped = write(tmp_path / "t.csv", model=list("abc"), original=[90, 80, 70], real=[80, 70, 60])
+    record, _, _ = run(
+        capsys, "--accuracy-table", swapped, "--out", tmp_path / "t", "--data-dir", tmp_path
+    )
+    assert any("are the two exchanged?" in remark for remark in record["remarks"])
+
+
+def test_letters_that_the_figures_font_lacks(files, tmp_path, capsys):
+    (tmp_path / "names.json").write_text(json.dumps([f"猫{i}" for i in range(12)]))
+    record, printed, complaint = run(
+        capsys, files / "good.npz", "--out", tmp_path / "out", *labels_of(files),
+        "--class-names", tmp_path / "names.json",
+    )  # fmt: skip
+    assert "Glyph" not in printed + complaint
+    assert [remark for remark in record["remarks"] if "lack some letters" in remark]
+    assert "猫3" in (tmp_path / "out" / "figures" / "confusable_pairs.svg").read_text()
 
 
 def test_without_answers_and_scores_one_model_only(files, tmp_path, capsys):
@@ -334,11 +382,14 @@ def test_a_model_without_mistakes_and_images_without_answers(files, tmp_path, ca
         (["--scores", "answers.csv"], "answers.csv: is no .npz file"),
         (["--accuracy-table", "a", "b", "c"], "takes one file or two, found 3"),
         (["--out", "names.json"], "names.json: is a file; name a folder"),
+        (["--out", ""], "--out: name a folder"),
+        (["--accuracy-table", "all.csv"], "are the same; is one file given twice?"),
     ],
 )
 def test_bad_arguments_get_one_line(files, tmp_path, capsys, monkeypatch, arguments, says):
     monkeypatch.chdir(files)
     (files / "short.txt").write_text("one\ntwo\n")
+    write(files / "all.csv", model=["a", "b"], original=[70, 80], real=[70, 80])
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
     labels = [str(a) for a in labels_of(files)]
     if "--labels" in arguments:
@@ -346,7 +397,7 @@ def test_bad_arguments_get_one_line(files, tmp_path, capsys, monkeypatch, argume
     with pytest.raises(SystemExit) as error:
         cli.main(["report", "good.npz", *labels, *out, *arguments])
     assert says in str(error.value) and "\n" not in str(error.value)
-    assert not (tmp_path / "out").exists() or "--assume" in arguments
+    assert not (tmp_path / "out").exists()
 
 
 def test_class_names(tmp_path):
@@ -354,6 +405,9 @@ def test_class_names(tmp_path):
     assert len(set(names.names)) == 1000
     assert [names[c] for c in (0, 134, 517, 836, 999, 1000)] == [
         "tench", "crane (bird)", "crane (machine)", "sunglass", "toilet tissue", "class 1000",
+    ]  # fmt: skip
+    assert [names[c] for c in (264, 474, 638, 639)] == [
+        "Cardigan, Cardigan Welsh corgi", "cardigan", "maillot", "maillot, tank suit",
     ]  # fmt: skip
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     (tmp_path / "list.json").write_text('["cat", "dog"]')
@@ -379,7 +433,7 @@ def test_names_of_the_models(files, tmp_path, capsys):
     worlds.model(*worlds.labels(), seed=9).save(tmp_path / "other" / "good.npz")
     record, _, _ = run(
         capsys, tmp_path / "a" / "predictions.npz", tmp_path / "b" / "predictions.npz",
-        "--out", tmp_path / "out", *labels_of(files), "--show", "b",
+        "--out", tmp_path / "out", *labels_of(files), "--show", tmp_path / "b" / "predictions.npz",
     )  # fmt: skip
     assert list(record["models"]) == ["a", "b"] and record["shown"] == "b"
     record, _, _ = run(
