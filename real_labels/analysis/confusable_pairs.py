@@ -297,20 +297,15 @@ def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models:
     measured = [pair["models"] for pair in pairs if "models" in pair]
     if not measured:
         return lead
-    chance = dict.fromkeys(LABEL_NAMES, 0)
-    known = dict.fromkeys(LABEL_NAMES, 0)
-    for models in measured:
-        for key in LABEL_NAMES:
-            share = models[key]["all"]
-            if share["value"] is not None:
-                known[key] += 1
-                chance[key] += share["low"] <= _CHANCE
-    whose = (
-        "the model's predictions are" if num_models == 1 else "all models' predictions together are"
-    )
-    said = [f"{chance[key]} of {known[key]} pairs by the {LABEL_NAMES[key]}" for key in LABEL_NAMES]
+    said = []
+    for key, title in LABEL_NAMES.items():
+        shares = [models[key]["all"] for models in measured]
+        known = [share for share in shares if share["value"] is not None]
+        above = sum(share["low"] > _CHANCE for share in known)
+        said.append(f"{above} of {len(known)} pairs by the {title}")
+    whose = "the model does" if num_models == 1 else "the models together do"
     return (
-        f"{lead} Where they name one class of a pair, {whose} not clearly better than chance on "
+        f"{lead} Naming one class of a pair, {whose} significantly better than chance on "
         f"{section.join(said)} labels."
     )
 
