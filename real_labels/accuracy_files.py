@@ -89,7 +89,8 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
             columns.append(dict(zip(_keys(table), _shares(table, top1).tolist(), strict=True)))
     first, second = columns
     if not all(len(key) == 2 for key in (next(iter(first)), next(iter(second)))):
-        first, second = ({key[:1]: value for key, value in one.items()} for one in columns)
+        # One of them has no image sizes: names alone must do.
+        first, second = (_by_name(one, path) for one, path in zip(columns, paths, strict=True))
     common = [key for key in first if key in second]
     if not common:
         raise InputError(
@@ -102,6 +103,19 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
         np.array([second[key] for key in common]),
         left_out=len(first) + len(second) - 2 * len(common),
     )
+
+
+def _by_name(
+    accuracies: dict[tuple[str, ...], float], path: str | os.PathLike[str]
+) -> dict[tuple[str, ...], float]:
+    found = {key[:1]: value for key, value in accuracies.items()}
+    if len(found) < len(accuracies):
+        several = next(k[0] for k in accuracies if sum(o[0] == k[0] for o in accuracies) > 1)
+        raise InputError(
+            f"{path}: has {several} at several image sizes, which the other table does not tell apart; it "
+            f"needs a column img_size, too."
+        )
+    return found
 
 
 def _plain(path: str | os.PathLike[str]) -> Any:

@@ -68,6 +68,11 @@ class ClassNames:
         return cls(_imagenet_names())
 
 
+def printable(text: str) -> str:
+    """The text with � for what cannot be written into a page: control characters, half characters."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def _by_index(content: dict[str, str]) -> list[str]:
     if not all(key.isdecimal() for key in content):
         key = next(key for key in content if not key.isdecimal())
@@ -81,7 +86,7 @@ def _by_index(content: dict[str, str]) -> list[str]:
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
     """The names; what several classes are called is told apart by the class index."""
-    names = [" ".join(name.split()) for name in names]
+    names = [printable(" ".join(name.split())) for name in names]
     counts = collections.Counter(name.lower() for name in names)
     return tuple(
         name if name and counts[name.lower()] == 1 else f"{name or 'class'} ({i})"

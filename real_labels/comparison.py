@@ -50,23 +50,25 @@ def pairs(
     original: LabelSets | None,
     real: LabelSets | None,
     *,
+    k: int = 1,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Tests every pair of models, top-1, on the images that both predicted.
+    """Tests every pair of models, top-k, on the images that both predicted.
 
     Args:
       predictions: by the models' names.
       original, real: the label sets that there are.
+      k: at least 1.
       seed: of the bootstrap.
 
     Returns:
       [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given}];
-      each with "p_holm", the p-value corrected for the number of pairs.
+      each with "p_holm", the p-value corrected for the number of pairs that have images in common.
     """
     label_sets = {"original": original, "real": real}
     hits = {
         name: {
-            key: accuracy.top_k_hits(one, labels)
+            key: accuracy.top_k_hits(one, labels, k)
             for key, labels in label_sets.items()
             if labels is not None
         }
@@ -82,10 +84,10 @@ def pairs(
                 hits[second][key][1][theirs],
                 np.count_nonzero(labelled[ours]),
                 seed=seed,
-            ).as_json()
+            ).as_json() | {"p_holm": 1.0}
         tested.append(pair)
     for key in label_sets:
-        with_key = [pair[key] for pair in tested if key in pair]
+        with_key = [pair[key] for pair in tested if key in pair and pair[key]["n"]]
         corrected = holm([one["p_value"] for one in with_key])
         for one, p_value in zip(with_key, corrected, strict=True):
             one["p_holm"] = p_value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from real_labels.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+ROUNDING = 1e-3  # that probabilities may be off by
 _BLOCK = 1 << 18  # scores ranked at a time: a block stays in the cache for all k passes
 
 
@@ -68,14 +70,17 @@ def probabilities(
       best: (N, k), those of them that are asked for.
 
     Returns:
-      (N, k): `best` itself where all scores lie in [0, 1], else exp(best - logsumexp(row)), the softmax.
+      (N, k) in [0, 1]: `best` itself where all scores lie there, but for rounding; a hundredth of it where
+      they lie in [0, 100] and each row adds up to 100; else exp(best - logsumexp(row)), the softmax.
     """
     rows = max(1, _BLOCK // scores.shape[1])
     starts = range(0, len(scores), rows)
 
-    def are_probabilities(start: int) -> bool:
+    def are_probabilities(whole: float, start: int) -> bool:
         block = scores[start : start + rows]
-        return bool(block.min() >= 0 and block.max() <= 1)
+        inside = block.min() >= -ROUNDING * whole and block.max() <= (1 + ROUNDING) * whole
+        # Any scores within [0, 1] will do, such as sigmoids; percent must add up.
+        return bool(inside and (whole == 1 or np.allclose(block.sum(axis=1), whole, rtol=0.01)))
 
     def log_sum(start: int) -> np.ndarray:
         block = np.asarray(scores[start : start + rows], np.float32)
@@ -83,7 +88,8 @@ def probabilities(
         return np.log(np.exp(block - highest).sum(axis=1, dtype=np.float64)) + highest[:, 0]
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        if all(pool.map(are_probabilities, starts)):
-            return best
+        for whole in (1, 100):
+            if all(pool.map(functools.partial(are_probabilities, whole), starts)):
+                return (best / whole).clip(0, 1)
         total = np.concatenate(list(pool.map(log_sum, starts)))
     return np.exp(best - total[:, None]).clip(0, 1)

@@ -2,7 +2,7 @@
 
     python -m big_transfer.datasets.export digit_scenes --split=validation --out=digit_scenes_validation
 
-gives images/…, original.json and, if the dataset has them, real.json and class_names.json, which
+gives images/…, original.json, class_names.json and, if the dataset has ReaL labels, real.json, which
 `python -m real_labels` takes (score, compare, report). A path of a folder or tar of images will do, too.
 """
 
@@ -17,14 +17,6 @@ from absl import app, flags, logging
 from big_transfer import dataset, image_files, sources
 from real_labels import LabelSets, files
 from real_labels.errors import InputError
-
-_SPLIT = flags.DEFINE_string("split", "validation", "The split.")
-_OUT = flags.DEFINE_string("out", None, "The folder to write to.")
-_ORIGINAL_KEY = flags.DEFINE_string(
-    "original_key", None, "Feature of the labels; that of a classifier's labels if not given."
-)
-_REAL_KEY = flags.DEFINE_string("real_key", None, "Feature of the ReaL labels, if there are any.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
 
 _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
 
@@ -44,7 +36,7 @@ def export(source: sources.Source, folder: pathlib.Path) -> None:
         example = source[index]
         name = example["file_name"]
         path = folder / "images" / name
-        if ".." in path.parts or pathlib.PurePosixPath(name).is_absolute():
+        if ".." in pathlib.PurePosixPath(name).parts or pathlib.PurePosixPath(name).is_absolute():
             raise sources.DatasetError(f"{source.dataset}: the file name {name} leads elsewhere.")
         if not path.suffix:
             path = path.with_name(path.name + _SIGNATURES.get(example["image"][:2], ".jpg"))
@@ -72,14 +64,24 @@ def label_keys(
     return [key for key in keys if key]
 
 
+def _define_flags() -> None:
+    flags.DEFINE_string("split", "validation", "The split.")
+    flags.DEFINE_string("out", None, "The folder to write to.", required=True)
+    flags.DEFINE_string(
+        "original_key", None, "Feature of the labels; that of a classifier's labels if not given."
+    )
+    flags.DEFINE_string("real_key", None, "Feature of the ReaL labels, if there are any.")
+    flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
+
+
 def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         sys.exit(f"Give one dataset.\n{__doc__}")
     logging.set_verbosity(logging.WARNING)  # TFDS tells what it finds on disk
-    folder = pathlib.Path(_OUT.value)
+    given, folder = flags.FLAGS, pathlib.Path(flags.FLAGS.out)
     try:
-        keys = label_keys(arguments[1], _ORIGINAL_KEY.value, _REAL_KEY.value, _DATA_DIR.value)
-        source = dataset.open_source(arguments[1], _SPLIT.value, keys, data_dir=_DATA_DIR.value)
+        keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
+        source = dataset.open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
         export(source, folder)
     except (sources.DatasetError, InputError, OSError) as error:
         sys.exit(f"Error: {error}")
@@ -87,5 +89,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("out")
+    _define_flags()
     app.run(main)

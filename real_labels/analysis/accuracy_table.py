@@ -36,8 +36,9 @@ def measure(
 
     Returns:
       {"models": {name: {"n", see accuracy.results, "above_original_labels": see accuracy.Difference}},
-      "pairs": see comparison.pairs}. "above_original_labels" is the model's ReaL accuracy minus that of
-      the original labels on the same images, paired; it is there with both label sets.
+      "pairs", "pairs_top5": see comparison.pairs; the latter is empty where five classes are not given}.
+      "above_original_labels" is the model's ReaL accuracy minus that of the original labels on the same
+      images, paired; it is there with both label sets.
     """
     scored: dict[str, Any] = {}
     for name, predictions in models.items():
@@ -46,7 +47,13 @@ def measure(
             itself = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
             difference = accuracy.paired_difference(predictions, itself, real, seed=seed)
             scored[name]["above_original_labels"] = difference.as_json()
-    return {"models": scored, "pairs": comparison.pairs(models, original, real, seed=seed)}
+    label_sets = [labels for labels in (original, real) if labels is not None]
+    can = all(accuracy.can_measure(m, labels, 5) for m in models.values() for labels in label_sets)
+    return {
+        "models": scored,
+        "pairs": comparison.pairs(models, original, real, seed=seed),
+        "pairs_top5": comparison.pairs(models, original, real, k=5, seed=seed) if can else [],
+    }
 
 
 @figures.styled
@@ -60,25 +67,33 @@ def draw(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Figure:
     names = _ranked(record)
     figure, (axis,) = figures.rows_axes(names)
     for key, colour in _MARKS.items():
-        shares = [record["models"][name].get(key, {}).get("top1") for name in names]
-        if any(one is None for one in shares):
+        shares = [
+            (row, record["models"][name].get(key, {}).get("top1")) for row, name in enumerate(names)
+        ]
+        shares = [(row, one) for row, one in shares if one is not None and one["value"] is not None]
+        if not shares:
             continue
+        rows = [row for row, _ in shares]
         value, low, high = (
-            100 * np.array([one[k] for one in shares], float) for k in ("value", "low", "high")
+            100 * np.array([one[k] for _, one in shares]) for k in ("value", "low", "high")
         )
-        rows = np.arange(len(names))
         axis.errorbar(value, rows, xerr=[value - low, high - value], fmt="none", ecolor=colour)
         marks = axis.scatter(
-            value, rows, s=42, color=colour, zorder=3, label=f"{accuracy.LABEL_NAMES[key]} labels"
+            value, rows, s=42, color=colour, zorder=3, label=accuracy.LABEL_NAMES[key]
         )
-        figures.link(marks, *(figures.model_link(numbers[name]) for name in names))
-    itself = [record["models"][name].get("original_labels") for name in names]
-    if itself[0] is not None and itself[0]["real_top1"]["value"] is not None:
-        own = 100 * itself[0]["real_top1"]["value"]
-        axis.axvline(own, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1)
-        axis.plot(
-            [], [], color=figures.INK, linestyle=(0, (4, 3)), label="the original labels' own"
-        )
+        figures.link(marks, *(figures.model_link(numbers[names[row]]) for row in rows))
+    own = [record["models"][n].get("original_labels", {}).get("real_top1") for n in names]
+    own = [
+        (row, 100 * one["value"]) for row, one in enumerate(own) if one and one["value"] is not None
+    ]
+    if own:
+        # On one and the same images it is one line; else each row has its own.
+        style = dict(color=figures.INK, linestyle=(0, (4, 3)), linewidth=1)
+        if len({value for _, value in own}) == 1:
+            axis.axvline(own[0][1], label="the labels' own ReaL", **style)
+        else:
+            rows, values = np.array(own).T
+            axis.vlines(values, rows - 0.4, rows + 0.4, label="the labels' own ReaL", **style)
     axis.set_xlabel("top-1 accuracy, %")
     figures.legend(figure, [axis])
     return figure
@@ -111,9 +126,9 @@ def make(study: Study) -> Section:
     if record["pairs"]:
         tables.append(_pairs_table(record["pairs"]))
     missing = study.missing("original", "real")
-    images = [len(one) for one in study.models.values()]
+    images, remarks = [len(one) for one in study.models.values()], []
     if min(images) < max(images):
-        missing.append(
+        remarks.append(
             f"The models cover different images, {min(images):,} to {max(images):,}: their accuracies are of "
             f"different images; pairs are tested on those that both cover."
         )
@@ -123,10 +138,12 @@ def make(study: Study) -> Section:
         **head,
         lead=_lead(record, study.shown),
         missing=missing,
+        remarks=remarks,
         numbers=record,
         figures=[Drawn(KEY, "Accuracy of each model on both label sets", draw(record, numbers))],
         tables=tables,
-        lists={"models": _models_list(record)},
+        lists={"models": _models_list(record)}
+        | ({"pairs_of_models": _pairs_list(record)} if record["pairs"] else {}),
         notes=[
             "ReaL accuracy counts the images that have a ReaL label. Intervals of accuracies are Wilson's, "
             "those of differences bootstrap over images; all are 95%, not corrected for their number. p is "
@@ -137,15 +154,15 @@ def make(study: Study) -> Section:
 
 
 def _tiles(shown: Mapping[str, Any]) -> list[Tile]:
-    tiles = [
-        section.tile(shown[key]["top1"], f"top-1 on the {title} labels", key)
+    records = [
+        (shown[key]["top1"], f"top-1 on the {title} labels", key)
         for key, title in accuracy.LABEL_NAMES.items()
-        if key in shown and shown[key]["top1"]["value"] is not None
+        if key in shown
     ]
-    own = shown.get("original_labels", {}).get("real_top1")
-    if own is not None and own["value"] is not None:
-        tiles.append(section.tile(own, "the original labels' own ReaL accuracy"))
-    return tiles
+    if "original_labels" in shown:
+        own = shown["original_labels"]["real_top1"]
+        records.append((own, "the original labels' own ReaL accuracy", ""))
+    return section.tiles(*records)
 
 
 def _lead(record: Mapping[str, Any], name: str) -> str:
@@ -167,7 +184,7 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
             lead += f"the model is {abs(100 * above['value']):.2f} points {side} it ({p})."
         else:
             lead += f"the two cannot be told apart ({p})."
-    pairs = record["pairs"]
+    pairs = [pair for pair in record["pairs"] if any(pair[key]["n"] for key in _keys(pair))]
     if pairs:
         differing = [
             f"{sum(pair[key]['p_holm'] < _LEVEL for pair in pairs)} on the {title}"
@@ -175,11 +192,15 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
             if key in pairs[0]
         ]
         of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
-        lead += (
-            f" It is number {1 + _ranked(record).index(name)} of {len(record['models'])} models; of {of}, "
-            f"{section.join(differing)} labels differ significantly."
-        )
+        if len({one["n"] for one in record["models"].values()}) == 1:
+            lead += f" It is number {1 + _ranked(record).index(name)} of {len(record['models'])} models."
+        lead += f" Of {of}, {section.join(differing)} labels differ significantly."
     return lead
+
+
+def _keys(pair: Mapping[str, Any]) -> list[str]:
+    """The label sets that a pair was tested on."""
+    return [key for key in accuracy.LABEL_NAMES if key in pair]
 
 
 def _table(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Table:
@@ -209,7 +230,7 @@ def _table(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Table:
 
 
 def _pairs_table(pairs: list[dict[str, Any]]) -> Table:
-    keys = [key for key in accuracy.LABEL_NAMES if key in pairs[0]]
+    keys = _keys(pairs[0])
     columns = [Column("A", is_text=True), Column("B", is_text=True)]
     for key in keys:
         columns += [
@@ -222,7 +243,17 @@ def _pairs_table(pairs: list[dict[str, Any]]) -> Table:
         for key in keys:
             cells += [section.points(pair[key]), section.p_value(pair[key]["p_holm"])]
         rows.append(("", cells))
-    return Table("accuracy-pairs", "Every pair of models", columns, rows)
+    return Table("accuracy-pairs", "Every pair of models, top-1", columns, rows, "pairs_of_models")
+
+
+def _pairs_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    columns = {name: np.array([p[name] for p in record["pairs"]]) for name in ("first", "second")}
+    for name, pairs in (("top1", record["pairs"]), ("top5", record["pairs_top5"])):
+        for key in _keys(pairs[0]) if pairs else ():
+            for field in ("value", "low", "high", "p_value", "p_holm", "n"):
+                values = np.array([pair[key][field] for pair in pairs], float)
+                columns[f"{key}_{name}_{field}"] = values
+    return columns
 
 
 def _models_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:

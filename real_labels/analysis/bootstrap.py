@@ -15,11 +15,15 @@ _QUANTILES = (0.025, 0.975)
 
 
 def estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> dict[str, Any]:
-    """A record {"value", "low", "high", "n"}: percentile interval of the drawn values; null for NaN."""
+    """A record {"value", "low", "high", "n"}: percentile interval of the drawn values; null for NaN.
+
+    Rounding never puts the value outside.
+    """
     if n == 0 or math.isnan(value):
         return {"value": None, "low": None, "high": None, "n": int(n)}
     finite = drawn[np.isfinite(drawn)]
     low, high = np.quantile(finite, _QUANTILES) if len(finite) else (value, value)
+    low, high = min(float(low), value), max(float(high), value)
     return {"value": float(value), "low": float(low), "high": float(high), "n": int(n)}
 
 

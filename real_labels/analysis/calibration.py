@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from real_labels import ranking
 from real_labels.accuracy import LABEL_NAMES, Accuracy, top_k_hits
 from real_labels.analysis import bootstrap, figures, section
 from real_labels.analysis.section import Column, Drawn, Section, Table
@@ -49,7 +50,9 @@ def measure(
       confidence minus accuracy (value, low, high, n), "bins": [{"low", "high", "n", "confidence",
       "accuracy": {…}}], empty ones left out}; None without images.
 
-    The bootstrap's ECE leans upwards, since noise in a bin never cancels; the interval with it.
+    Noise in a bin never cancels, so that the error of a draw is larger than that of the data: the
+    interval is that of the draws, moved by how much they are larger on average. The error of few
+    images itself is larger than that of many, likewise.
     """
     n = len(confidence)
     if not n:
@@ -65,7 +68,7 @@ def measure(
     over = float((sums.sum() - hits.sum()) / n)
     filled = np.flatnonzero(number)
     return {
-        "ece": bootstrap.estimate(value, np.abs(gaps).sum(axis=1) / n, n),
+        "ece": bootstrap.estimate(value, _centred(np.abs(gaps).sum(axis=1) / n, value), n),
         "confidence": float(confidence.mean()),
         "accuracy": Accuracy.of(hits.sum(), n).as_json(),
         "overconfidence": bootstrap.estimate(over, gaps.sum(axis=1) / n, n),
@@ -80,6 +83,10 @@ def measure(
             for j in filled.tolist()
         ],
     }
+
+
+def _centred(drawn: Float[np.ndarray, "draws"], value: float) -> Float[np.ndarray, "draws"]:
+    return np.maximum(drawn - (drawn.mean() - value), 0)
 
 
 def _gaps_of_draws(
@@ -106,7 +113,8 @@ def of_model(
 ) -> dict[str, Any] | None:
     """`measure` for a model whose scores are probabilities, on the images that have a label."""
     labelled, right = top_k_hits(predictions, labels)
-    return measure(predictions.scores[labelled, 0], right[labelled], seed=seed)
+    confidence = predictions.scores[labelled, 0].clip(0, 1)
+    return measure(confidence, right[labelled], seed=seed)
 
 
 @figures.styled
@@ -116,9 +124,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
     height = 3.6 if columns == 1 else 2.5 * rows + 0.4
-    figure, _ = figures.new(height)
-    figure.clear()
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    figure, axes = figures.new(height, columns, rows, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes.flat[max(len(names) - columns, 0) : len(names)]:
@@ -141,7 +147,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
             figures.link(drawn[0], links[name])
         if len(names) > 1:
             axis.set_title(figures.shorten(name, 36 if columns == 1 else 24))
-    axes[0][0].legend(loc="upper left")
+    figures.legend(figure, [axes[0][0]])
     figure.supxlabel("confidence, %", fontsize=10)
     figure.supylabel("right, %", fontsize=10)
     return figure
@@ -156,7 +162,8 @@ def make(study: Study) -> Section:
     if missing:
         return Section(**head, missing=missing)
     missing = study.missing("original", "real")
-    records = {}
+    records: dict[str, Any] = {}
+    remarks: list[str] = []
     first = [name for name in study.models if name == study.shown]
     for name in [*first, *(name for name in study.models if name != study.shown)]:
         one = study.models[name]
@@ -174,7 +181,7 @@ def make(study: Study) -> Section:
         return Section(**head, missing=missing)
     links = {name: figures.model_link(study.number(name)) for name in records}
     if len(records) > _MOST_DRAWN:
-        missing.append(
+        remarks.append(
             f"The figure has {next(iter(records))} and {_MOST_DRAWN - 1} more of {len(records)} models."
         )
     title = "How often predictions of each confidence are right"
@@ -182,12 +189,16 @@ def make(study: Study) -> Section:
         **head,
         lead=_lead(records, study.subject(records)),
         missing=missing,
+        remarks=remarks,
         numbers=records,
         figures=[Drawn(KEY, title, draw(records, links))],
         tables=[_table(records, links)],
         notes=[
             f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the ReaL "
-            f"labels, images with a label count, and any valid label is right. Bootstrap over images.",
+            f"labels, images with a label count, and any valid label is right. Where a file has "
+            f"a score for every class, scores beyond [0, 1] are taken as logits, and their softmax as "
+            f"probabilities. Bootstrap over images; of few images the error itself is too large, since noise "
+            f"in a bin never cancels.",
         ],
     )
 
@@ -196,7 +207,7 @@ def _unusable(predictions: Predictions) -> str | None:
     if predictions.scores is None:
         return "has no scores; save each prediction's probability, or the logits of every class."
     first = predictions.scores[:, 0]
-    if first.min() < 0 or first.max() > 1:
+    if first.min() < -ranking.ROUNDING or first.max() > 1 + ranking.ROUNDING:
         return (
             f"its scores are no probabilities (they reach from {first.min():.3g} to {first.max():.3g}); "
             f"save probabilities, or the logits of every class."

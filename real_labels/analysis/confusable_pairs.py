@@ -206,7 +206,7 @@ def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
         for pair, bar in zip(pairs, bars, strict=True):
             figures.link(bar, _link(pair))
         begin += width
-    left.set_xlabel("of the images of either, %")
+    left.set_xlabel("shared, %")
     if has_models:
         right = axes[1]
         for key, colour in (("original", figures.ORIGINAL), ("real", figures.REAL)):
@@ -268,7 +268,13 @@ def make(study: Study) -> Section:
         lead=_lead(pairs, titles, len(study.models)),
         missing=missing,
         numbers={"pairs": pairs},
-        figures=[Drawn(KEY, title, draw(pairs[:_DRAWN], titles[:_DRAWN]))],
+        figures=[
+            Drawn(
+                KEY,
+                title,
+                draw(pairs[:_DRAWN], [one.replace(" / ", " /\n") for one in titles[:_DRAWN]]),
+            )
+        ],
         tables=[_table(pairs, titles)],
         lists={"confusable_pairs": _list(study, pairs)},
         notes=[
@@ -302,10 +308,11 @@ def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models:
         shares = [models[key]["all"] for models in measured]
         known = [share for share in shares if share["value"] is not None]
         above = sum(share["low"] > _CHANCE for share in known)
-        said.append(f"{above} of {len(known)} pairs by the {title}")
+        said.append(f"{above} of {len(known)} by the {title}")
+    closest = f"the {len(measured)} closest pairs" if len(measured) < len(pairs) else "these pairs"
     whose = "the model does" if num_models == 1 else "the models together do"
     return (
-        f"{lead} Naming one class of a pair, {whose} significantly better than chance on "
+        f"{lead} Naming one class of {closest}, {whose} better than chance (95% interval above 50%) on "
         f"{section.join(said)} labels."
     )
 
@@ -366,4 +373,7 @@ def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndar
                 share = pair.get("models", {}).get(key, {}).get("all", {})
                 for field in ("value", "low", "high", "n"):
                     add(f"told_apart_{key}_{field}", share.get(field))
+                for model in study.models if len(study.models) > 1 else ():
+                    one = pair.get("models", {}).get(key, {}).get("models", {}).get(model, {})
+                    add(f"told_apart_{key}: {model}", one.get("value"))
     return {name: np.array(values) for name, values in columns.items()}

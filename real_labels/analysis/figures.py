@@ -23,14 +23,16 @@ PALETTE = {
     "ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "original": ORIGINAL, "real": REAL,
     "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY,
 }  # fmt: skip
-WIDTH = 5.0  # inches; so narrow that the letters are still legible on a phone
+WIDTH = 4.8  # inches; so narrow that the letters are still legible on a phone
+_LEGEND = 52  # letters that fit into a line of a legend, marks included
 _DPI = 160
 _LINKS = "links:"
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10.5,
+    "text.parse_math": False,  # a dollar is a dollar
+    "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -49,7 +51,7 @@ _STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "legend.fontsize": 10,
     "svg.fonttype": "none",  # letters stay letters: to be searched, and in the page's font
 }
 
@@ -74,10 +76,10 @@ def _styled() -> Iterator[None]:
         yield
 
 
-def new(height: float, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def new(height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure of the report's width and `height` inches, and its axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(1, columns, **options)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def link(artist: Artist, *links: str) -> None:
@@ -99,16 +101,18 @@ def shorten(name: str, length: int) -> str:
 
 
 def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> tuple[Figure, Any]:
-    """Axes with a row for each name, the first at the top."""
-    figure, axes = new(extra + 0.3 * max(len(names), 2), columns, squeeze=False)
+    """Axes with a row for each name, of one line or two, the first at the top."""
+    row = 0.42 if any("\n" in name for name in names) else 0.3
+    figure, axes = new(extra + row * max(len(names), 2), columns, squeeze=False)
     for axis in axes[0]:
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.set_yticks(range(len(names)), [""] * len(names))
         axis.tick_params(axis="y", length=0)
         axis.xaxis.set_major_locator(MaxNLocator(5 if columns == 1 else 3))
         axis.grid(visible=False, axis="y")
-    length = 28 if columns == 1 else 22
-    axes[0][0].set_yticklabels([shorten(name, length) for name in names])
+    length = 26 if columns == 1 else 20
+    lines = ["\n".join(shorten(part, length) for part in name.split("\n")) for name in names]
+    axes[0][0].set_yticklabels(lines, linespacing=0.95)
     return figure, axes[0]
 
 
@@ -118,11 +122,9 @@ def legend(figure: Figure, axes: Sequence[Any]) -> None:
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    wide = sum(len(label) + 6 for label in handles) > _LEGEND
     figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper left",
-        ncols=2 if len(handles) > 3 else 3,
+        handles.values(), handles.keys(), loc="outside upper left", ncols=2 if wide else 3
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.accuracy import Accuracy
+from real_labels.accuracy import Accuracy, top_k_accuracy
 from real_labels.analysis import figures, section
-from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
+from real_labels.analysis.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
 from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
 from real_labels.questions import Questions
 
 KEY = "label_errors"
@@ -69,7 +70,7 @@ def measure(original: LabelSets, real: LabelSets) -> dict[str, Any]:
         "rejected": {**rejected, "count": int(np.count_nonzero(~accepted))},
         "with_other_labels": int(np.count_nonzero(other)),
         "without_labels": int(np.count_nonzero(none)),
-        "original_accuracy": Accuracy.of(accepted.sum(), (number > 0).sum()).as_json(),
+        "original_accuracy": top_k_accuracy(Predictions.from_labels(original), real).as_json(),
         "classes": sorted(classes, key=lambda one: -one["rejected"]["low"]),
     }
 
@@ -132,14 +133,12 @@ def make(study: Study) -> Section:
         missing=[f"{one} The list has no votes." for one in study.missing("answers")],
         tiles=[]
         if study.models
-        else [
-            section.tile(
-                record["original_accuracy"], "the original labels' own ReaL accuracy", "real"
-            ),
-            section.tile(record["rejected"], "of the original labels were rejected", "original"),
-        ],
+        else section.tiles(
+            (record["original_accuracy"], "the original labels' own ReaL accuracy", "real"),
+            (record["rejected"], "of the original labels are no ReaL label", "original"),
+        ),
         numbers=record,
-        figures=[Drawn(KEY, title, draw(record, titles))],
+        figures=[Drawn(KEY, title, draw(record, titles))] if record["rejected"]["count"] else [],
         tables=[_table(record, study)],
         lists={
             "label_errors": _list(study),
@@ -160,8 +159,12 @@ def _lead(record: Mapping[str, Any], names: Any) -> str:
         f"({section.percent(record['rejected'])}) are not among the ReaL labels: on "
         f"{record['with_other_labels']:,} images another label is, {record['without_labels']:,} have none. "
         f"On the {own['n']:,} with a ReaL label, the original labels' own ReaL accuracy is "
-        f"{section.percent(own, 2)}. The worst class is {names[worst['class']]}: "
-        f"{worst['rejected']['count']} of {worst['num_images']}."
+        f"{section.percent(own, 2)}."
+    ) + (
+        f" The worst class is {names[worst['class']]}: {worst['rejected']['count']} of "
+        f"{worst['num_images']}."
+        if worst["rejected"]["count"]
+        else ""
     )
 
 
@@ -191,7 +194,7 @@ def _table(record: Mapping[str, Any], study: Study) -> Table:
                     section.count(one["num_images"]),
                     section.count(one["with_other_labels"]),
                     section.count(one["without_labels"]),
-                    Cell(instead, instead.lower()),
+                    section.text(instead),
                 ],
             )
         )

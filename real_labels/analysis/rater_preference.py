@@ -142,7 +142,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
             if value > 6:
                 axis.text(
                     begin + value / 2, row, f"{value:.0f}%", ha="center", va="center",
-                    color=figures.PAPER, fontsize=9,
+                    color=figures.PAPER, fontsize=10,
                 )  # fmt: skip
         left += values
         title = {"model": "the model's label", "original": "the original label"}.get(side, side)
@@ -220,7 +220,7 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
         original = sum(one["difference"]["high"] < 0 for one in records.values())
         lead += (
             f" Of {len(records)} models, {model} are preferred to the original labels, and {original} the "
-            f"other way round (95% intervals without 0)."
+            f"other way round (95% intervals without 0, not corrected for the number of models)."
         )
     return lead
 

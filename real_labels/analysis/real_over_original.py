@@ -225,11 +225,19 @@ def make(study: Study) -> Section:
             f"Slopes need {LEAST_MODELS} models or more of different accuracy, found {len(names)}; "
             f"--accuracy-table adds models of which only the accuracies are known, such as timm's."
         )
+    remarks = []
+    partial = [name for name, m in study.models.items() if len(m) < len(study.original or ())]
+    if partial and own is not None:
+        remarks.append(
+            f"Not all images are covered by {section.join(partial)}: the accuracy is of a part, while the "
+            f"original labels' own is of all."
+        )
     figure = draw(original, real, record, own and own["value"], links, strong)
     return Section(
         **head,
         lead=_lead(names, original, real, record, own),
         missing=missing,
+        remarks=remarks,
         numbers=numbers,
         figures=[Drawn(KEY, "ReaL over original top-1 accuracy, a point for each model", figure)],
         tables=[_table(names, original, real, links)],

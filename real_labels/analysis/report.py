@@ -173,6 +173,7 @@ def _record(
                 "title": one.title,
                 "lead": one.lead,
                 "missing": list(one.missing),
+                "remarks": list(one.remarks),
                 "numbers": one.numbers,
             }
             for one in sections

@@ -17,13 +17,13 @@ class Cell:
 
     Attributes:
       text: what it says.
-      value: what its column is sorted by; None goes to the end.
+      value: the number its column is sorted by, None at the end; columns of text are sorted by that.
       note: small print behind the text.
       bar: share in [0, 1] that is drawn as a bar, or None.
     """
 
     text: str
-    value: float | str | None = None
+    value: float | None = None
     note: str = ""
     bar: float | None = None
 
@@ -144,6 +144,7 @@ class Section:
       question: what it answers.
       lead: what was found, with its numbers; "" where nothing could be.
       missing: what could not be told and what it would take, a sentence each.
+      remarks: what else the reader should know first.
       numbers: the record for report.json, or None.
       figures, tables, galleries: to look at.
       lists: CSVs by name, columns by name.
@@ -156,6 +157,7 @@ class Section:
     question: str
     lead: str = ""
     missing: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     numbers: Any = None
     figures: Sequence[Drawn] = ()
     tables: Sequence[Table] = ()
@@ -165,9 +167,9 @@ class Section:
     tiles: Sequence[Tile] = ()
 
 
-def text(value: str, sort: float | str | None = None) -> Cell:
+def text(value: str) -> Cell:
     """Words."""
-    return Cell(value, value.lower() if sort is None else sort)
+    return Cell(value)
 
 
 def count(n: int) -> Cell:
@@ -214,9 +216,13 @@ def percent(record: Mapping[str, Any], digits: int = 1) -> str:
     return f"{value:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def tile(record: Mapping[str, Any], title: str, role: str = "") -> Tile:
-    """A share at the head of the page."""
-    return Tile(f"{100 * record['value']:.2f}%", title, _interval(record, 100), role)
+def tiles(*records: tuple[Mapping[str, Any], str, str]) -> list[Tile]:
+    """Shares for the head of the page: (record, title, role) of each; those of nothing are left out."""
+    return [
+        Tile(f"{100 * record['value']:.2f}%", title, _interval(record, 100), role)
+        for record, title, role in records
+        if record["value"] is not None
+    ]
 
 
 def _interval(record: Mapping[str, Any], factor: float) -> str:

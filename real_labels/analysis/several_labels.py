@@ -6,16 +6,18 @@ original labels were collected; a model that names the original one more often h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from real_labels import comparison
 from real_labels.accuracy import Accuracy
 from real_labels.analysis import figures, section
 from real_labels.analysis.outcomes import Outcomes
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
@@ -248,12 +250,14 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
     else:
         lead += f"less often than chance ({section.p_words(shown['p_value'])})."
     if len(records) > 1:
+        corrected = comparison.holm([one["p_value"] for one in records.values()])
         biased = sum(
-            one["p_value"] < _LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
-            for one in records.values()
+            p < _LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
+            for p, one in zip(corrected, records.values(), strict=True)
         )
         lead += (
-            f" {biased} of {len(records)} models name the original one significantly more often."
+            f" {biased} of {len(records)} models name the original one significantly more often "
+            f"(after Holm's correction)."
         )
     second = shown["ranks"][1]["valid"] if len(shown["ranks"]) > 1 else None
     if second is not None and second["value"] is not None:
@@ -273,23 +277,31 @@ def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -
         Column("images"),
     ]
     columns += [
-        Column(f"prediction {rank} valid", f"Of the images with {rank} or more ReaL labels")
+        Column(
+            f"prediction {rank} valid",
+            f"Of the images with {rank} or more ReaL labels; below, of all with any",
+        )
         for rank in RANKS
     ]
     rows = []
     for name in _ranked(records):
         one = records[name]
-        ranks = [r["valid"] for r in one["ranks"]] + [None] * len(RANKS)
+        ranks = [_rank_cell(rank) for rank in one["ranks"]] + [Cell("–")] * len(RANKS)
         cells = [
             section.text(name),
             section.share(one["picks_original"]),
             section.share(one["oracle"]),
             section.p_value(one["p_value"]),
             section.count(one["picks_original"]["n"]),
-            *(section.share(share) for share in ranks[: len(RANKS)]),
+            *ranks[: len(RANKS)],
         ]
         rows.append((links[name], cells))
     return Table(f"{KEY}-models", "The models", columns, rows)
+
+
+def _rank_cell(rank: Mapping[str, Any]) -> Cell:
+    cell, of_all = section.share(rank["valid"]), section.share(rank["valid_of_all"])
+    return dataclasses.replace(cell, note=f"{cell.note} of all {of_all.text}".strip())
 
 
 def _counts_table(counts: Mapping[str, Any]) -> Table:
@@ -300,7 +312,7 @@ def _counts_table(counts: Mapping[str, Any]) -> Table:
             [
                 section.count(one["labels"]),
                 section.count(one["images"]),
-                section.Cell(
+                Cell(
                     f"{100 * one['images'] / total:.2f}%", one["images"], bar=one["images"] / total
                 ),
             ],

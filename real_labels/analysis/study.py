@@ -60,11 +60,12 @@ class Study:
 
     def missing(self, *inputs: str) -> list[str]:
         """A sentence for each of these inputs that is not there."""
-        return [
+        said = [
             self.absent.get(name, _ABSENT[name])
             for name in inputs
             if getattr(self, name) is None or getattr(self, name) == {}
         ]
+        return list(dict.fromkeys(said))
 
     @functools.cached_property
     def outcomes(self) -> dict[str, Outcomes]:

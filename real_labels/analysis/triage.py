@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +78,9 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
       "prediction_asked": on how many of them raters were asked about the prediction, or null}}, shares of
       the mistakes; "prediction_valid": share of the mistakes whose prediction is a ReaL label;
       "agrees_with_rejected": number of predictions that are the original label though raters rejected
-      it; "classes": [{"class": the original label, "num_images", "num_mistakes", kind: count …}], most
-      mistakes first}.
+      it; "classes": [{"class": the original label, "num_images", "num_mistakes", "share": of the images
+      (value, low, high, n), kind: count …}], the worst first (by the lower end of the share's interval,
+      so that few images do not come first)}.
     """
     kind = kinds(outcomes)
     counts = np.bincount(kind[kind >= 0], minlength=len(KINDS))
@@ -103,22 +104,23 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
     }
 
 
-def _per_class(outcomes: Outcomes, kind: Int[np.ndarray, "images"]) -> list[dict[str, int]]:
+def _per_class(outcomes: Outcomes, kind: Int[np.ndarray, "images"]) -> list[dict[str, Any]]:
     classes, row = np.unique(outcomes.original, return_inverse=True)
-    images = np.bincount(row, minlength=len(classes))
+    images = np.bincount(row, minlength=len(classes)).tolist()
     wrong = kind >= 0
     table = np.zeros((len(classes), len(KINDS)), np.int64)
     np.add.at(table, (row[wrong], kind[wrong]), 1)
-    mistakes = table.sum(axis=1)
-    return [
+    records = [
         {
-            "class": int(classes[i]),
-            "num_images": int(images[i]),
-            "num_mistakes": int(mistakes[i]),
-            **dict(zip(KINDS, table[i].tolist(), strict=True)),
+            "class": class_,
+            "num_images": n,
+            "num_mistakes": sum(counts),
+            "share": Accuracy.of(sum(counts), n).as_json(),
+            **dict(zip(KINDS, counts, strict=True)),
         }
-        for i in np.argsort(-mistakes, kind="stable").tolist()
+        for class_, n, counts in zip(classes.tolist(), images, table.tolist(), strict=True)
     ]
+    return sorted(records, key=lambda one: -one["share"]["low"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,7 +205,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
             if count > 0.07 * most:
                 axis.text(
                     begin + count / 2, row, f"{100 * count / records[names[row]]['num_mistakes']:.0f}%",
-                    ha="center", va="center", color=figures.PAPER, fontsize=9,
+                    ha="center", va="center", color=figures.PAPER, fontsize=10,
                 )  # fmt: skip
         left += width
     axis.set_xlabel("predictions that are not the original label")
@@ -227,15 +229,17 @@ def make(study: Study) -> Section:
     listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
     links = {name: figures.model_link(study.number(name)) for name in records}
     shown = study.shown
+    remarks = []
     if len(records) > 1:
-        missing.append(
+        remarks.append(
             f"Classes and images are those of {shown}; --show NAME takes another model, and the lists have "
             f"all."
         )
     if study.scores is not None and records[shown]["num_mistakes"]:
-        missing.append(_unasked(records[shown]))
+        remarks.append(_unasked(records[shown]))
+    list_names = _list_names(listed)
     lists = {
-        f"mistakes_{_safe(name)}": _list(study.outcomes[name], one, study.real, study.class_names)
+        list_names[name]: _list(study.outcomes[name], one, study.real, study.class_names)
         for name, one in listed.items()
     }
     lists[f"{KEY}_by_class"] = _classes_list(records[shown], study.class_names)
@@ -247,6 +251,7 @@ def make(study: Study) -> Section:
         **head,
         lead=_lead(records[shown], shown),
         missing=missing,
+        remarks=remarks,
         numbers=records,
         figures=[Drawn(KEY, title, draw(records, links))],
         tables=tables,
@@ -263,13 +268,9 @@ def make(study: Study) -> Section:
                 else []
             ),
         ],
-        tiles=[
-            section.tile(
-                records[shown]["prediction_valid"], "of its mistakes are valid predictions", "model"
-            )
-        ]
-        if records[shown]["num_mistakes"]
-        else (),
+        tiles=section.tiles(
+            (records[shown]["prediction_valid"], "of its mistakes are valid predictions", "model")
+        ),
     )
 
 
@@ -332,6 +333,7 @@ def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str) -> 
     columns = [
         Column("original label", is_text=True),
         Column("images"),
+        Column("wrong", "Share of the images whose first prediction is not the original label"),
         Column("mistakes"),
         *(Column(_SHORT[kind], _TEXTS[kind]) for kind in KINDS),
     ]
@@ -342,11 +344,8 @@ def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str) -> 
             [
                 section.text(names[one["class"]]),
                 section.count(one["num_images"]),
-                Cell(
-                    f"{one['num_mistakes']:,}",
-                    one["num_mistakes"],
-                    bar=one["num_mistakes"] / one["num_images"],
-                ),
+                section.share(one["share"], bar=True),
+                section.count(one["num_mistakes"]),
                 *(section.count(one[kind]) for kind in KINDS),
             ],
         )
@@ -362,12 +361,19 @@ def _classes_list(record: Mapping[str, Any], names: ClassNames) -> dict[str, np.
         key: np.array([one[key] for one in classes])
         for key in ("class", "num_images", "num_mistakes", *KINDS)
     }
+    for field in ("value", "low", "high"):
+        columns[f"share_{field}"] = np.array([one["share"][field] for one in classes])
     return {"name": names.of(columns["class"]), **columns}
 
 
-def _safe(name: str) -> str:
-    """A model's name as part of a file's."""
-    return re.sub(r"[^\w.+-]+", "_", name)
+def _list_names(models: Iterable[str]) -> dict[str, str]:
+    """A name for each model's list, fit for a file and its own even where case does not count."""
+    names: dict[str, str] = {}
+    for number, model in enumerate(models):
+        name = "mistakes_" + re.sub(r"[^\w.+-]+", "_", model)
+        taken = {other.lower() for other in names.values()}
+        names[model] = f"{name}_{number}" if name.lower() in taken else name
+    return names
 
 
 def _list(

@@ -155,10 +155,13 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
     names = ClassNames()
     if options.class_names is not None:
         names = ClassNames.load(options.class_names)
-        known = reference.num_known_classes
-        if len(names.names) < known:
-            raise InputError(
-                f"{options.class_names}: names {len(names.names):,} classes; expected {known:,}."
+        known, named = reference.num_known_classes, len(names.names)
+        if named < known or (reference.num_classes is not None and named > known):
+            raise InputError(f"{options.class_names}: names {named:,} classes; expected {known:,}.")
+        if named > known:
+            remarks.append(
+                f"{options.class_names} names {named:,} classes, while the labels have {known:,}; "
+                f"--num-classes says how many there are."
             )
     elif reference.is_imagenet:
         names = ClassNames.of_imagenet()
@@ -272,6 +275,8 @@ def _models(
 
 def _names(paths: list[str]) -> list[str]:
     """What to call the models: their files, with the folder where a file's name says nothing."""
+    from real_labels.class_names import printable
+
     names = [
         path.parent.name if path.stem == "predictions" and path.parent.name else path.stem
         for path in map(pathlib.Path, paths)
@@ -283,7 +288,7 @@ def _names(paths: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{twice}: is given twice.")
-    return names
+    return list(map(printable, names))
 
 
 def _answers(

@@ -38,6 +38,9 @@ def test_folders_of_images_on_the_command_line(tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"3 images and their labels are in {tmp_path}/out." in done.stdout
+    beside = tmp_path / "here" / ".." / "there"  # a way up is no harm in the folder's own path
+    export.export(dataset.open_source(f"{tmp_path}/pets", "test", ["label"]), beside)
+    assert (tmp_path / "there" / "original.json").exists()
     labels = json.loads((tmp_path / "out" / "original.json").read_text())
     assert sorted(labels.values()) == [[0], [1], [1]]
     for name in labels:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from real_labels import LabelSets, Predictions, accuracy, comparison
+from real_labels import Answers, LabelSets, Predictions, Questions, accuracy, comparison
 from real_labels.analysis import (
     accuracy_table,
     bootstrap,
@@ -94,6 +94,24 @@ def test_models_of_different_images_are_compared_on_the_common_ones(small):
     assert part == whole
 
 
+def test_models_without_a_common_image_are_no_test(small):
+    original, real = small
+    a, b, c = (
+        worlds.model(original, real, seed=s, accuracy=p) for s, p in ((1, 0.9), (2, 0.5), (3, 0.8))
+    )
+    models = {
+        "a": a.take(np.arange(300)),
+        "b": b.take(np.arange(300, 600)),
+        "c": c.take(np.arange(300)),
+    }
+    ab, ac, bc = comparison.pairs(models, original, real)
+    for pair in (ab, bc):
+        assert (
+            pair["real"]["n"] == 0 and pair["real"]["value"] is None and pair["real"]["p_holm"] == 1
+        )
+    assert ac["real"]["p_holm"] == ac["real"]["p_value"] < 1  # the only one tested
+
+
 # ReaL over original accuracy.
 
 
@@ -158,6 +176,10 @@ def test_every_mistake_is_of_exactly_one_kind(case):
     names = outcomes.file_names[listed.row].tolist()
     assert dict(zip(names, np.array(triage.KINDS)[listed.kind].tolist())) == expected
     assert len(names) == len(expected)
+    low = [one["share"]["low"] for one in record["classes"]]
+    assert low == sorted(low, reverse=True)
+    worst = record["classes"][0]
+    assert worst["share"]["value"] == worst["num_mistakes"] / worst["num_images"]
     for kind in (*triage.KINDS, "num_mistakes"):
         total = record["num_mistakes"] if kind == "num_mistakes" else counts[kind]
         assert sum(one[kind] for one in record["classes"]) == total
@@ -342,6 +364,27 @@ def test_raters_prefer_a_model_that_names_what_they_say_yes_to(imagenets, imagen
         assert prefers * difference["low"] > 0.3 - 0.02
 
 
+@pytest.mark.parametrize("n", [1, 6, 49, 200])
+def test_raters_who_always_say_the_same(n):
+    """Rounding must not put an interval beside its value."""
+    names = [f"{i}.jpg" for i in range(n)]
+    original = LabelSets.from_lists(names, [[0]] * n)
+    questions = Questions.from_pairs(np.repeat(names, 2), np.tile([0, 1], n))
+    given = np.tile([0, 2, 1, 1, 0, 2, 0, 0, 1, 2], n)  # five raters on class 0, then on class 1
+    answers = Answers(
+        questions,
+        list("abcde"),
+        np.repeat(np.arange(2 * n), 5),
+        np.tile(np.arange(5), 2 * n),
+        given,
+    )
+    record = rater_preference.measure(Predictions(names, np.ones((n, 1), int)), original, answers)
+    for side, share in zip(rater_preference.SIDES, (0.4, 0.2, 0.4)):
+        assert record[side]["value"] == pytest.approx(share)
+        assert record[side]["low"] <= record[side]["value"] <= record[side]["high"]
+    rater_preference.draw({"m": record}, {"m": "model-0"})
+
+
 def test_bootstrap_of_means_is_the_normal_one_for_many_images():
     rng = np.random.default_rng(0)
     values = rng.choice([0, 0.2, 0.6, 1], (4_000, 2), p=[0.4, 0.3, 0.2, 0.1])
@@ -453,7 +496,8 @@ def test_calibration_error_is_that_of_a_loop():
         place = np.digitize(confidence[rows], np.linspace(0, 1, 16), right=True)
         gap = np.bincount(place, confidence[rows] - right[rows])
         draws.append(np.abs(gap).sum() / len(rows))
-    low, high = np.quantile(draws, [0.025, 0.975])
+    # Moved by what draws are larger than the data.
+    low, high = np.quantile(draws, [0.025, 0.975]) - (np.mean(draws) - expected)
     assert found["ece"]["low"] == pytest.approx(low, abs=0.004)
     assert found["ece"]["high"] == pytest.approx(high, abs=0.004)
 
@@ -474,6 +518,7 @@ def test_a_model_that_knows_how_sure_it_may_be_is_calibrated():
     right = rng.random(40_000) < confidence
     found = calibration.measure(confidence, right)
     assert found["ece"]["value"] < 0.01
+    assert found["ece"]["low"] < found["ece"]["value"] < found["ece"]["high"] < 0.015
     assert found["overconfidence"]["low"] < 0 < found["overconfidence"]["high"]
     over = calibration.measure(np.sqrt(confidence), right)
     assert over["overconfidence"]["low"] > 0.1 and over["ece"]["low"] > 0.1
@@ -492,3 +537,33 @@ def test_calibration_counts_images_with_a_label(small):
     expected = loops.calibration_error(*zip(*labelled), 15)
     assert by_real["ece"]["n"] == len(labelled) < len(real)
     assert by_real["ece"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+# Figures show their numbers.
+
+
+def test_bars_and_lines_are_as_long_as_their_numbers(small):
+    original, real = small
+    records = {
+        name: triage.measure(Outcomes.of(worlds.model(original, real, accuracy=a), original, real))
+        for name, a in (("good", 0.9), ("bad", 0.5))
+    }
+    figure = triage.draw(records, {"good": "model-0", "bad": "model-1"})
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths == [
+        records[name]["kinds"][kind]["count"] for kind in triage.KINDS for name in ("good", "bad")
+    ]
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 0.9, 40)
+    y = 0.3 + 0.7 * x + rng.normal(0, 0.01, 40)
+    record = real_over_original.measure(x, y)
+    axis = real_over_original.draw(x, y, record, own=0.9).axes[0]
+    lines = {line.get_label().split(" half")[0]: line.get_xydata() for line in axis.get_lines()}
+    for half in ("lower", "upper"):
+        for across, up in lines[half]:
+            expected = record[half]["intercept"] + record[half]["slope"]["value"] * across / 100
+            assert up / 100 == pytest.approx(expected)
+    assert lines["lower"][0][0] == pytest.approx(100 * x.min())
+    assert lines["the original labels' own"][0][1] == 90
+    points = np.concatenate([c.get_offsets() for c in axis.collections])
+    np.testing.assert_allclose(points, np.column_stack([100 * x, 100 * y]))

@@ -7,6 +7,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -98,7 +99,7 @@ def test_all_figures_are_there_and_nothing_goes_wrong(opened, width, scheme):
     heights = page.eval_on_selector_all(
         "figure svg text", "all => all.map(t => t.getBoundingClientRect().height)"
     )
-    assert min(heights) > 8
+    assert min(heights) > 10
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 20, 24)"
     assert dark == (scheme == "dark")
     # What is drawn in the figures' ink can be told from what it is drawn on.
@@ -154,7 +155,7 @@ def test_tables_are_sorted_and_filtered(opened, written):
     assert page.complaints == []
 
 
-def test_figures_and_tables_light_each_other_up(opened):
+def test_figures_and_tables_light_each_other_up(opened, written):
     page = opened(viewport={"width": 1280, "height": 900})
     row = page.locator("#triage-models tr", has_text="model07")
     link = row.get_attribute("data-link")
@@ -163,6 +164,19 @@ def test_figures_and_tables_light_each_other_up(opened):
     assert marks.count() > 10
     assert page.locator("#triage figure .lit").count() == 5  # a bar of five kinds
     assert page.locator(f"#accuracy figure [data-link='{link}'].lit").count() == 2
+    # Each mark stands for the row that it lights up: those further right are more often right.
+    numbers = json.loads((written / "report.json").read_text())["sections"]["accuracy"]["numbers"]
+    for place, key in enumerate(("original", "real")):
+        across = {}
+        for name in MODELS:
+            link = f"model-{MODELS.index(name)}"
+            mark = page.locator(f"#accuracy figure [data-link='{link}']").nth(place)
+            across[name] = mark.bounding_box()["x"]
+        values = {name: numbers["models"][name][key]["top1"]["value"] for name in MODELS}
+        ordered = sorted(MODELS, key=values.get)
+        assert [across[name] for name in ordered] == pytest.approx(sorted(across.values()), abs=0.5)
+        named = page.locator("#accuracy-models tr", has_text=MODELS[3])
+        assert named.get_attribute("data-link") == "model-3"
     # The mark of a model whose row is hidden: hovering tells of it, a click shows the row.
     worst = column(page, "accuracy-models", 0)
     hidden = next(name for name in MODELS if name not in worst)
@@ -183,6 +197,29 @@ def test_figures_and_tables_light_each_other_up(opened):
     assert page.complaints == []
 
 
+def test_images_come_with_their_labels_in_colour(opened, written):
+    page = opened(color_scheme="light")
+    listed = pd.read_csv(written / "lists" / f"mistakes_{MODELS[0]}.csv").fillna("")
+    seen = set()
+    for kind in listed["kind"].unique():
+        first = listed[listed["kind"] == kind].iloc[0]  # the surest
+        card = page.locator(f"#kind-{kind} .card").first
+        for role, name, colour in (
+            ("original", first["original_name"], "rgb(185, 58, 42)"),
+            ("real", first["real_names"] or "none", "rgb(23, 119, 74)"),
+            ("model", first["predicted_name"], "rgb(45, 108, 184)"),
+        ):
+            text = card.locator(f"dd.{role}")
+            assert text.text_content().strip(" ✓✗") == name
+            assert text.evaluate("e => getComputedStyle(e).color") == colour
+        valid = {"both_valid": "✓✓", "label_error": "✗✓", "model_error": "✓✗"}.get(kind, "✗✗")
+        marks = [card.locator(f"dd.{role}").text_content()[-1] for role in ("original", "model")]
+        assert "".join(marks) == valid
+        assert card.locator("img").get_attribute("alt") == first["file_name"]
+        seen.add(card.locator("img").get_attribute("src"))
+    assert len(seen) == listed["kind"].nunique() == 5  # of different images
+
+
 def test_it_prints_without_what_only_a_screen_can_do(opened, tmp_path):
     page = opened(color_scheme="dark")
     page.emulate_media(media="print")
@@ -192,6 +229,10 @@ def test_it_prints_without_what_only_a_screen_can_do(opened, tmp_path):
         "getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
     )
     assert colour == "#20242b"  # dark ink on paper, whatever the screen's scheme
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4 between its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert "20 of 25 rows." in page.locator(".cut").first.text_content()
+    assert page.locator(".cut").first.is_visible()
     page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
     assert page.complaints == []

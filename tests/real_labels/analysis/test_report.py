@@ -202,6 +202,10 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ([a, write(tmp_path / "g.csv", model=["x", "x"], top1=[1, 2])], "row 2 has x once more"),
         ([a, write(tmp_path / "h.csv", model=["x"], top1=[180])], "row 1 has the top1 180"),
         ([a, write(tmp_path / "i.csv", model=["x"], top1=["?"])], "top1 does not hold numbers"),
+        (
+            [twice, write(tmp_path / "j.csv", model=["x"], top1=[1])],
+            "c.csv: has x at several image sizes",
+        ),
         ([a, tmp_path / "missing.csv"], "missing.csv: there is no such file"),
         ([a, a, a], "found 3 files"),
     ):
@@ -307,12 +311,18 @@ def test_logits_are_calibrated_as_their_softmax(files, tmp_path, capsys, small):
     np.savez(tmp_path / "logits.npz", file_names=original.file_names, logits=logits)
     exponentials = np.exp(logits.astype(np.float64))
     sigmoids = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    percents = 100 * exponentials / exponentials.sum(axis=1, keepdims=True)
+    percents = percents.astype(np.float32)
+    np.savez(tmp_path / "percent.npz", file_names=original.file_names, scores=percents)
+    rounded = (percents / 100 * np.float32(1.0001)).astype(np.float32)
+    rounded[0] = np.eye(12)[0] * 1.0001
+    np.savez(tmp_path / "rounded.npz", file_names=original.file_names, scores=rounded)
     np.savez(tmp_path / "sigmoid.npz", file_names=original.file_names, scores=sigmoids)
     top = np.sort(logits, axis=1)[:, ::-1][:, :5]
     ranked = np.argsort(-logits, axis=1)[:, :5]
     Predictions(original.file_names, ranked, top).save(tmp_path / "top.npz")
     record, _, _ = run(
-        capsys, *(tmp_path / f"{n}.npz" for n in ("logits", "sigmoid", "top")), "--out",
+        capsys, *(tmp_path / f"{n}.npz" for n in ("logits", "sigmoid", "top", "percent", "rounded")), "--out",
         tmp_path / "out", *labels_of(files),
     )  # fmt: skip
     section = record["sections"]["calibration"]
@@ -322,6 +332,8 @@ def test_logits_are_calibrated_as_their_softmax(files, tmp_path, capsys, small):
     expected = loops.calibration_error(softmax.tolist(), right, 15)
     assert found["logits"]["original"]["ece"]["value"] == pytest.approx(expected, abs=1e-5)
     assert found["logits"]["original"]["confidence"] == pytest.approx(softmax.mean(), abs=1e-6)
+    for name in ("percent", "rounded"):
+        assert found[name]["original"]["confidence"] == pytest.approx(softmax.mean(), abs=2e-3)
     assert found["sigmoid"]["original"]["confidence"] == pytest.approx(sigmoids.max(axis=1).mean())
     assert "top" not in found and "top: its scores are no probabilities" in section["missing"][0]
 
@@ -376,6 +388,7 @@ def test_a_model_without_mistakes_and_images_without_answers(files, tmp_path, ca
         (["--labels", "missing.json"], "missing.json: there is no such file"),
         (["--images", "nowhere"], "nowhere: there is no such folder of images"),
         (["--class-names", "short.txt"], "short.txt: names 2 classes; expected 12"),
+        (["--class-names", "long.json", "--num-classes", "12"], "names 13 classes; expected 12"),
         (["--show", "best"], "--show best: there is no such model; there are good"),
         (["--seed", "-1"], "The seed must be at least 0"),
         (["--assume", "upside-down"], "upside-down"),
@@ -389,6 +402,7 @@ def test_a_model_without_mistakes_and_images_without_answers(files, tmp_path, ca
 def test_bad_arguments_get_one_line(files, tmp_path, capsys, monkeypatch, arguments, says):
     monkeypatch.chdir(files)
     (files / "short.txt").write_text("one\ntwo\n")
+    (files / "long.json").write_text(json.dumps([str(i) for i in range(13)]))
     write(files / "all.csv", model=["a", "b"], original=[70, 80], real=[70, 80])
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
     labels = [str(a) for a in labels_of(files)]
@@ -398,6 +412,83 @@ def test_bad_arguments_get_one_line(files, tmp_path, capsys, monkeypatch, argume
         cli.main(["report", "good.npz", *labels, *out, *arguments])
     assert says in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_odd_names_and_models_without_labelled_images(files, tmp_path, capsys, small):
+    real = small[1]
+    names = [
+        "$x^1$ \\frac$",
+        "US$ 1",
+        "US$ 2",
+        "ctrl\x01",
+        *(f'<b>{i}</b> & "c"' for i in range(8)),
+    ]
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    without = np.flatnonzero(real.counts == 0)
+    good = Predictions.load(files / "good.npz")
+    good.save(tmp_path / "m 1.npz")
+    Predictions.load(files / "bad.npz").save(tmp_path / "m_1.npz")
+    good.take(without).save(tmp_path / "a$b^$.npz")
+    record, _, _ = run(
+        capsys, *(tmp_path / f"{n}.npz" for n in ("m 1", "m_1", "a$b^$")), "--out", tmp_path / "out",
+        *labels_of(files), "--class-names", tmp_path / "names.json", "--images", files / "images",
+        "--answers", files / "answers.csv",
+    )  # fmt: skip
+    sections = record["sections"]
+    assert sections["accuracy"]["numbers"]["models"]["a$b^$"]["real"]["top1"]["value"] is None
+    assert "different images" in sections["accuracy"]["remarks"][0]
+    assert "It is number" not in sections["accuracy"]["lead"]
+    lists = [
+        pd.read_csv(tmp_path / "out" / "lists" / f"mistakes_{n}.csv") for n in ("m_1", "m_1_1")
+    ]
+    triage = sections["triage"]["numbers"]
+    assert [len(one) for one in lists] == [triage[n]["num_mistakes"] for n in ("m 1", "m_1")]
+    svg = (tmp_path / "out" / "figures" / "confusable_pairs.svg").read_text()
+    assert "US$ 1 /" in svg
+    empty = LabelSets.from_lists(real.file_names, [[]] * len(real))
+    empty.to_json(tmp_path / "empty.json")
+    for models in ([], [files / "good.npz", files / "bad.npz"]):
+        record, _, _ = run(
+            capsys, *models, "--out", tmp_path / "empty", "--original", files / "original.json",
+            "--labels", tmp_path / "empty.json",
+        )  # fmt: skip
+        assert record["sections"]["label_errors"]["numbers"]["rejected"]["value"] == 1
+
+
+def test_labels_without_an_error(files, tmp_path, capsys, small):
+    same = files / "original.json"
+    record, _, _ = run(capsys, "--out", tmp_path / "out", "--labels", same, "--original", same)
+    section = record["sections"]["label_errors"]
+    assert section["numbers"]["rejected"]["count"] == 0 and "worst" not in section["lead"]
+
+
+def test_leads_say_their_numbers(files, tmp_path, capsys):
+    record, _, _ = run(
+        capsys, files / "good.npz", "--out", tmp_path / "out", *labels_of(files),
+        "--answers", files / "answers.csv",
+    )  # fmt: skip
+    leads = {key: one["lead"] for key, one in record["sections"].items()}
+    numbers = {key: one["numbers"] for key, one in record["sections"].items()}
+    triage = numbers["triage"]["good"]
+    counts = {kind: one["count"] for kind, one in triage["kinds"].items()}
+    for words in (
+        f"on {triage['num_mistakes']:,} of 600 images",
+        f"beside the original one ({counts['both_valid']}) or in its place ({counts['label_error']})",
+        f"On {counts['model_error']} ({100 * counts['model_error'] / triage['num_mistakes']:.1f}%) only the",
+        f"on {counts['neither']} (", f"and {counts['no_label']} (",
+        f"On {triage['agrees_with_rejected']} other images it repeats",
+    ):  # fmt: skip
+        assert words in leads["triage"]
+    measured = [pair["models"] for pair in numbers["confusable_pairs"]["pairs"]]
+    above = sum(models["real"]["all"]["low"] > 0.5 for models in measured)
+    assert (
+        above > 0 and f"{above} of {len(measured)} by the ReaL labels" in leads["confusable_pairs"]
+    )
+    errors = numbers["label_errors"]
+    assert leads["label_errors"].startswith(f"{errors['rejected']['count']} of 600 original labels")
+    picks = numbers["several_labels"]["models"]["good"]["picks_original"]
+    assert f"On the {picks['n']} where" in leads["several_labels"]
+    assert f"the original label {100 * picks['value']:.1f}% [" in leads["several_labels"]
 
 
 def test_class_names(tmp_path):
