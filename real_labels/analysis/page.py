@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import jinja2
 
 if TYPE_CHECKING:
-    from real_labels.analysis.report import Origin
     from real_labels.analysis.section import Section
-    from real_labels.analysis.study import Study
+    from real_labels.analysis.study import Origin, Study
 
 _TEMPLATE = pathlib.Path(__file__).parent / "template"
 

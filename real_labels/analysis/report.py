@@ -27,7 +27,7 @@ from real_labels.analysis import (
     triage,
 )
 from real_labels.analysis.section import Section
-from real_labels.analysis.study import Study
+from real_labels.analysis.study import Origin, Study
 from real_labels.analysis.thumbnails import Thumbnails
 
 ANALYSES = (
@@ -40,21 +40,6 @@ ANALYSES = (
     label_errors,
     calibration,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """What the report says of where its inputs come from.
-
-    Attributes:
-      dataset: what to call it.
-      model_files: the file of each model, by name.
-      remarks: what the reader should know of the inputs: mix-ups, files left out.
-    """
-
-    dataset: str
-    model_files: dict[str, str] = dataclasses.field(default_factory=dict)
-    remarks: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from real_labels.analysis.outcomes import Outcomes
@@ -81,3 +81,18 @@ class Study:
     def subject(self, models: Mapping[str, object]) -> str:
         """The model that a section speaks of: the one shown, or the first of those it has."""
         return self.shown if self.shown in models else next(iter(models))
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What the report says of where its inputs come from.
+
+    Attributes:
+      dataset: what to call it.
+      model_files: the file of each model, by name.
+      remarks: what the reader should know of the inputs: mix-ups, files left out.
+    """
+
+    dataset: str
+    model_files: dict[str, str] = dataclasses.field(default_factory=dict)
+    remarks: Sequence[str] = ()

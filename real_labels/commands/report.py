@@ -12,9 +12,9 @@ from real_labels.errors import InputError
 
 if TYPE_CHECKING:
     from real_labels.accuracy_files import AccuracyTable
-    from real_labels.analysis.report import Origin
-    from real_labels.analysis.study import Study
+    from real_labels.analysis.study import Origin, Study
     from real_labels.answers import Answers
+    from real_labels.class_names import ClassNames
     from real_labels.predictions import Predictions
     from real_labels.reference import Reference
     from real_labels.scores import Scores
@@ -128,9 +128,7 @@ def _check(options: argparse.Namespace) -> None:
 def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
     """Reads everything; (the study, where it comes from, errors of files left out)."""
     from real_labels import accuracy_files
-    from real_labels.analysis.report import Origin
-    from real_labels.analysis.study import Study
-    from real_labels.class_names import ClassNames
+    from real_labels.analysis.study import Origin, Study
 
     remarks: list[str] = []
     absent: dict[str, str] = {}
@@ -152,19 +150,7 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
     if accuracies is not None:
         accuracies = accuracies.beside(models)
     answers, scores, scores_from = _answers(options, reference, absent, remarks)
-    names = ClassNames()
-    if options.class_names is not None:
-        names = ClassNames.load(options.class_names)
-        known, named = reference.num_known_classes, len(names.names)
-        if named < known or (reference.num_classes is not None and named > known):
-            raise InputError(f"{options.class_names}: names {named:,} classes; expected {known:,}.")
-        if named > known:
-            remarks.append(
-                f"{options.class_names} names {named:,} classes, while the labels have {known:,}; "
-                f"--num-classes says how many there are."
-            )
-    elif reference.is_imagenet:
-        names = ClassNames.of_imagenet()
+    names = _class_names(options, reference, remarks)
     if _same(reference):
         remarks.append(
             "The original and the reassessed labels are the same: does one of --original and --labels name "
@@ -189,12 +175,32 @@ def _gather(options: argparse.Namespace) -> tuple[Study, Origin, list[str]]:
     return study, Origin(dataset, paths, [*remarks, *errors]), errors
 
 
+def _class_names(
+    options: argparse.Namespace, reference: Reference, remarks: list[str]
+) -> ClassNames:
+    from real_labels.class_names import ClassNames
+
+    if options.class_names is None:
+        return ClassNames.of_imagenet() if reference.is_imagenet else ClassNames()
+    names = ClassNames.load(options.class_names)
+    known, named = reference.num_known_classes, len(names.names)
+    if named < known or (reference.num_classes is not None and named > known):
+        raise InputError(f"{options.class_names}: names {named:,} classes; expected {known:,}.")
+    if named > known:
+        remarks.append(
+            f"{options.class_names} names {named:,} classes, while the labels have {known:,}; "
+            f"--num-classes says how many there are."
+        )
+    return names
+
+
 def _doubts(accuracies: AccuracyTable) -> list[str]:
-    if (accuracies.original == accuracies.real).all():
+    several = len(accuracies) > 1
+    if several and (accuracies.original == accuracies.real).all():
         raise InputError(
             "--accuracy-table: the original and the ReaL accuracies are the same; is one file given twice?"
         )
-    if len(accuracies) > 1 and (accuracies.original > accuracies.real).all():
+    if several and (accuracies.original > accuracies.real).all():
         return [
             "In --accuracy-table, every model is better on the original than on the ReaL labels: are the "
             "two exchanged?"
