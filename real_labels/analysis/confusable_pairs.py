@@ -24,6 +24,7 @@ KEY = "confusable_pairs"
 AT_LEAST = 5  # images that two classes must share
 MOST_MEASURED = 100  # pairs between which the models are measured
 _DRAWN = 15  # pairs in the figure
+_ONE_LINE = 20  # letters beside an axis
 _CHANCE = 0.5
 
 
@@ -272,7 +273,7 @@ def make(study: Study) -> Section:
             Drawn(
                 KEY,
                 title,
-                draw(pairs[:_DRAWN], [one.replace(" / ", " /\n") for one in titles[:_DRAWN]]),
+                draw(pairs[:_DRAWN], _in_lines(titles[:_DRAWN])),
             )
         ],
         tables=[_table(pairs, titles)],
@@ -291,6 +292,13 @@ def make(study: Study) -> Section:
 
 def _title(study: Study, pair: Mapping[str, Any]) -> str:
     return " / ".join(study.class_names[class_] for class_ in pair["classes"])
+
+
+def _in_lines(titles: Sequence[str]) -> list[str]:
+    """The titles in two lines each, where one line is too short for one of them."""
+    if max(map(len, titles)) <= _ONE_LINE:
+        return list(titles)
+    return [title.replace(" / ", " /\n", 1) for title in titles]
 
 
 def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models: int) -> str:

@@ -190,7 +190,7 @@ def points(record: Mapping[str, Any] | None) -> Cell:
     if record is None or record["value"] is None:
         return Cell("–")
     value, low, high = (signed(100 * record[key]) for key in ("value", "low", "high"))
-    return Cell(value, record["value"], f"[{low}, {high}]")
+    return Cell(value, record["value"], f"[{low},\N{NO-BREAK SPACE}{high}]")
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -228,7 +228,8 @@ def tiles(*records: tuple[Mapping[str, Any], str, str]) -> list[Tile]:
 def _interval(record: Mapping[str, Any], factor: float) -> str:
     if record.get("low") is None:
         return ""
-    return f"[{factor * record['low']:.2f}, {factor * record['high']:.2f}]"
+    low, high = factor * record["low"], factor * record["high"]
+    return f"[{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"
 
 
 def join(words: Sequence[str]) -> str:
