@@ -62,8 +62,8 @@ def pairs(
       seed: of the bootstrap.
 
     Returns:
-      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given}];
-      each with "p_holm", the p-value corrected for the number of pairs that have images in common.
+      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given,
+      "p_holm": for each of these, the p-value corrected for the number of pairs with common images}].
     """
     label_sets = {"original": original, "real": real}
     hits = {
@@ -77,20 +77,23 @@ def pairs(
     tested = []
     for first, second in itertools.combinations(predictions, 2):
         ours, theirs = _common_rows(predictions[first], predictions[second])
-        pair: dict[str, Any] = {"first": first, "second": second}
+        pair: dict[str, Any] = {"first": first, "second": second, "p_holm": {}}
         for key, (labelled, right) in hits[first].items():
             pair[key] = accuracy.difference_of_hits(
                 right[ours],
                 hits[second][key][1][theirs],
                 np.count_nonzero(labelled[ours]),
                 seed=seed,
-            ).as_json() | {"p_holm": 1.0}
+            ).as_json()
         tested.append(pair)
     for key in label_sets:
-        with_key = [pair[key] for pair in tested if key in pair and pair[key]["n"]]
-        corrected = holm([one["p_value"] for one in with_key])
-        for one, p_value in zip(with_key, corrected, strict=True):
-            one["p_holm"] = p_value
+        with_key = [pair for pair in tested if key in pair]
+        compared = [pair for pair in with_key if pair[key]["n"]]
+        corrected = holm([pair[key]["p_value"] for pair in compared])
+        for pair in with_key:
+            pair["p_holm"][key] = 1.0
+        for pair, p_value in zip(compared, corrected, strict=True):
+            pair["p_holm"][key] = p_value
     return tested
 
 

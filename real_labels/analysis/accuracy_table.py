@@ -187,7 +187,7 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
     pairs = [pair for pair in record["pairs"] if any(pair[key]["n"] for key in _keys(pair))]
     if pairs:
         differing = [
-            f"{sum(pair[key]['p_holm'] < _LEVEL for pair in pairs)} on the {title}"
+            f"{sum(pair['p_holm'][key] < _LEVEL for pair in pairs)} on the {title}"
             for key, title in accuracy.LABEL_NAMES.items()
             if key in pairs[0]
         ]
@@ -241,7 +241,7 @@ def _pairs_table(pairs: list[dict[str, Any]]) -> Table:
     for pair in pairs:
         cells: list[Cell] = [section.text(pair["first"]), section.text(pair["second"])]
         for key in keys:
-            cells += [section.points(pair[key]), section.p_value(pair[key]["p_holm"])]
+            cells += [section.points(pair[key]), section.p_value(pair["p_holm"][key])]
         rows.append(("", cells))
     return Table("accuracy-pairs", "Every pair of models, top-1", columns, rows, "pairs_of_models")
 
@@ -250,9 +250,10 @@ def _pairs_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
     columns = {name: np.array([p[name] for p in record["pairs"]]) for name in ("first", "second")}
     for name, pairs in (("top1", record["pairs"]), ("top5", record["pairs_top5"])):
         for key in _keys(pairs[0]) if pairs else ():
-            for field in ("value", "low", "high", "p_value", "p_holm", "n"):
+            for field in ("value", "low", "high", "p_value", "n"):
                 values = np.array([pair[key][field] for pair in pairs], float)
                 columns[f"{key}_{name}_{field}"] = values
+            columns[f"{key}_{name}_p_holm"] = np.array([pair["p_holm"][key] for pair in pairs])
     return columns
 
 
