@@ -76,7 +76,8 @@ def pairs(
     }
     tested = []
     for first, second in itertools.combinations(predictions, 2):
-        ours, theirs = _common_rows(predictions[first], predictions[second])
+        theirs = find_rows(predictions[second].file_names, predictions[first].file_names)
+        ours, theirs = np.flatnonzero(theirs >= 0), theirs[theirs >= 0]
         pair: dict[str, Any] = {"first": first, "second": second, "p_holm": {}}
         for key, (labelled, right) in hits[first].items():
             pair[key] = accuracy.difference_of_hits(
@@ -95,14 +96,6 @@ def pairs(
         for pair, p_value in zip(compared, corrected, strict=True):
             pair["p_holm"][key] = p_value
     return tested
-
-
-def _common_rows(first: Predictions, second: Predictions) -> tuple[Any, Any]:
-    """Rows of the images that both predicted, in the order of the first."""
-    if np.array_equal(first.file_names, second.file_names):
-        return slice(None), slice(None)
-    rows = find_rows(second.file_names, first.file_names)
-    return np.flatnonzero(rows >= 0), rows[rows >= 0]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -92,6 +92,17 @@ class Questions:
         rows = order[place]
         return np.where(keys[rows] == asked, rows, -1)
 
+    def find_pairs(
+        self, file_names: np.ndarray, label: Int[np.ndarray, "n"]
+    ) -> Int[np.ndarray, "n"]:
+        """(n,) int64: row here of the question about each image and label, -1 where it is not.
+
+        Args:
+          file_names: (n,) str, distinct.
+          label: (n,) classes.
+        """
+        return self.find(Questions(file_names, np.arange(len(file_names)), label))
+
     @property
     def _span(self) -> int:
         return 1 + int(self.label.max(initial=0))

@@ -106,7 +106,7 @@ class _Aligned:
         rows = _match(found, reference)
         by_name = np.argsort(reference.file_names[rows], kind="stable")
         rows = rows[by_name]
-        names = reference.file_names
+        names = reference.file_names  # itself where it can be: find_rows knows it again at once
         if len(rows) < len(names) or (rows != np.arange(len(rows))).any():
             names = names[rows]
         sets = reference.original if reference.original is not None else reference.real

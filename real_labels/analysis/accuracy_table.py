@@ -16,7 +16,6 @@ from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
 KEY = "accuracy"
-_LEVEL = 0.05  # of significance, after Holm's correction
 _MARKS = {"original": figures.ORIGINAL, "real": figures.REAL}
 
 
@@ -57,31 +56,19 @@ def measure(
 
 
 @figures.styled
-def draw(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Figure:
+def draw(record: Mapping[str, Any], links: Mapping[str, str]) -> Figure:
     """A row for each model: both accuracies with their intervals, and the original labels' own.
 
     Args:
       record: of `measure`.
-      numbers: position of each model among the given ones, for the links.
+      links: of each model.
     """
     names = _ranked(record)
     figure, (axis,) = figures.rows_axes(names)
     for key, colour in _MARKS.items():
-        shares = [
-            (row, record["models"][name].get(key, {}).get("top1")) for row, name in enumerate(names)
-        ]
-        shares = [(row, one) for row, one in shares if one is not None and one["value"] is not None]
-        if not shares:
-            continue
-        rows = [row for row, _ in shares]
-        value, low, high = (
-            100 * np.array([one[k] for _, one in shares]) for k in ("value", "low", "high")
-        )
-        axis.errorbar(value, rows, xerr=[value - low, high - value], fmt="none", ecolor=colour)
-        marks = axis.scatter(
-            value, rows, s=42, color=colour, zorder=3, label=accuracy.LABEL_NAMES[key]
-        )
-        figures.link(marks, *(figures.model_link(numbers[names[row]]) for row in rows))
+        shares = [record["models"][name].get(key, {}).get("top1") for name in names]
+        targets = [links[name] for name in names]
+        figures.dots(axis, shares, targets, colour, accuracy.LABEL_NAMES[key])
     own = [record["models"][n].get("original_labels", {}).get("real_top1") for n in names]
     own = [
         (row, 100 * one["value"]) for row, one in enumerate(own) if one and one["value"] is not None
@@ -121,8 +108,7 @@ def make(study: Study) -> Section:
     if lacking:
         return Section(**head, missing=lacking)
     record = measure(study.models, study.original, study.real, seed=study.seed)
-    numbers = {name: study.number(name) for name in study.models}
-    tables = [_table(record, numbers)]
+    tables = [_table(record, study.links)]
     if record["pairs"]:
         tables.append(_pairs_table(record["pairs"]))
     missing = study.missing("original", "real")
@@ -140,7 +126,9 @@ def make(study: Study) -> Section:
         missing=missing,
         remarks=remarks,
         numbers=record,
-        figures=[Drawn(KEY, "Accuracy of each model on both label sets", draw(record, numbers))],
+        figures=[
+            Drawn(KEY, "Accuracy of each model on both label sets", draw(record, study.links))
+        ],
         tables=tables,
         lists={"models": _models_list(record)}
         | ({"pairs_of_models": _pairs_list(record)} if record["pairs"] else {}),
@@ -179,7 +167,7 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
     if above is not None and above["value"] is not None:
         p = section.p_words(above["p_value"])
         lead += f" The original labels' own ReaL accuracy on these images is {100 * above['second']:.2f}%: "
-        if above["p_value"] < _LEVEL:
+        if above["p_value"] < section.LEVEL:
             side = "above" if above["value"] > 0 else "below"
             lead += f"the model is {abs(100 * above['value']):.2f} points {side} it ({p})."
         else:
@@ -187,7 +175,7 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
     pairs = [pair for pair in record["pairs"] if any(pair[key]["n"] for key in _keys(pair))]
     if pairs:
         differing = [
-            f"{sum(pair['p_holm'][key] < _LEVEL for pair in pairs)} on the {title}"
+            f"{sum(pair['p_holm'][key] < section.LEVEL for pair in pairs)} on the {title}"
             for key, title in accuracy.LABEL_NAMES.items()
             if key in pairs[0]
         ]
@@ -198,14 +186,14 @@ def _lead(record: Mapping[str, Any], name: str) -> str:
     return lead
 
 
-def _keys(pair: Mapping[str, Any]) -> list[str]:
-    """The label sets that a pair was tested on."""
-    return [key for key in accuracy.LABEL_NAMES if key in pair]
+def _keys(record: Mapping[str, Any]) -> list[str]:
+    """The label sets that a model was scored on, or a pair tested."""
+    return [key for key in accuracy.LABEL_NAMES if key in record]
 
 
-def _table(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Table:
+def _table(record: Mapping[str, Any], links: Mapping[str, str]) -> Table:
     first = next(iter(record["models"].values()))
-    keys = [key for key in accuracy.LABEL_NAMES if key in first]
+    keys = _keys(first)
     columns = [Column("model", is_text=True)]
     columns += [
         Column(f"{accuracy.LABEL_NAMES[key]} top-{k}") for key in keys for k in accuracy.TOP_K
@@ -225,7 +213,7 @@ def _table(record: Mapping[str, Any], numbers: Mapping[str, int]) -> Table:
         if "above_original_labels" in one:
             cells.append(section.points(one["above_original_labels"]))
         cells.append(section.count(one["n"]))
-        rows.append((figures.model_link(numbers[name]), cells))
+        rows.append((links[name], cells))
     return Table("accuracy-models", "The models", columns, rows, "models")
 
 
@@ -250,21 +238,17 @@ def _pairs_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
     columns = {name: np.array([p[name] for p in record["pairs"]]) for name in ("first", "second")}
     for name, pairs in (("top1", record["pairs"]), ("top5", record["pairs_top5"])):
         for key in _keys(pairs[0]) if pairs else ():
-            for field in ("value", "low", "high", "p_value", "n"):
-                values = np.array([pair[key][field] for pair in pairs], float)
-                columns[f"{key}_{name}_{field}"] = values
-            columns[f"{key}_{name}_p_holm"] = np.array([pair["p_holm"][key] for pair in pairs])
+            differences = [pair[key] | {"p_holm": pair["p_holm"][key]} for pair in pairs]
+            fields = (*section.FIELDS, "n", "p_value", "p_holm")
+            columns |= section.columns(f"{key}_{name}", differences, fields)
     return columns
 
 
 def _models_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
     names = _ranked(record)
     columns: dict[str, np.ndarray] = {"model": np.array(names)}
-    for key in accuracy.LABEL_NAMES:
+    for key in _keys(record["models"][names[0]]):
         for k in accuracy.TOP_K:
-            shares = [record["models"][name].get(key, {}).get(f"top{k}") for name in names]
-            if shares[0] is None:
-                continue
-            for field in ("value", "low", "high", "n"):
-                columns[f"{key}_top{k}_{field}"] = np.array([one[field] for one in shares], float)
+            shares = [record["models"][name][key][f"top{k}"] for name in names]
+            columns |= section.columns(f"{key}_top{k}", shares, (*section.FIELDS, "n"))
     return columns

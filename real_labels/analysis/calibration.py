@@ -164,8 +164,7 @@ def make(study: Study) -> Section:
     missing = study.missing("original", "real")
     records: dict[str, Any] = {}
     remarks: list[str] = []
-    first = [name for name in study.models if name == study.shown]
-    for name in [*first, *(name for name in study.models if name != study.shown)]:
+    for name in sorted(study.models, key=lambda name: name != study.shown):  # the shown one first
         one = study.models[name]
         reason = _unusable(one)
         if reason is not None:
@@ -179,7 +178,6 @@ def make(study: Study) -> Section:
         }
     if not records:
         return Section(**head, missing=missing)
-    links = {name: figures.model_link(study.number(name)) for name in records}
     if len(records) > _MOST_DRAWN:
         remarks.append(
             f"The figure has {next(iter(records))} and {_MOST_DRAWN - 1} more of {len(records)} models."
@@ -191,8 +189,8 @@ def make(study: Study) -> Section:
         missing=missing,
         remarks=remarks,
         numbers=records,
-        figures=[Drawn(KEY, title, draw(records, links))],
-        tables=[_table(records, links)],
+        figures=[Drawn(KEY, title, draw(records, study.links))],
+        tables=[_table(records, study.links)],
         notes=[
             f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the ReaL "
             f"labels, images with a label count, and any valid label is right. Where a file has "

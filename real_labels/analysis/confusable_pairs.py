@@ -197,37 +197,25 @@ def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
     """Overlap of each pair and, where models were measured, how well they tell the two apart."""
     has_models = bool(pairs and "models" in pairs[0])
     figure, axes = figures.rows_axes(titles, columns=2 if has_models else 1, extra=1.1)
-    left = axes[0]
-    rows = np.arange(len(pairs))
-    begin = np.zeros(len(pairs))
-    for key, colour in (("both", figures.REAL), ("swapped", figures.ORIGINAL)):
-        width = np.array([100 * pair[key] / pair["overlap"]["n"] for pair in pairs])
-        label = {"both": "both are valid", "swapped": "swapped"}[key]
-        bars = left.barh(rows, width, left=begin, height=0.6, color=colour, label=label)
-        for pair, bar in zip(pairs, bars, strict=True):
-            figures.link(bar, _link(pair))
-        begin += width
-    left.set_xlabel("shared, %")
+    links = [_link(pair) for pair in pairs]
+    figures.stack(
+        axes[0],
+        [
+            figures.Part(
+                label, colour, [100 * pair[key] / pair["overlap"]["n"] for pair in pairs], links
+            )
+            for key, colour, label in (
+                ("both", figures.REAL, "both are valid"),
+                ("swapped", figures.ORIGINAL, "swapped"),
+            )
+        ],
+    )
+    axes[0].set_xlabel("shared, %")
     if has_models:
         right = axes[1]
         for key, colour in (("original", figures.ORIGINAL), ("real", figures.REAL)):
-            here = [
-                (row, pair)
-                for row, pair in enumerate(pairs)
-                if pair["models"][key]["all"]["value"] is not None
-            ]
-            if not here:
-                continue
-            value, low, high = (
-                np.array([100 * pair["models"][key]["all"][k] for _, pair in here])
-                for k in ("value", "low", "high")
-            )
-            at = [row for row, _ in here]
-            right.errorbar(value, at, xerr=[value - low, high - value], fmt="none", ecolor=colour)
-            marks = right.scatter(
-                value, at, s=34, color=colour, label=f"by the {LABEL_NAMES[key]} labels", zorder=3
-            )
-            figures.link(marks, *(_link(pair) for _, pair in here))
+            shares = [pair["models"][key]["all"] for pair in pairs]
+            figures.dots(right, shares, links, colour, f"by the {LABEL_NAMES[key]} labels")
         right.axvline(
             100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
         )
@@ -269,13 +257,7 @@ def make(study: Study) -> Section:
         lead=_lead(pairs, titles, len(study.models)),
         missing=missing,
         numbers={"pairs": pairs},
-        figures=[
-            Drawn(
-                KEY,
-                title,
-                draw(pairs[:_DRAWN], _in_lines(titles[:_DRAWN])),
-            )
-        ],
+        figures=[Drawn(KEY, title, draw(pairs[:_DRAWN], _in_lines(titles[:_DRAWN])))],
         tables=[_table(pairs, titles)],
         lists={"confusable_pairs": _list(study, pairs)},
         notes=[
@@ -362,26 +344,20 @@ def _told_apart(share: Mapping[str, Any]) -> Cell:
 
 
 def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    columns: dict[str, list] = {}
-
-    def add(name: str, value: Any) -> None:
-        columns.setdefault(name, []).append(np.nan if value is None else value)
-
-    for pair in pairs:
-        for letter, class_ in zip("ab", pair["classes"], strict=True):
-            add(f"class_{letter}", class_)
-            add(f"name_{letter}", study.class_names[class_])
-        add("both_valid", pair["both"])
-        add("swapped", pair["swapped"])
-        add("images_of_either", pair["overlap"]["n"])
-        for field in ("value", "low", "high"):
-            add(f"overlap_{field}", pair["overlap"][field])
-        if study.models:
-            for key in LABEL_NAMES:
-                share = pair.get("models", {}).get(key, {}).get("all", {})
-                for field in ("value", "low", "high", "n"):
-                    add(f"told_apart_{key}_{field}", share.get(field))
-                for model in study.models if len(study.models) > 1 else ():
-                    one = pair.get("models", {}).get(key, {}).get("models", {}).get(model, {})
-                    add(f"told_apart_{key}: {model}", one.get("value"))
-    return {name: np.array(values) for name, values in columns.items()}
+    classes = np.array([pair["classes"] for pair in pairs])
+    columns: dict[str, np.ndarray] = {}
+    for side, letter in enumerate("ab"):
+        columns[f"class_{letter}"] = classes[:, side]
+        columns[f"name_{letter}"] = study.class_names.of(classes[:, side])
+    columns["both_valid"] = np.array([pair["both"] for pair in pairs])
+    columns["swapped"] = np.array([pair["swapped"] for pair in pairs])
+    columns |= section.columns("overlap", [p["overlap"] for p in pairs], (*section.FIELDS, "n"))
+    nothing = {key: {"all": {}, "models": {}} for key in LABEL_NAMES}
+    measured = [pair.get("models", nothing) for pair in pairs]
+    for key in LABEL_NAMES if study.models else ():
+        shares = [one[key]["all"] for one in measured]
+        columns |= section.columns(f"told_apart_{key}", shares, (*section.FIELDS, "n"))
+        for model in study.models if len(study.models) > 1 else ():
+            shares = [one[key]["models"].get(model, {}) for one in measured]
+            columns |= section.columns(f"told_apart_{key}: {model}", shares, ("value",))
+    return columns

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +27,7 @@ PALETTE = {
 }  # fmt: skip
 WIDTH = 4.8  # inches; so narrow that the letters are still legible on a phone
 _LEGEND = 52  # letters that fit into a line of a legend, marks included
+_ROOM = 0.07  # of the longest bar: what a few letters need
 _DPI = 160
 _LINKS = "links:"
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -87,11 +90,6 @@ def link(artist: Artist, *links: str) -> None:
     artist.set_gid(_LINKS + "|".join(links))
 
 
-def model_link(number: int) -> str:
-    """The link of the model of this position among the given ones."""
-    return f"model-{number}"
-
-
 def shorten(name: str, length: int) -> str:
     """A name that fits beside an axis: what is too long loses its middle."""
     if len(name) <= length:
@@ -114,6 +112,75 @@ def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> 
     lines = ["\n".join(shorten(part, length) for part in name.split("\n")) for name in names]
     axes[0][0].set_yticklabels(lines, linespacing=0.95)
     return figure, axes[0]
+
+
+def dots(
+    axis: Any,
+    shares: Sequence[Mapping[str, Any] | None],
+    links: Sequence[str],
+    colour: str,
+    label: str,
+) -> None:
+    """A dot with its interval in each row, in percent; rows whose share is not there stay empty.
+
+    Args:
+      axis: of `rows_axes`.
+      shares: (value, low, high) records, one a row.
+      links: of each row.
+      colour, label: of them all.
+    """
+    rows = [i for i, one in enumerate(shares) if one is not None and one["value"] is not None]
+    if not rows:
+        return
+    value, low, high = (
+        100 * np.array([shares[i][key] for i in rows]) for key in ("value", "low", "high")
+    )
+    axis.errorbar(value, rows, xerr=[value - low, high - value], fmt="none", ecolor=colour)
+    marks = axis.scatter(value, rows, s=38, color=colour, label=label, zorder=3)
+    link(marks, *(links[i] for i in rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One colour of stacked bars.
+
+    Attributes:
+      label: in the legend.
+      colour: its colour.
+      widths: of each row.
+      links: of each row.
+    """
+
+    label: str
+    colour: str
+    widths: Sequence[float]
+    links: Sequence[str]
+
+
+def stack(axis: Any, parts: Sequence[Part], say: Callable[[int, int], str] | None = None) -> None:
+    """Bars of several parts in each row.
+
+    Args:
+      axis: of `rows_axes`.
+      parts: from left to right.
+      say: (part, row) -> what is written into it where there is room; None for nothing.
+    """
+    left = np.zeros(len(parts[0].widths))
+    room = _ROOM * max(sum(widths) for widths in zip(*(part.widths for part in parts), strict=True))
+    for number, part in enumerate(parts):
+        rows = range(len(left))
+        bars = axis.barh(
+            rows, part.widths, left=left, height=0.62, color=part.colour, label=part.label
+        )
+        for bar, target in zip(bars, part.links, strict=True):
+            link(bar, target)
+        for row, (width, begin) in enumerate(zip(part.widths, left, strict=True)):
+            if say is not None and width > room:
+                axis.text(
+                    begin + width / 2, row, say(number, row), ha="center", va="center",
+                    color=PAPER, fontsize=10,
+                )  # fmt: skip
+        left = left + part.widths
 
 
 def legend(figure: Figure, axes: Sequence[Any]) -> None:

@@ -14,9 +14,9 @@ from real_labels.analysis import figures, section
 from real_labels.analysis.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
+from real_labels.class_names import ClassNames
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
-from real_labels.questions import Questions
 
 KEY = "label_errors"
 _DRAWN = 20
@@ -88,22 +88,24 @@ def _instead(
 
 
 @figures.styled
-def draw(record: Mapping[str, Any], names: Mapping[int, str]) -> Figure:
+def draw(record: Mapping[str, Any], names: ClassNames) -> Figure:
     """The classes with the most rejected labels: shown something else, or nothing that has a label."""
     worst = record["classes"][:_DRAWN]
     figure, (axis,) = figures.rows_axes([names[one["class"]] for one in worst])
-    left = np.zeros(len(worst))
-    for key, colour, title in (
+    links = [f"class-{one['class']}" for one in worst]
+    parts = (
         ("with_other_labels", figures.ORIGINAL, "another label is right"),
         ("without_labels", figures.GREY, "none is"),
-    ):
-        width = np.array([100 * one[key] / one["num_images"] for one in worst])
-        bars = axis.barh(
-            range(len(worst)), width, left=left, height=0.62, color=colour, label=title
-        )
-        for one, bar in zip(worst, bars, strict=True):
-            figures.link(bar, f"class-{one['class']}")
-        left += width
+    )
+    figures.stack(
+        axis,
+        [
+            figures.Part(
+                title, colour, [100 * one[key] / one["num_images"] for one in worst], links
+            )
+            for key, colour, title in parts
+        ],
+    )
     axis.axvline(
         100 * record["rejected"]["value"], color=figures.INK, linestyle=(0, (4, 3)), linewidth=1,
         label="all classes",
@@ -125,7 +127,6 @@ def make(study: Study) -> Section:
         return Section(**head, missing=missing)
     record = measure(study.original, study.real)
     names = study.class_names
-    titles = {one["class"]: names[one["class"]] for one in record["classes"]}
     title = "The classes with the most rejected original labels"
     return Section(
         **head,
@@ -138,7 +139,7 @@ def make(study: Study) -> Section:
             (record["rejected"], "of the original labels are no ReaL label", "original"),
         ),
         numbers=record,
-        figures=[Drawn(KEY, title, draw(record, titles))] if record["rejected"]["count"] else [],
+        figures=[Drawn(KEY, title, draw(record, names))] if record["rejected"]["count"] else [],
         tables=[_table(record, study)],
         lists={
             "label_errors": _list(study),
@@ -151,7 +152,7 @@ def make(study: Study) -> Section:
     )
 
 
-def _lead(record: Mapping[str, Any], names: Any) -> str:
+def _lead(record: Mapping[str, Any], names: ClassNames) -> str:
     worst = record["classes"][0]
     own = record["original_accuracy"]
     return (
@@ -184,7 +185,6 @@ def _table(record: Mapping[str, Any], study: Study) -> Table:
     for one in record["classes"][:_SHOWN]:
         if not one["rejected"]["count"]:
             break
-        instead = ", ".join(f"{names[c]} {n}" for c, n in one["instead"])
         rows.append(
             (
                 f"class-{one['class']}",
@@ -194,7 +194,7 @@ def _table(record: Mapping[str, Any], study: Study) -> Table:
                     section.count(one["num_images"]),
                     section.count(one["with_other_labels"]),
                     section.count(one["without_labels"]),
-                    section.text(instead),
+                    section.text(_said(one, names, ", ")),
                 ],
             )
         )
@@ -208,22 +208,20 @@ def _list(study: Study) -> dict[str, np.ndarray]:
     rows = real.rows(original.file_names)
     wrong = np.flatnonzero(~real.contains(rows, original.classes[:, None])[:, 0])
     file_names, label = original.file_names[wrong], original.classes[wrong]
-    sets = real.take(rows[wrong]).to_lists() if len(wrong) else []
     columns = {
         "file_name": file_names,
         "original": label,
         "original_name": names.of(label),
-        "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
-        "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
+        **study.real_columns(file_names),
     }
     if study.answers is not None:
-        columns |= _votes(study.answers, Questions(file_names, np.arange(len(wrong)), label))
+        columns |= _votes(study.answers, file_names, label)
     return columns
 
 
-def _votes(answers: Answers, asked: Questions) -> dict[str, np.ndarray]:
+def _votes(answers: Answers, file_names: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
     """How many raters gave each answer; 0 where nobody was asked."""
-    at = answers.questions.find(asked)
+    at = answers.questions.find_pairs(file_names, label)
     return {
         f"answers_{name}": np.where(at >= 0, answers.votes(i)[np.maximum(at, 0)], 0)
         for i, name in enumerate(answers.categories)
@@ -232,18 +230,19 @@ def _votes(answers: Answers, asked: Questions) -> dict[str, np.ndarray]:
 
 def _classes_list(record: Mapping[str, Any], study: Study) -> dict[str, np.ndarray]:
     classes, names = record["classes"], study.class_names
+    index = np.array([one["class"] for one in classes])
     return {
-        "class": np.array([one["class"] for one in classes]),
-        "name": np.array([names[one["class"]] for one in classes], np.str_),
+        "class": index,
+        "name": names.of(index),
         "images": np.array([one["num_images"] for one in classes]),
         "rejected": np.array([one["rejected"]["count"] for one in classes]),
-        **{
-            f"rejected_{field}": np.array([one["rejected"][field] for one in classes])
-            for field in ("value", "low", "high")
-        },
+        **section.columns("rejected", [one["rejected"] for one in classes]),
         "with_other_labels": np.array([one["with_other_labels"] for one in classes]),
         "without_labels": np.array([one["without_labels"] for one in classes]),
-        "instead": np.array(
-            ["; ".join(f"{names[c]} {n}" for c, n in one["instead"]) for one in classes], np.str_
-        ),
+        "instead": np.array([_said(one, names, "; ") for one in classes], np.str_),
     }
+
+
+def _said(one: Mapping[str, Any], names: ClassNames, between: str) -> str:
+    """What is there instead of a class, with the number of images."""
+    return between.join(f"{names[class_]} {n}" for class_, n in one["instead"])

@@ -14,7 +14,6 @@ from real_labels.analysis.study import Study
 from real_labels.answers import Answers
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
-from real_labels.questions import Questions
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -71,7 +70,7 @@ def _ask(
     answers: Answers, names: np.ndarray, classes: Int[np.ndarray, "n"]
 ) -> Int[np.ndarray, "n"]:
     """Row of the question about each image and class, -1 where nobody was asked."""
-    found = answers.questions.find(Questions(names, np.arange(len(names)), classes))
+    found = answers.questions.find_pairs(names, classes)
     asked = answers.asked
     return np.where((found >= 0) & (asked[np.maximum(found, 0)] > 0), found, -1)
 
@@ -132,21 +131,18 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     """A bar for each model: the raters who prefer its label, neither, the original label."""
     names = _ranked(records)
     figure, (axis,) = figures.rows_axes(names)
-    left = np.zeros(len(names))
-    for side in SIDES:
-        values = np.array([100 * records[name][side]["value"] for name in names])
-        bars = axis.barh(range(len(names)), values, left=left, height=0.62, color=_COLOURS[side])
-        for name, bar in zip(names, bars, strict=True):
-            figures.link(bar, links[name])
-        for row, (value, begin) in enumerate(zip(values, left, strict=True)):
-            if value > 6:
-                axis.text(
-                    begin + value / 2, row, f"{value:.0f}%", ha="center", va="center",
-                    color=figures.PAPER, fontsize=10,
-                )  # fmt: skip
-        left += values
-        title = {"model": "the model's label", "original": "the original label"}.get(side, side)
-        axis.barh([0], [0], color=_COLOURS[side], label=title)
+    titles = {"model": "the model's label", "original": "the original label"}
+    widths = {side: [100 * records[name][side]["value"] for name in names] for side in SIDES}
+    figures.stack(
+        axis,
+        [
+            figures.Part(
+                titles.get(side, side), _COLOURS[side], widths[side], [links[n] for n in names]
+            )
+            for side in SIDES
+        ],
+        lambda part, row: f"{widths[SIDES[part]][row]:.0f}%",
+    )
     for side, sign in (("model", 1), ("original", -1)):
         low, high = (np.array([100 * records[n][side][k] for n in names]) for k in ("low", "high"))
         value = np.array([100 * records[n][side]["value"] for n in names])
@@ -188,15 +184,14 @@ def make(study: Study) -> Section:
     ]
     if not told:
         return Section(**head, missing=missing, numbers=records)
-    links = {name: figures.model_link(study.number(name)) for name in told}
     title = "Raters who prefer the model's label, neither, or the original label"
     return Section(
         **head,
         lead=_lead(told, study.subject(told)),
         missing=missing,
         numbers=records,
-        figures=[Drawn(KEY, title, draw(told, links))],
-        tables=[_table(told, links)],
+        figures=[Drawn(KEY, title, draw(told, study.links))],
+        tables=[_table(told, study.links)],
         notes=[
             "Counted are mistakes on which raters were asked about both labels. A rater prefers the label "
             "with the higher answer; neither, with equal ones. Where nobody answered both questions, every "

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 KEY = "real_over_original"
 LEAST_MODELS = 6  # three to a half: two points always lie on a line
-_LEVEL = 0.05
 _PAPER = (0.86, 0.51)  # slopes, lower and upper half
 
 
@@ -257,7 +256,7 @@ def _gather(study: Study) -> tuple[list[str], np.ndarray, np.ndarray, list[str],
     """Names, both accuracies and links of all models, and which are those with predictions."""
     names, original, real, links, strong = [], [], [], [], []
     if study.original is not None and study.real is not None:
-        for number, (name, one) in enumerate(study.models.items()):
+        for name, one in study.models.items():
             shares = [
                 accuracy.top_k_accuracy(one, labels) for labels in (study.original, study.real)
             ]
@@ -265,7 +264,7 @@ def _gather(study: Study) -> tuple[list[str], np.ndarray, np.ndarray, list[str],
                 names.append(name)
                 original.append(shares[0].value)
                 real.append(shares[1].value)
-                links.append(figures.model_link(number))
+                links.append(study.links[name])
                 strong.append(True)
     if study.accuracies is not None:
         names += study.accuracies.names.tolist()
@@ -302,7 +301,7 @@ def _lead(names, original, real, record, own) -> str:
         f"lower half (up to {100 * record['median']:.3f}%) and {upper['value']:.3f} "
         f"[{upper['low']:.3f}, {upper['high']:.3f}] in the upper half: "
     )
-    if difference["p_value"] < _LEVEL:
+    if difference["p_value"] < section.LEVEL:
         less = "less" if difference["value"] > 0 else "more"
         said += f"{less} by {abs(difference['value']):.3f}, significantly ({p})."
     else:

@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
+
+LEVEL = 0.05  # what is called significant
+FIELDS = ("value", "low", "high")  # of a share or difference with its interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,6 +234,16 @@ def _interval(record: Mapping[str, Any], factor: float) -> str:
         return ""
     low, high = factor * record["low"], factor * record["high"]
     return f"[{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"
+
+
+def columns(
+    prefix: str, records: Sequence[Mapping[str, Any]], fields: Sequence[str] = FIELDS
+) -> dict[str, np.ndarray]:
+    """Columns of a list, PREFIX_FIELD, from the fields of records; NaN where there is nothing."""
+    return {
+        f"{prefix}_{field}": np.array([record.get(field) for record in records], np.float64)
+        for field in fields
+    }
 
 
 def join(words: Sequence[str]) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 KEY = "several_labels"
 RANKS = (1, 2, 3)
-_LEVEL = 0.05
 _ORDINALS = ("first prediction", "second", "third")
 
 
@@ -145,35 +144,21 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     """Left, how often each model picks the original label, beside the oracle; right, its next predictions."""
     names = _ranked(records)
     figure, (left, right) = figures.rows_axes(names, columns=2, extra=1.1)
-    rows = np.arange(len(names))
-    for key, colour, size, label in (
-        ("oracle", figures.GREY, 9.0, "95% of oracles"),
-        ("picks_original", figures.MODEL, 1.5, ""),
-    ):
-        low, high = (
-            np.array([100 * records[name][key][k] for name in names]) for k in ("low", "high")
-        )
-        left.hlines(rows, low, high, color=colour, linewidth=size, zorder=1, label=label)
-    value = [100 * records[name]["picks_original"]["value"] for name in names]
-    marks = left.scatter(value, rows, s=34, color=figures.MODEL, zorder=2, label="the model")
-    figures.link(marks, *(links[name] for name in names))
+    targets = [links[name] for name in names]
+    low, high = ([100 * records[name]["oracle"][k] for name in names] for k in ("low", "high"))
+    left.hlines(
+        range(len(names)), low, high, color=figures.GREY, linewidth=9, label="95% of oracles"
+    )
+    figures.dots(
+        left, [records[n]["picks_original"] for n in names], targets, figures.MODEL, "the model"
+    )
     left.set_xlabel("picks the original, %")
     for rank, colour in zip(RANKS, (figures.REAL, figures.AMBER, figures.VIOLET), strict=True):
-        here = [
-            (row, name, records[name]["ranks"][rank - 1]["valid"])
-            for row, name in enumerate(names)
-            if len(records[name]["ranks"]) >= rank
+        shares = [
+            next((one["valid"] for one in records[name]["ranks"] if one["rank"] == rank), None)
+            for name in names
         ]
-        here = [one for one in here if one[2]["value"] is not None]
-        if not here:
-            continue
-        value, low, high = (
-            np.array([100 * share[k] for _, _, share in here]) for k in ("value", "low", "high")
-        )
-        at = [row for row, _, _ in here]
-        right.errorbar(value, at, xerr=[value - low, high - value], fmt="none", ecolor=colour)
-        marks = right.scatter(value, at, s=34, color=colour, label=_ORDINALS[rank - 1], zorder=3)
-        figures.link(marks, *(links[name] for _, name, _ in here))
+        figures.dots(right, shares, targets, colour, _ORDINALS[rank - 1])
     right.set_xlabel("prediction is valid, %")
     figures.legend(figure, [left, right])
     return figure
@@ -215,7 +200,6 @@ def make(study: Study) -> Section:
         return Section(
             **head, lead=lead, missing=missing, numbers=numbers, tables=[_counts_table(counts)]
         )
-    links = {name: figures.model_link(study.number(name)) for name in told}
     title = (
         "Left: how often each model picks the original label. Right: how often its first, second and third "
         "prediction are valid, of the images with at least one, two, three labels"
@@ -225,8 +209,8 @@ def make(study: Study) -> Section:
         lead=f"{lead} {_lead(told, study.subject(told))}",
         missing=missing,
         numbers=numbers,
-        figures=[Drawn(KEY, title, draw(told, links))],
-        tables=[_table(told, links), _counts_table(counts)],
+        figures=[Drawn(KEY, title, draw(told, study.links))],
+        tables=[_table(told, study.links), _counts_table(counts)],
         notes=[
             "Counted are images with several ReaL labels, the original one among them, on which the model's "
             "first prediction is valid. The oracle picks any of an image's valid labels; the bar is where "
@@ -243,7 +227,7 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
         f"prediction is the original label {section.percent(picks)} of the time; of an unbiased oracle, "
         f"which picks any valid label, it would be {section.percent(unbiased)}: "
     )
-    if shown["p_value"] >= _LEVEL:
+    if shown["p_value"] >= section.LEVEL:
         lead += f"the two cannot be told apart ({section.p_words(shown['p_value'])})."
     elif picks["value"] > unbiased["value"]:
         lead += f"more often than chance ({section.p_words(shown['p_value'])})."
@@ -252,7 +236,7 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
     if len(records) > 1:
         corrected = comparison.holm([one["p_value"] for one in records.values()])
         biased = sum(
-            p < _LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
+            p < section.LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
             for p, one in zip(corrected, records.values(), strict=True)
         )
         lead += (

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.class_names import ClassNames
 from real_labels.predictions import Predictions
@@ -74,9 +76,24 @@ class Study:
             name: Outcomes.of(one, self.original, self.real) for name, one in self.models.items()
         }
 
-    def number(self, model: str) -> int:
-        """Position of a model among the given ones."""
-        return list(self.models).index(model)
+    @functools.cached_property
+    def links(self) -> dict[str, str]:
+        """What ties each model's marks in the figures to its rows in the tables."""
+        return {name: f"model-{number}" for number, name in enumerate(self.models)}
+
+    def real_columns(self, file_names: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of a list: the ReaL labels of these images, as indices and as names."""
+        rows = self.real.rows(file_names)
+        return {name: column[rows] for name, column in self._real_text.items()}
+
+    @functools.cached_property
+    def _real_text(self) -> dict[str, np.ndarray]:
+        sets = self.real.to_lists()
+        names = [[self.class_names[class_] for class_ in one] for one in sets]
+        return {
+            "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
+            "real_names": np.array(["; ".join(one) for one in names], np.str_),
+        }
 
     def subject(self, models: Mapping[str, object]) -> str:
         """The model that a section speaks of: the one shown, or the first of those it has."""

@@ -16,8 +16,6 @@ from real_labels.analysis.outcomes import Outcomes
 from real_labels.analysis.section import Card, Cell, Column, Drawn, Gallery, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.class_names import ClassNames
-from real_labels.labels import LabelSets
-from real_labels.questions import Questions
 from real_labels.scores import Scores
 
 if TYPE_CHECKING:
@@ -57,13 +55,6 @@ _CARDS = 12  # of each kind
 _CLASSES_SHOWN = 100
 
 
-def kinds(outcomes: Outcomes) -> Int[np.ndarray, "images"]:
-    """(N,) index in KINDS of each mistake, -1 where the prediction is the original label."""
-    p, o = outcomes.predicted_valid, outcomes.original_valid
-    kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
-    return np.where(outcomes.mistake, kind, -1)
-
-
 def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
     """Sorts each mistake (a prediction that is not the original label) into exactly one kind.
 
@@ -82,15 +73,18 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
       (value, low, high, n), kind: count …}], the worst first (by the lower end of the share's interval,
       so that few images do not come first)}.
     """
-    kind = kinds(outcomes)
-    counts = np.bincount(kind[kind >= 0], minlength=len(KINDS))
-    n = int(counts.sum())
+    return summary(outcomes, mistakes(outcomes, scores), scores is not None)
+
+
+def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) -> dict[str, Any]:
+    """`measure`, of mistakes that are listed already."""
+    counts = np.bincount(listed.kind, minlength=len(KINDS))
+    n = len(listed.row)
     rejected = ~outcomes.mistake & ~outcomes.original_valid
     asked: list[int | None] = [None] * len(KINDS)
-    if scores is not None:
-        wrong = np.flatnonzero(kind >= 0)
-        known = _scores_of(scores, outcomes.file_names[wrong], outcomes.predicted[wrong])
-        asked = np.bincount(kind[wrong][~np.isnan(known)], minlength=len(KINDS)).tolist()
+    if is_known_who_was_asked:
+        known = ~np.isnan(listed.predicted_score)
+        asked = np.bincount(listed.kind[known], minlength=len(KINDS)).tolist()
     return {
         "num_images": len(outcomes),
         "num_mistakes": n,
@@ -100,16 +94,15 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
         },
         "prediction_valid": Accuracy.of(counts[0] + counts[1], n).as_json(),
         "agrees_with_rejected": int(np.count_nonzero(rejected)),
-        "classes": _per_class(outcomes, kind),
+        "classes": _per_class(outcomes, listed),
     }
 
 
-def _per_class(outcomes: Outcomes, kind: Int[np.ndarray, "images"]) -> list[dict[str, Any]]:
+def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[dict[str, Any]]:
     classes, row = np.unique(outcomes.original, return_inverse=True)
     images = np.bincount(row, minlength=len(classes)).tolist()
-    wrong = kind >= 0
     table = np.zeros((len(classes), len(KINDS)), np.int64)
-    np.add.at(table, (row[wrong], kind[wrong]), 1)
+    np.add.at(table, (row[listed.row], listed.kind), 1)
     records = [
         {
             "class": class_,
@@ -153,8 +146,9 @@ def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
     Those come first where raters were asked about both labels, then about one, then neither. Equally
     sure ones, and all without scores, come by the model's own confidence, then by file name.
     """
-    kind = kinds(outcomes)
-    row = np.flatnonzero(kind >= 0)
+    p, o = outcomes.predicted_valid, outcomes.original_valid
+    kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
+    row = np.flatnonzero(outcomes.mistake)
     names = outcomes.file_names[row]
     found, sureness = [], np.ones(len(row))
     asked = np.zeros(len(row), np.int64)
@@ -176,9 +170,9 @@ def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
 def _scores_of(
     scores: Scores | None, names: np.ndarray, classes: Int[np.ndarray, "n"]
 ) -> Float[np.ndarray, "n"]:
-    if scores is None or not len(names):
+    if scores is None or not len(scores):
         return np.full(len(names), np.nan)
-    at = scores.questions.find(Questions(names, np.arange(len(names)), classes))
+    at = scores.questions.find_pairs(names, classes)
     return np.where(at >= 0, scores.probability[np.maximum(at, 0)], np.nan)
 
 
@@ -187,27 +181,21 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     """A bar for each model: its mistakes by kind."""
     names = sorted(records, key=lambda name: records[name]["num_mistakes"])
     figure, (axis,) = figures.rows_axes(names, extra=1.2)
-    left = np.zeros(len(names))
-    most = max(max(records[name]["num_mistakes"] for name in names), 1)
-    for kind in KINDS:
-        width = np.array([records[name]["kinds"][kind]["count"] for name in names])
-        bars = axis.barh(
-            range(len(names)),
-            width,
-            left=left,
-            height=0.62,
-            color=_COLOURS[kind],
-            label=_TITLES[kind],
-        )
-        for name, bar in zip(names, bars, strict=True):
-            figures.link(bar, f"{links[name]} kind-{kind}" if len(names) == 1 else links[name])
-        for row, (count, begin) in enumerate(zip(width, left, strict=True)):
-            if count > 0.07 * most:
-                axis.text(
-                    begin + count / 2, row, f"{100 * count / records[names[row]]['num_mistakes']:.0f}%",
-                    ha="center", va="center", color=figures.PAPER, fontsize=10,
-                )  # fmt: skip
-        left += width
+    counts = [[records[name]["kinds"][kind]["count"] for name in names] for kind in KINDS]
+
+    def targets(kind: str) -> list[str]:
+        # Of one model, the images of each kind are on the page.
+        also = f" kind-{kind}" if len(names) == 1 else ""
+        return [links[name] + also for name in names]
+
+    figures.stack(
+        axis,
+        [
+            figures.Part(_TITLES[kind], _COLOURS[kind], widths, targets(kind))
+            for kind, widths in zip(KINDS, counts, strict=True)
+        ],
+        lambda part, row: f"{100 * counts[part][row] / records[names[row]]['num_mistakes']:.0f}%",
+    )
     axis.set_xlabel("predictions that are not the original label")
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     figures.legend(figure, [axis])
@@ -225,9 +213,11 @@ def make(study: Study) -> Section:
     if missing:
         return Section(**head, missing=missing)
     missing = study.missing("scores")
-    records = {name: measure(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
     listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
-    links = {name: figures.model_link(study.number(name)) for name in records}
+    records = {
+        name: summary(study.outcomes[name], one, study.scores is not None)
+        for name, one in listed.items()
+    }
     shown = study.shown
     remarks = []
     if len(records) > 1:
@@ -239,11 +229,10 @@ def make(study: Study) -> Section:
         remarks.append(_unasked(records[shown]))
     list_names = _list_names(listed)
     lists = {
-        list_names[name]: _list(study.outcomes[name], one, study.real, study.class_names)
-        for name, one in listed.items()
+        list_names[name]: _list(study, study.outcomes[name], one) for name, one in listed.items()
     }
     lists[f"{KEY}_by_class"] = _classes_list(records[shown], study.class_names)
-    tables = [_table(records, links)]
+    tables = [_table(records, study.links)]
     if records[shown]["num_mistakes"]:
         tables.append(_classes_table(records[shown], study.class_names, shown))
     title = "Mistakes of each model, by whose fault they are"
@@ -253,7 +242,7 @@ def make(study: Study) -> Section:
         missing=missing,
         remarks=remarks,
         numbers=records,
-        figures=[Drawn(KEY, title, draw(records, links))],
+        figures=[Drawn(KEY, title, draw(records, study.links))],
         tables=tables,
         galleries=_galleries(study, shown, listed[shown], records[shown]),
         lists=lists,
@@ -361,9 +350,8 @@ def _classes_list(record: Mapping[str, Any], names: ClassNames) -> dict[str, np.
         key: np.array([one[key] for one in classes])
         for key in ("class", "num_images", "num_mistakes", *KINDS)
     }
-    for field in ("value", "low", "high"):
-        columns[f"share_{field}"] = np.array([one["share"][field] for one in classes])
-    return {"name": names.of(columns["class"]), **columns}
+    shares = section.columns("share", [one["share"] for one in classes])
+    return {"name": names.of(columns["class"]), **columns, **shares}
 
 
 def _list_names(models: Iterable[str]) -> dict[str, str]:
@@ -376,11 +364,8 @@ def _list_names(models: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _list(
-    outcomes: Outcomes, listed: Mistakes, real: LabelSets, names: ClassNames
-) -> dict[str, np.ndarray]:
-    row = listed.row
-    sets = real.take(real.rows(outcomes.file_names[row])).to_lists() if len(row) else []
+def _list(study: Study, outcomes: Outcomes, listed: Mistakes) -> dict[str, np.ndarray]:
+    row, names = listed.row, study.class_names
     columns = {
         "file_name": outcomes.file_names[row],
         "kind": np.array(KINDS)[listed.kind],
@@ -391,8 +376,7 @@ def _list(
         "predicted": outcomes.predicted[row],
         "predicted_name": names.of(outcomes.predicted[row]),
         "predicted_score": listed.predicted_score,
-        "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
-        "real_names": np.array(["; ".join(names[c] for c in one) for one in sets], np.str_),
+        **study.real_columns(outcomes.file_names[row]),
     }
     if outcomes.confidence is not None:
         columns["confidence"] = outcomes.confidence[row]
