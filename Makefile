@@ -1,5 +1,6 @@
 # make demo       train on digit_scenes, show both accuracies, write the report (sets everything up first)
 # make test       lint and tests (sets everything up first)
+# make test-long  all tests, each with its full counts
 # make clean-demo start the demo over
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 WORKDIR := runs/digit_scenes
 SCENES := $(WORKDIR)/validation
 
-.PHONY: setup setup-dev browser demo clean-demo test lint format
+.PHONY: setup setup-dev browser demo clean-demo test test-long lint format
 
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
@@ -43,6 +44,9 @@ browser:
 
 test: setup-dev browser lint
 	$(BIN)/python -m pytest
+
+test-long: setup-dev browser lint
+	$(BIN)/python -m pytest -m "long or not long" --hypothesis-profile=long
 
 lint: setup-dev
 	$(BIN)/ruff check

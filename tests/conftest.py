@@ -11,9 +11,17 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 PROJECT = pathlib.Path(__file__).parent.parent
 SMALL = {"train": 200, "validation": 61}
+PATIENCE = 1_800.0  # seconds until a process, or a page, is given up: no test is about speed
+
+# A busy machine is no failure; the same examples every time, so that neither is an unlucky draw.
+_unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", _unhurried, derandomize=True)
+settings.register_profile("long", _unhurried, max_examples=2_000)
+settings.load_profile("short")  # make test-long: --hypothesis-profile=long
 
 
 @pytest.fixture(scope="session")

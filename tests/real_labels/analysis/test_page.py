@@ -13,6 +13,7 @@ from PIL import Image
 
 from real_labels import cli
 from real_labels.analysis import report
+from tests.conftest import PATIENCE
 from tests.real_labels.analysis import worlds
 
 _FLAGS = [
@@ -31,7 +32,9 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=found, args=_FLAGS, timeout=1_000 * PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -67,6 +70,7 @@ def opened(chromium, written):
 
     def open_page(**settings):
         page = chromium.new_page(**settings)
+        page.set_default_timeout(1_000 * PATIENCE)
         page.complaints = []
         page.on("console", lambda message: page.complaints.append(message.text))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -1,85 +1,22 @@
+"""Dawid and Skene's EM against crowd-kit and the plain formulas."""
+
 import dataclasses
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 from crowdkit.aggregation import DawidSkene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from real_labels import LabelSets, aggregation, imagenet
-from real_labels import published as recipe
-from real_labels.aggregation import PseudoRater, Start
+from real_labels import aggregation
+from real_labels.aggregation import Start
 from real_labels.answers import Answers
 from real_labels.errors import InputError
 from real_labels.gold import Gold
-from real_labels.questions import Questions
 from real_labels.rater_model import Parameters
-from real_labels.scores import Scores
 from tests.real_labels import simulate
-
-
-@pytest.fixture(scope="module")
-def raw_answers(published):
-    return recipe.raw_answers(published)
-
-
-# ---- the published recipe -----------------------------------------------------------------------
-
-
-def test_published_scores_and_labels_are_rebuilt_exactly(published, raw_answers):
-    aggregate = recipe.rebuild(published, raw_answers)
-    labels = aggregate.scores.label_sets(recipe.THRESHOLD, unrated=imagenet.original_labels())
-    theirs = Scores.load(published / "scores.npz")
-    assert len(theirs) == 184_962
-    rows = aggregate.scores.questions.find(theirs.questions)
-    assert len(np.unique(rows)) == 184_962 and rows.min() == 0
-    np.testing.assert_allclose(
-        aggregate.scores.probability[rows], theirs.probability, rtol=0, atol=1e-12
-    )
-    assert labels.to_lists() == LabelSets.from_json(published / "real.json").to_lists()
-    assert len(labels.classes) == 57_553
-    assert (labels.counts > 0).sum() == 46_837
-    assert (labels.counts > 1).sum() == 7_443
-
-
-def test_published_recipe_has_no_part_to_spare(published, raw_answers):
-    """Leaving out the pseudo-rater or its own truth is not the published recipe."""
-    gold = Gold.load(published / "golden.npz", at_least=3)
-    gold_answers = Answers.load(published / "raters_golden.npz")
-    theirs = Scores.load(published / "scores.npz")
-    original = imagenet.original_labels()
-    for voters in (
-        [],
-        [PseudoRater("original", original, None, gold.with_votes(2))],
-        [PseudoRater("original", original, imagenet.animals())],
-    ):
-        scores = aggregation.gold_calibrated(
-            raw_answers, gold, gold_answers, pseudo_raters=voters
-        ).scores
-        assert np.abs(scores.probability - theirs.probability).max() > 1e-3
-
-
-def test_published_majority_is_as_precise_as_known(published, raw_answers):
-    gold = Gold.load(published / "golden.npz")
-    scores = aggregation.majority(raw_answers).scores
-    kept = scores.probability[scores.questions.find(gold.questions)] >= 0.6
-    assert (kept & gold.present).sum() / kept.sum() == pytest.approx(0.943, abs=5e-4)
-    assert (kept & gold.present).sum() / gold.present.sum() == pytest.approx(0.536, abs=5e-4)
-
-
-def test_maximum_likelihood_on_the_published_answers_is_as_known(published, raw_answers):
-    fit = aggregation.dawid_skene(raw_answers, shrinkage=0, tolerance=1e-8)
-    theirs = Scores.load(published / "scores.npz").probability
-    ours = fit.scores.probability
-    assert fit.convergence.converged
-    assert np.corrcoef(ours, theirs)[0, 1] == pytest.approx(0.985, abs=5e-4)
-    assert ((ours >= 0.8) != (theirs >= 0.8)).sum() == pytest.approx(3236, abs=3)
-
-
-# ---- EM against crowd-kit -----------------------------------------------------------------------
 
 
 def crowd_kit_frame(answers):
@@ -156,9 +93,6 @@ def test_accelerated_em_ends_where_crowd_kit_does(num_categories):
         np.testing.assert_allclose(ours.confusion[rater, :, answer], row[[0, 1]], atol=1e-6)
 
 
-# ---- EM against its definition ------------------------------------------------------------------
-
-
 @st.composite
 def some_answers(draw):
     num_questions, num_raters = draw(st.integers(1, 12)), draw(st.integers(1, 5))
@@ -194,7 +128,7 @@ def log_likelihood(answers, prior, confusion, smoothing, held):
     return total
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(some_answers(), st.sampled_from([0.0, 0.5, 1.0]), st.booleans(), st.booleans(), st.data())
 def test_the_likelihood_never_falls(answers, smoothing, accelerate, fixed_prior, data):
     truths = data.draw(
@@ -223,7 +157,7 @@ def test_the_likelihood_never_falls(answers, smoothing, accelerate, fixed_prior,
         assert fit.scores.probability[question] == truth
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(some_answers(), st.integers(0, 1000), st.sampled_from([0.5, 1.0]))
 def test_one_pass_is_dawid_and_skenes_formulas(answers, seed, smoothing):
     """Posterior, likelihood and the next parameters, written out with products and loops."""
@@ -338,73 +272,6 @@ def test_bad_fits_are_not_started_from(tmp_path, change, complaint):
         Start.load(tmp_path / "fit.npz")
 
 
-def test_gold_helps_where_raters_agree_on_nonsense():
-    """Most raters answer the opposite: only gold can tell."""
-    rng = np.random.default_rng(2)
-    truth = rng.random(2000) < 0.5
-    honest = np.array([[[0.9, 0.1], [0.1, 0.9]]] * 2)
-    liars = np.array([[[0.2, 0.8], [0.8, 0.2]]] * 5)
-    answers = simulate.rate(truth, np.concatenate([honest, liars]), 7, rng, ("no", "yes"))
-    gold = Gold(answers.questions.take(np.arange(60)), truth[:60])
-    alone = aggregation.dawid_skene(answers).scores.probability > 0.5
-    helped = aggregation.dawid_skene(answers, gold=gold).scores.probability > 0.5
-    assert (alone == truth)[60:].mean() < 0.2
-    assert (helped == truth)[60:].mean() > 0.9
-
-
-def test_few_answers_each_need_shrinkage():
-    rng = np.random.default_rng(3)
-    truth = rng.random(1500) < 0.3
-    skills = np.repeat([[[0.8, 0.1, 0.1], [0.15, 0.15, 0.7]]], 1500, axis=0)
-    answers = simulate.rate(truth, skills, 3, rng)  # about 3 answers a rater
-    plain = aggregation.dawid_skene(answers, shrinkage=0)
-    shrunk = aggregation.dawid_skene(answers)
-
-    def log_loss(aggregate):
-        p = np.clip(
-            np.where(truth, aggregate.scores.probability, 1 - aggregate.scores.probability), 1e-9, 1
-        )
-        return -np.log(p).mean()
-
-    assert log_loss(shrunk) < 0.6 * log_loss(plain)
-
-
-@pytest.mark.parametrize(
-    ("questions", "raters", "answers_each"),
-    [(500, 250, 3), (1000, 50, 2), (300, 20, 5), (400, 5, 3)],
-)
-def test_the_default_is_no_worse_than_the_majority(questions, raters, answers_each):
-    """Mean over five crowds; maximum likelihood collapses on the first kind."""
-    right = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        truth = rng.random(questions) < 0.3
-        answers = simulate.rate(truth, simulate.confusions(raters, 3, rng), answers_each, rng)
-        fits = aggregation.majority(answers), aggregation.dawid_skene(answers)
-        right.append([((f.scores.probability > 0.5) == truth).mean() for f in fits])
-    majority, fitted = np.mean(right, axis=0)
-    assert fitted > majority - 0.005
-
-
-def test_what_answers_cannot_tell_is_said():
-    rng = np.random.default_rng(0)
-    truth = rng.random(600) < 0.3
-
-    def doubts(raters, each, **options):
-        answers = simulate.rate(truth, simulate.confusions(raters, 3, rng), each, rng)
-        return " ".join(aggregation.doubts(aggregation.dawid_skene(answers, **options), answers))
-
-    assert doubts(20, 5) == ""
-    assert "Most questions have one answer" in doubts(10, 1)
-    assert "Most questions have one answer" in doubts(1, 1)
-    assert "EM did not converge" in doubts(10, 5, max_passes=2)
-    assert "it has given up on them" in doubts(300, 3, shrinkage=0, smoothing=1)
-    unanimous = simulate.rate(truth[:50], np.array([[[0, 0, 1.0]] * 2] * 3), 3, rng)
-    assert aggregation.doubts(aggregation.dawid_skene(unanimous), unanimous) == []
-    answers = simulate.rate(truth, simulate.confusions(3, 3, rng), 3, rng)
-    assert aggregation.doubts(aggregation.majority(answers), answers) == []
-
-
 def test_passes_are_no_more_than_allowed():
     rng = np.random.default_rng(3)
     answers = simulate.rate(rng.random(300) < 0.3, simulate.confusions(40, 3, rng), 3, rng)
@@ -413,129 +280,3 @@ def test_passes_are_no_more_than_allowed():
         assert fit.convergence.passes == allowed
     with pytest.raises(InputError, match="max_passes must be at least 1"):
         aggregation.dawid_skene(answers, max_passes=0)
-
-
-# ---- majority, gold, pseudo-raters --------------------------------------------------------------
-
-
-def small_answers(rows, categories=("no", "maybe", "yes")):
-    names, labels, raters, answers = zip(*rows)
-    asked = Questions.from_pairs(*map(np.array, zip(*dict.fromkeys(zip(names, labels)))))
-    ids = sorted(set(raters))
-    question = [
-        list(dict.fromkeys(zip(names, labels))).index((name, label))
-        for name, label in zip(names, labels)
-    ]
-    return Answers(
-        asked,
-        ids,
-        np.array(question),
-        np.array([ids.index(r) for r in raters]),
-        np.array([categories.index(a) for a in answers]),
-        categories,
-    )
-
-
-def test_majority_is_the_share_of_yes():
-    answers = small_answers(
-        [
-            ("a", 1, "x", "yes"),
-            ("a", 1, "y", "yes"),
-            ("a", 1, "z", "maybe"),
-            ("b", 1, "x", "no"),
-            ("b", 1, "y", "yes"),
-            ("b", 1, "z", "no"),
-        ]
-    )
-    aggregate = aggregation.majority(answers)
-    np.testing.assert_allclose(aggregate.scores.probability, [2 / 3, 1 / 3])
-    # y says yes to both; the first is present by majority, the second absent.
-    np.testing.assert_array_equal(aggregate.counts[1], [[0, 0, 1], [0, 0, 1]])
-
-
-@given(st.integers(0, 40), st.integers(0, 40))
-def test_sureness_of_the_majority_is_a_beta_tail(yes, no):
-    names = ["a"] * (yes + no)
-    rows = [(n, 0, f"r{i}", "yes" if i < yes else "no") for i, n in enumerate(names)]
-    if not rows:
-        return
-    aggregate = aggregation.majority(small_answers(rows, ("no", "yes")))
-    tail = scipy.stats.beta(yes + 1, no + 1).sf(0.5)
-    assert aggregate.sureness[0] == pytest.approx(max(tail, 1 - tail), abs=1e-12)
-
-
-def test_gold_calibrated_by_hand():
-    answers = small_answers(
-        [("a", 0, "x", "yes"), ("a", 0, "y", "no"), ("b", 0, "x", "no"), ("b", 0, "z", "maybe")]
-    )
-    gold_answers = small_answers(
-        [("g", 0, "x", "yes"), ("h", 0, "x", "no"), ("g", 0, "y", "yes"), ("h", 0, "y", "yes")]
-    )
-    gold = Gold(gold_answers.questions, np.array([True, False]))
-    aggregate = aggregation.gold_calibrated(answers, gold, gold_answers)
-    x = np.array([[2, 1, 1], [1, 1, 2]]) / 4
-    y = np.array([[1, 1, 2], [1, 1, 2]]) / 4
-    z = (x + y) / 2  # nothing is known of z
-    np.testing.assert_allclose(aggregate.confusion, [x, y, z])
-    present = [0.5 * x[1, 2] * y[1, 0], 0.5 * x[1, 0] * z[1, 1]]
-    absent = [0.5 * x[0, 2] * y[0, 0], 0.5 * x[0, 0] * z[0, 1]]
-    expected = np.array(present) / (np.array(present) + absent)
-    np.testing.assert_allclose(aggregate.scores.probability, expected)
-    assert aggregate.prior == 0.5
-
-
-def test_a_pseudo_rater_is_measured_on_all_gold_and_votes_on_its_classes():
-    answers = small_answers([("a", 0, "x", "yes"), ("a", 5, "x", "yes")])
-    gold_answers = small_answers(
-        [("g", 0, "x", "yes"), ("g", 5, "x", "no"), ("h", 0, "x", "no"), ("h", 5, "x", "yes")]
-    )
-    gold = Gold(gold_answers.questions, np.array([True, False, False, True]))
-    votes = LabelSets.from_lists(["a", "g", "h"], [[0], [0], [5]])
-    voter = PseudoRater("labels", votes, np.array([0, 1]))
-    aggregate = aggregation.gold_calibrated(answers, gold, gold_answers, pseudo_raters=[voter])
-    assert aggregate.raters.tolist() == ["x", "labels"]
-    np.testing.assert_array_equal(aggregate.counts[1], [[2, 0, 0], [0, 0, 2]])
-    without = aggregation.gold_calibrated(answers, gold, gold_answers)
-    # It says yes to class 0 of a, and nothing to class 5, where its no would have counted.
-    assert aggregate.scores.probability[0] > without.scores.probability[0]
-    assert aggregate.scores.probability[1] == without.scores.probability[1]
-    for method in (aggregation.majority, aggregation.dawid_skene):
-        assert method(answers, pseudo_raters=[voter]).raters.tolist() == ["x", "labels"]
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        (dict(smoothing=-1), "smoothing must be at least 0"),
-        (dict(shrinkage=np.nan), "shrinkage must be at least 0"),
-        (dict(prior=1.0), "prior must lie between"),
-        (
-            dict(
-                gold=Gold(Questions(["other.jpg"], np.array([0]), np.array([0])), np.array([True]))
-            ),
-            "None of the 1 gold questions is among",
-        ),
-        (
-            dict(pseudo_raters=[PseudoRater("x", LabelSets.from_lists(["a"], [[0]]))]),
-            "rater 'x' already",
-        ),
-        (
-            dict(pseudo_raters=[PseudoRater("n", LabelSets.from_lists(["z"], [[0]]))]),
-            "nothing to say",
-        ),
-    ],
-)
-def test_dawid_skene_refuses(change, complaint):
-    answers = small_answers([("a", 0, "x", "yes"), ("a", 1, "x", "no")])
-    with pytest.raises(InputError, match=complaint):
-        aggregation.dawid_skene(answers, **change)
-
-
-def test_gold_that_nobody_answered_is_an_error():
-    answers = small_answers([("a", 0, "x", "yes"), ("b", 0, "x", "no")])
-    elsewhere = Gold(Questions(["z"], np.array([0]), np.array([0])), np.array([True]))
-    with pytest.raises(InputError, match="None of the 1 gold questions .*gold answers"):
-        aggregation.gold_calibrated(answers, elsewhere)
-    all_present = Gold(answers.questions, np.array([True, True]))
-    with pytest.raises(InputError, match="present and absent"):
-        aggregation.gold_calibrated(answers, all_present)

@@ -1,0 +1,47 @@
+"""What tests of main.py share: waiting for a process, and looking into its workdir."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import jax
+
+from big_transfer import checkpoint, train
+from big_transfer import config as config_lib
+from tests.configs import tiny
+from tests.conftest import PATIENCE
+
+TINY = "tests/configs/tiny.py"
+
+
+def finish(process, code=0) -> str:
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, output
+    return output
+
+
+def steps_saved(workdir) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(int(n) for n in os.listdir(workdir / "checkpoints") if n.isdigit())
+    return []
+
+
+def final_state(workdir, scenes_dir, step):
+    """The training state of a checkpoint, as NumPy arrays."""
+    config = tiny.get_config()
+    config.input.data_dir = scenes_dir
+    run = train.build(config_lib.resolve(config))
+    checkpoints = checkpoint.Checkpoints(workdir)
+    state = checkpoints.restore(step, run.abstract_state)
+    checkpoints.close()
+    return jax.device_get(state)
+
+
+def wait_for_line(process, text) -> str:
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} never came:\n{seen}")

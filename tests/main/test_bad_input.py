@@ -1,0 +1,43 @@
+"""Bad input ends in one clear message."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.main.processes import finish
+
+
+def test_another_config_is_refused_with_what_differs(finished, start):
+    output = finish(start(finished[0], "--config.seed=1", "--config.model.width=1.0"), code=1)
+    assert "belongs to a run of another config" in output
+    assert "seed: 0 there, 1 now" in output
+    assert "model.width: 0.5 there, 1.0 now" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--config.model.dpeth=50"], "dpeth"),
+        (["--config.model.depth=34"], "model.depth: expected 50, 101, 152"),
+        (["--config.input.batch_size=-4"], "input.batch_size: expected a whole number"),
+        (["--config.input.split=tset"], "Unknown split 'tset'"),
+        (["--config.num_classes=12"], "has 10 classes (original_label), but num_classes is 12"),
+        (["--config.init_npz=nowhere.npz"], "nowhere.npz: there is no such checkpoint file"),
+        (["--config.optimizer.warmup_steps=12"], "optimizer.warmup_steps: expected less than"),
+        (["--config.checkpoint_best=loss"], "checkpoint_best: expected one of"),
+        (["--mode=evaluate"], "there is nothing to evaluate"),
+        (["--mode=eval"], "flag --mode=eval: value should be one of <train|evaluate>"),
+        (["--config=configs/nowhere.py"], "No such file or directory: 'configs/nowhere.py'"),
+        (["--config=configs/bit_transfer.py:model=R18x1"], "there is no BiT model 'R18x1'"),
+        (["--config.input.dataset=cifar10_corrupted/x"], "TFDS cannot open 'cifar10_corrupted/x'"),
+        (["--config.input.dataset=./nowhere"], "there is no such folder or tar of images"),
+        (["--config.total_steps=many"], "--config.total_steps=many: invalid literal"),
+    ],
+)
+def test_bad_input_gets_one_clear_message(start, tmp_path, arguments, complaint):
+    process = start(tmp_path / "run", *arguments)
+    output = finish(process, code=1)
+    assert complaint in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,95 @@
+"""Several processes, several devices, and TPU machines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+
+import jax
+import numpy as np
+import pytest
+
+from real_labels import Predictions
+from tests.conftest import SMALL
+from tests.main.processes import final_state, finish, steps_saved, wait_for_line
+
+
+def test_a_batch_the_devices_do_not_divide(start, tmp_path):
+    output = finish(start(tmp_path / "run", devices=3), code=1)
+    assert "a batch of 16 does not split over 3 devices; the nearest that do: 15, 18" in output
+    assert "Traceback" not in output
+
+
+def test_a_tpu_machine_is_joined(monkeypatch):
+    """What main does where libtpu and a TPU's device files are."""
+    import importlib.util
+
+    import main
+    from big_transfer import memory
+
+    joined = []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "libtpu")
+    monkeypatch.setattr(memory, "has_accelerator", lambda: True)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: joined.append((a, k)))
+    main.flags.FLAGS.mark_as_parsed()
+    main._set_up_jax()
+    assert joined == [((), {})]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_two(start, workdir, *arguments):
+    port = free_port()
+    return [
+        start(
+            workdir,
+            f"--coordinator_address=127.0.0.1:{port}",
+            "--num_processes=2",
+            f"--process_id={i}",
+            *arguments,
+            devices=2,
+        )
+        for i in range(2)
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["replicated", "fsdp"])
+def test_two_processes_train_and_evaluate_like_one(finished, start, scenes_dir, tmp_path, strategy):
+    workdir = tmp_path / "two"
+    arguments = () if strategy == "replicated" else ("--config.sharding=fsdp",)
+    first, second = start_two(start, workdir, *arguments)
+    output, quiet = finish(first), finish(second)
+    assert "2 process(es), 4 device(s)" in output
+    assert "step 12/12" in output
+    assert "step 12/12" not in quiet  # one process tells the story
+    ours, theirs = final_state(workdir, scenes_dir, 12), final_state(finished[0], scenes_dir, 12)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    a, b = (Predictions.load(w / "predictions.npz") for w in (workdir, finished[0]))
+    np.testing.assert_array_equal(a.file_names, b.file_names)
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
+    records = [json.loads((w / "results.json").read_text()) for w in (workdir, finished[0])]
+    assert records[0]["num_images"] == records[1]["num_images"] == SMALL["validation"]
+    for process in start_two(start, workdir, *arguments, "--mode=evaluate"):
+        assert "Traceback" not in finish(process)
+    again = json.loads((workdir / "results.json").read_text())
+    assert again["real"] == records[0]["real"]
+    assert again["evaluation"]
+    assert records[0]["real"]["top1"]["n"] == records[1]["real"]["top1"]["n"]
+
+
+def test_sigterm_to_one_of_two_processes_stops_both(start, tmp_path):
+    workdir = tmp_path / "two"
+    more = ("--config.total_steps=100000", "--config.eval_every_steps=100000")
+    first, second = start_two(start, workdir, *more)
+    wait_for_line(first, "step  ")
+    second.send_signal(signal.SIGTERM)
+    output = finish(first)
+    finish(second)
+    step = steps_saved(workdir)[-1]
+    assert f"step {step} is saved" in output

@@ -1,0 +1,177 @@
+"""A training run from start to end: what it leaves, and whether its numbers are right."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from big_transfer import checkpoint, measure, tfds_source
+from big_transfer import config as config_lib
+from real_labels import Predictions
+from tests.configs import tiny
+from tests.main.processes import final_state, finish, steps_saved
+
+
+def test_a_run_leaves_all_it_promises(finished, scenes_dir):
+    workdir, output = finished
+    assert {
+        "config.json",
+        "checkpoints",
+        "predictions.npz",
+        "results.json",
+        "examples.png",
+    } <= set(os.listdir(workdir))
+    assert any("tfevents" in name for name in os.listdir(workdir))
+    assert (workdir / "examples.png").read_bytes().startswith(b"\x89PNG")
+    for part in ("step  1/12", "images/s", "left", "lr ", "loss ", "Parameters:", "ReaL labels"):
+        assert part in output
+    assert steps_saved(workdir) == [6, 9, 12]  # the last three
+    record = json.loads((workdir / "results.json").read_text())
+    assert (record["dataset"], record["split"]) == ("digit_scenes", "validation")
+    assert (record["num_images"], record["step"]) == (61, 12)
+    assert record["images_per_second"] > 0
+    predictions = Predictions.load(workdir / "predictions.npz")
+    assert predictions.classes.shape == (61, 5)
+    assert ((predictions.scores >= 0) & (predictions.scores <= 1)).all()
+
+
+def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
+    """Recomputed from the predictions file and the scenes themselves, in plain Python."""
+    from big_transfer.datasets import digit_scenes
+
+    workdir, _ = finished
+    record = json.loads((workdir / "results.json").read_text())
+    predictions = Predictions.load(workdir / "predictions.npz")
+    original, real, itself = {1: [], 5: []}, {1: [], 5: []}, []
+    for name, classes in zip(predictions.file_names, predictions.classes.tolist()):
+        index = int(name.removesuffix(".JPEG").rpartition("_")[2]) - 1
+        _, label, present = digit_scenes.make_scene("validation", index)
+        if present:
+            itself.append(label in present)
+        for k in (1, 5):
+            original[k].append(label in classes[:k])
+            if present:
+                real[k].append(bool(set(classes[:k]) & set(present)))
+    for k in (1, 5):
+        for name, hits in (("original", original[k]), ("real", real[k])):
+            found = record[name][f"top{k}"]
+            assert found["n"] == len(hits)
+            assert found["value"] == sum(hits) / len(hits)
+            assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+    assert record["original_labels"]["real_top1"]["value"] == sum(itself) / len(itself)
+
+
+def test_its_predictions_are_the_models(finished, scenes_dir):
+    """The last checkpoint, applied to the images by hand."""
+    from big_transfer import preprocessing
+
+    workdir, _ = finished
+    params = final_state(workdir, scenes_dir, 12)["params"]
+    config = config_lib.resolve(tiny.get_config())
+    source = tfds_source.TfdsSource(
+        "digit_scenes", "validation", ["original_label"], data_dir=scenes_dir
+    )
+    predictions = Predictions.load(workdir / "predictions.npz")
+    model = measure.make_model(config)
+    assert predictions.file_names.tolist() == sorted(predictions.file_names.tolist())
+    examples = {example["file_name"]: example for example in source}
+    for i in (0, 30, 60):
+        example = examples[predictions.file_names[i]]
+        image = preprocessing.eval_image(example["image"], "", config.eval.size)
+        logits = np.asarray(model.apply({"params": params}, image[None]))[0]
+        assert predictions.classes[i].tolist() == np.argsort(-logits)[:5].tolist()
+        probabilities = 1 / (1 + np.exp(-logits))  # of the sigmoid loss
+        np.testing.assert_allclose(
+            predictions.scores[i], np.sort(probabilities)[::-1][:5], atol=1e-4
+        )
+
+
+def test_a_finished_run_says_so_and_shows_its_result(finished, start):
+    workdir, output = finished
+    before = (workdir / "results.json").read_bytes()
+    again = finish(start(workdir))
+    assert "is done: 12 of 12 steps" in again
+    table = output[output.index("digit_scenes validation") :].splitlines()[:6]
+    assert all(line in again for line in table)
+    assert (workdir / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digit_scenes.py:debug",
+        "bit_s_imagenet2012.py:debug",
+        "bit_m_imagenet21k.py:debug",
+        "bit_transfer.py:dataset=cifar10,model=R50x1,debug",
+    ],
+)
+def test_every_config_runs_with_debug(start, tmp_path, name):
+    """On TFDS's mock data: nothing is prepared or fetched."""
+    output = finish(start(tmp_path / "run", config=f"configs/{name}"))
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["num_images"] == 64
+    assert ("real" in record) == ("digit_scenes" in name or "2012" in name)
+    assert "Traceback" not in output
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """A dataset of one's own: red and blue pictures in class folders, none of them set apart."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    for name, colour in (("blue", (200, 60, 60)), ("red", (60, 60, 200))):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for i in range(40):
+            image = np.clip(rng.normal(colour, 30, (40, 40, 3)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / "shapes" / name / f"{i}.jpg"), image)
+    return tmp_path / "shapes"
+
+
+def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluated(
+    finished, start, scenes_dir, shapes, tmp_path
+):
+    """From another number of classes; the small model of `tiny` in place of one of the family."""
+    public = tmp_path / "BiT.npz"
+    checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
+    config = f"configs/bit_transfer.py:dataset={shapes},model=R50x1"
+    model = ["--config.model.depth=(1,)", "--config.model.width=0.5"]
+    few = ["--config.input.batch_size=16", "--config.total_steps=60", "--config.input.size=32"]
+    few += ["--config.optimizer.warmup_steps=5", "--config.log_every_steps=20"]
+    few += ["--config.optimizer.base_learning_rate=0.02", "--config.input.accumulate_steps=2"]
+    output = finish(
+        start(tmp_path / "run", *model, *few, f"--config.init_npz={public}", config=config)
+    )
+    assert "its head starts at zero" in output
+    assert "BiT-HyperRule for" in output
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert record["split"] == "validation"
+    assert record["original"]["top1"]["value"] > 0.9
+    assert 2 <= record["num_images"] <= 20
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["num_classes"] == 2
+    assert written["input"]["resize_to"] == 40
+    # The model in the public layout, evaluated by its name, gives the same predictions.
+    exported = tmp_path / "run" / "BiT-R50x1-shapes.npz"
+    output = finish(
+        start(
+            tmp_path / "again",
+            "--mode=evaluate",
+            f"--config.init_npz={exported}",
+            "--config.eval.size=32",
+            *model,
+            config=config,
+        )
+    )
+    assert "Traceback" not in output
+    # So does the run itself, which knows its size.
+    finish(start(tmp_path / "run", "--mode=evaluate", *model, config=config))
+    again = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (again["size"], again["original"]) == (32, record["original"])
+    ours, theirs = (Predictions.load(tmp_path / w / "predictions.npz") for w in ("again", "run"))
+    np.testing.assert_array_equal(ours.file_names, theirs.file_names)
+    np.testing.assert_array_equal(ours.classes, theirs.classes)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4)

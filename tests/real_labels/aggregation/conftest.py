@@ -1,0 +1,12 @@
+"""The published raw answers, read once."""
+
+from __future__ import annotations
+
+import pytest
+
+from real_labels import published as recipe
+
+
+@pytest.fixture(scope="session")
+def raw_answers(published):
+    return recipe.raw_answers(published)
