@@ -22,19 +22,10 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from big_transfer import (
-    checkpoint,
-    config,
-    measure,
-    memory,
-    metrics,
-    preprocessing,
-    sharding,
-    sources,
-    train,
-    workdir,
-)
-from real_labels.errors import InputError
+from big_transfer import config, evaluation, training
+from big_transfer.evaluation import results
+from big_transfer.run import hardware, memory, workdir
+from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
 
@@ -52,18 +43,6 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder where compiled programs are kept for the next start."
 )
 
-_EXPECTED_ERRORS = (
-    config.ConfigError,
-    sources.DatasetError,
-    workdir.WorkdirError,
-    checkpoint.CheckpointError,
-    train.TrainingDiverged,
-    preprocessing.ImageError,
-    sharding.BatchSizeError,
-    InputError,
-    OSError,
-)
-
 
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
@@ -72,13 +51,16 @@ def main(arguments: list[str]) -> None:
     try:
         # Before any device is touched: a mistyped field should cost nothing.
         resolved = config.resolve(_CONFIG.value, training=_MODE.value == "train")
+        workdir.check_reachable(_WORKDIR.value)
         _set_up_jax()
-        run = {"train": train.train_and_evaluate, "evaluate": measure.evaluate_only}[_MODE.value]
+        run = {"train": training.train_and_evaluate, "evaluate": evaluation.evaluate_only}[
+            _MODE.value
+        ]
         record = run(resolved, _WORKDIR.value)
-    except _EXPECTED_ERRORS as error:
+    except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
-        print(metrics.comparison_table(record) if "models" in record else metrics.table(record))
+        print(results.comparison_table(record) if "models" in record else results.table(record))
         log.info("Everything is in %s.", _WORKDIR.value)
 
 
@@ -95,14 +77,17 @@ def _set_up_logging() -> None:
 
 def _set_up_jax() -> None:
     """Joins the other processes, if any, and sets what must be set before the first computation."""
-    if not memory.has_accelerator():
+    if not hardware.has_accelerator():
         memory.keep_freed_memory()
     if _COORDINATOR.value is not None:
         jax.distributed.initialize(
             _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
         )
-    elif importlib.util.find_spec("libtpu") and memory.has_accelerator():
-        jax.distributed.initialize()  # a TPU VM knows its slice
+    elif hardware.is_tpu_vm():
+        if importlib.util.find_spec("libtpu") is None:
+            log.warning("This host has TPUs, but no libtpu to use them: pip install .[tpu]")
+        else:
+            jax.distributed.initialize()  # a TPU VM knows its slice
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -31,9 +31,9 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from real_labels import aggregation, published
-from real_labels.answers import Answers
-from real_labels.questions import Questions
+from real_labels import aggregation
+from real_labels.aggregation import recipe
+from real_labels.answers import Answers, Questions
 
 ROUNDS = 5
 ITERATIONS = {"crowd-kit": 10, "ours": 100}
@@ -45,7 +45,7 @@ def published_answers(data_dir: str) -> None:
     import pandas as pd
     from crowdkit.aggregation import DawidSkene
 
-    answers = published.raw_answers(data_dir)
+    answers = recipe.raw_answers(data_dir)
     frame = pd.DataFrame(
         {"task": answers.question, "worker": answers.rater, "label": answers.answer}
     )

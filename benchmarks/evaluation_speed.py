@@ -65,26 +65,27 @@ def photographs(folder: pathlib.Path, count: int) -> None:
 
 
 def our_input(task: str, args):
-    from big_transfer import dataset, input_pipeline, memory
+    from big_transfer import datasets
+    from big_transfer.run import memory
 
     memory.keep_freed_memory()  # as main.py does on a CPU
     _, size = TASKS[task]
-    source = dataset.open_source(args.images, "validation", ["original_label"])
+    source = datasets.open_source(args.images, "validation", ["original_label"])
     common = dict(
         label_key="original_label",
         batch_size=BATCH,
         max_labels=1,
         size=size,
-        num_threads=input_pipeline.default_threads(),
+        num_threads=datasets.default_threads(),
         num_workers=0,
     )
 
     def evaluation():
-        return sum(1 for _ in input_pipeline.eval_batches(source, lambda x: x, **common))
+        return sum(1 for _ in datasets.eval_batches(source, lambda x: x, **common))
 
     def training():
         steps = range(len(source) // BATCH)
-        batches = input_pipeline.train_batches(
+        batches = datasets.train_batches(
             source,
             lambda x: x,
             steps=steps,
@@ -131,7 +132,9 @@ def tf_data(task: str, args):
 
 
 def our_evaluation(task: str, args):
-    from big_transfer import checkpoint, config, evaluate, measure, memory, sharding
+    from big_transfer import checkpoint, config, resnet
+    from big_transfer.evaluation.evaluator import Evaluator
+    from big_transfer.run import memory, sharding
     from configs import bit_evaluate
 
     memory.keep_freed_memory()
@@ -140,8 +143,8 @@ def our_evaluation(task: str, args):
     fields.eval.dataset, fields.eval.size, fields.eval.batch_size = args.images, size, BATCH
     fields.eval.real_key = ""
     resolved = config.resolve(fields, training=False)
-    model = measure.make_model(resolved)
-    evaluator = evaluate.Evaluator(resolved, model, sharding.make_mesh())
+    model = resnet.make_model(resolved)
+    evaluator = Evaluator(resolved, model, sharding.make_mesh())
     params = checkpoint.load_npz(args.npz, model)
     return lambda: evaluator.run(params)
 

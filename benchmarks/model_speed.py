@@ -52,7 +52,9 @@ def ours(model: dict, npz: str, args):
     sys.path.insert(0, str(ROOT))
     import jax
 
-    from big_transfer import checkpoint, memory, optimizer, resnet, sharding, train
+    from big_transfer import checkpoint, resnet, training
+    from big_transfer.run import memory, sharding
+    from big_transfer.training import optimizer
 
     memory.keep_freed_memory()
     net = resnet.ResNetV2(model["depth"], model["width"], model["classes"])
@@ -64,10 +66,10 @@ def ours(model: dict, npz: str, args):
     standardized = jax.jit(resnet.standardize_kernels)(params)
     forward = jax.jit(lambda p, x: once.apply({"params": p}, x))
     tx = optimizer.make_optimizer(lambda _: 1e-3, momentum=0.9, weight_decay=0.0, clip_norm=None)
-    state = train.init_state(params, tx)
+    state = training.init_state(params, tx)
     shardings = sharding.state_shardings(state, mesh, "replicated")
     state = [jax.device_put(state, shardings)]
-    step = train.make_train_step(
+    step = training.make_train_step(
         net,
         tx,
         loss="softmax",
@@ -96,7 +98,7 @@ def big_vision(model: dict, npz: str, args, keep_memory: bool = False):
     from big_vision.models import bit_paper
 
     if keep_memory:
-        from big_transfer import memory
+        from big_transfer.run import memory
 
         memory.keep_freed_memory()
     net = bit_paper.Model(model["classes"], model["width"], model["depth"])

@@ -27,8 +27,9 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from real_labels import prediction_files, scoring
-from real_labels.reference import Reference
+from real_labels.accuracy import scoring
+from real_labels.labels import Reference
+from real_labels.predictions import reading
 
 ROUNDS, BATCH = 7, 256
 
@@ -88,7 +89,7 @@ def main() -> None:
         print(f"  timm {theirs:.3f} s, ours {mine:.3f} s: ours {ratio:.1f} times faster")
 
         table = pathlib.Path(folder) / "top1.csv"
-        classes = prediction_files.read(path).classes[:, 0]
+        classes = reading.read(path).classes[:, 0]
         rows = "\n".join(f"{n},{c}" for n, c in zip(list_of_names, classes, strict=True))
         table.write_text(f"filename,index\n{rows}\n")
         for what, file in (("a CSV of 50,000 top-1 predictions", table), ("those logits", path)):

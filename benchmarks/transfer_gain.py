@@ -23,13 +23,13 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from big_transfer import memory
+from big_transfer.run import memory
 
 memory.keep_freed_memory()
 
 import jax
 
-from big_transfer import train
+from big_transfer import training
 from configs import bit_transfer, digit_scenes
 from real_labels import LabelSets, Predictions, accuracy
 
@@ -57,7 +57,7 @@ def upstream(workdir: pathlib.Path) -> pathlib.Path:
     with config.ignore_type():
         config.model.depth = UNITS
     config.model.width = WIDTH
-    report("upstream", train.train_and_evaluate(config, workdir / "upstream"))
+    report("upstream", training.train_and_evaluate(config, workdir / "upstream"))
     return workdir / "upstream" / config.export_npz
 
 
@@ -85,7 +85,7 @@ def transfer(
         config.optimizer.base_learning_rate = SCRATCH_LEARNING_RATE
     kind = "scratch" if npz is None else "transfer"
     folder = workdir / f"{kind}_{examples}_{seed}"
-    record = train.train_and_evaluate(config, folder)
+    record = training.train_and_evaluate(config, folder)
     report(folder.name, record)
     return record, Predictions.load(folder / "predictions.npz")
 
@@ -102,7 +102,7 @@ def mean_with_interval(values: list[float], signed: bool = False) -> str:
 
 
 def real_labels_of_validation() -> LabelSets:
-    from big_transfer.datasets import digit_scenes as scenes
+    from big_transfer.datasets.builders import digit_scenes as scenes
 
     names, labels = [], []
     for index in range(scenes.NUM_EXAMPLES["validation"]):

@@ -19,6 +19,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 from jaxtyping import Array, Float
 
 from big_transfer import layers
@@ -289,3 +290,14 @@ def standardize_kernels(params: dict, dtype: Any = jnp.float32) -> dict:
         return layers.standardize(leaf).astype(dtype)
 
     return jax.tree_util.tree_map_with_path(convert, params)
+
+
+def make_model(config: ml_collections.FrozenConfigDict) -> ResNetV2:
+    """The model of a config."""
+    return ResNetV2(
+        depth=config.model.depth,
+        width=config.model.width,
+        num_classes=config.num_classes,
+        dtype=jnp.dtype(config.model.dtype),
+        remat=config.model.remat,
+    )

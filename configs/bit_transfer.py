@@ -33,7 +33,8 @@ import ml_collections
 from ml_collections import config_dict
 
 from big_transfer import config as config_lib
-from big_transfer import family, hyperrule, image_files
+from big_transfer import family, hyperrule
+from big_transfer.datasets import image_files
 
 # The splits to learn from and to evaluate on, as the public code has them; others follow from the dataset.
 SPLITS = {

@@ -3,14 +3,12 @@
 NumPy only: nothing here imports JAX or TensorFlow.
 """
 
-from real_labels.accuracy import Accuracy, results, top_k_accuracy, wilson_interval
-from real_labels.answers import Answers
+from real_labels.accuracy import Accuracy, results, top_k_accuracy
+from real_labels.answers import Answers, Gold, Questions, Scores
 from real_labels.errors import InputError
-from real_labels.gold import Gold
+from real_labels.intervals import wilson_interval
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
-from real_labels.questions import Questions
-from real_labels.scores import Scores
 
 __all__ = [
     "Accuracy",

@@ -1,4 +1,4 @@
-"""The command line: python -m real_labels COMMAND.
+"""The command line: real-labels COMMAND, or python -m real_labels COMMAND.
 
 Commands import what they need when they run, so that help comes in a blink.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from real_labels.commands import aggregate, compare, curve, fetch, raters, report, score
-from real_labels.errors import InputError
+from real_labels.errors import ExpectedError
 
 _COMMANDS = {
     "fetch": fetch,
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
         sys.stdout.flush()
-    except InputError as error:
+    except ExpectedError as error:
         sys.exit(f"Error: {error}")
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    is_installed = os.path.basename(sys.argv[0]).startswith("real-labels")
+    program = "real-labels" if is_installed else "python -m real_labels"
     parser = argparse.ArgumentParser(
-        prog="python -m real_labels",
+        prog=program,
         description="Labels, answers and accuracy: from raters' raw answers to label sets, and from "
         "predictions to accuracy on the original and the Reassessed Labels (ReaL).",
     )
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=module.SUMMARY,
             description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
-            epilog=f"example: python -m real_labels {name} {module.EXAMPLE}".rstrip(),
+            epilog=f"example: {program} {name} {module.EXAMPLE}".rstrip(),
         )
         added.set_defaults(run=module.run)
         module.add_arguments(added)

@@ -1,4 +1,4 @@
-"""The error of bad input."""
+"""Errors that a person can act on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 from collections.abc import Iterator
 
 
-class InputError(ValueError):
-    """What the user gave cannot be used; the message says what, where, expected, found and the fix.
+class ExpectedError(Exception):
+    """An error that a person can act on; the message says what, where, expected, found and the fix.
 
-    The command line prints it as one line. Any other ValueError is a mistake of this package.
+    The programs print it without a traceback. Any other exception is a mistake of ours.
     """
+
+
+class InputError(ExpectedError, ValueError):
+    """Input of `real_labels` that cannot be used."""
 
 
 @contextlib.contextmanager

@@ -27,8 +27,8 @@ settings.load_profile("short")  # make test-long: --hypothesis-profile=long
 @pytest.fixture(scope="session")
 def scenes_dir(tmp_path_factory) -> str:
     """A TFDS data folder with a digit_scenes of 200 training and 61 validation scenes."""
-    from big_transfer import tfds_source
-    from big_transfer.datasets import digit_scenes
+    from big_transfer.datasets import tfds_source
+    from big_transfer.datasets.builders import digit_scenes
 
     folder = tmp_path_factory.mktemp("tfds")
     with pytest.MonkeyPatch.context() as patch:

@@ -7,13 +7,7 @@ are the commands.
 """
 
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
-from big_transfer.checkpoint.formats import (
-    load,
-    load_run,
-    load_with_step,
-    read_model,
-    save_run,
-)
+from big_transfer.checkpoint.formats import load, load_run, load_with_step, read_model, save_run
 from big_transfer.checkpoint.public import load_npz, save_npz
 from big_transfer.checkpoint.run import Checkpoints, fingerprint
 from big_transfer.checkpoint.timm import save_safetensors

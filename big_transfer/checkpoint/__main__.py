@@ -21,7 +21,8 @@ from etils import epath
 
 from big_transfer import checkpoint, family
 from big_transfer.checkpoint import formats, public
-from real_labels.text_table import text_table
+from real_labels.errors import ExpectedError
+from real_labels.files.text_table import text_table
 
 _UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
 
@@ -136,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
                     options.source, options.target, step=options.step, overwrite=options.overwrite
                 )
             )
-    except (checkpoint.CheckpointError, OSError) as error:
+    except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
 
 

@@ -1,7 +1,9 @@
 """What can be wrong with a checkpoint."""
 
+from real_labels.errors import ExpectedError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(ExpectedError, ValueError):
     """A checkpoint that cannot be read, or is not what it should be; the message says how."""
 
 

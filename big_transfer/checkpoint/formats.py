@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import ml_collections
 from etils import epath
 
-from big_transfer import resnet, workdir
+from big_transfer import resnet
 from big_transfer.checkpoint import public, timm
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
 from big_transfer.checkpoint.run import Checkpoints
+from big_transfer.run import workdir
 
 TIMM_ENDING = ".safetensors"
 

@@ -19,8 +19,9 @@ from etils import epath
 
 from big_transfer import family, resnet
 from big_transfer.checkpoint.errors import CheckpointError
-from real_labels import files, npz
+from real_labels import files
 from real_labels.errors import InputError
+from real_labels.files import npz
 
 log = logging.getLogger("big_transfer")
 

@@ -1,1 +1,51 @@
-"""Datasets of our own; importing one of these modules registers its builder with TFDS."""
+"""Datasets, from TFDS or as files on disk, and the batches made of them."""
+
+from big_transfer.datasets.batches import (
+    ShuffledPositions,
+    default_threads,
+    eval_batches,
+    local_rows,
+    train_batches,
+)
+from big_transfer.datasets.opening import (
+    ORIGINAL_KEY,
+    REAL_KEY,
+    evaluation_source,
+    evaluation_split_of,
+    few_shot,
+    label_key_of,
+    open_source,
+    training_source,
+    typical_area,
+)
+from big_transfer.datasets.source import (
+    DatasetError,
+    Source,
+    Subset,
+    WithLabels,
+    check_num_classes,
+    labels_of,
+)
+
+__all__ = [
+    "ORIGINAL_KEY",
+    "REAL_KEY",
+    "DatasetError",
+    "ShuffledPositions",
+    "Source",
+    "Subset",
+    "WithLabels",
+    "check_num_classes",
+    "default_threads",
+    "eval_batches",
+    "evaluation_source",
+    "evaluation_split_of",
+    "few_shot",
+    "label_key_of",
+    "labels_of",
+    "local_rows",
+    "open_source",
+    "train_batches",
+    "training_source",
+    "typical_area",
+]

@@ -14,14 +14,16 @@ import sys
 import tqdm
 from absl import app, flags, logging
 
-from big_transfer import dataset, image_files, sources
+from big_transfer.datasets import image_files
+from big_transfer.datasets.opening import ORIGINAL_KEY, REAL_KEY, label_key_of, open_source
+from big_transfer.datasets.source import DatasetError, Source
 from real_labels import LabelSets, files
-from real_labels.errors import InputError
+from real_labels.errors import ExpectedError
 
 _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
 
 
-def export(source: sources.Source, folder: pathlib.Path) -> None:
+def export(source: Source, folder: pathlib.Path) -> None:
     """Writes every image as it is stored, then the labels, then the names.
 
     Args:
@@ -37,7 +39,7 @@ def export(source: sources.Source, folder: pathlib.Path) -> None:
         name = example["file_name"]
         path = folder / "images" / name
         if ".." in pathlib.PurePosixPath(name).parts or pathlib.PurePosixPath(name).is_absolute():
-            raise sources.DatasetError(f"{source.dataset}: the file name {name} leads elsewhere.")
+            raise DatasetError(f"{source.dataset}: the file name {name} leads elsewhere.")
         if not path.suffix:
             path = path.with_name(path.name + _SIGNATURES.get(example["image"][:2], ".jpg"))
         with files.replacing(path) as temporary:
@@ -55,12 +57,12 @@ def label_keys(
 ) -> list[str]:
     """The features to take: those asked for, else both of a dataset that has them, else its labels."""
     if original is None and real is None and not image_files.is_path(name):
-        from big_transfer import tfds_source
+        from big_transfer.datasets import tfds_source
 
         features = tfds_source.load_builder(name, data_dir).info.features
-        if {dataset.ORIGINAL_KEY, dataset.REAL_KEY} <= set(features):
-            return [dataset.ORIGINAL_KEY, dataset.REAL_KEY]
-    keys = [original or dataset.label_key_of(name, data_dir), real]
+        if {ORIGINAL_KEY, REAL_KEY} <= set(features):
+            return [ORIGINAL_KEY, REAL_KEY]
+    keys = [original or label_key_of(name, data_dir), real]
     return [key for key in keys if key]
 
 
@@ -81,9 +83,9 @@ def main(arguments: list[str]) -> None:
     given, folder = flags.FLAGS, pathlib.Path(flags.FLAGS.out)
     try:
         keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
-        source = dataset.open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
+        source = open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
         export(source, folder)
-    except (sources.DatasetError, InputError, OSError) as error:
+    except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     print(f"{len(source):,} images and their labels are in {folder}.")
 

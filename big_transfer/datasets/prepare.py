@@ -16,7 +16,8 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import app, flags
 
-from big_transfer import sources, tfds_source
+from big_transfer.datasets import tfds_source
+from real_labels.errors import ExpectedError
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched by hand.")
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"Give one dataset name.\n{__doc__}")
     try:
         prepare(arguments[1], _DATA_DIR.value, _MANUAL_DIR.value)
-    except sources.DatasetError as error:
+    except ExpectedError as error:
         sys.exit(str(error))
     print(f"{arguments[1]} is prepared.")
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels import accuracy, comparison
-from real_labels.analysis import figures, section
-from real_labels.analysis.section import Cell, Column, Drawn, Section, Table, Tile
+from real_labels import accuracy
+from real_labels.accuracy import comparison
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Cell, Column, Drawn, Section, Table, Tile
 from real_labels.analysis.study import Study
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
+from real_labels.predictions.predictions import TOP_K
 
 KEY = "accuracy"
 _MARKS = {"original": figures.ORIGINAL, "real": figures.REAL}
@@ -195,9 +197,7 @@ def _table(record: Mapping[str, Any], links: Mapping[str, str]) -> Table:
     first = next(iter(record["models"].values()))
     keys = _keys(first)
     columns = [Column("model", is_text=True)]
-    columns += [
-        Column(f"{accuracy.LABEL_NAMES[key]} top-{k}") for key in keys for k in accuracy.TOP_K
-    ]
+    columns += [Column(f"{accuracy.LABEL_NAMES[key]} top-{k}") for key in keys for k in TOP_K]
     if "above_original_labels" in first:
         columns.append(
             Column(
@@ -209,7 +209,7 @@ def _table(record: Mapping[str, Any], links: Mapping[str, str]) -> Table:
     for name in _ranked(record):
         one = record["models"][name]
         cells = [section.text(name)]
-        cells += [section.share(one[key][f"top{k}"]) for key in keys for k in accuracy.TOP_K]
+        cells += [section.share(one[key][f"top{k}"]) for key in keys for k in TOP_K]
         if "above_original_labels" in one:
             cells.append(section.points(one["above_original_labels"]))
         cells.append(section.count(one["n"]))
@@ -248,7 +248,7 @@ def _models_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
     names = _ranked(record)
     columns: dict[str, np.ndarray] = {"model": np.array(names)}
     for key in _keys(record["models"][names[0]]):
-        for k in accuracy.TOP_K:
+        for k in TOP_K:
             shares = [record["models"][name][key][f"top{k}"] for name in names]
             columns |= section.columns(f"{key}_top{k}", shares, (*section.FIELDS, "n"))
     return columns

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels import ranking
 from real_labels.accuracy import LABEL_NAMES, Accuracy, top_k_hits
-from real_labels.analysis import bootstrap, figures, section
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
+from real_labels.intervals import bootstrap_counts, bootstrap_estimate
 from real_labels.labels import LabelSets
-from real_labels.predictions import Predictions
+from real_labels.predictions import Predictions, ranking
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -68,10 +68,10 @@ def measure(
     over = float((sums.sum() - hits.sum()) / n)
     filled = np.flatnonzero(number)
     return {
-        "ece": bootstrap.estimate(value, _centred(np.abs(gaps).sum(axis=1) / n, value), n),
+        "ece": bootstrap_estimate(value, _centred(np.abs(gaps).sum(axis=1) / n, value), n),
         "confidence": float(confidence.mean()),
         "accuracy": Accuracy.of(hits.sum(), n).as_json(),
-        "overconfidence": bootstrap.estimate(over, gaps.sum(axis=1) / n, n),
+        "overconfidence": bootstrap_estimate(over, gaps.sum(axis=1) / n, n),
         "bins": [
             {
                 "low": j / bins,
@@ -105,7 +105,7 @@ def _gaps_of_draws(
     used = np.flatnonzero(number)
     of_bin = np.zeros((len(used), bins))
     of_bin[np.arange(len(used)), used // (2 * _CELLS)] = gap[used] / number[used]
-    return bootstrap.counts(number[used], seed, _DRAWS) @ of_bin
+    return bootstrap_counts(number[used], seed, _DRAWS) @ of_bin
 
 
 def of_model(

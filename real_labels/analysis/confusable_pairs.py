@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.accuracy import LABEL_NAMES, Accuracy, wilson_interval
-from real_labels.analysis import figures, section
-from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
+from real_labels.accuracy import LABEL_NAMES, Accuracy
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Cell, Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
+from real_labels.intervals import wilson_interval
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 

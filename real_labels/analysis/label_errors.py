@@ -10,12 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels.accuracy import Accuracy, top_k_accuracy
-from real_labels.analysis import figures, section
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
-from real_labels.class_names import ClassNames
-from real_labels.labels import LabelSets
+from real_labels.labels import ClassNames, LabelSets
 from real_labels.predictions import Predictions
 
 KEY = "label_errors"

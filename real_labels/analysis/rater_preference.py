@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.analysis import bootstrap, figures, section
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
+from real_labels.intervals import bootstrap_estimate, bootstrap_means
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -60,9 +61,9 @@ def measure(
     }
     columns = np.column_stack([shares, shares[:, 0] - shares[:, 2]])
     values = columns.mean(axis=0) if n else np.full(4, np.nan)
-    drawn = bootstrap.means(columns, seed) if n else np.zeros((1, 4))
+    drawn = bootstrap_means(columns, seed) if n else np.zeros((1, 4))
     for i, key in enumerate((*SIDES, "difference")):
-        record[key] = bootstrap.estimate(values[i], drawn[:, i], n)
+        record[key] = bootstrap_estimate(values[i], drawn[:, i], n)
     return record
 
 

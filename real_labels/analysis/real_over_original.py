@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels import accuracy
-from real_labels.analysis import figures, section
-from real_labels.analysis.section import Column, Drawn, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
 from real_labels.predictions import Predictions
 

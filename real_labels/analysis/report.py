@@ -13,22 +13,22 @@ from typing import Any
 
 import tqdm
 
-from real_labels import files, tables
+from real_labels import files
 from real_labels.analysis import (
     accuracy_table,
     calibration,
     confusable_pairs,
-    figures,
     label_errors,
-    page,
     rater_preference,
     real_over_original,
     several_labels,
     triage,
 )
-from real_labels.analysis.section import Section
+from real_labels.analysis.page import figures, html
+from real_labels.analysis.page.section import Section
+from real_labels.analysis.page.thumbnails import Thumbnails
 from real_labels.analysis.study import Origin, Study
-from real_labels.analysis.thumbnails import Thumbnails
+from real_labels.files import tables
 
 ANALYSES = (
     accuracy_table,
@@ -88,13 +88,25 @@ def write(
                     tables.write(folder / written[-1], columns)
     thumbnails = {} if images is None else _thumbnails(sections, images)
     remarks = [*origin.remarks, *_glyphs(warned), *_lost(thumbnails, images)]
-    html = page.render(study, origin, sections, drawings, thumbnails, remarks)
+    page = html.render(_about(study, origin), sections, drawings, thumbnails, remarks)
     record = _record(study, origin, sections, remarks)
     files.write_json(folder / "report.json", {**record, "files": written})
-    _write(folder / "index.html", html.encode())
+    _write(folder / "index.html", page.encode())
     for name in earlier - set(written):
         (folder / name).unlink(missing_ok=True)
     return Written(sections, remarks)
+
+
+def _about(study: Study, origin: Origin) -> html.About:
+    return html.About(
+        dataset=origin.dataset,
+        shown=study.shown,
+        num_images=None if study.original is None else len(study.original),
+        num_classes=study.num_classes,
+        num_models=len(study.models),
+        model_files=origin.model_files,
+        seed=study.seed,
+    )
 
 
 def _files_of(folder: pathlib.Path) -> set[str]:

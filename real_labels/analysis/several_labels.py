@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels import comparison
 from real_labels.accuracy import Accuracy
-from real_labels.analysis import figures, section
 from real_labels.analysis.outcomes import Outcomes
-from real_labels.analysis.section import Cell, Column, Drawn, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Cell, Column, Drawn, Section, Table
 from real_labels.analysis.study import Study
+from real_labels.intervals import holm
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -234,7 +234,7 @@ def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
     else:
         lead += f"less often than chance ({section.p_words(shown['p_value'])})."
     if len(records) > 1:
-        corrected = comparison.holm([one["p_value"] for one in records.values()])
+        corrected = holm([one["p_value"] for one in records.values()])
         biased = sum(
             p < section.LEVEL and one["picks_original"]["value"] > one["oracle"]["value"]
             for p, one in zip(corrected, records.values(), strict=True)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.analysis.outcomes import Outcomes
-from real_labels.class_names import ClassNames
+from real_labels.labels import ClassNames
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
-    from real_labels.accuracy_files import AccuracyTable
-    from real_labels.answers import Answers
+    from real_labels.analysis.other_models import AccuracyTable
+    from real_labels.answers import Answers, Scores
     from real_labels.labels import LabelSets
-    from real_labels.scores import Scores
 
 _ABSENT = {
     "models": "There are no predictions that could be used.",

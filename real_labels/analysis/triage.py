@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels.accuracy import Accuracy
-from real_labels.analysis import figures, section
 from real_labels.analysis.outcomes import Outcomes
-from real_labels.analysis.section import Card, Cell, Column, Drawn, Gallery, Section, Table
+from real_labels.analysis.page import figures, section
+from real_labels.analysis.page.section import Card, Cell, Column, Drawn, Gallery, Section, Table
 from real_labels.analysis.study import Study
-from real_labels.class_names import ClassNames
-from real_labels.scores import Scores
+from real_labels.answers import Scores
+from real_labels.labels import ClassNames
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

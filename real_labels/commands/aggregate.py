@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from real_labels.commands import aggregating
+from real_labels.commands import aggregation_options
 from real_labels.commands import options as common
 from real_labels.errors import InputError
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from real_labels.aggregation import Aggregate
-    from real_labels.answers import Answers
-    from real_labels.gold import Gold
+    from real_labels.answers import Answers, Gold
     from real_labels.labels import LabelSets
 
 SUMMARY = "turn raters' answers into scores and label sets"
@@ -26,7 +25,7 @@ _MORE_LIKELY_THAN_NOT = math.nextafter(0.5, 1)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    aggregating.add_arguments(parser)
+    aggregation_options.add_arguments(parser)
     parser.add_argument(
         "--unrated",
         metavar="LABELS",
@@ -47,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Aggregates, says what came out, and writes what was asked for."""
-    from real_labels import aggregation, published
+    from real_labels import aggregation
+    from real_labels.aggregation import recipe
 
     common.check_outputs(
         (options.scores_out, (".npz",)),
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         (options.labels_out, (".json",)),
         (options.questions_out, common.TABLES),
         (options.raters_out, common.TABLES),
-        inputs=[*aggregating.inputs(options), options.unrated],
+        inputs=[*aggregation_options.inputs(options), options.unrated],
     )
     if options.preset and options.unrated:
         raise InputError("--preset has its own labels for unrated images; leave --unrated out.")
@@ -64,11 +64,11 @@ def run(options: argparse.Namespace) -> None:
             "Gold that is held at its truth cannot choose a threshold: every score on it is perfect. "
             "Leave --hold-gold out, or give --threshold."
         )
-    gold = aggregating.gold_questions(options)
+    gold = aggregation_options.gold_questions(options)
     unrated = "original" if options.preset else options.unrated
-    unrated = unrated and aggregating.labels_of(unrated)
-    aggregate, answers = aggregating.aggregated(options, gold)
-    default = published.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
+    unrated = unrated and aggregation_options.labels_of(unrated)
+    aggregate, answers = aggregation_options.aggregated(options, gold)
+    default = recipe.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
     threshold = common.threshold(options, aggregate.scores, gold, default)
     labels = aggregate.scores.label_sets(threshold, unrated)
 
@@ -103,7 +103,7 @@ def _print_labels(labels: LabelSets, threshold: float) -> None:
 
 
 def _print_gold(aggregate: Aggregate, gold: Gold, threshold: float) -> None:
-    from real_labels.thresholds import PrecisionRecall
+    from real_labels.aggregation.thresholds import PrecisionRecall
 
     rows = aggregate.scores.questions.find(gold.questions)
     here = rows >= 0
@@ -122,8 +122,8 @@ def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | No
     """Says how far the rebuilt scores and labels are from the published ones, if they are there."""
     import numpy as np
 
-    from real_labels import published
-    from real_labels.scores import Scores
+    from real_labels.answers import Scores
+    from real_labels.labels import published
 
     folder = published.data_dir(data_dir)
     if (folder / "scores.npz").exists():
@@ -142,8 +142,8 @@ def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | No
 def _write(
     options: argparse.Namespace, aggregate: Aggregate, answers: Answers, labels: LabelSets
 ) -> None:
-    from real_labels import tables
-    from real_labels.reliability import Reliability
+    from real_labels.aggregation.reliability import Reliability
+    from real_labels.files import tables
 
     outputs = (
         (options.scores_out, aggregate.scores.save),

@@ -36,8 +36,10 @@ def run(options: argparse.Namespace) -> None:
     """Compares the two on the images that both cover."""
     import numpy as np
 
-    from real_labels import accuracy, scoring
-    from real_labels.text_table import text_table
+    from real_labels import accuracy
+    from real_labels.accuracy import scoring
+    from real_labels.files.text_table import text_table
+    from real_labels.predictions.predictions import TOP_K
 
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
     reference = common.reference(options)
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         if labels is None:
             continue
         record[key] = {}
-        for k in accuracy.TOP_K:
+        for k in TOP_K:
             if not all(accuracy.can_measure(one, labels, k) for one in pair):
                 continue
             difference = accuracy.paired_difference(*pair, labels, k, seed=options.seed)
@@ -81,9 +83,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:
-    from real_labels import comparison
+    from real_labels.accuracy.text import difference_cells
 
-    points, p_value = comparison.difference_cells(difference.as_json())
+    points, p_value = difference_cells(difference.as_json())
     return (
         f"{100 * difference.first:.2f}%",
         f"{100 * difference.second:.2f}%",

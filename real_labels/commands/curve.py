@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Says what thresholds do, and writes the curve."""
-    from real_labels.scores import Scores
-    from real_labels.thresholds import PrecisionRecall
+    from real_labels.aggregation.thresholds import PrecisionRecall
+    from real_labels.answers import Scores
 
     common.check_outputs(
         *((out, _ENDINGS) for out in options.out), inputs=[options.scores, options.gold]

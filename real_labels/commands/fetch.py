@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fetches what is not there yet and says what is."""
-    from real_labels import published
+    from real_labels.labels import published
 
     paths = published.fetch(options.data_dir, options.url or published.URL)
     print(f"{paths[0].parent} holds the published files, their checksums are right:")

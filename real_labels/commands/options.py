@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from real_labels.errors import InputError
 
 if TYPE_CHECKING:
-    from real_labels.gold import Gold
-    from real_labels.reference import Reference
-    from real_labels.scores import Scores
+    from real_labels.answers import Gold, Scores
+    from real_labels.labels import Reference
 
 PREDICTIONS = (
     "predictions: .npy or .npz of classes (N,), ranked classes (N, k) or logits (N, C); .csv, .jsonl, "
@@ -55,7 +54,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
 
 def reference(options: argparse.Namespace) -> Reference:
     """The labels that --labels, --original and the others name."""
-    from real_labels.reference import Reference
+    from real_labels.labels import Reference
 
     return Reference.load(
         options.labels,
@@ -109,7 +108,7 @@ def categories(options: argparse.Namespace) -> tuple[str, ...]:
 
 def gold(options: argparse.Namespace) -> Gold | None:
     """The gold questions of --gold, or None."""
-    from real_labels.gold import Gold
+    from real_labels.answers import Gold
 
     if options.gold is None:
         if options.gold_votes is not None:
@@ -134,7 +133,7 @@ def threshold(
     options: argparse.Namespace, scores: Scores, gold_questions: Gold | None, default: float
 ) -> float:
     """The threshold that was asked for, or the default."""
-    from real_labels.thresholds import PrecisionRecall
+    from real_labels.aggregation.thresholds import PrecisionRecall
 
     if options.precision is not None or options.best_f1:
         if gold_questions is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from real_labels.commands import aggregating
+from real_labels.commands import aggregation_options
 from real_labels.commands import options as common
 from real_labels.errors import InputError
 
@@ -15,20 +15,23 @@ _MOST_SHOWN = 100  # rows of the table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    aggregating.add_arguments(parser)
+    aggregation_options.add_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="the same as a table (.csv, .parquet)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints the raters, the most reliable first, and what to do about the others."""
-    from real_labels import aggregation, tables
-    from real_labels.reliability import DROP, FEW, INVERTED, KEEP, Reliability
-    from real_labels.text_table import text_table
+    from real_labels import aggregation
+    from real_labels.aggregation.reliability import DROP, FEW, INVERTED, KEEP, Reliability
+    from real_labels.files import tables
+    from real_labels.files.text_table import text_table
 
-    common.check_outputs((options.out, common.TABLES), inputs=aggregating.inputs(options))
+    common.check_outputs((options.out, common.TABLES), inputs=aggregation_options.inputs(options))
     if options.gold and options.method != "gold" and not options.hold_gold:
         raise InputError("--gold would be ignored: give --method gold or --hold-gold with it.")
-    aggregate, answers = aggregating.aggregated(options, aggregating.gold_questions(options))
+    aggregate, answers = aggregation_options.aggregated(
+        options, aggregation_options.gold_questions(options)
+    )
     columns = Reliability.of(aggregate).columns()
     rows = [
         (

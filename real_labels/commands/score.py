@@ -11,8 +11,8 @@ from real_labels.commands import options as common
 from real_labels.errors import InputError
 
 if TYPE_CHECKING:
-    from real_labels.reference import Reference
-    from real_labels.scoring import Scored
+    from real_labels.accuracy.scoring import Scored
+    from real_labels.labels import Reference
 
 SUMMARY = "accuracy of predictions on the original and the ReaL labels"
 EXAMPLE = "predictions.npz timm_results.csv --json scores.json"
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     """Scores each file; one that cannot be is named at the end and does not stop the others."""
     import tqdm
 
-    from real_labels import scoring
+    from real_labels.accuracy import scoring
 
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
@@ -63,12 +63,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _table(scored: Sequence[Scored], reference: Reference) -> str:
-    from real_labels import comparison
+    from real_labels.accuracy import scoring
+    from real_labels.accuracy.text import accuracy_table
 
-    itself = reference.original_on_real()
+    itself = scoring.original_on_real(reference)
     row = None
     if itself is not None:
         partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
         title = "the original labels" + (", all images" if partial else "")
         row = (title, itself.as_json())
-    return comparison.accuracy_table([(one.file, one.results) for one in scored], row)
+    return accuracy_table([(one.file, one.results) for one in scored], row)

@@ -1,7 +1,8 @@
 import pytest
 
-from big_transfer import completion, hyperrule, train
 from big_transfer import config as config_lib
+from big_transfer import hyperrule, training
+from big_transfer.config import completion
 from configs import bit_transfer
 
 
@@ -44,7 +45,7 @@ def test_the_learning_rate_of_every_step_is_the_public_codes(num_examples):
     assert config.total_steps == next(
         s for s in range(30_000) if published_rate(s, num_examples) is None
     )
-    schedule = train.make_schedule(config, num_examples, config.total_steps)
+    schedule = training.make_schedule(config, num_examples, config.total_steps)
     boundaries = [b - 1 for b in config.optimizer.decay_steps]
     steps = {0, 1, config.optimizer.warmup_steps - 1, config.optimizer.warmup_steps}
     steps |= {b + d for b in boundaries for d in (-1, 0, 1, 2)} | {config.total_steps - 1}
@@ -56,7 +57,7 @@ def test_the_learning_rate_of_every_step_is_the_public_codes(num_examples):
 
 def test_the_boundarys_own_step_still_has_the_old_rate():
     """The off-by-one, spelled out: 201, not 200, is the first step at a tenth."""
-    schedule = train.make_schedule(config_for(1000), 1000, 500)
+    schedule = training.make_schedule(config_for(1000), 1000, 500)
     assert [round(float(schedule(s)), 7) for s in (199, 200, 201)] == [0.003, 0.003, 0.0003]
 
 
@@ -191,33 +192,34 @@ def test_the_model_is_named_after_its_data(dataset, name):
 
 
 def test_an_empty_training_set_is_named(tmp_path):
-    from big_transfer import sources
+    from big_transfer import datasets
 
-    with pytest.raises(sources.DatasetError, match="is empty"):
-        sources.typical_area(sources.Subset(mock_transfer("dataset=cifar10")[1], []))
+    with pytest.raises(datasets.DatasetError, match="is empty"):
+        datasets.typical_area(datasets.Subset(mock_transfer("dataset=cifar10")[1], []))
 
 
 def test_a_split_that_cannot_be_guessed_is_asked_for(monkeypatch):
-    from big_transfer import dataset, sources, tfds_source
+    from big_transfer import datasets
+    from big_transfer.datasets import tfds_source
 
     monkeypatch.setattr(tfds_source, "splits_of", lambda *_: ["train", "unsupervised"])
-    with pytest.raises(sources.DatasetError, match=r"name the one to evaluate on with"):
-        dataset.evaluation_split_of("stl10", None, False)
+    with pytest.raises(datasets.DatasetError, match=r"name the one to evaluate on with"):
+        datasets.evaluation_split_of("stl10", None, False)
 
 
 @pytest.mark.parametrize("reset", [True, False])
 def test_the_head_starts_at_zero_even_where_the_checkpoints_would_fit(tmp_path, reset):
     import jax
 
-    from big_transfer import checkpoint, measure
+    from big_transfer import checkpoint, resnet
     from tests.big_transfer.test_resnet import random_params
 
     config = bit_transfer.get_config("dataset=cifar10,model=R50x1,debug")
     config.reset_head = reset
-    params = jax.device_get(random_params(measure.make_model(mock_transfer_of(config)[0])))
+    params = jax.device_get(random_params(resnet.make_model(mock_transfer_of(config)[0])))
     checkpoint.save_npz(tmp_path / "BiT.npz", params)
     config.init_npz = str(tmp_path / "BiT.npz")
-    state = train.fresh_state(train.build(config_lib.resolve(config)))
+    state = training.fresh_state(training.build(config_lib.resolve(config)))
     assert state["params"]["head"]["conv2d"]["kernel"].any() != reset
     kernel = state["params"]["root_block"]["standardized_conv2d"]["kernel"]
     assert (kernel == params["root_block"]["standardized_conv2d"]["kernel"]).all()

@@ -12,6 +12,13 @@ import pytest
 from tests.conftest import PROJECT
 from tests.main.processes import TINY, finish
 
+_WITHOUT = """
+import runpy, sys
+sys.modules.update(dict.fromkeys({without!r}))
+sys.argv[0] = "main.py"
+runpy.run_path("main.py", run_name="__main__")
+"""
+
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> str:
@@ -23,10 +30,12 @@ def start(scenes_dir, cache):
     """Starts main.py; everything still running at the end of the test is killed."""
     with contextlib.ExitStack() as stack:
 
-        def launch(workdir, *arguments, config=TINY, devices=1, data_dir=scenes_dir):
+        def launch(workdir, *arguments, config=TINY, devices=1, data_dir=scenes_dir, without=()):
             environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
             environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
             command = [sys.executable, "main.py", f"--config={config}", f"--workdir={workdir}"]
+            if without:  # as if these packages were not installed
+                command[1:2] = ["-c", _WITHOUT.format(without=without)]
             command += [f"--compilation_cache={cache}", *arguments]
             if config == TINY:
                 command.append(f"--config.input.data_dir={data_dir}")

@@ -7,7 +7,7 @@ import os
 
 import jax
 
-from big_transfer import checkpoint, train
+from big_transfer import checkpoint, training
 from big_transfer import config as config_lib
 from tests.configs import tiny
 from tests.conftest import PATIENCE
@@ -31,7 +31,7 @@ def final_state(workdir, scenes_dir, step):
     """The training state of a checkpoint, as NumPy arrays."""
     config = tiny.get_config()
     config.input.data_dir = scenes_dir
-    run = train.build(config_lib.resolve(config))
+    run = training.build(config_lib.resolve(config))
     checkpoints = checkpoint.Checkpoints(workdir)
     state = checkpoints.restore(step, run.abstract_state)
     checkpoints.close()

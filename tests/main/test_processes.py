@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import socket
@@ -21,20 +22,71 @@ def test_a_batch_the_devices_do_not_divide(start, tmp_path):
     assert "Traceback" not in output
 
 
-def test_a_tpu_machine_is_joined(monkeypatch):
-    """What main does where libtpu and a TPU's device files are."""
-    import importlib.util
+# Hosts by their files: device nodes, and (vendor, device) of what is on the PCI bus.
+HOSTS = {
+    "v2 to v4": (["accel0", "accel1"], [], True),
+    "v5e": (["vfio/0"], [("0x1ae0", "0x0042"), ("0x1ae0", "0x0063")], True),
+    "a GPU": (["nvidia0", "nvidiactl"], [("0x10de", "0x2330")], False),
+    "a GPU in Google's cloud": (["nvidia0", "vfio/1"], [("0x1ae0", "0x0042")], False),
+    "a laptop's NPU": (["accel/accel0"], [("0x8086", "0x7d1d")], False),
+    "a CPU": ([], [], False),
+}
 
+
+@pytest.fixture
+def joined(monkeypatch, tmp_path):
+    """Sets the program up on a host with such files; says whether it joined a cluster, and what it logged."""
     import main
-    from big_transfer import memory
+    from big_transfer.run import hardware, memory
 
-    joined = []
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "libtpu")
-    monkeypatch.setattr(memory, "has_accelerator", lambda: True)
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: joined.append((a, k)))
-    main.flags.FLAGS.mark_as_parsed()
-    main._set_up_jax()
-    assert joined == [((), {})]
+    def join(devices, pci, *, libtpu: bool, platforms=None):
+        for name in devices:
+            path = tmp_path / "dev" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        for i, (vendor, device) in enumerate(pci):
+            path = tmp_path / "sys/bus/pci/devices" / f"0000:00:{i:02d}.0"
+            path.mkdir(parents=True)
+            (path / "vendor").write_text(f"{vendor}\n")
+            (path / "device").write_text(f"{device}\n")
+        calls, logged = [], []
+        find_spec = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name: (libtpu or None) if name == "libtpu" else find_spec(name),
+        )
+        monkeypatch.setattr(hardware, "_ROOT", tmp_path)
+        monkeypatch.setattr(memory, "keep_freed_memory", lambda: True)
+        monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: calls.append((a, k)))
+        monkeypatch.setattr(main.log, "warning", logged.append)
+        before = jax.config.jax_platforms
+        jax.config.update("jax_platforms", platforms)
+        try:
+            main.flags.FLAGS.mark_as_parsed()
+            main._set_up_jax()
+        finally:
+            jax.config.update("jax_platforms", before)
+        assert calls in ([], [((), {})])
+        return bool(calls), logged
+
+    return join
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_tpu_machine_is_joined_and_no_other(joined, host):
+    """libtpu is installed everywhere, as to compile for TPUs; the devices tell."""
+    devices, pci, is_tpu = HOSTS[host]
+    assert joined(devices, pci, libtpu=True) == (is_tpu, [])
+
+
+def test_a_tpu_machine_without_libtpu_says_so(joined):
+    is_joined, logged = joined(["accel0"], [], libtpu=False)
+    assert not is_joined and "pip install .[tpu]" in logged[0]
+
+
+def test_a_tpu_machine_may_be_kept_to_its_cpu(joined):
+    assert joined(["accel0"], [], libtpu=True, platforms="cpu") == (False, [])
 
 
 def free_port() -> int:

@@ -8,8 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from big_transfer import checkpoint, measure, tfds_source
+from big_transfer import checkpoint, resnet
 from big_transfer import config as config_lib
+from big_transfer.datasets import tfds_source
 from real_labels import Predictions
 from tests.configs import tiny
 from tests.main.processes import final_state, finish, steps_saved
@@ -40,7 +41,7 @@ def test_a_run_leaves_all_it_promises(finished, scenes_dir):
 
 def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
     """Recomputed from the predictions file and the scenes themselves, in plain Python."""
-    from big_transfer.datasets import digit_scenes
+    from big_transfer.datasets.builders import digit_scenes
 
     workdir, _ = finished
     record = json.loads((workdir / "results.json").read_text())
@@ -66,7 +67,7 @@ def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
 
 def test_its_predictions_are_the_models(finished, scenes_dir):
     """The last checkpoint, applied to the images by hand."""
-    from big_transfer import preprocessing
+    from big_transfer.datasets import preprocessing
 
     workdir, _ = finished
     params = final_state(workdir, scenes_dir, 12)["params"]
@@ -75,7 +76,7 @@ def test_its_predictions_are_the_models(finished, scenes_dir):
         "digit_scenes", "validation", ["original_label"], data_dir=scenes_dir
     )
     predictions = Predictions.load(workdir / "predictions.npz")
-    model = measure.make_model(config)
+    model = resnet.make_model(config)
     assert predictions.file_names.tolist() == sorted(predictions.file_names.tolist())
     examples = {example["file_name"]: example for example in source}
     for i in (0, 30, 60):
@@ -104,7 +105,7 @@ def test_a_finished_run_says_so_and_shows_its_result(finished, start):
     [
         "digit_scenes.py:debug",
         "bit_s_imagenet2012.py:debug",
-        "bit_m_imagenet21k.py:debug",
+        pytest.param("bit_m_imagenet21k.py:debug", marks=pytest.mark.long),
         "bit_transfer.py:dataset=cifar10,model=R50x1,debug",
     ],
 )
@@ -175,3 +176,28 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
     np.testing.assert_array_equal(ours.file_names, theirs.file_names)
     np.testing.assert_array_equal(ours.classes, theirs.classes)
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4)
+
+
+def test_a_folder_needs_no_tensorflow(finished, start, scenes_dir, shapes, tmp_path):
+    """Training and evaluating images on disk, with TensorBoard files, where TensorFlow is not installed."""
+    public = tmp_path / "BiT.npz"
+    checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
+    without = ("tensorflow", "tensorflow_datasets")
+    arguments = [
+        f"--config.init_npz={public}", "--config.model.depth=(1,)", "--config.model.width=0.5",
+        "--config.input.batch_size=16", "--config.total_steps=3", "--config.input.size=32",
+        "--config.optimizer.warmup_steps=1",
+    ]  # fmt: skip
+    config = f"configs/bit_transfer.py:dataset={shapes},model=R50x1"
+    output = finish(start(tmp_path / "run", *arguments, config=config, without=without))
+    assert "Traceback" not in output
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["step"] == 3
+    assert any("tfevents" in path.name for path in (tmp_path / "run").iterdir())
+
+
+def test_a_dataset_of_tfds_says_what_it_needs(start, tmp_path):
+    output = finish(start(tmp_path / "run", without=("tensorflow",)), code=1)
+    assert (
+        "digit_scenes is a dataset of TFDS, which needs tensorflow: pip install .[train]" in output
+    )
+    assert "Traceback" not in output

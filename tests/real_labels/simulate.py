@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from real_labels import LabelSets
-from real_labels.answers import CATEGORIES, Answers
-from real_labels.questions import Questions
+from real_labels.answers import CATEGORIES, Answers, Questions
 
 
 def questions(number: int, labels_per_image: int = 4) -> Questions:

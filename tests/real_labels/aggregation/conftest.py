@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from real_labels import published as recipe
+from real_labels.aggregation import recipe
 
 
 @pytest.fixture(scope="session")

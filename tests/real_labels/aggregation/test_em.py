@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from real_labels import aggregation
 from real_labels.aggregation import Start
-from real_labels.answers import Answers
+from real_labels.aggregation.rater_model import Parameters
+from real_labels.answers import Answers, Gold
 from real_labels.errors import InputError
-from real_labels.gold import Gold
-from real_labels.rater_model import Parameters
 from tests.real_labels import simulate
 
 

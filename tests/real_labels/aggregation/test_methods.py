@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from real_labels import LabelSets, aggregation
 from real_labels.aggregation import PseudoRater
-from real_labels.answers import Answers
+from real_labels.answers import Answers, Gold, Questions
 from real_labels.errors import InputError
-from real_labels.gold import Gold
-from real_labels.questions import Questions
 from tests.real_labels import simulate
 
 

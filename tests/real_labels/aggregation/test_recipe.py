@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from real_labels import LabelSets, aggregation, imagenet
-from real_labels import published as recipe
-from real_labels.aggregation import PseudoRater
-from real_labels.answers import Answers
-from real_labels.gold import Gold
-from real_labels.scores import Scores
+from real_labels import LabelSets, aggregation
+from real_labels.aggregation import PseudoRater, recipe
+from real_labels.answers import Answers, Gold, Scores
+from real_labels.labels import imagenet
 
 
 def test_published_scores_and_labels_are_rebuilt_exactly(published, raw_answers):

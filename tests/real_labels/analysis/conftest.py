@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from real_labels import Predictions, Scores, imagenet
-from real_labels import published as publications
+from real_labels import Predictions, Scores
+from real_labels.aggregation import recipe
+from real_labels.labels import imagenet
+from real_labels.labels import published as publications
 from tests.real_labels import simulate
 from tests.real_labels.analysis import worlds
 
@@ -34,7 +36,7 @@ def imagenets(published):
 
 @pytest.fixture(scope="session")
 def imagenets_answers(published):
-    return publications.raw_answers(published)
+    return recipe.raw_answers(published)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from real_labels.analysis import (
-    calibration,
-)
+from real_labels.analysis import calibration
 from tests.real_labels.analysis import loops, worlds
 
 

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from real_labels import LabelSets, Predictions, accuracy
-from real_labels.analysis import (
-    confusable_pairs,
-)
+from real_labels.analysis import confusable_pairs
 from tests.real_labels.analysis import loops, worlds
 
 
@@ -25,7 +23,7 @@ def test_pairs_are_those_of_loops(case):
 
 
 def test_the_papers_pairs_come_first(imagenets):
-    from real_labels.class_names import ClassNames
+    from real_labels.labels import ClassNames
 
     names = ClassNames.of_imagenet()
     found = confusable_pairs.find(*imagenets)

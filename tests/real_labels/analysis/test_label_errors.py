@@ -6,10 +6,7 @@ import collections
 
 import pytest
 
-from real_labels.analysis import (
-    label_errors,
-    several_labels,
-)
+from real_labels.analysis import label_errors, several_labels
 from tests.real_labels.analysis import loops
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from real_labels import accuracy_files
+from real_labels.analysis import other_models
 from real_labels.errors import InputError
 from tests.conftest import PROJECT
 from tests.real_labels.analysis.reports import run, write
@@ -64,11 +64,11 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
     )
     b = write(tmp_path / "b.csv", model=["y", "x", "w"], img_size=[224, 224, 1], top1=[85, 75, 1],
               top1_diff=[5, 5, 0])  # fmt: skip
-    found = accuracy_files.read([a, b])
+    found = other_models.read([a, b])
     assert found.names.tolist() == ["x", "y"] and found.left_out == 2
     np.testing.assert_allclose([found.original, found.real], [[0.7, 0.8], [0.75, 0.85]])
     twice = write(tmp_path / "c.csv", model=["x", "x"], img_size=[224, 384], top1=[0.70, 0.72])
-    assert accuracy_files.read([twice, twice]).names.tolist() == ["x (224)", "x (384)"]
+    assert other_models.read([twice, twice]).names.tolist() == ["x (224)", "x (384)"]
     for paths, says in (
         ([b, a], "b.csv: has a column top1_diff, so it holds the ReaL accuracies"),
         ([a], "a.csv: expected one column of accuracies called original, found none"),
@@ -86,4 +86,4 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ([a, a, a], "found 3 files"),
     ):
         with pytest.raises(InputError, match=says.replace("?", r"\?")):
-            accuracy_files.read(paths)
+            other_models.read(paths)

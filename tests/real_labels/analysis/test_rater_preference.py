@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from real_labels import Answers, LabelSets, Predictions, Questions
-from real_labels.analysis import (
-    rater_preference,
-)
+from real_labels.analysis import rater_preference
 from tests.real_labels.analysis import loops, worlds
 
 

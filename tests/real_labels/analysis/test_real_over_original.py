@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from real_labels.analysis import (
-    real_over_original,
-)
+from real_labels.analysis import real_over_original
 
 
 def test_slopes_are_scipys(small):

@@ -10,9 +10,7 @@ import pytest
 from scipy import stats
 
 from real_labels import LabelSets, Predictions
-from real_labels.analysis import (
-    several_labels,
-)
+from real_labels.analysis import several_labels
 from real_labels.analysis.outcomes import Outcomes
 from tests.real_labels.analysis import loops, worlds
 

@@ -8,9 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from real_labels.analysis import (
-    triage,
-)
+from real_labels.analysis import triage
 from real_labels.analysis.outcomes import Outcomes
 from tests.real_labels.analysis import loops, worlds
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from real_labels.class_names import ClassNames
 from real_labels.errors import InputError
+from real_labels.labels import ClassNames
 
 
 def test_class_names(tmp_path):

@@ -9,7 +9,7 @@ from real_labels.errors import InputError
 
 
 def test_thumbnails_are_found_by_name(files, tmp_path):
-    from real_labels.analysis.thumbnails import Thumbnails
+    from real_labels.analysis.page.thumbnails import Thumbnails
 
     for path in ("a/1.png", "b/1.png", "b/2.JPEG", "c/d/3.webp"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

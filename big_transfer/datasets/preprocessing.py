@@ -1,0 +1,172 @@
+"""Image operations on the host: decode, crop, resize, flip, scale. OpenCV and NumPy only.
+
+Images are (height, width, 3) RGB arrays: uint8 as decoded, float32 in [0, 255] once resized, float32
+in [-1, 1] once scaled. Resizing is TensorFlow's: bilinear with half-pixel centres, no antialiasing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from real_labels.errors import ExpectedError
+
+# The pipeline runs many of these side by side; OpenCV's own threads would only get in the way.
+cv2.setNumThreads(0)
+
+# TensorFlow knows nothing of EXIF orientation, and the published models were trained with that.
+_DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_INCEPTION_ATTEMPTS = 100
+
+
+class ImageError(ExpectedError, ValueError):
+    """A file that is no image; the message names it."""
+
+
+def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """Decodes a JPEG, PNG or any other image OpenCV reads to RGB.
+
+    Raises:
+      ImageError: naming the file, if it is no image.
+    """
+    buffer = np.frombuffer(encoded, np.uint8)
+    # OpenCV fills the missing rest of a JPEG with grey, so its end marker is looked for here; a
+    # preview inside the file has one too, in the first half.
+    half = len(encoded.rstrip(b"\0")) // 2
+    is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0
+    image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
+    if image is None:
+        raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
+    return image
+
+
+def resize(
+    image: UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"],
+    height: int,
+    width: int,
+) -> Float[np.ndarray, "new_height new_width 3"]:
+    """Bilinear resize to float32, aspect ratio not kept."""
+    image = image.astype(np.float32)
+    if image.shape[:2] == (height, width):
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def resize_random_crop(
+    image: UInt8[np.ndarray, "height width 3"],
+    resize_to: int,
+    size: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "size size 3"]:
+    """Resizes to resize_to × resize_to, then cuts a size × size square out at a uniform place."""
+    if size > resize_to:
+        raise ValueError(f"a crop of {size} does not fit into an image resized to {resize_to}.")
+    top, left = rng.integers(0, resize_to - size + 1, 2)
+    return resize(image, resize_to, resize_to)[top : top + size, left : left + size]
+
+
+def inception_box(
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    area: tuple[float, float] = (0.05, 1.0),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+) -> tuple[int, int, int, int]:
+    """A random box as TensorFlow's `sample_distorted_bounding_box` draws it (Szegedy et al. 2015).
+
+    The aspect ratio is uniform, then the height among those that keep the area in bounds, then the
+    place. Where 100 attempts fail (very long images), the box is the whole image.
+
+    Args:
+      height, width: of the image, pixels.
+      rng: source of randomness.
+      area: bounds of the box's share of the image's area.
+      aspect: bounds of its width over its height.
+
+    Returns:
+      top, left, height, width of the box, pixels.
+    """
+    smallest, largest = (share * height * width for share in area)
+    for _ in range(_INCEPTION_ATTEMPTS):
+        ratio = rng.uniform(*aspect)
+        lowest = round(math.sqrt(smallest / ratio))
+        highest = min(round(math.sqrt(largest / ratio)), height, math.floor((width + 0.5) / ratio))
+        box_height = int(rng.integers(min(lowest, highest), highest + 1))
+        box_width = round(box_height * ratio)
+        if box_width * box_height < smallest:  # rounded out of bounds: one pixel mends it
+            box_height += 1
+            box_width = round(box_height * ratio)
+        if box_width * box_height > largest:
+            box_height -= 1
+            box_width = round(box_height * ratio)
+        in_bounds = smallest <= box_width * box_height <= largest
+        if in_bounds and 0 < box_height <= height and 0 < box_width <= width:
+            top = int(rng.integers(0, height - box_height + 1))
+            left = int(rng.integers(0, width - box_width + 1))
+            return top, left, box_height, box_width
+    return 0, 0, height, width
+
+
+def inception_crop(
+    image: UInt8[np.ndarray, "height width 3"],
+    size: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "size size 3"]:
+    """Cuts out an `inception_box` and resizes it to size × size."""
+    top, left, height, width = inception_box(*image.shape[:2], rng)
+    return resize(image[top : top + height, left : left + width], size, size)
+
+
+def random_flip(
+    image: Float[np.ndarray, "height width 3"], rng: np.random.Generator
+) -> Float[np.ndarray, "height width 3"]:
+    """Mirrors left and right with probability ½."""
+    return cv2.flip(image, 1) if rng.random() < 0.5 else image
+
+
+def scale(
+    image: Float[np.ndarray, "height width 3"],
+) -> Float[np.ndarray, "height width 3"]:
+    """[0, 255] -> [-1, 1]: (x - 127.5) / 127.5, a new float32 array."""
+    scaled = image - np.float32(127.5)
+    return np.divide(scaled, np.float32(127.5), out=scaled)
+
+
+def train_image(
+    encoded: bytes,
+    file_name: str,
+    rng: np.random.Generator,
+    *,
+    crop: str,
+    size: int,
+    resize_to: int | None,
+    flip: bool,
+) -> Float[np.ndarray, "size size 3"]:
+    """The whole way of a training image.
+
+    Args:
+      encoded: the image file's bytes.
+      file_name: for errors.
+      rng: source of this example's randomness in this epoch.
+      crop: "inception" (crop of random area and aspect), "random" (resize to `resize_to`, crop at a
+        random place) or "none" (straight resize).
+      size: height and width of the result.
+      resize_to: with "random" alone.
+      flip: mirror at random.
+    """
+    image = decode(encoded, file_name)
+    if crop == "inception":
+        image = inception_crop(image, size, rng)
+    elif crop == "random":
+        image = resize_random_crop(image, resize_to, size, rng)
+    else:
+        image = resize(image, size, size)
+    return scale(random_flip(image, rng) if flip else image)
+
+
+def eval_image(encoded: bytes, file_name: str, size: int) -> Float[np.ndarray, "size size 3"]:
+    """The whole way of an evaluation image: straight resize to size × size."""
+    return scale(resize(decode(encoded, file_name), size, size))

@@ -1,0 +1,134 @@
+"""What a source of examples is, and views of one: a part of it, or with labels matched by file name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from real_labels import LabelSets
+from real_labels.errors import ExpectedError
+
+log = logging.getLogger("big_transfer")
+
+
+class DatasetError(ExpectedError, ValueError):
+    """A dataset that cannot be read; the message says what to do about it."""
+
+
+class Source(Protocol):
+    """A sequence of examples, each {"image": the file's bytes, "file_name": str, "index": i, key: labels …}.
+
+    Labels come as a tuple of class indices under each of `label_keys`.
+
+    Attributes:
+      dataset, split: what it was opened as.
+      label_keys: the labels each example has.
+      num_classes: of each of them.
+      class_names: likewise, in the order of the class indices.
+    """
+
+    dataset: str
+    split: str
+    label_keys: tuple[str, ...]
+    num_classes: dict[str, int]
+    class_names: dict[str, tuple[str, ...]]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+class Subset(Sequence):
+    """Some examples of a source, numbered anew from 0."""
+
+    def __init__(self, source: Source, rows: Sequence[int]):
+        self._source, self._rows = source, np.asarray(rows, np.int64)
+        self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
+        self.num_classes, self.class_names = source.num_classes, source.class_names
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._source[int(self._rows[index])] | {"index": index}
+
+
+class WithLabels(Sequence):
+    """A source whose examples get further labels, looked up by file name.
+
+    Raises:
+      DatasetError: if a label is of no class, or an image has no entry in the label sets: at once
+        where the source knows its `file_names`, else where the example is read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        label_sets: Mapping[str, LabelSets],
+        class_names: Sequence[str],
+        label_keys: Sequence[str],
+    ):
+        """Looks labels up.
+
+        Args:
+          source: whose examples get them.
+          label_sets: the further label sets under their keys.
+          class_names: of all of those.
+          label_keys: the keys of the result, in this order; the source's or the further ones.
+        """
+        self._source, self.label_keys = source, tuple(label_keys)
+        self.dataset, self.split = source.dataset, source.split
+        self._labels = {
+            key: dict(zip(sets.file_names.tolist(), sets.to_lists(), strict=True))
+            for key, sets in label_sets.items()
+        }
+        own = {key: tuple(class_names) for key in label_sets}
+        names = {**source.class_names, **own}
+        self.class_names = {key: names[key] for key in self.label_keys}
+        self.num_classes = {key: len(self.class_names[key]) for key in self.label_keys}
+        for key, sets in label_sets.items():
+            highest = int(sets.classes.max(initial=0))
+            if highest >= self.num_classes[key]:
+                raise DatasetError(
+                    f"{self.dataset}: the labels of {key} have class {highest}, but there are "
+                    f"{self.num_classes[key]} classes, 0 to {self.num_classes[key] - 1}."
+                )
+        for name in getattr(source, "file_names", ()):  # where they are known beforehand
+            self._of(name)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self._source[index]
+        return example | self._of(example["file_name"])
+
+    def _of(self, name: str) -> dict[str, tuple[int, ...]]:
+        found = {}
+        for key, labels in self._labels.items():
+            if name not in labels:
+                raise DatasetError(
+                    f"{self.dataset}: the labels have no entry for {name} (they begin with "
+                    f"{next(iter(labels), 'nothing')}); images and labels are matched by file name."
+                )
+            found[key] = tuple(labels[name])
+        return found
+
+
+def labels_of(source: Source, label_key: str) -> Sequence[tuple[int, ...]]:
+    """The labels of every example, without its image where the source can do without."""
+    if hasattr(source, "labels_of"):
+        return source.labels_of(label_key)
+    return [source[index][label_key] for index in range(len(source))]
+
+
+def check_num_classes(source: Source, num_classes: int) -> None:
+    """Raises DatasetError if the dataset has another number of classes than the model."""
+    for key, found in source.num_classes.items():
+        if found != num_classes:
+            raise DatasetError(
+                f"{source.dataset} has {found} classes ({key}), but num_classes is {num_classes}."
+            )

@@ -1,0 +1,6 @@
+"""Evaluation: one pass of the model over a dataset, checkpoints beside each other, results."""
+
+from big_transfer.evaluation.checkpoints import COMPARISON, evaluate_only
+from big_transfer.evaluation.evaluator import Evaluation, Evaluator, make_eval_step
+
+__all__ = ["COMPARISON", "Evaluation", "Evaluator", "evaluate_only", "make_eval_step"]

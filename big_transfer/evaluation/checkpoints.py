@@ -1,0 +1,254 @@
+"""Measuring checkpoints: a run's newest, a public file, or several beside each other.
+
+An evaluation that was interrupted goes on where it was, with the same command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+
+from big_transfer import checkpoint, datasets, family, resnet
+from big_transfer import config as config_lib
+from big_transfer.config import completion
+from big_transfer.evaluation import partial_results
+from big_transfer.evaluation.evaluator import Evaluation, Evaluator
+from big_transfer.evaluation.results import finish
+from big_transfer.resnet import make_model
+from big_transfer.run import preemption, sharding, workdir
+from real_labels import files
+from real_labels.accuracy import comparison
+
+log = logging.getLogger("big_transfer")
+
+COMPARISON = "comparison.json"
+
+
+def evaluate_only(
+    config: ml_collections.ConfigDict, folder: epath.PathLike
+) -> dict[str, Any] | None:
+    """Evaluates the newest checkpoint of a workdir, or config.init_npz, writing into the workdir.
+
+    Several checkpoints, joined by commas, are evaluated one after the other, each into a folder of
+    its name below the workdir, and then compared.
+
+    Returns:
+      The record of results.json; of several, that of comparison.json: {"models": [{"name",
+      "checkpoint", …results}], "pairs": see `comparison.pairs`}. None if it was asked to stop before
+      the end.
+
+    Raises:
+      WorkdirError: if there is nothing to evaluate, or both.
+      CheckpointError: if a checkpoint is not of the config's model or classes.
+    """
+    config = config_lib.resolve(config, training=False)
+    paths = [path.strip() for path in (config.init_npz or "").split(",") if path.strip()]
+    is_run, recorded = workdir.has_checkpoints(folder), workdir.recorded_config(folder)
+    if is_run and recorded is not None and paths and paths != [recorded.get("init_npz")]:
+        raise _would_replace(folder, config.init_npz)
+    if not is_run and not paths:
+        raise workdir.WorkdirError(
+            f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
+            f"public checkpoint with --config.init_npz=FILE."
+        )
+    # All are there, and fit, before the first is evaluated.
+    names = _names(paths)
+    models = [checkpoint.read_model(path) for path in ([folder] if is_run else paths)]
+    config, source = completion.open_evaluation(config, recorded if is_run else None)
+    if is_run:
+        jobs = [_of_run(config, source, folder, models[0])]
+    else:
+        folders = [folder] if len(paths) == 1 else [epath.Path(folder) / name for name in names]
+        jobs = [
+            _of_file(config, source, path, where, model)
+            for path, where, model in zip(paths, folders, models, strict=True)
+        ]
+    for job in jobs:
+        _check_free(job)
+    measured = []
+    with preemption.Notice() as notice:
+        for job in jobs:
+            found = _run(job, source, notice, again=len(jobs) > 1)
+            if found is None:
+                log.warning(
+                    "Asked to stop: what was found is kept; the same command goes on from it."
+                )
+                return None
+            measured.append(found)
+    record = measured[0].record
+    if len(jobs) > 1:
+        record = _compare(names, measured)
+        if jax.process_index() == 0:
+            files.write_json(epath.Path(folder) / COMPARISON, record, indent=2)
+    else:
+        measured[0].partial.remove()  # of several they stay, so that one more costs but itself
+    return record
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One checkpoint to evaluate."""
+
+    path: epath.PathLike  # of the checkpoint: a file, or a run's workdir
+    what: str  # to call it
+    folder: epath.PathLike  # where its results go
+    config: ml_collections.FrozenConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    evaluation: Evaluation | None  # None where the result was there already
+    record: dict[str, Any]
+    partial: partial_results.PartialResults
+
+
+def _of_run(config, source, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
+    config = completion.complete_evaluation(config, source, epath.Path(folder).name, model)
+    workdir.check(folder, config, sections=("num_classes", "model.depth", "model.width"))
+    _check_model(config, folder, model)
+    return _Job(folder, f"{folder}/checkpoints", folder, config)
+
+
+def _of_file(config, source, path: str, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
+    name = epath.Path(path).stem
+    if config.eval.size is None and config.hyperrule is None and not family.says_size(name):
+        log.warning(
+            "The name of %s does not say what size it is evaluated at; it is that of checkpoints "
+            "fine-tuned by the HyperRule. Set --config.eval.size for another.",
+            path,
+        )
+    config = completion.complete_evaluation(config, source, name, model)
+    _check_model(config, path, model)
+    if workdir.has_checkpoints(folder):
+        raise _would_replace(folder, path)
+    return _Job(path, path, folder, config)
+
+
+def _check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+    """Refuses a checkpoint that is not of the config's model, or of other classes."""
+    found, expected = (family.describe(one.depth, one.width) for one in (model, config.model))
+    if found != expected:
+        raise checkpoint.CheckpointError(
+            f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
+            f"or none: then it is the checkpoint's."
+        )
+    if model.num_classes != config.num_classes:
+        raise checkpoint.CheckpointError(
+            f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "
+            f"fine-tune it first, or take one fine-tuned for this dataset. What was fine-tuned is evaluated "
+            f"with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
+        )
+
+
+def _would_replace(folder: epath.PathLike, path: str) -> workdir.WorkdirError:
+    return workdir.WorkdirError(
+        f"{folder} holds a training run, whose results those of {path} would replace. Give another "
+        f"--workdir."
+    )
+
+
+def _run(
+    job: _Job, source: datasets.Source, notice: preemption.Notice, again: bool
+) -> _Measured | None:
+    """Evaluates a checkpoint.
+
+    Where the very same was done before, its record is kept, and `again` says whether what was found
+    is needed once more.
+    """
+    config, mesh = job.config, sharding.make_mesh()
+    model = make_model(config)
+    evaluator = Evaluator(config, model, mesh, source)
+    step, params = checkpoint.load_with_step(job.path, model)
+    partial = partial_results.PartialResults(job.folder, _identity(config, len(source), params))
+    done = workdir.read_results(job.folder)
+    if done is not None and done.get("evaluation") != partial.identity:
+        if not workdir.has_checkpoints(job.folder):
+            raise _other_results(job, done)
+        done = None  # a run's own, from the end of its training
+    if done is not None and not again:
+        log.info("%s is done. Its result:", job.folder)
+        return _Measured(None, done, partial)
+    log.info(
+        "Evaluating %s: %s on %s, %s images of %s×%s pixels.",
+        job.what if step == 0 else f"{job.what}/{step}",
+        family.describe(model.depth, model.width),
+        config.eval.dataset,
+        f"{len(source):,}",
+        config.eval.size,
+        config.eval.size,
+    )
+    params = jax.device_put(params, sharding.replicated(mesh))
+    evaluation = evaluator.run(params, partial, notice)
+    if evaluation is None:
+        return None
+    if done is None:
+        done = evaluation.results(config.eval.dataset, config.eval.split, step) | {
+            "checkpoint": job.what,
+            "size": config.eval.size,
+            "dtype": config.model.dtype,
+            "evaluation": partial.identity,
+        }
+        finish(evaluator, evaluation, done, config, job.folder)
+    return _Measured(evaluation, done, partial)
+
+
+def _check_free(job: _Job) -> None:
+    """Refuses a folder with other results as far as can be told before any parameters are read."""
+    done = workdir.read_results(job.folder)
+    if done is None or workdir.has_checkpoints(job.folder):
+        return
+    config = job.config
+    ours = {"dataset": config.eval.dataset, "split": config.eval.split, "size": config.eval.size}
+    ours |= {"dtype": config.model.dtype, "checkpoint": job.what}
+    if not ours.items() <= done.items():
+        raise _other_results(job, done)
+
+
+def _other_results(job: _Job, done: dict[str, Any]) -> workdir.WorkdirError:
+    return workdir.WorkdirError(
+        f"{job.folder} holds the results of another evaluation ({done.get('checkpoint')} at "
+        f"{done.get('size')} pixels). Give another --workdir."
+    )
+
+
+def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
+    """All that decides what an evaluation finds."""
+    fields = config.to_dict()
+    real = fields["eval"]["real_labels"]
+    return {
+        "eval": {k: v for k, v in fields["eval"].items() if k != "batch_size"},
+        "real_labels": real and hashlib.sha256(files.readable(real).read_bytes()).hexdigest(),
+        "model": {k: v for k, v in fields["model"].items() if k != "remat"},
+        "loss": config.loss,
+        "data": [config.input.data_dir, config.input.mock, num_images],
+        "parameters": checkpoint.fingerprint(params),
+    }
+
+
+def _names(paths: list[str]) -> list[str]:
+    """A folder name for each checkpoint: its own, or with its folder's where that is not enough."""
+    stems = [epath.Path(path).stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    names = [f"{epath.Path(path).parent.name}_{epath.Path(path).stem}" for path in paths]
+    if len(set(names)) < len(names):
+        raise workdir.WorkdirError(
+            f"init_npz: two checkpoints have the same name: {', '.join(paths)}. Each is evaluated into "
+            f"a folder of its name."
+        )
+    return names
+
+
+def _compare(names: list[str], measured: list[_Measured]) -> dict[str, Any]:
+    models = [{"name": name, **one.record} for name, one in zip(names, measured, strict=True)]
+    first = measured[0].evaluation
+    predictions = {
+        name: one.evaluation.predictions for name, one in zip(names, measured, strict=True)
+    }
+    return {"models": models, "pairs": comparison.pairs(predictions, first.original, first.real)}

@@ -1,0 +1,220 @@
+"""One pass of the model over a dataset: ranked classes per image, scored on both label sets."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import json
+import logging
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Int
+
+from big_transfer import datasets, losses, resnet
+from big_transfer.evaluation import partial_results
+from big_transfer.run import preemption, sharding
+from big_transfer.run.progress import EvaluationProgress
+from real_labels import LabelSets, Predictions, accuracy
+
+log = logging.getLogger("big_transfer")
+
+TOP_K = 5
+_IN_FLIGHT = 2  # batches handed to the devices before the oldest one's result is awaited
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What one pass found; the same on every process.
+
+    Attributes:
+      predictions: the first 5 (or all, if fewer) classes of each image, with probabilities.
+      original: the original labels.
+      real: the ReaL labels, if the dataset has any.
+      loss: mean over all images, on the original labels.
+      images_per_second: without compilation; None if all of it was done before.
+      rows: (N,) int64, where each image is in the source.
+    """
+
+    predictions: Predictions
+    original: LabelSets
+    real: LabelSets | None
+    loss: float
+    images_per_second: float | None
+    rows: Int[np.ndarray, "images"]
+
+    def results(self, dataset: str, split: str, step: int) -> dict[str, Any]:
+        """The record of results.json."""
+        scored = accuracy.results(self.predictions, self.original, self.real)
+        return {
+            "dataset": dataset,
+            "split": split,
+            "num_images": len(self.predictions),
+            "step": step,
+            **scored,
+            "loss": self.loss,
+            "images_per_second": self.images_per_second,
+        }
+
+
+class Evaluator:
+    """Evaluates parameters again and again on one dataset; opened and compiled once."""
+
+    def __init__(
+        self,
+        config: ml_collections.FrozenConfigDict,
+        model: resnet.ResNetV2,
+        mesh: jax.sharding.Mesh,
+        source: datasets.Source | None = None,
+    ):
+        """Makes ready for the dataset of config.eval.
+
+        Args:
+          config: a complete one.
+          model: whose parameters will be evaluated.
+          mesh: the devices.
+          source: the dataset, if it is open already.
+
+        Raises:
+          DatasetError: if it cannot be read or has other classes than the model.
+        """
+        self._config, self._mesh = config, mesh
+        self.source = datasets.evaluation_source(config) if source is None else source
+        datasets.check_num_classes(self.source, config.num_classes)
+        # Any size will do: what the devices do not divide is rounded up, and padding is masked.
+        self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+        if not len(self.source):
+            raise datasets.DatasetError(
+                f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
+            )
+        self.source[0]  # what is wrong with its labels is told now, not after the training
+        self._standardize = jax.jit(
+            functools.partial(resnet.standardize_kernels, dtype=model.dtype)
+        )
+        self._step = make_eval_step(model, loss=config.loss, mesh=mesh)
+
+    def run(
+        self,
+        params: Any,
+        partial: partial_results.PartialResults | None = None,
+        notice: preemption.Notice | None = None,
+    ) -> Evaluation | None:
+        """One forward pass over every image, exactly once each.
+
+        Args:
+          params: of the model.
+          partial: where an evaluation that may be interrupted keeps what it has; goes on from there.
+          notice: says when to stop.
+
+        Returns:
+          What was found, or None if it was asked to stop before the end.
+        """
+        config, n = self._config, len(self.source)
+        found = (partial.load() if partial is not None else None) or partial_results.Found()
+        first = found.done
+        if first:
+            log.info("Going on after %s of %s images.", f"{first:,}", f"{n:,}")
+        timer = EvaluationProgress(first, n, telling=partial is not None)
+        params = self._standardize(params)
+        in_flight: collections.deque = collections.deque()
+
+        def arrive() -> None:
+            outputs, local = in_flight.popleft()
+            found.add(jax.device_get(outputs), local, min(self._batch_size, n - found.done))
+            timer.report(found.done)
+
+        batches = datasets.eval_batches(
+            self.source,
+            lambda local: sharding.put_batch(self._mesh, local),
+            label_key=config.eval.original_key,
+            batch_size=self._batch_size,
+            max_labels=config.input.max_labels,
+            size=config.eval.size,
+            num_threads=config.input.num_threads or datasets.default_threads(),
+            num_workers=config.input.num_workers,
+            first=first,
+        )
+        try:
+            for number, (batch, local) in enumerate(batches):
+                in_flight.append((self._step(params, batch), local))
+                if len(in_flight) > _IN_FLIGHT or number == 0:
+                    arrive()
+                    if partial is not None:
+                        partial.save_now_and_then(found)
+                if notice is not None and notice.given(number):
+                    break
+        finally:
+            # Whatever ended it, an unreadable image too, what was found is kept.
+            while in_flight:
+                arrive()
+            if partial is not None and found.done > first:
+                partial.save(found)
+        if found.done < n:
+            return None
+
+        columns, examples = found.columns(), _gather(found.examples)
+        names = np.array([example["file_name"] for example in examples])
+        # By file name, so that the same images give the same file wherever they come from.
+        order = np.argsort(names, kind="stable")
+        original, *real = (
+            LabelSets.from_lists(names[order], [examples[row][key] for row in order])
+            for key in self.source.label_keys
+        )
+        return Evaluation(
+            predictions=Predictions(
+                names[order], columns["classes"][order], columns["scores"][order]
+            ),
+            original=original,
+            real=real[0] if real else None,
+            loss=float(columns["loss"].astype(np.float64).mean()),
+            images_per_second=timer.images_per_second(),
+            rows=np.array([example["index"] for example in examples])[order],
+        )
+
+
+def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh):
+    """Compiles (params with standardized kernels, batch) -> ranked classes, scores, loss, mask.
+
+    Each is replicated, so that every process has all of it: classes (batch, k) int32, scores
+    (batch, k) float32 in [0, 1], loss (batch,) float32, mask (batch,) bool; k is 5, or the number
+    of classes if fewer.
+    """
+    model = model.clone(standardized=True)
+
+    def step(params, batch):
+        logits = model.apply({"params": params}, batch["image"])
+        targets = losses.label_vectors(batch["labels"], model.num_classes)
+        _, classes = jax.lax.top_k(logits, min(TOP_K, model.num_classes))
+        scores = jnp.take_along_axis(losses.probabilities(loss, logits), classes, axis=1)
+        return {
+            "classes": classes,
+            "scores": scores,
+            "loss": losses.cross_entropy(loss, logits, targets),
+            "mask": batch["mask"],
+        }
+
+    return jax.jit(
+        step,
+        out_shardings=sharding.replicated(mesh),
+    )
+
+
+def _gather(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All processes' examples, in the dataset's order."""
+    if jax.process_count() == 1:
+        return examples
+    # Names and label lists have no fixed width, and only arrays travel: send them as JSON bytes.
+    mine = np.frombuffer(json.dumps(examples).encode(), np.uint8)
+    lengths = np.asarray(multihost_utils.process_allgather(np.array(mine.size)))
+    padded = np.pad(mine, (0, int(lengths.max()) - mine.size))
+    everyones = np.asarray(multihost_utils.process_allgather(padded))
+    gathered = []
+    for row, length in zip(everyones, lengths, strict=True):
+        gathered.extend(json.loads(row[:length].tobytes()))
+    return sorted(gathered, key=lambda example: example["index"])

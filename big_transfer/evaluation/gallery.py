@@ -1,0 +1,112 @@
+"""A picture of example images with their original label, ReaL labels and prediction."""
+
+from __future__ import annotations
+
+import math
+
+import ml_collections
+import numpy as np
+from etils import epath
+
+from big_transfer import datasets
+from big_transfer.datasets import preprocessing
+from big_transfer.evaluation.evaluator import Evaluation
+from real_labels import files
+
+_COLUMNS = 8
+_RED, _GREEN, _GREY = "#c0392b", "#1e8449", "#707070"
+_MAX_NAME = 18  # characters of a class name
+
+
+def save(
+    path: epath.PathLike,
+    source: datasets.Source,
+    evaluation: Evaluation,
+    config: ml_collections.FrozenConfigDict,
+) -> None:
+    """Draws config.example_images examples, a row of eight for each kind, as a PNG.
+
+    The kinds tell the paper's story: predictions the original label calls wrong and the ReaL labels
+    call right; images with several labels; the model's real mistakes; then anything.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    chosen = choose(evaluation, config.example_images, config.seed)
+    names = source.class_names[config.eval.original_key]
+    rows = math.ceil(len(chosen) / _COLUMNS)
+    figure, axes = plt.subplots(
+        rows, _COLUMNS, figsize=(1.75 * _COLUMNS, 2.45 * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    shown = None  # a kind is named where it begins
+    for axis, (index, kind) in zip(axes.flat, chosen, strict=False):
+        example = source[int(evaluation.rows[index])]
+        axis.imshow(preprocessing.decode(example["image"], example["file_name"]))
+        _caption(axis, evaluation, index, names)
+        if kind != shown:
+            axis.text(0, 1.3, kind, transform=axis.transAxes, fontsize=9, weight="bold")
+        shown = kind
+    figure.subplots_adjust(hspace=0.6, wspace=0.15)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.15)
+    plt.close(figure)
+
+
+def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str]]:
+    """Picks `count` (row, kind) pairs, eight of each kind where there are as many."""
+    n = len(evaluation.predictions)
+    predicted = evaluation.predictions.classes[:, :1]
+    rows = np.arange(n)
+    is_original = evaluation.original.contains(rows, predicted)[:, 0]
+    if evaluation.real is not None:
+        valid = evaluation.real.contains(rows, predicted)[:, 0]
+        labels = evaluation.real.counts
+        kinds = [
+            ("Wrong by the original label, right by the ReaL labels", ~is_original & valid),
+            ("Several valid labels", (labels > 1) & valid & is_original),
+            ("Mistakes by both", ~is_original & ~valid & (labels > 0)),
+            ("No valid label: left out of the ReaL accuracy", labels == 0),
+        ]
+    else:
+        kinds = [("Mistakes", ~is_original)]
+    kinds.append(("Any others", np.ones(n, bool)))
+    rng = np.random.default_rng(seed)
+    chosen: dict[int, str] = {}
+    for kind, mask in kinds:
+        free = [row for row in rng.permutation(np.flatnonzero(mask)).tolist() if row not in chosen]
+        left = count - len(chosen)
+        wanted = left if kind == kinds[-1][0] else min(_COLUMNS, left)
+        chosen |= dict.fromkeys(free[:wanted], kind)
+    return list(chosen.items())
+
+
+def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -> None:
+    def named(classes) -> str:
+        text = ", ".join(names[c] for c in classes) or "none"
+        return text if len(text) <= _MAX_NAME else text[: _MAX_NAME - 1] + "…"
+
+    def classes_of(label_sets) -> list[int]:
+        start, stop = label_sets.offsets[index : index + 2]
+        return label_sets.classes[start:stop].tolist()
+
+    original, predicted = classes_of(evaluation.original), evaluation.predictions.classes[index, 0]
+    valid = classes_of(evaluation.real) if evaluation.real is not None else original
+    lines = [(f"label {named(original)}", _GREY if set(original) <= set(valid) else _RED)]
+    if evaluation.real is not None:
+        lines.append((f"ReaL {named(valid)}", _GREEN if valid else _GREY))
+    colour = _GREY if not valid else _GREEN if predicted in valid else _RED
+    lines.append((f"predicted {named([predicted])}", colour))
+    for i, (text, colour) in enumerate(lines):
+        axis.text(
+            0.5,
+            1.02 + 0.085 * (len(lines) - 1 - i),
+            text,
+            transform=axis.transAxes,
+            ha="center",
+            fontsize=7.5,
+            color=colour,
+        )

@@ -1,0 +1,50 @@
+"""The hardware of this host, asked of the operating system, so that JAX need not start for it."""
+
+from __future__ import annotations
+
+import pathlib
+
+import jax
+
+_ROOT = pathlib.Path("/")
+_GPUS = ("nvidia[0-9]*", "kfd", "dxg")
+_TPUS = ("accel[0-9]*", "vfio/[0-9]*")
+# TPUs on the PCI bus, as JAX knows them (jax/_src/hardware_utils.py): v2 and v3, plc, v4, v5p, v5e, v6e,
+# 7x. Other devices of Google's, such as network cards, are on every machine of its cloud.
+_GOOGLE = "0x1ae0"
+_TPU_IDS = {"0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076"}
+
+
+def has_accelerator() -> bool:
+    """Whether JAX will find a GPU or TPU."""
+    if jax.config.jax_platforms:
+        return jax.config.jax_platforms.split(",")[0] != "cpu"
+    return any(_there(pattern) for pattern in (*_GPUS, *_TPUS))
+
+
+def is_tpu_vm() -> bool:
+    """Whether this host has TPUs that JAX may use.
+
+    Its devices tell: a package does not, as libtpu may be installed anywhere to compile for TPUs, and
+    /dev/vfio does not, as other devices are handed to virtual machines by it, too.
+    """
+    platforms = jax.config.jax_platforms
+    if platforms and "tpu" not in platforms.split(","):
+        return False
+    return _there("accel[0-9]*") or any(map(_is_tpu, _pci_devices()))
+
+
+def _there(pattern: str) -> bool:
+    return any((_ROOT / "dev").glob(pattern))
+
+
+def _pci_devices() -> list[pathlib.Path]:
+    return list((_ROOT / "sys/bus/pci/devices").glob("*"))
+
+
+def _is_tpu(device: pathlib.Path) -> bool:
+    try:
+        vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "device"))
+    except OSError:
+        return False
+    return vendor == _GOOGLE and kind in _TPU_IDS

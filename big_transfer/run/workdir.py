@@ -1,0 +1,121 @@
+"""A run's folder: the config it belongs to, and the results it ends with."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+from flax.traverse_util import flatten_dict
+from jax.experimental import multihost_utils
+
+from real_labels import files
+from real_labels.errors import ExpectedError
+
+
+class WorkdirError(ExpectedError, ValueError):
+    """A workdir that belongs to another run."""
+
+
+def check_reachable(workdir: epath.PathLike) -> None:
+    """Makes sure that the packages are installed which read and write a bucket (gs://…).
+
+    Raises:
+      WorkdirError: naming what to install.
+    """
+    if not str(workdir).startswith("gs://") or importlib.util.find_spec("tensorflow"):
+        return
+    needed = {"gcsfs": "gcsfs", "google.cloud.storage": "google-cloud-storage"}
+    missing = [package for module, package in needed.items() if not _is_installed(module)]
+    if missing:
+        raise WorkdirError(
+            f"{workdir}: without TensorFlow, a bucket needs {' and '.join(needed.values())}: "
+            f"pip install {' '.join(missing)}"
+        )
+
+
+def check(
+    workdir: epath.PathLike,
+    config: ml_collections.FrozenConfigDict,
+    sections: Sequence[str] | None = None,
+) -> None:
+    """Makes sure that a workdir with a run in it is this config's.
+
+    Args:
+      workdir: the run's folder.
+      config: a resolved one.
+      sections: compare these fields, or all below them; everything if None.
+
+    Raises:
+      WorkdirError: if it is another config's, listing the fields that differ.
+    """
+    found = recorded_config(workdir)
+    if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
+        return
+    ours = json.loads(json.dumps(flatten_dict(config.to_dict(), sep=".")))
+    theirs = flatten_dict(found, sep=".")
+    differing = [
+        f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
+        for name in sorted(ours.keys() | theirs.keys())
+        if (sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections))
+        and _shown(theirs, name) != _shown(ours, name)
+    ]
+    if differing:
+        raise WorkdirError(
+            f"{workdir} belongs to a run of another config:\n  "
+            + "\n  ".join(differing)
+            + "\nGive another --workdir, or the config it was begun with."
+        )
+
+
+def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
+    """Makes the workdir this config's (see `check`)."""
+    if jax.process_index() == 0:
+        files.write_json(epath.Path(workdir) / "config.json", config.to_dict(), indent=2)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("claimed the workdir")
+
+
+def has_checkpoints(workdir: epath.PathLike) -> bool:
+    """Whether a run has saved anything complete there."""
+    folder = epath.Path(workdir) / "checkpoints"
+    return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())
+
+
+def recorded_config(workdir: epath.PathLike) -> dict[str, Any] | None:
+    """The config the workdir was begun with, or None if it was not."""
+    return _read_json(epath.Path(workdir) / "config.json")
+
+
+def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
+    """Writes results.json."""
+    files.write_json(epath.Path(workdir) / "results.json", results, indent=2)
+
+
+def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
+    """What results.json holds, or None if there is none."""
+    return _read_json(epath.Path(workdir) / "results.json")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
+
+
+def _shown(fields: dict[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "nothing"
+
+
+def _read_json(path: epath.Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise WorkdirError(f"{path}: is no JSON, or cut short ({error}).") from None

@@ -1,0 +1,225 @@
+"""The training step and the loop around it."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+
+from big_transfer import checkpoint, datasets
+from big_transfer import config as config_lib
+from big_transfer.evaluation.evaluator import Evaluator
+from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
+from big_transfer.run import preemption, sharding, workdir
+from big_transfer.run.progress import Progress, log_overview
+from big_transfer.run.writers import make_writer
+from big_transfer.training.setup import Run, _check_class_names, build, fresh_state
+from big_transfer.training.step import make_train_step
+from real_labels.errors import ExpectedError
+
+log = logging.getLogger("big_transfer")
+
+_IN_FLIGHT = 2  # steps handed to the devices before the oldest one's metrics are awaited
+
+
+class TrainingDiverged(ExpectedError, RuntimeError):
+    """The loss or the gradient became NaN or infinite."""
+
+
+# ---- the step -----------------------------------------------------------------------------------
+
+
+# ---- a run --------------------------------------------------------------------------------------
+
+
+def train_and_evaluate(
+    config: ml_collections.ConfigDict, folder: epath.PathLike
+) -> dict[str, Any] | None:
+    """Trains to the end, from where the workdir stands, and evaluates.
+
+    Args:
+      config: see `config.SCHEMA`.
+      folder: the workdir; a run interrupted there goes on, a finished one is only reported.
+
+    Returns:
+      The record of results.json, or None if the run was asked to stop before its end.
+
+    Raises:
+      ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
+      for a person.
+    """
+    run = build(config_lib.resolve(config))
+    config = run.config
+    workdir.check(folder, config)
+    evaluator = Evaluator(config, run.model, run.mesh)
+    results = workdir.read_results(folder)
+    _check_class_names(run, evaluator.source)
+    place = {"dataset": config.eval.dataset, "split": config.eval.split, "step": run.total_steps}
+    if results is not None and place.items() <= results.items():
+        log.info(
+            "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
+        )
+        return results
+    begun = workdir.has_checkpoints(folder)
+    # What cannot be begun leaves no trace in the workdir.
+    state = None if begun else fresh_state(run)
+    workdir.claim(folder, config)
+    checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
+    try:
+        restored = checkpoints.restore_latest(run.abstract_state) if begun else None
+        if restored is not None:
+            log.info("Going on from %s.", checkpoints.path(restored[0]))
+            state = restored[1]
+        elif state is None:  # what lay there was half-written
+            state = fresh_state(run)
+        if restored is None:
+            log_overview(state["params"])
+        return _train(run, state, evaluator, checkpoints, folder)
+    finally:
+        checkpoints.close()
+
+
+def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
+    config = run.config
+    train_step = make_train_step(
+        run.model,
+        run.tx,
+        loss=config.loss,
+        mixup_alpha=config.mixup_alpha,
+        accumulate_steps=config.input.accumulate_steps,
+        seed=config.seed,
+        mesh=run.mesh,
+        state_shardings=run.shardings,
+    )
+    first = int(state["step"])
+    batches = train_batches(run, range(first, run.total_steps))
+    watch = Watch(checkpoints)
+    progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
+    evaluation = record = None
+    with preemption.Notice() as notice, make_writer(folder) as writer:
+        for step in range(first + 1, run.total_steps + 1):
+            state, measured = train_step(state, next(batches))
+            watch.add(step, measured)
+            is_last = step == run.total_steps
+            stopping = notice.given(step) and not is_last
+            if is_last:
+                watch.finish()
+            if step % config.log_every_steps == 0 or step == first + 1 or is_last:
+                # What has arrived is reported; waiting for this step would leave the devices idle.
+                progress.report(step, watch.drain(), writer)
+            evaluating = (step % config.eval_every_steps == 0 and not stopping) or is_last
+            saving = step % config.checkpoint_every_steps == 0 or is_last or stopping
+            if evaluating or saving:
+                watch.finish()  # nothing diverged gets evaluated or saved
+            with progress.paused():
+                # Saved first: an evaluation may be long, and interrupted. Only where the best is to be
+                # kept does the checkpoint need the evaluation's numbers.
+                needs_metrics = evaluating and config.checkpoint_best is not None
+                if saving and not needs_metrics:
+                    checkpoints.save(step, state)
+                if evaluating:
+                    evaluation, record = _evaluate(evaluator, state, step, config)
+                    report_evaluation(step, record, writer, final=is_last)
+                if needs_metrics:
+                    checkpoints.save(step, state, best_metrics(record))
+            if stopping:
+                checkpoints.wait()
+                log.warning(
+                    "Asked to stop: step %d is saved in %s; the same command goes on from there.",
+                    step,
+                    checkpoints.path(step),
+                )
+                return None
+        if evaluation is None:  # the last checkpoint was there, but not the results
+            evaluation, record = _evaluate(evaluator, state, run.total_steps, config)
+            report_evaluation(run.total_steps, record, writer, final=True)
+    checkpoints.wait()
+    if config.export_npz is not None:
+        _export(state["params"], epath.Path(folder) / config.export_npz, run.mesh)
+    finish(evaluator, evaluation, record, config, folder)
+    return record
+
+
+def _export(params, path: epath.Path, mesh: jax.sharding.Mesh) -> None:
+    """Writes parameters, wherever they are, in the public layout."""
+    whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))(params)
+    if jax.process_index() == 0:
+        checkpoint.save_npz(path, whole)
+        log.info("The trained model is in %s.", path)
+
+
+def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
+    """The global batches of the given steps (0-based); see `datasets.train_batches`."""
+    data = run.config.input
+    return datasets.train_batches(
+        run.source,
+        functools.partial(sharding.put_batch, run.mesh),
+        label_key=data.label_key,
+        batch_size=data.batch_size,
+        max_labels=data.max_labels,
+        seed=run.config.seed,
+        steps=steps,
+        crop=data.crop,
+        size=data.size,
+        resize_to=data.resize_to,
+        flip=data.flip,
+        num_threads=data.num_threads or datasets.default_threads(),
+        num_workers=data.num_workers,
+    )
+
+
+def _evaluate(evaluator, state, step, config):
+    evaluation = evaluator.run(state["params"])
+    return evaluation, evaluation.results(config.eval.dataset, config.eval.split, step)
+
+
+class Watch:
+    """Follows the steps on the devices: holds back a host that runs ahead, and stops a diverged run."""
+
+    def __init__(self, checkpoints: checkpoint.Checkpoints):
+        self._checkpoints = checkpoints
+        self._in_flight: collections.deque = collections.deque()
+        self._arrived: list[dict[str, float]] = []
+
+    def add(self, step: int, measured: dict[str, jax.Array]) -> None:
+        """Notes a step that was handed to the devices; waits until few are under way."""
+        self._in_flight.append((step, measured))
+        while len(self._in_flight) > _IN_FLIGHT:
+            self._arrive()
+
+    def finish(self) -> None:
+        """Waits for all steps: nothing diverged gets evaluated or saved."""
+        while self._in_flight:
+            self._arrive()
+
+    def drain(self) -> list[dict[str, float]]:
+        """The metrics that arrived since the last call (of at least one step)."""
+        if not self._arrived:
+            self._arrive()
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def _arrive(self) -> None:
+        step, measured = self._in_flight.popleft()
+        values = {name: float(value) for name, value in jax.device_get(measured).items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                self._checkpoints.wait()
+                steps = self._checkpoints.steps()
+                good = (
+                    f"The last good checkpoint is {self._checkpoints.path(steps[-1])}."
+                    if steps
+                    else "There is no checkpoint yet."
+                )
+                raise TrainingDiverged(
+                    f"{name} is {value} at step {step}. {good} A lower learning rate "
+                    f"(optimizer.base_learning_rate), a longer warm-up or optimizer.clip_norm may help."
+                )
+        self._arrived.append(values)

@@ -1,0 +1,138 @@
+"""All that a run is made of, built from its config: data, model, optimizer, schedule, state."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import optax
+
+from big_transfer import checkpoint, datasets, resnet
+from big_transfer import config as config_lib
+from big_transfer.config import completion
+from big_transfer.datasets import image_files
+from big_transfer.run import sharding
+from big_transfer.training import optimizer
+from big_transfer.training.step import init_state
+
+log = logging.getLogger("big_transfer")
+
+
+@dataclasses.dataclass
+class Run:
+    """All that a run is made of, built from its config."""
+
+    config: ml_collections.FrozenConfigDict
+    mesh: jax.sharding.Mesh
+    model: resnet.ResNetV2
+    source: datasets.Source
+    total_steps: int
+    schedule: optax.Schedule
+    tx: optax.GradientTransformation
+    shardings: Any  # of the training state
+    abstract_state: Any  # its shapes, with shardings
+
+
+def build(config: ml_collections.FrozenConfigDict) -> Run:
+    """Opens the training data and lays out the state, allocating nothing large yet.
+
+    Args:
+      config: a resolved one, whose open fields get filled (see `completion`).
+    """
+    mesh = sharding.make_mesh()
+    sharding.check_batch_size(config.input.batch_size, mesh, config.input.accumulate_steps)
+    config, source = completion.complete(config)
+    datasets.check_num_classes(source, config.num_classes)
+    total_steps = steps_of(config, len(source))
+    schedule = make_schedule(config, len(source), total_steps)
+    tx = make_optimizer(config, schedule)
+    model = resnet.make_model(config)
+    shapes, shardings = layout(config, model, tx, mesh)
+    return Run(config, mesh, model, source, total_steps, schedule, tx, shardings, shapes)
+
+
+def make_optimizer(
+    config: ml_collections.FrozenConfigDict, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    """The optimizer of a config."""
+    return optimizer.make_optimizer(
+        schedule,
+        momentum=config.optimizer.momentum,
+        weight_decay=config.optimizer.weight_decay,
+        clip_norm=config.optimizer.clip_norm,
+    )
+
+
+def layout(config, model, tx, mesh) -> tuple[Any, Any]:
+    """The state's shapes (with shardings) and shardings."""
+    shapes = jax.eval_shape(lambda: init_state(resnet.init_params(model, jax.random.key(0)), tx))
+    shardings = sharding.state_shardings(shapes, mesh, config.sharding)
+    shapes = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings
+    )
+    return shapes, shardings
+
+
+def steps_of(config: ml_collections.FrozenConfigDict, num_examples: int) -> int:
+    """The run's length: total_steps, or total_epochs times the examples over the batch size."""
+    if config.total_steps is not None:
+        return config.total_steps
+    return max(1, round(config.total_epochs * num_examples / config.input.batch_size))
+
+
+def make_schedule(
+    config: ml_collections.FrozenConfigDict, num_examples: int, total_steps: int
+) -> optax.Schedule:
+    """The learning rate of each step."""
+    peak = config.optimizer.base_learning_rate
+    if config.optimizer.scale_with_batch:
+        peak = optimizer.learning_rate(peak, config.input.batch_size)
+    if config.optimizer.schedule == "cosine" and config.optimizer.warmup_steps >= total_steps:
+        raise config_lib.ConfigError(
+            f"optimizer.warmup_steps: expected less than the run's {total_steps} steps, found "
+            f"{config.optimizer.warmup_steps}"
+        )
+    if config.optimizer.schedule == "cosine":
+        return optimizer.cosine_schedule(peak, config.optimizer.warmup_steps, total_steps)
+    steps_per_epoch = num_examples / config.input.batch_size
+    decay_steps = [round(epoch * steps_per_epoch) for epoch in config.optimizer.decay_epochs]
+    decay_steps += config.optimizer.decay_steps
+    return optimizer.step_schedule(peak, config.optimizer.warmup_steps, decay_steps)
+
+
+def fresh_state(run: Run) -> Any:
+    """The state before the first step: random parameters from the seed, or those of init_npz."""
+    if run.config.init_npz is None:
+        if run.config.hyperrule is not None:
+            log.warning(
+                "init_npz names no checkpoint to fine-tune: this begins with random parameters, for "
+                "which the HyperRule was not made."
+            )
+        make = lambda: init_state(  # noqa: E731
+            resnet.init_params(run.model, jax.random.key(run.config.seed)), run.tx
+        )
+        return jax.jit(make, out_shardings=run.shardings)()
+    params = checkpoint.load(run.config.init_npz, run.model)
+    if run.config.reset_head:
+        params["head"] = jax.tree.map(np.zeros_like, params["head"])
+    params = jax.device_put(params, run.shardings["params"])
+    init = functools.partial(init_state, tx=run.tx)
+    return jax.jit(init, out_shardings=run.shardings)(params)
+
+
+def _check_class_names(run: Run, evaluated: datasets.Source) -> None:
+    """Folders are numbered by their names: other names would be other classes under the same numbers."""
+    ours = run.source.class_names[run.source.label_keys[0]]
+    theirs = evaluated.class_names[evaluated.label_keys[0]]
+    is_folder = any(map(image_files.is_path, (run.source.dataset, evaluated.dataset)))
+    if is_folder and ours != theirs:
+        one, other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+        raise datasets.DatasetError(
+            f"the classes of {run.source.dataset} and {evaluated.dataset} have other names: {one} and "
+            f"{other} stand for the same number."
+        )

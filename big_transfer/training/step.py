@@ -1,0 +1,109 @@
+"""The training step: MixUp, loss, gradient and update in one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from big_transfer import losses, resnet
+from big_transfer.run import sharding
+
+
+def mixup(
+    rng: Array,
+    images: Float[Array, "batch height width 3"],
+    targets: Float[Array, "batch classes"],
+    alpha: float,
+) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch classes"]]:
+    """MixUp (Zhang et al. 2018): λx + (1 - λ)x', with one λ ~ Beta(α, α) per batch.
+
+    x' is the batch moved on by one: batches are shuffled, so any partner is a random one, and the
+    next example costs the least traffic between devices.
+    """
+    share = jax.random.beta(rng, alpha, alpha)
+    mix = lambda x: share * x + (1 - share) * jnp.roll(x, 1, axis=0)  # noqa: E731
+    return mix(images), mix(targets)
+
+
+def init_state(params: Any, tx: optax.GradientTransformation) -> dict[str, Any]:
+    """The training state: {"params", "opt_state", "step"}, step () int32 from 0."""
+    return {"params": params, "opt_state": tx.init(params), "step": jnp.zeros((), jnp.int32)}
+
+
+def make_train_step(
+    model: resnet.ResNetV2,
+    tx: optax.GradientTransformation,
+    *,
+    loss: str,
+    mixup_alpha: float,
+    accumulate_steps: int,
+    seed: int,
+    mesh: jax.sharding.Mesh,
+    state_shardings: Any,
+) -> Callable[[Any, dict[str, jax.Array]], tuple[Any, dict[str, jax.Array]]]:
+    """Compiles (state, batch) -> (state, {"loss", "grad_norm", "param_norm"}); the state's memory is reused.
+
+    Args:
+      model: gives logits.
+      tx: the optimizer.
+      loss: see `losses.cross_entropy`; its mean over the global batch is descended.
+      mixup_alpha: 0 for none.
+      accumulate_steps: micro-batches whose gradients are averaged before the one update.
+      seed: MixUp's randomness is a function of it and state["step"].
+      mesh: the devices.
+      state_shardings: like the state.
+    """
+
+    def mean_loss(params, images, targets):
+        logits = model.apply({"params": params}, images)
+        return jnp.mean(losses.cross_entropy(loss, logits, targets))
+
+    def gradient(params, images, targets):
+        if accumulate_steps == 1:
+            return jax.value_and_grad(mean_loss)(params, images, targets)
+
+        # Micro-batch a is rows a, a + A, a + 2A, …: every device has its share of each.
+        def split(x):
+            x = x.reshape(-1, accumulate_steps, *x.shape[1:])
+            return jnp.moveaxis(x, 1, 0)
+
+        def add(total, micro_batch):
+            return jax.tree.map(
+                jnp.add, total, jax.value_and_grad(mean_loss)(params, *micro_batch)
+            ), None
+
+        zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+        total, _ = jax.lax.scan(add, zeros, (split(images), split(targets)))
+        return jax.tree.map(lambda x: x / accumulate_steps, total)
+
+    def step(state, batch):
+        images = batch["image"]
+        targets = losses.label_vectors(batch["labels"], model.num_classes)
+        if mixup_alpha:
+            rng = jax.random.fold_in(jax.random.key(seed), state["step"])
+            images, targets = mixup(rng, images, targets, mixup_alpha)
+        value, gradients = gradient(state["params"], images, targets)
+        updates, opt_state = tx.update(gradients, state["opt_state"], state["params"])
+        state = {
+            "params": optax.apply_updates(state["params"], updates),
+            "opt_state": opt_state,
+            "step": state["step"] + 1,
+        }
+        # The last tells of an update that itself ran out of float32's range.
+        return state, {
+            "loss": value,
+            "grad_norm": optax.global_norm(gradients),
+            "param_norm": optax.global_norm(state["params"]),
+        }
+
+    return jax.jit(
+        step,
+        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        out_shardings=(state_shardings, sharding.replicated(mesh)),
+        donate_argnums=0,
+    )

@@ -1,0 +1,23 @@
+"""Accuracy against label sets: top-k, paired differences, several models, files of predictions."""
+
+from real_labels.accuracy.paired import Difference, difference_of_hits, paired_difference
+from real_labels.accuracy.top_k import (
+    LABEL_NAMES,
+    Accuracy,
+    can_measure,
+    results,
+    top_k_accuracy,
+    top_k_hits,
+)
+
+__all__ = [
+    "LABEL_NAMES",
+    "Accuracy",
+    "Difference",
+    "can_measure",
+    "difference_of_hits",
+    "paired_difference",
+    "results",
+    "top_k_accuracy",
+    "top_k_hits",
+]

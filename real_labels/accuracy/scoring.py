@@ -1,0 +1,314 @@
+"""Scoring files of predictions against a dataset's labels, with a look at what may be mixed up."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from real_labels.accuracy import top_k
+from real_labels.accuracy.top_k import LABEL_NAMES, Accuracy
+from real_labels.errors import InputError, naming
+from real_labels.labels import Reference, check_classes, find_rows, require_all
+from real_labels.predictions import Predictions, mixups, reading
+from real_labels.predictions.reading import PredictionFile
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+_SUSPICIOUS = 20  # images, on all of which no model is right
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scored:
+    """One file of predictions, scored.
+
+    Attributes:
+      file: its path.
+      predictions: what was scored, under the reference's file names.
+      results: both accuracies (see accuracy.results).
+      warnings: what the reader should know, a sentence or two each.
+      repair: what `assume` would undo the mix-up that was found, or None.
+      repaired: both accuracies if it were undone, or None.
+    """
+
+    file: str
+    predictions: Predictions
+    results: dict[str, Any]
+    warnings: tuple[str, ...]
+    repair: str | None
+    repaired: dict[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The schema of results.json, with "file" and "warnings"."""
+        record = {"file": self.file, "num_images": len(self.predictions), **self.results}
+        record["warnings"] = list(self.warnings)
+        if self.repair is not None:
+            record["repair"] = {"assume": self.repair, **self.repaired}
+        return record
+
+
+def score(
+    path: str | os.PathLike[str],
+    reference: Reference,
+    assume: Sequence[str] = (),
+    *,
+    column: str | None = None,
+    probabilities: bool = False,
+) -> Scored:
+    """Reads a file of predictions, looks for mix-ups, and scores it.
+
+    Args:
+      path: the file (see reading.read).
+      reference: the labels.
+      assume: mix-ups to undo first (mixups.REPAIRS); nothing else is ever repaired.
+      column: the column of the predictions (see reading.read).
+      probabilities: whether logits of every class become probabilities in the predictions' scores.
+
+    Raises:
+      InputError: naming the file, if it cannot be read or does not fit the labels.
+    """
+    found = reading.read(path, column)
+    if probabilities:
+        found = found.with_probabilities()
+    with naming(path):
+        return _score(str(path), found, reference, assume)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Aligned:
+    """Predictions beside the labels of their images, sorted by file name: mix-ups are about that order.
+
+    Attributes:
+      rows: (n,) row of each image in the reference.
+      names: (n,) str.
+      classes: (n, k) int64, any range.
+      scores: (n, k), or None.
+      truth: (n,) original label, or the only ReaL label where there are no original ones.
+      known: (n,) whether an image has that.
+    """
+
+    rows: Int[np.ndarray, "n"]
+    names: np.ndarray
+    classes: Int[np.ndarray, "n k"]
+    scores: np.ndarray | None
+    truth: Int[np.ndarray, "n"]
+    known: Bool[np.ndarray, "n"]
+
+    @classmethod
+    def of(cls, found: PredictionFile, reference: Reference) -> _Aligned:
+        rows = _match(found, reference)
+        by_name = np.argsort(reference.file_names[rows], kind="stable")
+        rows = rows[by_name]
+        names = reference.file_names  # itself where it can be: find_rows knows it again at once
+        if len(rows) < len(names) or (rows != np.arange(len(rows))).any():
+            names = names[rows]
+        sets = reference.original if reference.original is not None else reference.real
+        known = sets.counts[rows] == 1
+        truth = np.zeros(len(rows), np.int64)
+        truth[known] = sets.classes[sets.offsets[rows[known]]]
+        scores = None if found.scores is None else found.scores[by_name]
+        return cls(rows, names, found.classes[by_name], scores, truth, known)
+
+    def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
+        """Without the named mix-ups."""
+        if not self.known.all() and set(names) & set(mixups.NEED_LABELS):
+            raise InputError(
+                "A mix-up can only be undone where each image has its original label; give them with "
+                "--original."
+            )
+        about = (self.truth, self.names, num_classes)
+        classes = mixups.repair(self.classes, names, *about)
+        scores = self.scores
+        if scores is not None:
+            scores = mixups.repair(scores, [n for n in names if n in mixups.ORDERS], *about)
+        return dataclasses.replace(self, classes=classes, scores=scores)
+
+    def predictions(self, num_classes: int) -> Predictions:
+        """With an index that is nobody's label for those below 0."""
+        beyond = 1 + max(num_classes, int(self.classes.max()))
+        classes = np.where(self.classes < 0, beyond, self.classes)
+        return Predictions(self.names, classes, self.scores)
+
+
+def original_on_real(reference: Reference) -> Accuracy | None:
+    """The original labels' own ReaL accuracy on all images; None without both label sets."""
+    if reference.original is None or reference.real is None:
+        return None
+    return top_k.top_k_accuracy(Predictions.from_labels(reference.original), reference.real)
+
+
+def _score(path: str, found: PredictionFile, reference: Reference, assume: Sequence[str]) -> Scored:
+    _check_columns(found, reference)
+    check_classes(np.abs(found.classes), "classes")
+    num_classes = reference.num_known_classes
+    aligned = _Aligned.of(found, reference)
+    warnings = _remarks(aligned, found, reference)
+    if assume:
+        aligned = aligned.repaired(assume, num_classes)
+        warnings.append(f"Repaired as asked: {'; '.join(mixups.REPAIRS[name] for name in assume)}.")
+    known = aligned.known
+    mixup = mixups.diagnose(
+        aligned.classes[known, 0],
+        aligned.truth[known],
+        aligned.names[known],
+        num_classes,
+        reference.describe_class,
+    )
+    names = mixup.repair.split(",") if mixup is not None and mixup.repair is not None else []
+    if not known.all() and set(names) & set(mixups.NEED_LABELS):
+        names = []
+    undone = aligned.repaired(names, num_classes) if names else aligned
+    _check_range(undone, found, reference, allow_background=bool(names or assume))
+    predictions = aligned.predictions(num_classes)
+    results = top_k.results(predictions, reference.original, reference.real)
+    scored = Scored(path, predictions, results, tuple(warnings), None, None)
+    if mixup is None:
+        return scored
+    warnings.append(mixup.evidence)
+    if not names:
+        return dataclasses.replace(scored, warnings=tuple(warnings))
+    repaired = top_k.results(undone.predictions(num_classes), reference.original, reference.real)
+    if mixups.RENUMBERED in names and _is_taste(results, repaired):
+        return scored
+    repair = ",".join([*assume, *names])
+    fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
+    warnings.append(
+        f"Nothing was repaired. With --assume={repair} it would score {_shares(repaired)}{fitted}."
+    )
+    return dataclasses.replace(scored, warnings=tuple(warnings), repair=repair, repaired=repaired)
+
+
+def _is_taste(results: dict[str, Any], repaired: dict[str, Any]) -> bool:
+    """Whether another numbering would gain on the original labels alone.
+
+    Then a model merely prefers the other of two classes that are both valid (sunglass, sunglasses).
+    """
+    if not {"original", "real"} <= set(results) or not results["real"]["top1"]["n"]:
+        return False
+    gains = {
+        key: repaired[key]["top1"]["value"] - results[key]["top1"]["value"]
+        for key in ("original", "real")
+    }
+    return gains["real"] < gains["original"] / 2
+
+
+def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> list[str]:
+    remarks = []
+    n, known = len(aligned.rows), aligned.known
+    if reference.num_classes is None and (found.num_columns or 0) > reference.num_known_classes:
+        remarks.append(
+            f"Has scores in {found.num_columns:,} columns, while the labels have "
+            f"{reference.num_known_classes:,} classes; --num-classes says how many there are."
+        )
+    if n < len(reference.file_names):
+        remarks.append(
+            f"Covers {n:,} of the {len(reference.file_names):,} images; scored on these."
+        )
+    right = aligned.classes[known, 0] == aligned.truth[known]
+    if len(right) >= _SUSPICIOUS and right.all():
+        remarks.append(
+            "Every top-1 prediction is the image's label: are these predictions, or the labels "
+            "themselves?"
+        )
+    return remarks
+
+
+def _check_columns(found: PredictionFile, reference: Reference) -> None:
+    """Refuses scores of another number of classes; one more may be a background class."""
+    columns, needed = found.num_columns, reference.num_known_classes
+    if columns is None:
+        return
+    exact = reference.num_classes is not None
+    if columns < needed or (exact and columns > needed + 1):
+        raise InputError(
+            f"has scores in {columns:,} columns; expected {'' if exact else 'at least '}{needed:,}, one "
+            f"for each class. If these are the scores of the best classes, their indices are missing: "
+            f"timm's inference.py writes them with --include-index."
+        )
+
+
+def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "images"]:
+    """Row in the reference of each prediction: by file name, or by place among the sorted names."""
+    known = reference.file_names
+    if found.file_names is None:
+        if len(found) != len(known):
+            raise InputError(
+                f"has {len(found):,} rows and no file names; expected {len(known):,}, one for each "
+                f"image in the order of the sorted file names. Save file names beside the predictions "
+                f"to score a part."
+            )
+        return np.argsort(known, kind="stable")
+    names = found.file_names
+    if len(names) == len(known) and (names == known).all():
+        return np.arange(len(known))
+    rows = find_rows(known, names)
+    # Else compare what follows a common folder: the last components, as many as tell our names apart.
+    depth = max(len(_parts(n)) for n in known.tolist())
+    for shorten in [*(functools.partial(_last, d) for d in range(depth, 0, -1)), _stem]:
+        if (rows >= 0).all():
+            break
+        ours = np.array([shorten(n) for n in known.tolist()])
+        if len(set(ours.tolist())) == len(ours):
+            rows = find_rows(ours, np.array([shorten(n) for n in names.tolist()]))
+    require_all(
+        rows,
+        known,
+        names,
+        "{missing:,} of {total:,} file names are of no image that has labels (first: row {row}, {first}; "
+        "the labels begin with {begin}).",
+    )
+    order = np.argsort(rows, kind="stable")
+    twice = np.flatnonzero(np.diff(rows[order]) == 0)
+    if len(twice):
+        a, b = order[twice[0]], order[twice[0] + 1]
+        raise InputError(
+            f"{len(twice):,} images are predicted more than once (first: {names[a]}, rows {a + 1} "
+            f"and {b + 1})."
+        )
+    return rows
+
+
+def _parts(name: str) -> list[str]:
+    return name.replace("\\", "/").split("/")
+
+
+def _last(components: int, name: str) -> str:
+    return "/".join(_parts(name)[-components:])
+
+
+def _stem(name: str) -> str:
+    return pathlib.PurePosixPath(_parts(name)[-1]).stem
+
+
+def _check_range(
+    aligned: _Aligned, found: PredictionFile, reference: Reference, allow_background: bool
+) -> None:
+    """Refuses classes that there are not; a repair gives the index after the last to a background."""
+    lowest_beyond = np.inf if reference.num_classes is None else reference.num_classes
+    lowest_beyond += allow_background
+    outside = ((aligned.classes < 0) | (aligned.classes >= lowest_beyond)).any(axis=1)
+    if outside.any():
+        where = int(np.argmax(outside))
+        n = reference.num_known_classes
+        columns = (
+            f", though the file has {found.num_columns:,} columns" if found.num_columns else ""
+        )
+        raise InputError(
+            f"{np.count_nonzero(outside):,} images have a class out of range (first: "
+            f"{aligned.names[where]}, {aligned.classes[where].tolist()}); there are {n:,} classes, 0 to "
+            f"{n - 1:,}{columns}."
+        )
+
+
+def _shares(record: dict[str, Any]) -> str:
+    return " and ".join(
+        f"{title} top-1 {100 * record[key]['top1']['value']:.2f}%"
+        for key, title in LABEL_NAMES.items()
+        if key in record and record[key]["top1"]["value"] is not None
+    )

@@ -1,0 +1,14 @@
+"""From answers to scores: majority, Dawid and Skene, gold-calibrated."""
+
+from real_labels.aggregation.aggregate import Aggregate, PseudoRater, Start
+from real_labels.aggregation.methods import dawid_skene, doubts, gold_calibrated, majority
+
+__all__ = [
+    "Aggregate",
+    "PseudoRater",
+    "Start",
+    "dawid_skene",
+    "doubts",
+    "gold_calibrated",
+    "majority",
+]

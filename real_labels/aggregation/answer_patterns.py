@@ -1,0 +1,239 @@
+"""The answers laid out for EM: one fast pass over them after another.
+
+Questions with the same answers of the same raters are the same to EM: they are computed once, with a
+weight. What is left lies side by side by number of answers, so that a pass is a few gathers, sums and
+counts of arrays that stay in the cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.aggregation.rater_model import probability_and_log_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+_BLOCK = 1 << 17  # answers computed at a time
+_REGULAR = 16  # questions with at most so many answers are laid out side by side
+_WORTH_IT = 0.8  # share of questions that are distinct, above which computing once saves nothing
+
+
+class AnswerPatterns:
+    """Answers, and P(present) of each question, for one pass of EM after another.
+
+    Attributes:
+      num_answered: number of questions with answers.
+      totals: (codes,) number of answers of each code.
+      change: largest change of a question's probability in the last pass.
+    """
+
+    def __init__(
+        self,
+        codes: Int[np.ndarray, "answers"],
+        offsets: Int[np.ndarray, "questions_plus_1"],
+        num_codes: int,
+        start: Float[np.ndarray, "questions"] | None,
+        held: Int[np.ndarray, "questions"] | None,
+    ):
+        """Lays out the answers.
+
+        Args:
+          codes: what each answer is (which rater's, and which), question by question.
+          offsets: question q has the answers offsets[q] to offsets[q + 1].
+          num_codes: number of codes.
+          start: P(present) of each question to begin with, or None.
+          held: truth of each question where it is known, -1 where not; None knows none.
+        """
+        lengths = np.diff(offsets)
+        self._num_codes, self._num_questions = num_codes, len(lengths)
+        truth = np.full(len(lengths), -1, np.int8) if held is None else np.asarray(held, np.int8)
+        self._truth_of_all = truth
+        p = np.zeros(len(lengths)) if start is None else np.asarray(start, np.float64)
+        # What follows is about questions with answers, and from here on about distinct ones.
+        self._answered = np.flatnonzero(lengths)
+        lengths, truth, p = (a[self._answered] for a in (lengths, truth, p))
+        self.num_answered = len(lengths)
+        self._weight = None
+        first, self._inverse = _distinct(codes, lengths, truth, p, num_codes)
+        if first is not None:
+            self._weight = np.bincount(self._inverse, minlength=len(first)).astype(np.float64)
+            kept = np.zeros(len(lengths), bool)
+            kept[first] = True
+            codes = codes[np.repeat(kept, lengths)]
+            lengths, truth, p = (a[first] for a in (lengths, truth, p))
+        # Questions with equally many answers side by side: sums over answers are sums of rows then.
+        order = np.argsort(lengths, kind="stable")
+        self._row = np.empty_like(order)
+        self._row[order] = np.arange(len(order))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        truth, p = truth[order], p[order]
+        self._weight = None if self._weight is None else self._weight[order]
+        self._held = np.flatnonzero(truth >= 0)
+        self._truth = truth[self._held].astype(np.float64)
+        self._p = np.where(truth >= 0, truth, p)
+        self.change = np.inf
+        self._blocks = list(_lay_out(codes, starts[order], lengths[order], num_codes))
+        self.totals = sum(
+            (self._count(block, np.ones(block.size)) for block in self._blocks), np.zeros(num_codes)
+        )
+
+    def _weighted(self, block: _Block, values: np.ndarray) -> np.ndarray:
+        return values if self._weight is None else values * self._weight[block.rows]
+
+    def _count(self, block: _Block, p: np.ndarray) -> np.ndarray:
+        """(codes,) sum of p over the answers of each code."""
+        spread = block.spread(self._weighted(block, p))
+        return np.bincount(block.codes.ravel(), spread, self._num_codes)
+
+    def sums_of_start(self) -> tuple[np.ndarray, float]:
+        """(codes,) sums of the first probabilities over the answers of each code, and their sum."""
+        present, sum_present = np.zeros(self._num_codes), 0.0
+        for block in self._blocks:
+            p = self._p[block.rows]
+            present += self._count(block, p)
+            sum_present += float(self._weighted(block, p).sum())
+        return present, sum_present
+
+    def e_step(
+        self,
+        prior: float,
+        log_absent: Float[np.ndarray, "codes"],
+        log_present: Float[np.ndarray, "codes"],
+    ) -> tuple[Float[np.ndarray, "codes"], float, float]:
+        """Updates the probabilities, and how much they changed.
+
+        Args:
+          prior: π.
+          log_absent, log_present: log-probability of each code if the label is absent, present.
+
+        Returns:
+          (codes,) sums of p over the answers of each code, Σ p, log-likelihood.
+        """
+        log_odds = log_present - log_absent
+        prior = min(max(prior, 1e-300), 1 - 1e-16)
+        prior_odds = np.log(prior) - np.log1p(-prior)
+        present, sum_present, change = np.zeros(self._num_codes), 0.0, 0.0
+        # log P(answers, absent) of everything; each question adds log(1 + odds).
+        likelihood = self.num_answered * np.log1p(-prior) + float(self.totals @ log_absent)
+        for block in self._blocks:
+            odds = block.sum(log_odds) + prior_odds
+            p, log_sum = probability_and_log_sum(odds)
+            first, last = np.searchsorted(self._held, [block.rows.start, block.rows.stop])
+            if first < last:
+                held, truth = self._held[first:last] - block.rows.start, self._truth[first:last]
+                log_sum[held] = truth * odds[held]
+                p[held] = truth
+            before = self._p[block.rows]
+            change = max(change, float(np.abs(p - before).max()))
+            before[:] = p
+            present += self._count(block, p)
+            sum_present += float(self._weighted(block, p).sum())
+            likelihood += float(self._weighted(block, log_sum).sum())
+        self.change = change
+        return present, sum_present, likelihood
+
+    def probabilities(self, prior: float) -> np.ndarray:
+        """(Q,) of all questions; without answers, the truth where it is held, else the prior."""
+        p = np.where(self._truth_of_all >= 0, self._truth_of_all, prior).astype(np.float64)
+        found = self._p[self._row]
+        p[self._answered] = found if self._weight is None else found[self._inverse]
+        return p
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Questions that are computed together.
+
+    Attributes:
+      rows: which.
+      codes: (L, n), their answers, where each has L; or (answers,), question by question.
+      starts, lengths: where each question's answers begin and how many they are, in the latter case.
+    """
+
+    rows: slice
+    codes: np.ndarray
+    starts: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        return self.rows.stop - self.rows.start
+
+    def sum(self, table: np.ndarray) -> np.ndarray:
+        """(n,) sum of the table's entries at each question's codes."""
+        values = table.take(self.codes)
+        return values.sum(axis=0) if self.starts is None else np.add.reduceat(values, self.starts)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """(answers,) each question's value at each of its answers."""
+        if self.starts is None:
+            return np.broadcast_to(values, self.codes.shape).ravel()
+        return np.repeat(values, self.lengths)
+
+
+def _lay_out(codes, starts, lengths, num_codes) -> Iterator[_Block]:
+    """Yields blocks of questions, which come sorted by their number of answers."""
+    # Many raters make large tables of counts: then a block must be worth one.
+    size = max(_BLOCK, 4 * num_codes)
+    regular = int(np.searchsorted(lengths, _REGULAR, side="right"))
+    ends = np.append(np.flatnonzero(np.diff(lengths[:regular])) + 1, regular)
+    first = 0
+    for end in ends.tolist():
+        while first < end:
+            length = int(lengths[first])
+            last = min(end, first + max(1, size // length))
+            places = starts[first:last] + np.arange(length)[:, None]
+            yield _Block(slice(first, last), codes[places].astype(np.intp))
+            first = last
+    for block in _ranges(np.concatenate([[0], np.cumsum(lengths[regular:])]), size):
+        rows = slice(block.start + regular, block.stop + regular)
+        counts = lengths[rows]
+        inside = np.cumsum(counts) - counts
+        places = np.arange(counts.sum()) + np.repeat(starts[rows] - inside, counts)
+        yield _Block(rows, codes[places].astype(np.intp), inside, counts)
+
+
+def _ranges(starts: np.ndarray, size: int) -> list[slice]:
+    """Ranges of questions with about `size` answers each."""
+    cuts = np.searchsorted(starts, np.arange(size, starts[-1], size))
+    edges = np.unique(np.concatenate([[0], cuts, [len(starts) - 1]]))
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _distinct(codes, lengths, truth, p, num_codes):
+    """Finds questions that are the same to EM: same answers of the same raters, truth and start.
+
+    Returns:
+      Rows of one question of each kind, ascending, and the kind of each question; (None, None)
+      where that would save too little to be worth it.
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    # Kinds are found by a random 64-bit sum, then compared answer by answer.
+    table = np.random.default_rng(0).integers(0, 1 << 63, num_codes + 3, dtype=np.uint64)
+    kind = table[num_codes:][truth] ^ np.ascontiguousarray(p).view(np.uint64)
+    blocks = _ranges(starts, _BLOCK)
+    for block in blocks:
+        inside = codes[starts[block.start] : starts[block.stop]]
+        kind[block] += np.add.reduceat(table[inside], starts[block] - starts[block.start])
+    _, first, inverse = np.unique(kind, return_index=True, return_inverse=True)
+    if len(first) > _WORTH_IT * len(lengths):
+        return None, None
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    first, inverse = first[order], rank[inverse]
+    same = first[inverse]
+    if (lengths[same] != lengths).any() or (truth[same] != truth).any() or (p[same] != p).any():
+        return None, None
+    shift = starts[:-1][same] - starts[:-1]
+    for block in blocks:
+        here = np.arange(starts[block.start], starts[block.stop])
+        if (codes[here] != codes[here + np.repeat(shift[block], lengths[block])]).any():
+            return None, None
+    return first, inverse

@@ -1,0 +1,153 @@
+"""Fitting the raters' model by EM (Dawid & Skene 1979).
+
+From "Maximum likelihood estimation of observer error-rates using the EM algorithm", with a binary truth
+and any number of answers (see real_labels.rater_model for the letters). EM alternates
+
+    E: logit p[q] = logit π + Σ over q's answers of log C[r, 1, a] - log C[r, 0, a]
+    M: π = mean of p;  C[r, t, a] ∝ Σ over r's answers a of P(t | q), plus pseudo-answers[r, t, a]
+
+and never lowers Σ log P(answers to q) + Σ pseudo-answers · log C. Acceleration proposes the next
+parameters, which are taken only if they are no worse, so the fixed point is EM's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.aggregation.acceleration import Anderson
+from real_labels.aggregation.answer_patterns import AnswerPatterns
+from real_labels.aggregation.rater_model import Parameters, normalised
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+_TINY = 1e-300  # stands for the probability 0 where a logarithm is taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Convergence:
+    """How EM went.
+
+    Attributes:
+      objective: log-likelihood, plus the pseudo-answers' term if there are any, after each step that
+        was taken; never falls.
+      passes: passes over the answers, those of refused proposals included.
+      change: largest change of a question's probability in the last step.
+      converged: whether that fell below the tolerance before the steps ran out.
+    """
+
+    objective: tuple[float, ...]
+    passes: int
+    change: float
+    converged: bool
+
+    def __str__(self) -> str:
+        end = "converged" if self.converged else "stopped before it converged"
+        return (
+            f"EM {end} after {self.passes} passes: objective {self.objective[-1]:.3f}, "
+            f"last change of a score {self.change:.1e}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """The end of EM.
+
+    Attributes:
+      parameters: prior and confusion matrices.
+      probability: (Q,) P(label present | answers).
+      counts: (R, 2, K) expected number of answers behind each entry of the confusion matrices.
+      convergence: how it got there.
+    """
+
+    parameters: Parameters
+    probability: Float[np.ndarray, "questions"]
+    counts: Float[np.ndarray, "raters 2 categories"]
+    convergence: Convergence
+
+
+def fit(
+    codes: Int[np.ndarray, "answers"],
+    offsets: Int[np.ndarray, "questions_plus_1"],
+    num_raters: int,
+    num_categories: int,
+    start: Float[np.ndarray, "questions"] | Parameters,
+    *,
+    pseudo_answers: Float[np.ndarray, "raters 2 categories"] | float = 0.0,
+    prior: float | None = None,
+    held: Int[np.ndarray, "questions"] | None = None,
+    tolerance: float = 1e-6,
+    max_passes: int = 1000,
+    accelerate: bool = True,
+) -> Fit:
+    """Runs EM to its fixed point.
+
+    Args:
+      codes: rater · K + answer of each answer, question by question.
+      offsets: question q has the answers offsets[q] to offsets[q + 1].
+      num_raters: R.
+      num_categories: K.
+      start: probability of each question to begin with, or parameters.
+      pseudo_answers: prior counts of each rater's answers (a Dirichlet prior of one more each).
+      prior: π held at this value; None estimates it.
+      held: (Q,) truth of each gold question, -1 for all others.
+      tolerance: largest change of any probability and parameter at which EM has converged.
+      max_passes: passes over the answers at most; at least 1.
+      accelerate: False for plain EM, step by step.
+    """
+    pseudo = np.broadcast_to(
+        np.asarray(pseudo_answers, np.float64), (num_raters, 2, num_categories)
+    ).transpose(1, 0, 2)
+    given = isinstance(start, Parameters)
+    patterns = AnswerPatterns(
+        codes, offsets, num_raters * num_categories, None if given else start, held
+    )
+    totals = patterns.totals.reshape(num_raters, num_categories)
+
+    def m_step(present: np.ndarray, sum_present: float) -> tuple[Parameters, np.ndarray]:
+        present = present.reshape(totals.shape)
+        counts = np.stack([np.maximum(totals - present, 0.0), present])
+        confusion = normalised(counts + pseudo)
+        estimated = sum_present / patterns.num_answered if patterns.num_answered else 0.5
+        parameters = Parameters(estimated if prior is None else prior, confusion.transpose(1, 0, 2))
+        return parameters, counts.transpose(1, 0, 2)
+
+    def e_step(parameters: Parameters) -> tuple[np.ndarray, float, float]:
+        logs = np.log(np.maximum(parameters.confusion.transpose(1, 0, 2), _TINY))
+        present, sum_present, likelihood = patterns.e_step(
+            parameters.prior, logs[0].ravel(), logs[1].ravel()
+        )
+        return present, sum_present, likelihood + float((pseudo * logs).sum())
+
+    now = start if given else m_step(*patterns.sums_of_start())[0]
+    if prior is not None:
+        now = dataclasses.replace(now, prior=prior)
+    anderson = Anderson(totals.sum(axis=1), patterns.num_answered) if accelerate else None
+    history: list[float] = []
+    plain, passes = now, 0
+    while True:
+        present, sum_present, objective = e_step(now)
+        passes += 1
+        if history and objective < history[-1] and now is not plain:
+            # The proposal is worse than where it set out: go on with what plain EM said.
+            now = plain
+            anderson.forget()
+            continue
+        history.append(float(objective))
+        plain, counts = m_step(present, sum_present)
+        step = np.abs(plain.confusion - now.confusion).max(initial=abs(plain.prior - now.prior))
+        converged = max(patterns.change, step) <= tolerance
+        if converged or passes >= max_passes:
+            break
+        # The last pass looks at what plain EM says, lest a refused proposal be the end.
+        last = anderson is None or passes >= max_passes - 1
+        now = plain if last else anderson.propose(now, plain)
+    return Fit(
+        plain,
+        patterns.probabilities(plain.prior),
+        counts,
+        Convergence(tuple(history), passes, float(patterns.change), bool(converged)),
+    )

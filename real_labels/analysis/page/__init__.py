@@ -1,0 +1,1 @@
+"""What the report is made of: sections, figures, thumbnails, and the page that holds them."""

@@ -1,0 +1,71 @@
+"""The report as one page of HTML that needs nothing else: style, script, figures and images are in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jinja2
+
+from real_labels.analysis.page.section import Section
+
+_TEMPLATE = pathlib.Path(__file__).parent / "template"
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What the head and the foot of the page say.
+
+    Attributes:
+      dataset: its name.
+      shown: the model that the report is about; empty if there are no models.
+      num_images: number of images with an original label; None without original labels.
+      num_classes: number of classes; 0 if that is not known.
+      num_models: number of models.
+      model_files: the file of each model, by name.
+      seed: of every bootstrap.
+    """
+
+    dataset: str
+    shown: str
+    num_images: int | None
+    num_classes: int
+    num_models: int
+    model_files: Mapping[str, str]
+    seed: int
+
+
+def render(
+    about: About,
+    sections: Sequence[Section],
+    drawings: Mapping[str, str],
+    thumbnails: Mapping[str, str | None],
+    remarks: Sequence[str],
+) -> str:
+    """Lays out the page.
+
+    Args:
+      about: the dataset and the models.
+      sections: what was found.
+      drawings: each figure as SVG for a page (figures.inline), by its key.
+      thumbnails: images by file name, as data: addresses.
+      remarks: what the reader should know first.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(
+        about=about,
+        sections=sections,
+        tiles=[tile for one in sections for tile in one.tiles],
+        drawings=drawings,
+        thumbnails=thumbnails,
+        remarks=remarks,
+        style=(_TEMPLATE / "report.css").read_text(encoding="utf-8"),
+        script=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
+    )

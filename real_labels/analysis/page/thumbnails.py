@@ -1,0 +1,75 @@
+"""Small copies of images, found by file name and written into the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import pathlib
+
+from real_labels.errors import InputError
+
+SIZE = 176  # pixels of the longer side; shown at half of it, for screens of two pixels a point
+_ENDINGS = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_QUALITY = 78
+
+
+class Thumbnails:
+    """The images below a folder.
+
+    A file name fits an image whose path ends with it; else one of the same name without folders; else one
+    of that name with another ending. What fits several images fits none.
+
+    Attributes:
+      folder: where they are.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        """Lists the images; none is read yet.
+
+        Raises:
+          InputError: if there is no such folder, or no image in it.
+        """
+        self.folder = folder = pathlib.Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: there is no such folder of images.")
+        self._paths: dict[str, pathlib.Path | None] = {}
+        for where, _, names in os.walk(folder):
+            for name in names:
+                path = pathlib.Path(where, name)
+                if path.suffix.lower() in _ENDINGS:
+                    self._add(path, path.relative_to(folder).parts)
+        if not self._paths:
+            raise InputError(f"{folder}: holds no images ({', '.join(sorted(_ENDINGS))}).")
+
+    def _add(self, path: pathlib.Path, parts: tuple[str, ...]) -> None:
+        keys = ["/".join(parts[i:]) for i in range(len(parts))] + [f"{path.stem}."]
+        for key in keys:
+            self._paths[key] = None if key in self._paths else path
+
+    def find(self, file_name: str) -> pathlib.Path | None:
+        """The image of this file name, or None."""
+        parts = file_name.replace("\\", "/").split("/")
+        stem = pathlib.PurePosixPath(parts[-1]).stem
+        for key in [*("/".join(parts[i:]) for i in range(len(parts))), f"{stem}."]:
+            if self._paths.get(key) is not None:
+                return self._paths[key]
+        return None
+
+    def data_uri(self, file_name: str) -> str | None:
+        """The image as a small JPEG in a data: address, or None where it is not there or unreadable."""
+        from PIL import Image, ImageOps
+
+        path = self.find(file_name)
+        if path is None:
+            return None
+        try:
+            with Image.open(path) as image:
+                image.draft("RGB", (2 * SIZE, 2 * SIZE))  # a JPEG is decoded no larger than needed
+                small = ImageOps.exif_transpose(image).convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
+        small.thumbnail((SIZE, SIZE))
+        jpeg = io.BytesIO()
+        small.save(jpeg, "JPEG", quality=_QUALITY)
+        return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"

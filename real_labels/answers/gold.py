@@ -1,0 +1,163 @@
+"""Gold: questions whose truth is known, from experts or from a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.answers.answers import CATEGORIES, Answers
+from real_labels.answers.questions import Questions
+from real_labels.errors import InputError, naming
+from real_labels.files import tables
+from real_labels.labels import class_columns
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+_TRUTH_COLUMNS = ("truth", "present", "gold")
+_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gold:
+    """G questions with their truth.
+
+    Attributes:
+      questions: the questions.
+      present: (G,) bool, whether the label is present in the image.
+      votes: (G,) number of experts who said so, or None where the truth came as such.
+      experts: (G,) number of experts who were asked, or None.
+    """
+
+    questions: Questions
+    present: Bool[np.ndarray, "gold"]
+    votes: Int[np.ndarray, "gold"] | None = None
+    experts: Int[np.ndarray, "gold"] | None = None
+
+    def __post_init__(self):
+        present = np.asarray(self.present)
+        if present.shape != (len(self.questions),) or present.dtype != bool:
+            raise InputError(
+                f"Gold: present must be ({len(self.questions)},) bool, found {present.shape} of "
+                f"{present.dtype}."
+            )
+        if not len(self.questions):
+            raise InputError("Gold: there is no question.")
+        object.__setattr__(self, "present", present)
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @classmethod
+    def from_experts(cls, experts: Answers, at_least: int | None = None) -> Gold:
+        """Present iff at least so many experts said yes; by default more than half of those asked.
+
+        Args:
+          experts: their answers; the last category is "yes".
+          at_least: number of votes, or None. The paper's 5 experts: 3.
+        """
+        votes, asked = experts.votes(), experts.asked
+        rows = np.flatnonzero(asked)
+        gold = cls(
+            experts.questions.take(rows),
+            votes[rows] * 2 > asked[rows],
+            votes[rows],
+            asked[rows],
+        )
+        return gold if at_least is None else gold.with_votes(at_least)
+
+    def with_votes(self, at_least: int) -> Gold:
+        """The same questions, present iff at least so many experts said yes."""
+        if self.votes is None or self.experts is None:
+            raise InputError(
+                "This gold file holds truths, not experts' answers, so no number of votes can be "
+                "asked of it."
+            )
+        if not 1 <= at_least <= self.experts.max():
+            raise InputError(
+                f"At least {at_least} votes were asked for, of {self.experts.max()} experts."
+            )
+        return dataclasses.replace(self, present=self.votes >= at_least)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        at_least: int | None = None,
+        categories: Sequence[str] = CATEGORIES,
+    ) -> Gold:
+        """Reads experts' answers (see Answers.load), or a table of file_name, label, truth.
+
+        Args:
+          path: the file. A truth is yes / no, true / false or 1 / 0.
+          at_least: how many experts make a truth (see from_experts).
+          categories: what experts may answer (see Answers.load).
+
+        Raises:
+          InputError: naming the file and the place.
+        """
+        path = pathlib.Path(path)
+        if path.suffix.lower() != ".npz":
+            table = tables.with_plain_names(tables.read(path))
+            named = [c for c in _TRUTH_COLUMNS if c in table.column_names]
+            if named:
+                if at_least is not None:
+                    raise InputError(
+                        f"{path}: holds truths, not experts' answers, so no number of votes can be "
+                        f"asked of it."
+                    )
+                return _from_truths(path, table, named[0])
+            if "rater" not in table.column_names:
+                raise InputError(
+                    f"{path}: expected the columns file_name, label and truth, or experts' answers "
+                    f"(file_name, label, rater, answer); found {', '.join(table.column_names)}."
+                )
+        return cls.from_experts(Answers.load(path, categories), at_least)
+
+    def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """(rows in questions, rows here) of the gold questions that are among these.
+
+        Raises:
+          InputError: if none is.
+        """
+        rows = questions.find(self.questions)
+        here = np.flatnonzero(rows >= 0)
+        if not len(here):
+            raise InputError(
+                f"None of the {len(self)} gold questions is among the {len(questions)} questions "
+                f"of the {what} (gold begins with {_first(self.questions)}, the {what} with "
+                f"{_first(questions)}): are they of the same dataset and class numbering?"
+            )
+        return rows[here], here
+
+
+def _first(questions: Questions) -> str:
+    if not len(questions):
+        return "nothing"
+    return f"{questions.file_names[questions.image[0]]}, label {questions.label[0]}"
+
+
+def _from_truths(path: pathlib.Path, table, column: str) -> Gold:
+    for needed in ("file_name", "label"):
+        if needed not in table.column_names:
+            raise InputError(
+                f"{path}: lacks the column {needed}; found {', '.join(table.column_names)}."
+            )
+    codes, texts = tables.text(table[column])
+    truths = [_TRUTHS.get(t.strip().lower()) for t in texts.tolist()]
+    bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
+    if bad.any():
+        row = int(np.argmax(bad))
+        found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
+        raise InputError(f"{path}: row {row + 1} has the truth {found!r}; expected yes or no.")
+    with naming(path):
+        label = class_columns.class_indices(table["label"], "label")
+        image, file_names = tables.text(table["file_name"])
+        if image.min() < 0:
+            raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
+        return Gold(Questions(file_names, image, label), np.array(truths, bool)[codes])

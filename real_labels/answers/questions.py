@@ -1,0 +1,138 @@
+"""Questions: image and label pairs that raters are asked about."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.errors import InputError
+from real_labels.labels import check_classes, check_file_names, find_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Questions:
+    """Q distinct (image, label) pairs over I images.
+
+    Attributes:
+      file_names: (I,) str, distinct.
+      image: (Q,) int32 row in file_names of each question.
+      label: (Q,) int32 class each question asks about, at least 0.
+    """
+
+    file_names: np.ndarray
+    image: Int[np.ndarray, "questions"]
+    label: Int[np.ndarray, "questions"]
+
+    def __post_init__(self):
+        names = check_file_names(self.file_names, "Questions")
+        image = np.asarray(self.image)
+        label = check_classes(self.label, "Questions: label")
+        if image.ndim != 1 or image.shape != label.shape:
+            raise InputError(
+                f"Questions: image and label must have the same shape (Q,), found {image.shape} and "
+                f"{label.shape}."
+            )
+        if image.size and image.dtype.kind not in "iu":
+            raise InputError(f"Questions: image must be integers, found {image.dtype}.")
+        if image.size and not (image.min() >= 0 and image.max() < len(names)):
+            raise InputError(
+                f"Questions: image must lie in 0 to {len(names) - 1}, found {image.min()} to "
+                f"{image.max()}."
+            )
+        object.__setattr__(self, "file_names", names)
+        object.__setattr__(self, "image", image.astype(np.int32, copy=False))
+        object.__setattr__(self, "label", label)
+        keys = self._keys(self.image, self.label)
+        if (np.diff(keys) <= 0).any():
+            keys = np.sort(keys)
+            repeated = keys[1:][np.diff(keys) == 0]
+            if len(repeated):
+                where, what = divmod(int(repeated[0]), self._span)
+                raise InputError(
+                    f"Questions: {len(repeated)} (image, label) pairs occur more than once (first: "
+                    f"{names[where]}, label {what})."
+                )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @classmethod
+    def from_pairs(cls, file_names: Sequence[str] | np.ndarray, label: np.ndarray) -> Questions:
+        """Builds questions from one file name and one label each, (Q,) both."""
+        index: dict[str, int] = {}
+        names = np.asarray(file_names, dtype=np.str_).tolist()
+        image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
+        return cls(np.array(list(index), dtype=np.str_), image, label)
+
+    def file_name(self) -> np.ndarray:
+        """(Q,) str, the image of each question by name."""
+        return self.file_names[self.image] if len(self) else np.zeros(0, np.str_)
+
+    def take(self, rows: Int[np.ndarray, "n"]) -> Questions:
+        """These questions, in this order; images without any are left out."""
+        kept, image = np.unique(self.image[rows], return_inverse=True)
+        return Questions(self.file_names[kept], image, self.label[rows])
+
+    def find(self, other: Questions) -> Int[np.ndarray, "other_questions"]:
+        """(len(other),) int64: row here of each of the other's questions, -1 where it is not."""
+        if not len(self) or not len(other):
+            return np.full(len(other), -1, np.int64)
+        asked_image = find_rows(self.file_names, other.file_names)[other.image]
+        known = (asked_image >= 0) & (other.label < self._span)
+        asked = np.where(known, self._keys(asked_image, other.label), -1)
+        keys = self._keys(self.image, self.label)
+        order = np.argsort(keys)
+        place = np.minimum(np.searchsorted(keys, asked, sorter=order), len(keys) - 1)
+        rows = order[place]
+        return np.where(keys[rows] == asked, rows, -1)
+
+    def find_pairs(
+        self, file_names: np.ndarray, label: Int[np.ndarray, "n"]
+    ) -> Int[np.ndarray, "n"]:
+        """(n,) int64: row here of the question about each image and label, -1 where it is not.
+
+        Args:
+          file_names: (n,) str, distinct.
+          label: (n,) classes.
+        """
+        return self.find(Questions(file_names, np.arange(len(file_names)), label))
+
+    @property
+    def _span(self) -> int:
+        return 1 + int(self.label.max(initial=0))
+
+    def _keys(self, image: np.ndarray, label: np.ndarray) -> Int[np.ndarray, "n"]:
+        return image.astype(np.int64) * self._span + label
+
+
+def info_array(questions: Questions) -> np.ndarray:
+    """(Q, 2) str of file name and label, as the published files have it."""
+    return np.stack([questions.file_name(), questions.label.astype(np.str_)], axis=1)
+
+
+def questions_of_info(info: np.ndarray, path: str | os.PathLike[str]) -> Questions:
+    """Questions from a published file's `info` array, (Q, 2) str.
+
+    Raises:
+      InputError: naming the file, if it is none.
+    """
+    if info.ndim != 2 or info.shape[1] != 2 or info.dtype.kind != "U":
+        raise InputError(
+            f"{path}: info must be (questions, 2) of str, file name and label; found "
+            f"{info.shape} of {info.dtype}."
+        )
+    try:
+        label = info[:, 1].astype(np.int64)
+    except ValueError:
+        row = next(i for i, t in enumerate(info[:, 1].tolist()) if not t.strip().isdecimal())
+        raise InputError(
+            f"{path}: info row {row} has the label '{info[row, 1]}', expected a class index."
+        ) from None
+    return Questions.from_pairs(info[:, 0], label)

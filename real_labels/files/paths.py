@@ -1,0 +1,88 @@
+"""Files: whether there is something to read, and writing so that no reader meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from real_labels.errors import InputError
+
+
+def path_of(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path as an object: of pathlib, or of etils, which has the same methods, for gs://….
+
+    Raises:
+      InputError: if it is in a bucket, and etils is not installed.
+    """
+    if "://" not in str(path):
+        return pathlib.Path(path)
+    try:
+        from etils import epath
+    except ImportError:
+        raise InputError(
+            f"{path}: reading and writing buckets needs etils: pip install 'etils[epath]' gcsfs"
+        ) from None
+    return epath.Path(path)
+
+
+def readable(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path, if there is a file.
+
+    Raises:
+      InputError: if there is none, without its name (see errors.naming).
+    """
+    path = path_of(path)
+    if not path.exists():
+        raise InputError("there is no such file.")
+    if path.is_dir():
+        raise InputError("is a folder.")
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Gives a temporary path beside `path` to write to, and renames it when all went well.
+
+    `path` is the old file or the new one, never half of one; buckets (gs://…) work like folders.
+    """
+    path = path_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays: some writers choose the format by it.
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # not the temporary one, which means nothing to anybody
+        raise
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def write_json(path: str | os.PathLike[str], content: Any, indent: int | None = None) -> None:
+    """Writes JSON, atomically; `indent` is for a person to read it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n")
+
+
+pass
+
+
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON file (json.load's object_pairs_hook).
+
+    Raises:
+      InputError: if a name occurs twice, of which plain JSON would keep the last.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))
+        raise InputError(f"{twice} occurs more than once.")
+    return content

@@ -1,0 +1,117 @@
+"""Intervals and tests: Wilson, bootstrap, McNemar, Holm."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+DRAWS = 2_000
+_QUANTILES = (0.025, 0.975)
+
+
+def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> dict[str, Any]:
+    """A record {"value", "low", "high", "n"}: percentile interval of the drawn values; null for NaN.
+
+    Rounding never puts the value outside.
+    """
+    if n == 0 or math.isnan(value):
+        return {"value": None, "low": None, "high": None, "n": int(n)}
+    finite = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(finite, _QUANTILES) if len(finite) else (value, value)
+    low, high = min(float(low), value), max(float(high), value)
+    return {"value": float(value), "low": float(low), "high": float(high), "n": int(n)}
+
+
+def bootstrap_counts(
+    cells: Int[np.ndarray, "cells"], seed: int, draws: int = DRAWS
+) -> Int[np.ndarray, "draws cells"]:
+    """How many images of each kind a draw has, where the data have `cells` of each: multinomial.
+
+    Images that are alike in all that matters need not be drawn one by one.
+    """
+    n = int(cells.sum())
+    return np.random.default_rng(seed).multinomial(n, cells / max(n, 1), size=draws)
+
+
+def bootstrap_means(
+    values: Float[np.ndarray, "images columns"], seed: int, draws: int = DRAWS
+) -> Float[np.ndarray, "draws columns"]:
+    """Means of the columns over the images of each draw; fast where few rows differ.
+
+    Args:
+      values: (N, D), at least one row.
+      seed: of the draws.
+      draws: how many.
+    """
+    kinds, number = np.unique(values, axis=0, return_counts=True)
+    return bootstrap_counts(number, seed, draws) @ kinds / len(values)
+
+
+def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a binomial proportion (Wilson 1927).
+
+    With p = hits / n and z the normal quantile of the confidence:
+    (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n).
+
+    Args:
+      hits: successes, 0 to n; an average of several counts need not be whole.
+      n: trials, at least 0; none give (0, 1).
+      confidence: two-sided, in (0, 1).
+    """
+    if not 0 <= hits <= n:
+        raise InputError(f"hits must be between 0 and n = {n}, found {hits}.")
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must be between 0 and 1, found {confidence}.")
+    if n == 0:
+        return 0.0, 1.0
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    p = hits / n
+    centre = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    # At 0 and n hits the exact bound is 0 or 1; rounding must not push it past.
+    low = 0.0 if hits == 0 else (centre - half) / scale
+    high = 1.0 if hits == n else (centre + half) / scale
+    return low, high
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
+
+    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). The largest
+    term is a ratio of whole numbers, so that nothing is lost for any size; the others follow from it.
+    """
+    if only_first < 0 or only_second < 0:
+        raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    if only_first == only_second:
+        return 1.0
+    term = total = 1.0  # in units of the largest
+    for i in range(fewer, 0, -1):
+        term *= i / (n - i + 1)
+        total += term
+        if term < 1e-20 * total:
+            break
+    return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (Holm 1979): the chance of any false alarm stays below the level.
+
+    The p-values in ascending order are multiplied by n, n - 1, …, 1, made monotone and cut at 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    steps = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(steps, 1)
+    return corrected.tolist()

@@ -1,0 +1,105 @@
+"""Names of classes: ILSVRC-2012's, and others from a file."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels import files
+from real_labels.errors import InputError, naming
+from real_labels.labels import imagenet
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassNames:
+    """Names in the order of the class indices; classes beyond them go by their number.
+
+    Attributes:
+      names: the short name of each class, distinct.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __getitem__(self, class_: int) -> str:
+        return self.names[class_] if 0 <= class_ < len(self.names) else f"class {class_}"
+
+    def of(self, classes: Int[np.ndarray, "n"]) -> np.ndarray:
+        """(N,) str, the name of each class."""
+        distinct, row = np.unique(classes, return_inverse=True)
+        return np.array([self[c] for c in distinct.tolist()], np.str_)[row]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ClassNames:
+        """Reads a JSON list, a JSON object from class index to name, or text with a name in each line.
+
+        Raises:
+          InputError: naming the file, if it is none of these.
+        """
+        with naming(path):
+            text = files.readable(path).read_text(encoding="utf-8")
+            if pathlib.Path(path).suffix.lower() != ".json":
+                return cls(_distinct(text.splitlines()))
+            try:
+                content = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(f"is no JSON, or cut short ({error}).") from None
+            if isinstance(content, dict):
+                content = _by_index(content)
+            if not isinstance(content, list) or not all(isinstance(n, str) for n in content):
+                raise InputError(
+                    "expected a list of class names in the order of the class indices, or an object "
+                    "from class index to name."
+                )
+            return cls(_distinct(content))
+
+    @classmethod
+    def of_imagenet(cls) -> ClassNames:
+        """ILSVRC-2012's, by their first word in WordNet ("tench"); no network is needed."""
+        return cls(_imagenet_names())
+
+
+def printable(text: str) -> str:
+    """The text with � for what cannot be written into a page: control characters, half characters."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _by_index(content: dict[str, str]) -> list[str]:
+    if not all(key.isdecimal() for key in content):
+        key = next(key for key in content if not key.isdecimal())
+        raise InputError(f"expected class indices as keys, found {key!r}.")
+    names = {int(key): name for key, name in content.items()}
+    missing = next((i for i in range(len(names)) if i not in names), None)
+    if missing is not None:
+        raise InputError(f"has {len(names)} names, but none for class {missing}.")
+    return [names[i] for i in range(len(names))]
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """The names; what several classes are called is told apart by the class index."""
+    names = [printable(" ".join(name.split())) for name in names]
+    counts = collections.Counter(name.lower() for name in names)
+    return tuple(
+        name if name and counts[name.lower()] == 1 else f"{name or 'class'} ({i})"
+        for i, name in enumerate(names)
+    )
+
+
+@functools.cache
+def _imagenet_names() -> tuple[str, ...]:
+    full = imagenet.class_names()
+    first = [name.split(",")[0] for name in full]
+    counts = collections.Counter(name.lower() for name in first)
+    # "maillot" and "Cardigan" are two classes each, which the other words tell apart.
+    return _distinct(
+        [s if counts[s.lower()] == 1 else name for s, name in zip(first, full, strict=True)]
+    )

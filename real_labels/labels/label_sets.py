@@ -1,0 +1,208 @@
+"""LabelSets: for each image, the set of classes that are valid for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels import files
+from real_labels.errors import InputError, naming
+from real_labels.files.paths import distinct_keys
+from real_labels.labels.classes import check_classes
+from real_labels.labels.file_names import check_file_names, imagenet_file_names, rows_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelSets:
+    """For each of N images the set of its valid classes, possibly empty.
+
+    Image i has the classes `classes[offsets[i]:offsets[i + 1]]`, ascending and distinct.
+
+    Attributes:
+      file_names: (N,) str, distinct.
+      offsets: (N + 1,) int64, from 0 to len(classes), never falling.
+      classes: (L,) int32 class indices, at least 0.
+    """
+
+    file_names: np.ndarray
+    offsets: Int[np.ndarray, "images_plus_1"]
+    classes: Int[np.ndarray, "labels"]
+
+    def __post_init__(self):
+        names = check_file_names(self.file_names, "LabelSets")
+        offsets = np.asarray(self.offsets)
+        classes = check_classes(self.classes, "LabelSets: classes")
+        if offsets.dtype.kind not in "iu":
+            raise InputError(f"LabelSets: offsets must be integers, found {offsets.dtype}.")
+        if offsets.shape != (len(names) + 1,):
+            raise InputError(
+                f"LabelSets: offsets must have shape ({len(names) + 1},), one more than the "
+                f"{len(names)} file names; found {offsets.shape}."
+            )
+        if offsets[0] != 0 or offsets[-1] != len(classes) or (np.diff(offsets) < 0).any():
+            raise InputError(
+                f"LabelSets: offsets must rise from 0 to the number of labels ({len(classes)}); "
+                f"found {offsets[0]} to {offsets[-1]}."
+            )
+        image = np.repeat(np.arange(len(names)), np.diff(offsets))
+        unsorted = (np.diff(image) == 0) & (np.diff(classes.astype(np.int64)) <= 0)
+        if unsorted.any():
+            where = names[image[int(np.argmax(unsorted))]]
+            raise InputError(
+                f"LabelSets: the classes of {where} must be ascending and distinct; "
+                f"LabelSets.from_lists sorts them."
+            )
+        object.__setattr__(self, "file_names", names)
+        object.__setattr__(self, "offsets", offsets.astype(np.int64))
+        object.__setattr__(self, "classes", classes)
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    @property
+    def counts(self) -> Int[np.ndarray, "images"]:
+        """(N,) number of valid classes of each image."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def from_lists(cls, file_names: Sequence[str], lists: Iterable[Iterable[int]]) -> LabelSets:
+        """Builds label sets from one iterable of classes per image, in any order, repeats allowed."""
+        lists = [list(classes) for classes in lists]
+        if len(lists) != len(file_names):
+            raise InputError(
+                f"LabelSets: {len(file_names)} file names but {len(lists)} label lists."
+            )
+        image = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
+        classes = np.array(list(itertools.chain.from_iterable(lists)) or np.zeros(0, np.int64))
+        return cls.from_pairs(file_names, image, classes)
+
+    @classmethod
+    def from_pairs(
+        cls,
+        file_names: Sequence[str] | np.ndarray,
+        image: Int[np.ndarray, "pairs"],
+        classes: Int[np.ndarray, "pairs"],
+    ) -> LabelSets:
+        """Builds label sets from (image, class) pairs in any order, repeats allowed.
+
+        Args:
+          file_names: (N,), the images.
+          image: row in file_names of each pair.
+          classes: class of each pair, at least 0.
+        """
+        classes = check_classes(classes, "LabelSets: classes")
+        span = 1 + int(classes.max(initial=0))
+        keys = np.sort(image.astype(np.int64) * span + classes)
+        keys = keys[np.diff(keys, prepend=-1) > 0]
+        image, classes = np.divmod(keys, span)
+        offsets = np.searchsorted(image, np.arange(len(file_names) + 1))
+        return cls(np.asarray(file_names, dtype=np.str_), offsets, classes)
+
+    def to_lists(self) -> list[list[int]]:
+        """One ascending list of classes per image."""
+        return [part.tolist() for part in np.split(self.classes, self.offsets[1:-1])][: len(self)]
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> LabelSets:
+        """Reads `real.json`'s layout.
+
+        Either a list with one list of classes per image in the order of the sorted file names of
+        ILSVRC-2012's validation set (`ILSVRC2012_val_00000001.JPEG` first), as published with
+        "Are we done with ImageNet?", or an object from file name to list of classes.
+
+        Raises:
+          InputError: if the file holds neither, naming the file and the place.
+        """
+        with naming(path):
+            return cls._from_json(files.readable(path).read_text(encoding="utf-8"))
+
+    @classmethod
+    def _from_json(cls, text: str) -> LabelSets:
+        try:
+            content = json.loads(text, object_pairs_hook=distinct_keys)
+        except json.JSONDecodeError as error:
+            raise InputError(f"is no JSON, or cut short ({error}).") from None
+        if isinstance(content, list):
+            names = imagenet_file_names(len(content))
+            lists = content
+        elif isinstance(content, dict):
+            names, lists = list(content), list(content.values())
+        else:
+            raise InputError(
+                f"expected a list of label lists or an object from file name to label "
+                f"list, found {type(content).__name__}."
+            )
+        if not (_all_of(list, lists) and _all_of(int, itertools.chain.from_iterable(lists))):
+            name, classes = next(
+                (n, c)
+                for n, c in zip(names, lists, strict=True)
+                if type(c) is not list or not _all_of(int, c)
+            )
+            raise InputError(
+                f"the labels of {name} must be a list of class indices, "
+                f"such as [3]; found {json.dumps(classes)[:60]}."
+            )
+        return cls.from_lists(names, lists)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes `real.json`'s layout (see `from_json`), atomically.
+
+        Images 1…N of ILSVRC-2012's validation set give the published list; others an object.
+        """
+        if (self.file_names == imagenet_file_names(len(self))).all():
+            content = self.to_lists()
+        else:
+            content = dict(zip(self.file_names.tolist(), self.to_lists(), strict=True))
+        files.write_json(path, content)
+
+    def rows(self, file_names: np.ndarray, what: str = "predictions") -> Int[np.ndarray, "names"]:
+        """Row of each file name in these label sets.
+
+        Raises:
+          InputError: if an image is not here, with the first of them.
+        """
+        return rows_of(
+            self.file_names,
+            file_names,
+            "{missing} of the {total} images of the "
+            + what
+            + " have no entry in the labels (first: "
+            "{first}; the labels begin with {begin}): are they of the same dataset?",
+        )
+
+    def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
+        """The label sets of these images, in this order."""
+        counts = self.counts[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        # Label j of the result is label j - (where its image begins there) + (where it begins here).
+        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        classes = self.classes[np.arange(offsets[-1]) + shift]
+        return LabelSets(self.file_names[rows], offsets, classes)
+
+    def contains(
+        self, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n k"]
+    ) -> Bool[np.ndarray, "n k"]:
+        """Whether `classes[j, r]` is among the valid classes of image `rows[j]`."""
+        # One sorted array of image * span + class answers all questions with one binary search.
+        span = 1 + max(int(self.classes.max(initial=-1)), int(classes.max(initial=-1)))
+        keys = np.repeat(np.arange(len(self)), self.counts) * span + self.classes
+        asked = np.where(classes >= 0, np.asarray(rows)[:, None] * span + classes, -1)
+        place = np.searchsorted(keys, asked)
+        found = np.zeros(asked.shape, bool)
+        inside = place < len(keys)
+        found[inside] = keys[place[inside]] == asked[inside]
+        return found
+
+
+def _all_of(kind: type, values: Iterable) -> bool:
+    """Whether all values are of exactly this type (True is no int here)."""
+    return {kind}.issuperset(map(type, values))

@@ -1,0 +1,165 @@
+import pytest
+from flax.traverse_util import flatten_dict
+
+from big_transfer import config as config_lib
+from big_transfer import hyperrule, losses
+from big_transfer.run import sharding
+from big_transfer.training import optimizer
+from configs import bit_m_imagenet21k, bit_s_imagenet2012, bit_transfer, digit_scenes
+from tests.configs import tiny
+
+CONFIGS = {
+    "digit_scenes": digit_scenes.get_config,
+    "digit_scenes:debug": lambda: digit_scenes.get_config("debug"),
+    "bit_s": bit_s_imagenet2012.get_config,
+    "bit_s:debug": lambda: bit_s_imagenet2012.get_config("debug"),
+    "bit_m": bit_m_imagenet21k.get_config,
+    "bit_m:debug": lambda: bit_m_imagenet21k.get_config("debug"),
+    "bit_transfer": lambda: bit_transfer.get_config("dataset=cifar10,model=R50x1"),
+    "bit_transfer:debug": lambda: bit_transfer.get_config("dataset=mnist,model=R101x3,debug"),
+    "tiny": tiny.get_config,
+}
+
+
+def test_choices_are_those_of_the_code_they_choose_from():
+    """The schema spells them out, as it imports none of these."""
+    names = {
+        ("loss",): losses.NAMES,
+        ("sharding",): sharding.STRATEGIES,
+        ("hyperrule",): hyperrule.RESOLUTIONS,
+        ("optimizer", "schedule"): optimizer.SCHEDULES,
+    }
+    for path, choices in names.items():
+        field = config_lib.SCHEMA
+        for name in path:
+            field = field[name]
+        assert field.expected.removesuffix(", or None") == f"one of {', '.join(choices)}"
+        assert all(map(field.usable, choices)) and not field.usable("another")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_resolves_and_has_the_common_fields(name):
+    config = CONFIGS[name]()
+    config_lib.resolve(config)
+    # Written in the config itself, so that each can be set on the command line.
+    for field in (
+        "seed",
+        "total_steps",
+        "total_epochs",
+        "checkpoint_every_steps",
+        "eval_every_steps",
+        "input.batch_size",
+        "model.depth",
+        "model.width",
+        "num_classes",
+        "init_npz",
+    ):
+        section = config
+        for part in field.split("."):
+            assert part in section, field
+            section = section[part]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_field_can_be_set_on_the_command_line(name):
+    """Which takes a value, or a placeholder that knows its type, in the config itself."""
+    config = CONFIGS[name]()
+    for field in flatten_dict(config_lib.SCHEMA, sep="."):
+        *parents, last = field.split(".")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        assert section.get_type(last) in (int, float, str, bool, tuple), field
+
+
+@pytest.mark.parametrize(
+    "config_file", [digit_scenes, bit_s_imagenet2012, bit_m_imagenet21k], ids=lambda m: m.__name__
+)
+def test_a_configs_unknown_argument_is_refused(config_file):
+    with pytest.raises(ValueError, match="'debgu'"):
+        config_file.get_config("debgu")
+
+
+def test_upstream_recipes_are_the_published_ones():
+    for module, classes, loss in (
+        (bit_s_imagenet2012, 1000, "softmax"),
+        (bit_m_imagenet21k, 21_843, "sigmoid"),
+    ):
+        config = config_lib.resolve(module.get_config())
+        assert (config.num_classes, config.loss) == (classes, loss)
+        assert (config.total_epochs, config.optimizer.decay_epochs) == (90, (30, 60, 80))
+        assert (config.input.batch_size, config.input.size) == (4096, 224)
+        assert (config.input.crop, config.input.flip) == ("inception", True)
+        assert config.optimizer.base_learning_rate == 0.03
+        assert (config.optimizer.momentum, config.optimizer.weight_decay) == (0.9, 1e-4)
+        assert config.optimizer.warmup_steps == 5000
+        assert (config.model.depth, config.model.width) == (50, 1)
+
+
+def changed(**fields):
+    config = tiny.get_config().to_dict()
+    for name, value in fields.items():
+        section = config
+        *parents, last = name.split("__")
+        for parent in parents:
+            section = section[parent]
+        if value is ...:
+            del section[last]
+        else:
+            section[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"model__dpeth": 50}, r"model\.dpeth: there is no such field; did you mean model\.depth"),
+        ({"sead": 1}, "sead: there is no such field; did you mean seed"),
+        ({"num_classes": ...}, "num_classes: is missing"),
+        ({"model__depth": 34}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
+        ({"model__depth": (34,)}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
+        ({"model__width": 0.3}, r"model\.width: expected a multiple of 0\.5, found 0\.3"),
+        ({"model__width": "wide"}, "found 'wide'"),
+        (
+            {"input__batch_size": 0},
+            r"input\.batch_size: expected a whole number from 1 on, found 0",
+        ),
+        ({"input__batch_size": 12.5}, "found 12.5"),
+        ({"loss": "hinge"}, "loss: expected one of softmax, sigmoid, found 'hinge'"),
+        ({"total_steps": None}, "total_steps: is missing, and total_epochs too"),
+        ({"input__resize_to": 20}, r"input\.resize_to: expected at least input\.size = 24"),
+        ({"input__accumulate_steps": 3}, "must divide input.batch_size = 16"),
+        ({"optimizer__decay_epochs": (30, 20)}, "each later than the one before"),
+        ({"optimizer__momentum": 1.0}, "below 1"),
+        ({"checkpoint_best": "loss"}, "expected one of original/top1"),
+        ({"checkpoint_best": "real/top1", "eval__real_key": None}, "needs eval.real_key"),
+        ({"model": 50}, "model: expected fields below it, found 50"),
+        ({"mixup_alpha": -0.1}, "mixup_alpha: expected a number from 0 on, found -0.1"),
+        ({"seed": True}, "seed: expected a whole number"),
+        ({"seed": 2**31}, "seed: expected a whole number"),
+    ],
+)
+def test_bad_fields_are_named(fields, complaint):
+    with pytest.raises(config_lib.ConfigError, match=complaint):
+        config_lib.resolve(changed(**fields))
+
+
+def test_a_depth_of_the_command_line_is_a_number():
+    """Where the config has a tuple, ml_collections makes one of the number."""
+    assert config_lib.resolve(changed(model__depth=(50,))).model.depth == 50
+    assert config_lib.resolve(changed(model__depth=(2,))).model.depth == (2,)
+
+
+def test_all_problems_come_at_once():
+    with pytest.raises(config_lib.ConfigError) as error:
+        config_lib.resolve(changed(seed=-1, num_classes=..., loss="x"))
+    assert str(error.value).count("\n") == 3
+
+
+def test_total_steps_wins_over_total_epochs():
+    from big_transfer import training
+
+    both = config_lib.resolve(changed(total_steps=7, total_epochs=3.0))
+    assert training.steps_of(both, 1000) == 7
+    epochs = config_lib.resolve(changed(total_steps=None, total_epochs=3.0))
+    assert training.steps_of(epochs, 1000) == round(3 * 1000 / 16)

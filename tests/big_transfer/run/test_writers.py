@@ -1,0 +1,107 @@
+"""TensorBoard files, by clu and without TensorFlow, read back by TensorBoard itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+
+import numpy as np
+import pytest
+from clu.metric_writers import interface
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from big_transfer.run import workdir, writers
+
+
+@pytest.fixture
+def without_tensorflow(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorflow" else find_spec(name),
+    )
+
+
+def scalars(folder) -> dict[str, list[tuple[int, float]]]:
+    """tag -> (step, value), whichever way a writer stores numbers."""
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0}).Reload()
+    tags = events.Tags()
+    found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]}
+    for tag in tags["tensors"]:
+        found[tag] = [
+            (e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)
+        ]
+    return found
+
+
+def write(folder) -> None:
+    with writers.make_writer(folder) as writer:
+        for step in (1, 50, 100_000):
+            writer.write_scalars(step, {"train/loss": np.float32(1 / step), "eval/real/top1": 0.5})
+        writer.flush()
+
+
+def test_both_writers_leave_the_same_numbers(tmp_path, monkeypatch, request):
+    write(tmp_path / "clu")
+    request.getfixturevalue("without_tensorflow")
+    write(tmp_path / "tensorboardX")
+    ours, theirs = scalars(tmp_path / "tensorboardX"), scalars(tmp_path / "clu")
+    assert ours == theirs
+    assert set(ours) == {"train/loss", "eval/real/top1"} and len(ours["train/loss"]) == 3
+
+
+def test_it_has_every_method_of_clus():
+    theirs = {
+        name: list(inspect.signature(method).parameters)
+        for name, method in inspect.getmembers(interface.MetricWriter, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    ours = {
+        name: list(inspect.signature(getattr(writers.TensorBoardXWriter, name)).parameters)
+        for name in theirs
+    }
+    assert ours == theirs and len(ours) == 10
+
+
+def test_images_texts_histograms_arrays_and_settings_are_written(tmp_path):
+    writer = writers.TensorBoardXWriter(tmp_path)
+    rng = np.random.default_rng(0)
+    writer.write_images(3, {"examples": rng.random((2, 8, 9, 3), np.float32)})
+    writer.write_texts(3, {"note": "**bold**"})
+    writer.write_histograms(
+        3, {"weights": rng.normal(size=(4, 5)), "few": np.arange(3)}, {"few": 2}
+    )
+    writer.write_summaries(3, {"raw": np.arange(6.0).reshape(2, 3)})
+    writer.write_hparams({"loss": "sigmoid", "depth": (1, 1), "width": 0.5})
+    writer.close()
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0, "images": 0}).Reload()
+    tags = events.Tags()
+    assert "examples" in " ".join(tags["images"])
+    assert {"weights", "few"} <= set(tags["histograms"])
+    assert events.Histograms("weights")[0].histogram_value.num == 20
+    assert sum(events.Histograms("few")[0].histogram_value.bucket) == 3
+    assert any("note" in tag for tag in tags["tensors"])
+    raw = events.Tensors("raw")[0]
+    np.testing.assert_array_equal(
+        tensor_util.make_ndarray(raw.tensor_proto), np.arange(6.0).reshape(2, 3)
+    )
+    assert raw.step == 3
+
+
+def test_other_processes_write_nothing(tmp_path, without_tensorflow, monkeypatch):
+    monkeypatch.setattr(writers.jax, "process_index", lambda: 1)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "run")
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_bucket_without_tensorflow_says_what_to_install(without_tensorflow):
+    with pytest.raises(workdir.WorkdirError, match="pip install gcsfs google-cloud-storage"):
+        workdir.check_reachable("gs://bucket/run")
+    workdir.check_reachable("runs/here")
+
+
+def test_a_bucket_with_tensorflow_needs_nothing_more():
+    workdir.check_reachable("gs://bucket/run")
