@@ -13,9 +13,9 @@ SCENES := $(WORKDIR)/validation
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
 
-.venv/.installed: requirements.txt constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "Python 3.11 is needed; name yours with make PYTHON=python3.11"; exit 1; }
+.venv/.installed: pyproject.toml requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed; name yours with make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv || { echo "On Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
