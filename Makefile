@@ -1,6 +1,6 @@
 # make demo       train on digit_scenes, show both accuracies, write the report (sets everything up first)
 # make test       lint and tests (sets everything up first)
-# make test-long  all tests, each with its full counts
+# make test-long  all tests, with more random examples and the slow cases
 # make clean-demo start the demo over
 
 PYTHON ?= python3

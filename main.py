@@ -24,7 +24,8 @@ from ml_collections import config_flags
 
 from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
-from big_transfer.run import hardware, memory, workdir
+from big_transfer.run import hardware, memory
+from real_labels import files
 from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> None:
     try:
         # Before any device is touched: a mistyped field should cost nothing.
         resolved = config.resolve(_CONFIG.value, training=_MODE.value == "train")
-        workdir.check_reachable(_WORKDIR.value)
+        files.check_reachable(_WORKDIR.value, "google-cloud-storage")
         _set_up_jax()
         run = {"train": training.train_and_evaluate, "evaluate": evaluation.evaluate_only}[
             _MODE.value

@@ -17,7 +17,7 @@ PROJECT = pathlib.Path(__file__).parent.parent
 SMALL = {"train": 200, "validation": 61}
 PATIENCE = 1_800.0  # seconds until a process, or a page, is given up: no test is about speed
 
-# A busy machine is no failure; the same examples every time, so that neither is an unlucky draw.
+# No deadlines; the short tier repeats the same examples.
 _unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("short", _unhurried, derandomize=True)
 settings.register_profile("long", _unhurried, max_examples=2_000)

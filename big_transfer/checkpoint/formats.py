@@ -17,13 +17,14 @@ from big_transfer.checkpoint import public, timm
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
 from big_transfer.checkpoint.run import Checkpoints
 from big_transfer.run import workdir
+from real_labels import files
 
 TIMM_ENDING = ".safetensors"
 
 
 def is_run(path: epath.PathLike) -> bool:
     """Whether a path is a run's workdir, or is to become one: not a file by its ending."""
-    path = epath.Path(path)
+    path = files.path_of(path)
     return path.is_dir() or path.suffix not in (".npz", TIMM_ENDING)
 
 
@@ -44,7 +45,7 @@ def read_shapes(
 
 
 def _shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
-    path = epath.Path(path).expanduser()
+    path = files.path_of(path).expanduser()
     if path.is_dir():
         return flax.traverse_util.flatten_dict(_run_layout(path), sep="/")
     if path.suffix == TIMM_ENDING:
@@ -77,7 +78,7 @@ def load_with_step(
     Raises:
       CheckpointError: if a step is asked of a file.
     """
-    path = epath.Path(path).expanduser()
+    path = files.path_of(path).expanduser()
     if path.is_dir():
         step, params = load_run(path, step)
         arrays = flax.traverse_util.flatten_dict(params, sep="/")

@@ -98,7 +98,7 @@ def _opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
 
 def check_exists(path: epath.PathLike) -> None:
     """Raises FileNotFoundError, with where published checkpoints are to be had."""
-    path = epath.Path(path)
+    path = files.path_of(path)
     if path.exists():
         return
     address = family.address_of(path.name)

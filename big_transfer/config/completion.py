@@ -17,7 +17,7 @@ from big_transfer.config.schema import resolve
 log = logging.getLogger("big_transfer")
 
 
-def complete(
+def complete_training(
     config: ml_collections.FrozenConfigDict,
 ) -> tuple[ml_collections.FrozenConfigDict, datasets.Source]:
     """Fills the open fields of a training config; fields with a value keep it.

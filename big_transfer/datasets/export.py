@@ -15,7 +15,13 @@ import tqdm
 from absl import app, flags, logging
 
 from big_transfer.datasets import image_files
-from big_transfer.datasets.opening import ORIGINAL_KEY, REAL_KEY, label_key_of, open_source
+from big_transfer.datasets.opening import (
+    ORIGINAL_KEY,
+    REAL_KEY,
+    label_key_of,
+    open_source,
+    tfds_source_for,
+)
 from big_transfer.datasets.source import DatasetError, Source
 from real_labels import LabelSets, files
 from real_labels.errors import ExpectedError
@@ -57,9 +63,7 @@ def label_keys(
 ) -> list[str]:
     """The features to take: those asked for, else both of a dataset that has them, else its labels."""
     if original is None and real is None and not image_files.is_path(name):
-        from big_transfer.datasets import tfds_source
-
-        features = tfds_source.load_builder(name, data_dir).info.features
+        features = tfds_source_for(name).load_builder(name, data_dir).info.features
         if {ORIGINAL_KEY, REAL_KEY} <= set(features):
             return [ORIGINAL_KEY, REAL_KEY]
     keys = [original or label_key_of(name, data_dir), real]

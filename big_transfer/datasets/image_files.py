@@ -56,7 +56,7 @@ class ImageFiles(Sequence):
 
     Attributes:
       is_imagenet: whether these are ILSVRC-2012's validation images. If so, file names are without
-        folders, there are no `label_keys`, and labels are looked up by name (see `dataset`).
+        folders, there are no `label_keys`, and labels are looked up by name (see `opening`).
     """
 
     def __init__(self, dataset: str, split: str):

@@ -61,7 +61,7 @@ def open_source(
                 f"{dataset} has no labels {label_keys[0]!r}, but {', '.join(source.label_keys)}."
             )
     else:
-        tfds_source = _tfds(dataset)
+        tfds_source = tfds_source_for(dataset)
         is_imagenet = re.split("[/:]", dataset)[0] == "imagenet2012" and split.startswith(
             "validation"
         )
@@ -85,8 +85,12 @@ def open_source(
     return WithLabels(source, label_sets, names, label_keys)
 
 
-def _tfds(dataset: str) -> types.ModuleType:
-    """`tfds_source`: TFDS takes a second to import, and images on disk do without it."""
+def tfds_source_for(dataset: str) -> types.ModuleType:
+    """The module `tfds_source`, imported here: TFDS takes a second, and images on disk do not need it.
+
+    Raises:
+      DatasetError: if a package is missing.
+    """
     for package, name in (
         ("tensorflow_datasets", "tensorflow-datasets"),
         ("tensorflow", "tensorflow"),
@@ -94,7 +98,7 @@ def _tfds(dataset: str) -> types.ModuleType:
         if importlib.util.find_spec(package) is None:
             raise DatasetError(
                 f"{dataset} is a dataset of TFDS, which needs {name}: pip install .[train]. (A folder "
-                f"of images, named with its path, does without.)"
+                f"of images, named with its path, needs no TensorFlow.)"
             )
     from big_transfer.datasets import tfds_source
 
@@ -143,7 +147,7 @@ def label_key_of(dataset: str, data_dir: str | None) -> str:
     """The feature a classifier of this dataset is to learn."""
     if image_files.is_path(dataset):
         return image_files.LABEL_KEY
-    return _tfds(dataset).supervised_key(dataset, data_dir)
+    return tfds_source_for(dataset).supervised_key(dataset, data_dir)
 
 
 def evaluation_split_of(dataset: str, data_dir: str | None, mock: bool) -> str:
@@ -157,7 +161,7 @@ def evaluation_split_of(dataset: str, data_dir: str | None, mock: bool) -> str:
     else:
         if mock:
             return _PREFERRED[0]  # any will do
-        splits = _tfds(dataset).splits_of(dataset, data_dir)
+        splits = tfds_source_for(dataset).splits_of(dataset, data_dir)
     for split in _PREFERRED:
         if split in splits:
             return split

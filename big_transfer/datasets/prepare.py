@@ -11,12 +11,12 @@ converted record by record instead, without the original files; the TFRecords st
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import tensorflow_datasets as tfds
 import tqdm
 from absl import app, flags
 
-from big_transfer.datasets import tfds_source
+from big_transfer.datasets import opening
 from real_labels.errors import ExpectedError
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
@@ -25,7 +25,9 @@ _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched b
 
 def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None) -> None:
     """Makes sure that `name` lies in `data_dir` as ArrayRecord files."""
-    builder = tfds_source.load_builder(name, data_dir)
+    builder = opening.tfds_source_for(name).load_builder(name, data_dir)
+    import tensorflow_datasets as tfds
+
     if builder.is_prepared():
         array_record = tfds.core.FileFormat.ARRAY_RECORD
         if array_record not in builder.info.available_file_formats():
@@ -37,8 +39,9 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
     )
 
 
-def _convert(builder: tfds.core.DatasetBuilder) -> None:
+def _convert(builder: Any) -> None:
     """Writes ArrayRecord shards beside the others, then lists the format in dataset_info.json."""
+    import tensorflow_datasets as tfds
     from tensorflow_datasets.core import file_adapters
 
     info = builder.info
@@ -67,7 +70,7 @@ def main(arguments: list[str]) -> None:
     try:
         prepare(arguments[1], _DATA_DIR.value, _MANUAL_DIR.value)
     except ExpectedError as error:
-        sys.exit(str(error))
+        sys.exit(f"Error: {error}")
     print(f"{arguments[1]} is prepared.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,8 +9,6 @@ import numpy as np
 
 from real_labels import LabelSets
 from real_labels.errors import ExpectedError
-
-log = logging.getLogger("big_transfer")
 
 
 class DatasetError(ExpectedError, ValueError):

@@ -20,7 +20,6 @@ from big_transfer.config import completion
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator
 from big_transfer.evaluation.results import finish
-from big_transfer.resnet import make_model
 from big_transfer.run import preemption, sharding, workdir
 from real_labels import files
 from real_labels.accuracy import comparison
@@ -162,7 +161,7 @@ def _run(
     is needed once more.
     """
     config, mesh = job.config, sharding.make_mesh()
-    model = make_model(config)
+    model = resnet.make_model(config)
     evaluator = Evaluator(config, model, mesh, source)
     step, params = checkpoint.load_with_step(job.path, model)
     partial = partial_results.PartialResults(job.folder, _identity(config, len(source), params))

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: files, lines of the log, tables for a person."""
+"""Result files, log lines and tables of an evaluation."""
 
 from __future__ import annotations
 

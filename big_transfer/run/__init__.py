@@ -1,1 +1,1 @@
-"""What any run needs: its workdir, progress lines, the device mesh, preemption, memory."""
+"""Workdir, progress lines, TensorBoard files, device mesh, hardware, preemption, memory."""

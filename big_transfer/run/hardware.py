@@ -25,8 +25,7 @@ def has_accelerator() -> bool:
 def is_tpu_vm() -> bool:
     """Whether this host has TPUs that JAX may use.
 
-    Its devices tell: a package does not, as libtpu may be installed anywhere to compile for TPUs, and
-    /dev/vfio does not, as other devices are handed to virtual machines by it, too.
+    Only devices count. libtpu may be installed anywhere, and /dev/vfio also serves other devices.
     """
     platforms = jax.config.jax_platforms
     if platforms and "tpu" not in platforms.split(","):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -19,23 +18,6 @@ from real_labels.errors import ExpectedError
 
 class WorkdirError(ExpectedError, ValueError):
     """A workdir that belongs to another run."""
-
-
-def check_reachable(workdir: epath.PathLike) -> None:
-    """Makes sure that the packages are installed which read and write a bucket (gs://…).
-
-    Raises:
-      WorkdirError: naming what to install.
-    """
-    if not str(workdir).startswith("gs://") or importlib.util.find_spec("tensorflow"):
-        return
-    needed = {"gcsfs": "gcsfs", "google.cloud.storage": "google-cloud-storage"}
-    missing = [package for module, package in needed.items() if not _is_installed(module)]
-    if missing:
-        raise WorkdirError(
-            f"{workdir}: without TensorFlow, a bucket needs {' and '.join(needed.values())}: "
-            f"pip install {' '.join(missing)}"
-        )
 
 
 def check(
@@ -99,13 +81,6 @@ def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
 def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
     """What results.json holds, or None if there is none."""
     return _read_json(epath.Path(workdir) / "results.json")
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
-        return False
 
 
 def _shown(fields: dict[str, Any], name: str) -> str:

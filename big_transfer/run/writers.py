@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,8 +44,7 @@ def _clu_writer(folder: epath.PathLike) -> Any:
 class TensorBoardXWriter:
     """clu's MetricWriter over tensorboardX: clu's own cannot be imported without TensorFlow.
 
-    Event files are written by a thread of tensorboardX. Videos and sounds need the packages that
-    tensorboardX names when they are missing.
+    Event files are written by a thread of tensorboardX.
     """
 
     def __init__(self, folder: epath.PathLike | None):
@@ -66,12 +66,21 @@ class TensorBoardXWriter:
             self._writer.add_images(name, np.asarray(value), step, dataformats="NHWC")
 
     def write_videos(self, step: int, videos: Mapping[str, Any]) -> None:
-        """Writes videos (N, time, height, width, channels), uint8 or floats in [0, 1]."""
+        """Writes videos (N, time, height, width, channels), uint8 or floats in [0, 1].
+
+        Raises:
+          ModuleNotFoundError: without moviepy, where tensorboardX would leave the video out.
+        """
+        importlib.import_module("moviepy")
         for name, value in videos.items():
             self._writer.add_video(name, np.asarray(value), step, dataformats="NTHWC")
 
     def write_audios(self, step: int, audios: Mapping[str, Any], *, sample_rate: int) -> None:
-        """Writes sounds (N, samples, channels), floats in [-1, 1]."""
+        """Writes sounds (N, samples, channels), floats in [-1, 1].
+
+        Raises:
+          ModuleNotFoundError: without soundfile.
+        """
         for name, value in audios.items():
             for i, sound in enumerate(np.asarray(value)):
                 self._writer.add_audio(f"{name}/{i}", sound, step, sample_rate)
@@ -111,10 +120,14 @@ class TensorBoardXWriter:
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Writes the settings of a run; those that are neither numbers nor texts as text."""
+        from tensorboardX.summary import hparams as summaries
+
         plain = {
-            k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in hparams.items()
+            key: value if isinstance(value, (bool, int, float, str)) else str(value)
+            for key, value in hparams.items()
         }
-        self._writer.add_hparams(plain, {})
+        for summary in summaries(plain, {}):
+            self._writer.file_writer.add_summary(summary)
 
     def flush(self) -> None:
         """Writes what is waiting."""

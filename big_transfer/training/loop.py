@@ -1,4 +1,4 @@
-"""The training step and the loop around it."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from big_transfer.evaluation.results import best_metrics, finish, report_evaluat
 from big_transfer.run import preemption, sharding, workdir
 from big_transfer.run.progress import Progress, log_overview
 from big_transfer.run.writers import make_writer
-from big_transfer.training.setup import Run, _check_class_names, build, fresh_state
+from big_transfer.training.setup import Run, build, check_class_names, fresh_state
 from big_transfer.training.step import make_train_step
 from real_labels.errors import ExpectedError
 
@@ -31,12 +31,6 @@ _IN_FLIGHT = 2  # steps handed to the devices before the oldest one's metrics ar
 
 class TrainingDiverged(ExpectedError, RuntimeError):
     """The loss or the gradient became NaN or infinite."""
-
-
-# ---- the step -----------------------------------------------------------------------------------
-
-
-# ---- a run --------------------------------------------------------------------------------------
 
 
 def train_and_evaluate(
@@ -60,7 +54,7 @@ def train_and_evaluate(
     workdir.check(folder, config)
     evaluator = Evaluator(config, run.model, run.mesh)
     results = workdir.read_results(folder)
-    _check_class_names(run, evaluator.source)
+    check_class_names(run, evaluator.source)
     place = {"dataset": config.eval.dataset, "split": config.eval.split, "step": run.total_steps}
     if results is not None and place.items() <= results.items():
         log.info(

@@ -1,4 +1,4 @@
-"""All that a run is made of, built from its config: data, model, optimizer, schedule, state."""
+"""Builds a run from its config: data, model, optimizer, schedule, state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("big_transfer")
 
 @dataclasses.dataclass
 class Run:
-    """All that a run is made of, built from its config."""
+    """A run, built from its config."""
 
     config: ml_collections.FrozenConfigDict
     mesh: jax.sharding.Mesh
@@ -46,7 +46,7 @@ def build(config: ml_collections.FrozenConfigDict) -> Run:
     """
     mesh = sharding.make_mesh()
     sharding.check_batch_size(config.input.batch_size, mesh, config.input.accumulate_steps)
-    config, source = completion.complete(config)
+    config, source = completion.complete_training(config)
     datasets.check_num_classes(source, config.num_classes)
     total_steps = steps_of(config, len(source))
     schedule = make_schedule(config, len(source), total_steps)
@@ -125,7 +125,7 @@ def fresh_state(run: Run) -> Any:
     return jax.jit(init, out_shardings=run.shardings)(params)
 
 
-def _check_class_names(run: Run, evaluated: datasets.Source) -> None:
+def check_class_names(run: Run, evaluated: datasets.Source) -> None:
     """Folders are numbered by their names: other names would be other classes under the same numbers."""
     ours = run.source.class_names[run.source.label_keys[0]]
     theirs = evaluated.class_names[evaluated.label_keys[0]]

@@ -1,4 +1,4 @@
-"""What an aggregation gives, what it may start from, and label sets that vote in it."""
+"""The result of an aggregation, an earlier fit to start from, and label sets that vote as raters."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Fitting the raters' model by EM (Dawid & Skene 1979).
 
 From "Maximum likelihood estimation of observer error-rates using the EM algorithm", with a binary truth
-and any number of answers (see real_labels.rater_model for the letters). EM alternates
+and any number of answers (see rater_model for the letters). EM alternates
 
     E: logit p[q] = logit π + Σ over q's answers of log C[r, 1, a] - log C[r, 0, a]
     M: π = mean of p;  C[r, t, a] ∝ Σ over r's answers a of P(t | q), plus pseudo-answers[r, t, a]

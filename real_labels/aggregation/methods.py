@@ -89,7 +89,7 @@ def dawid_skene(
     max_passes: int = 1000,
     accelerate: bool = True,
 ) -> Aggregate:
-    """Dawid & Skene's model, fitted by EM (see `real_labels.dawid_skene`).
+    """Dawid & Skene's model, fitted by EM (see `em`).
 
     Args:
       answers: the raters' answers.

@@ -31,7 +31,7 @@ def rebuild(
     that were not rated keep their original label. See docs/labels.md.
 
     Args:
-      folder: of the published files (see `data_dir`).
+      folder: of the published files (see `published.data_dir`).
       answers: the raw answers, if they were read already.
     """
     gold = Gold.load(locate("golden.npz", folder), at_least=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -12,22 +13,46 @@ from typing import Any
 
 from real_labels.errors import InputError
 
+_MODULES = {"google-cloud-storage": "google.cloud.storage"}  # where the package is called otherwise
+
 
 def path_of(path: str | os.PathLike[str]) -> pathlib.Path:
     """The path as an object: of pathlib, or of etils, which has the same methods, for gs://….
 
     Raises:
-      InputError: if it is in a bucket, and etils is not installed.
+      InputError: naming what to install, if it is in a bucket that no installed package reads.
     """
     if "://" not in str(path):
         return pathlib.Path(path)
-    try:
-        from etils import epath
-    except ImportError:
-        raise InputError(
-            f"{path}: reading and writing buckets needs etils: pip install 'etils[epath]' gcsfs"
-        ) from None
+    check_reachable(path)
+    from etils import epath
+
     return epath.Path(path)
+
+
+def check_reachable(path: str | os.PathLike[str], *more: str) -> None:
+    """Makes sure that the packages are installed which read and write a bucket (gs://…).
+
+    Args:
+      path: a bucket's, or any other, of which nothing is asked.
+      more: packages that are needed as well, where there is no TensorFlow.
+
+    Raises:
+      InputError: naming what to install.
+    """
+    if "://" not in str(path):
+        return
+    needed = ["etils"] if _is_installed("tensorflow") else ["etils", "gcsfs", *more]
+    missing = [package for package in needed if not _is_installed(_MODULES.get(package, package))]
+    if missing:
+        raise InputError(f"{path}: a bucket needs more packages: pip install {' '.join(missing)}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 def readable(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -69,9 +94,6 @@ def write_json(path: str | os.PathLike[str], content: Any, indent: int | None = 
     """Writes JSON, atomically; `indent` is for a person to read it."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n")
-
-
-pass
 
 
 def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

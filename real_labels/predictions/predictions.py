@@ -16,6 +16,8 @@ from real_labels.labels import LabelSets, check_classes, check_file_names, rows_
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+TOP_K = (1, 5)  # the accuracies that are reported
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
@@ -123,6 +125,3 @@ class Predictions:
             arrays = {name: archive[name] for name in archive.files}
         with naming(path):
             return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
-
-
-TOP_K = (1, 5)

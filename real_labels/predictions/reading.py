@@ -218,14 +218,14 @@ def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
     return _from_array(scores, file_names)
 
 
-def _class_matrix(table: Any, columns: list[str]) -> Int[np.ndarray, "rows k"]:
-    if len(columns) > 1:
-        return np.stack([class_columns.class_indices(table[c], c) for c in columns], axis=1)
-    flat, k = _flattened(table[columns[0]], columns[0])
-    return class_columns.class_indices(flat, columns[0], per_row=k).reshape(-1, k)
+def _class_matrix(table: Any, names: list[str]) -> Int[np.ndarray, "rows k"]:
+    if len(names) > 1:
+        return np.stack([class_columns.class_indices(table[c], c) for c in names], axis=1)
+    flat, k = _flattened(table[names[0]], names[0])
+    return class_columns.class_indices(flat, names[0], per_row=k).reshape(-1, k)
 
 
-def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]:
+def _score_matrix(table: Any, names: list[str]) -> Float[np.ndarray, "rows k"]:
     import pyarrow as pa
 
     def floats(column: Any, name: str) -> np.ndarray:
@@ -237,10 +237,10 @@ def _score_matrix(table: Any, columns: list[str]) -> Float[np.ndarray, "rows k"]
             ) from None
         return tables.numbers(column)
 
-    if len(columns) > 1:
-        return np.stack([floats(table[c], c) for c in columns], axis=1)
-    flat, k = _flattened(table[columns[0]], columns[0])
-    return floats(flat, columns[0]).reshape(-1, k)
+    if len(names) > 1:
+        return np.stack([floats(table[c], c) for c in names], axis=1)
+    flat, k = _flattened(table[names[0]], names[0])
+    return floats(flat, names[0]).reshape(-1, k)
 
 
 def _flattened(column: Any, name: str) -> tuple[Any, int]:

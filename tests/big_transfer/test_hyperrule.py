@@ -111,7 +111,7 @@ def mock_transfer(argument, **changes):
 
 
 def mock_transfer_of(config):
-    return completion.complete(config_lib.resolve(config))
+    return completion.complete_training(config_lib.resolve(config))
 
 
 def test_a_config_is_completed_from_its_dataset():

@@ -1,1 +1,1 @@
-"""What the report is made of: sections, figures, thumbnails, and the page that holds them."""
+"""The page of the report: sections, figures, thumbnails, HTML."""

@@ -6,8 +6,15 @@ import base64
 import io
 import os
 import pathlib
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIZE = 176  # pixels of the longer side; shown at half of it, for screens of two pixels a point
 _ENDINGS = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -58,18 +65,44 @@ class Thumbnails:
 
     def data_uri(self, file_name: str) -> str | None:
         """The image as a small JPEG in a data: address, or None where it is not there or unreadable."""
-        from PIL import Image, ImageOps
-
         path = self.find(file_name)
-        if path is None:
+        small = None if path is None else _small(path)
+        if small is None:
             return None
-        try:
-            with Image.open(path) as image:
-                image.draft("RGB", (2 * SIZE, 2 * SIZE))  # a JPEG is decoded no larger than needed
-                small = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return None
-        small.thumbnail((SIZE, SIZE))
         jpeg = io.BytesIO()
         small.save(jpeg, "JPEG", quality=_QUALITY)
         return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+
+
+def _small(path: pathlib.Path) -> Image.Image | None:
+    """The image, upright, in RGB and at most SIZE wide and high; None if it cannot be read."""
+    from PIL import Image, ImageFile, ImageOps
+
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # of an image that is cut short, the part that is there
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # of damaged metadata, and of large images
+            image.draft("RGB", (2 * SIZE, 2 * SIZE))  # a JPEG is decoded no larger than needed
+            small = _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
+    small.thumbnail((SIZE, SIZE))
+    return small
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey images of more than 8 bits, from black to white; others as they are."""
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image, np.float64)
+    if image.mode == "F":
+        values = np.nan_to_num(values)
+        white = 1.0 if values.max(initial=0) <= 1 else 255.0
+    else:
+        white = 65_535.0
+    return Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from clu.metric_writers import interface
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from big_transfer.run import workdir, writers
+from big_transfer.run import writers
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ def test_images_texts_histograms_arrays_and_settings_are_written(tmp_path):
     writer.write_summaries(3, {"raw": np.arange(6.0).reshape(2, 3)})
     writer.write_hparams({"loss": "sigmoid", "depth": (1, 1), "width": 0.5})
     writer.close()
+    assert len(list(tmp_path.rglob("*"))) == 1  # all is in the one event file
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0, "images": 0}).Reload()
     tags = events.Tags()
     assert "examples" in " ".join(tags["images"])
@@ -88,20 +90,21 @@ def test_images_texts_histograms_arrays_and_settings_are_written(tmp_path):
         tensor_util.make_ndarray(raw.tensor_proto), np.arange(6.0).reshape(2, 3)
     )
     assert raw.step == 3
+    plugins = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert plugins.plugin_name == "hparams" and b"sigmoid" in plugins.content
 
 
 def test_other_processes_write_nothing(tmp_path, without_tensorflow, monkeypatch):
     monkeypatch.setattr(writers.jax, "process_index", lambda: 1)
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "run")
+    writers.TensorBoardXWriter(None).write_hparams({"loss": "sigmoid"})
     assert not list(tmp_path.rglob("*"))
 
 
-def test_a_bucket_without_tensorflow_says_what_to_install(without_tensorflow):
-    with pytest.raises(workdir.WorkdirError, match="pip install gcsfs google-cloud-storage"):
-        workdir.check_reachable("gs://bucket/run")
-    workdir.check_reachable("runs/here")
-
-
-def test_a_bucket_with_tensorflow_needs_nothing_more():
-    workdir.check_reachable("gs://bucket/run")
+def test_videos_without_their_package_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "moviepy", None)
+    writer = writers.TensorBoardXWriter(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="moviepy"):
+        writer.write_videos(1, {"clip": np.zeros((1, 2, 8, 8, 3))})
+    writer.close()

@@ -11,9 +11,8 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from real_labels import LabelSets, Predictions, accuracy, top_k_accuracy, wilson_interval
+from real_labels import LabelSets, Predictions, accuracy, top_k_accuracy
 from real_labels.accuracy.text import as_table
-from real_labels.intervals import mcnemar
 from real_labels.labels import imagenet
 
 NUM_CLASSES = 6
@@ -56,19 +55,6 @@ def test_single_labels_give_scikit_learns_accuracy():
     for k in (1, 3, 5):
         expected = sklearn.metrics.top_k_accuracy_score(labels, scores, k=k)
         assert top_k_accuracy(predictions, label_sets, k).value == pytest.approx(expected, abs=0)
-
-
-@given(st.integers(0, 300), st.integers(1, 300), st.floats(0.5, 0.999))
-def test_wilson_interval_is_scipys(hits, n, confidence):
-    hits = min(hits, n)
-    expected = scipy.stats.binomtest(hits, n).proportion_ci(confidence, method="wilson")
-    np.testing.assert_allclose(wilson_interval(hits, n, confidence), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize(("hits", "n", "confidence"), [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
-def test_wilson_interval_refuses(hits, n, confidence):
-    with pytest.raises(ValueError):
-        wilson_interval(hits, n, confidence)
 
 
 def test_the_original_imagenet_labels_score_what_the_paper_says(published):
@@ -143,20 +129,6 @@ def test_top5_of_one_class_each_is_no_figure():
 
 
 # ---- two models ---------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 400), st.integers(0, 400))
-def test_mcnemar_is_scipys_binomial_test(b, c):
-    expected = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
-    assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
-
-
-def test_mcnemar_of_many_images():
-    expected = scipy.stats.binomtest(24_000, 49_000, 0.5).pvalue
-    assert mcnemar(24_000, 25_000) == pytest.approx(expected, rel=1e-9)
-    assert mcnemar(0, 50_000) == 0.0
-    with pytest.raises(ValueError, match="at least 0"):
-        mcnemar(-1, 2)
 
 
 def test_paired_difference_is_matched_by_name_and_its_interval_a_bootstrap():

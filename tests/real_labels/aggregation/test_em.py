@@ -127,7 +127,7 @@ def log_likelihood(answers, prior, confusion, smoothing, held):
     return total
 
 
-@settings(max_examples=150)
+@settings(max_examples=max(150, settings().max_examples))
 @given(some_answers(), st.sampled_from([0.0, 0.5, 1.0]), st.booleans(), st.booleans(), st.data())
 def test_the_likelihood_never_falls(answers, smoothing, accelerate, fixed_prior, data):
     truths = data.draw(
@@ -156,7 +156,7 @@ def test_the_likelihood_never_falls(answers, smoothing, accelerate, fixed_prior,
         assert fit.scores.probability[question] == truth
 
 
-@settings(max_examples=60)
+@settings(max_examples=max(60, settings().max_examples))
 @given(some_answers(), st.integers(0, 1000), st.sampled_from([0.5, 1.0]))
 def test_one_pass_is_dawid_and_skenes_formulas(answers, seed, smoothing):
     """Posterior, likelihood and the next parameters, written out with products and loops."""

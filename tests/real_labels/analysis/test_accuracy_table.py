@@ -10,7 +10,6 @@ from scipy import stats
 
 from real_labels.accuracy import comparison
 from real_labels.analysis import accuracy_table
-from real_labels.intervals import holm
 from tests.real_labels.analysis import loops, worlds
 
 
@@ -50,11 +49,6 @@ def test_accuracies_and_tests_are_those_of_loops(small):
     holm.append(max(holm[1], min(1, ranked[2])))
     found = sorted(pair["p_holm"]["real"] for pair in record["pairs"])
     assert found == pytest.approx(holm)
-
-
-def test_holms_correction_never_falls():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.7]) == [1, 1] and holm([]) == []
 
 
 def test_models_of_different_images_are_compared_on_the_common_ones(small):
