@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -18,17 +19,78 @@ DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
 
 
-def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> dict[str, Any]:
-    """A record {"value", "low", "high", "n"}: percentile interval of the drawn values; null for NaN.
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A share, or a difference of shares, with its 95% interval.
 
-    Rounding never puts the value outside.
+    Attributes:
+      value: the estimate; NaN if nothing was counted.
+      low, high: ends of the interval; NaN if there is none.
+      n: number of images counted.
     """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of_share(cls, hits: int, n: int, confidence: float = 0.95) -> Estimate:
+        """The share of `hits` out of `n`, with its Wilson interval."""
+        low, high = wilson_interval(hits, n, confidence)
+        return cls(hits / n if n else math.nan, low, high, n)
+
+    @classmethod
+    def of_nothing(cls, n: int = 0) -> Estimate:
+        """An estimate from nothing."""
+        return cls(math.nan, math.nan, math.nan, n)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields for JSON; NaN becomes null."""
+        return without_nan(dataclasses.asdict(self))
+
+
+def percent(
+    estimate: Estimate, digits: int = 2, *, scale: float = 100, sign: str = "", unit: str = "%"
+) -> str:
+    """The text "12.34% [11.90, 12.80]" of an estimate; "–" if there is no value.
+
+    Args:
+      estimate: the share or difference.
+      digits: behind the decimal point.
+      scale: what the value is multiplied by.
+      sign: "+" shows the sign of positive values, too.
+      unit: behind the value.
+    """
+    if not estimate.is_known:
+        return "–"
+    value, low, high = (
+        f"{scale * end:{sign}.{digits}f}" for end in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """For JSON, which knows no NaN: the value of nothing is null."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in record.items()
+    }
+
+
+def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> Estimate:
+    """The percentile interval of the drawn values (Efron 1979); rounding never puts the value outside."""
     if n == 0 or math.isnan(value):
-        return {"value": None, "low": None, "high": None, "n": int(n)}
+        return Estimate.of_nothing(int(n))
     finite = drawn[np.isfinite(drawn)]
     low, high = np.quantile(finite, _QUANTILES) if len(finite) else (value, value)
     low, high = min(float(low), value), max(float(high), value)
-    return {"value": float(value), "low": float(low), "high": float(high), "n": int(n)}
+    return Estimate(float(value), low, high, int(n))
 
 
 def bootstrap_counts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,10 +14,12 @@ from ml_collections import config_dict
 
 from big_transfer import resnet
 from real_labels.errors import ExpectedError
+from real_labels.labels import ORIGINAL, reassessment
+from real_labels.labels.reassessment import REAL
 
 _REQUIRED = object()
 _MOST_UNITS_OF_ONE_STAGE = 10
-BEST_METRICS = ("original/top1", "original/top5", "real/top1", "real/top5")
+_BEST = re.compile(r"([A-Za-z][\w-]*)/top[15]")
 
 
 class ConfigError(ExpectedError, ValueError):
@@ -96,6 +99,14 @@ _DEPTH = Field(
     f"{', '.join(map(str, resnet.UNITS))} or the units of each stage, such as (3, 4, 6, 3)",
     _is_valid(resnet.units_per_stage),
 )
+_BEST_METRIC = Field(
+    "one of original/top1, original/top5, or NAME/top1, NAME/top5 of a label set",
+    lambda v: isinstance(v, str) and bool(_BEST.fullmatch(v)),
+)
+_LABEL_SETS = Field(
+    "label sets joined by commas: a published name, NAME=FILE or NAME=feature:KEY",
+    lambda v: isinstance(v, str) and _is_valid(reassessment.parse)(v),
+)
 _WIDTH = Field("a multiple of 0.5", lambda v: _is_number(v) and _is_valid(resnet.root_channels)(v))
 
 
@@ -127,7 +138,7 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
     "eval_every_steps": _to_train(_whole(1)),
     "checkpoint_every_steps": _to_train(_whole(1)),
     "checkpoint_keep": _whole(1, 3),  # the newest so many
-    "checkpoint_best": _optional(_choice(BEST_METRICS)),  # and the best of the evaluated ones
+    "checkpoint_best": _optional(_BEST_METRIC),  # and the best of the evaluated ones
     "example_images": _whole(0, 24),  # in examples.png; 0: no picture
     "model": {
         "depth": _open(_DEPTH),
@@ -156,8 +167,11 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "dataset": _text(),
         "split": _open(_text()),
         "original_key": _open(_text()),
-        "real_key": _optional(_text()),  # None: the dataset has no ReaL labels
-        "real_labels": _optional(_text()),  # JSON of them, matched by file name
+        # Reassessments: "real,mine=labels.json,tags=feature:tags"; files are matched by file name.
+        "label_sets": _optional(_LABEL_SETS),
+        # Old spellings of the entry real: a feature (or the published labels), and a file.
+        "real_key": _optional(_text()),
+        "real_labels": _optional(_text()),
         "batch_size": _whole(1),
         "size": _open(_whole(1)),
     },
@@ -173,6 +187,12 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "decay_steps": _to_train(_open(_rising("steps", _is_int))),  # besides those of decay_epochs
     },
 }
+
+
+def defaults() -> dict[str, Any]:
+    """The default of every field that has one, under its dotted name."""
+    fields = flatten_dict(SCHEMA, sep=".")
+    return {name: field.default for name, field in fields.items() if field.default is not _REQUIRED}
 
 
 def complete(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -305,5 +325,11 @@ def _check_together(config: dict[str, Any], training: bool, problems: list[str])
     if config["eval"]["real_labels"] is not None and config["eval"]["real_key"] is None:
         problems.append("eval.real_labels: needs a name for them, eval.real_key=real_label")
     best = config["checkpoint_best"]
-    if best is not None and best.startswith("real/") and config["eval"]["real_key"] is None:
-        problems.append(f"checkpoint_best: {best} needs eval.real_key")
+    name = (best or ORIGINAL).partition("/")[0]
+    section = config["eval"]
+    names = reassessment.entries(section["label_sets"], section["real_key"], section["real_labels"])
+    if name == REAL and REAL not in names:
+        problems.append(f"checkpoint_best: {best} needs eval.real_key or eval.label_sets=real")
+    elif name not in (ORIGINAL, *names):
+        known = ", ".join((ORIGINAL, *names))
+        problems.append(f"checkpoint_best: there is no label set {name!r}; there are {known}")

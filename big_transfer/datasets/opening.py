@@ -16,7 +16,8 @@ from big_transfer.datasets import image_files, preprocessing
 from big_transfer.datasets.source import DatasetError, Source, Subset, WithLabels, labels_of
 from real_labels import LabelSets
 from real_labels.errors import InputError
-from real_labels.labels import imagenet, published
+from real_labels.labels import Reassessment, imagenet, published, reassessment
+from real_labels.labels.reassessment import REAL
 
 log = logging.getLogger("big_transfer")
 
@@ -33,6 +34,7 @@ def open_source(
     data_dir: str | None = None,
     mock: bool = False,
     real_labels: str | None = None,
+    features: Sequence[str] = (),
 ) -> Source:
     """Opens one split of a dataset.
 
@@ -47,6 +49,7 @@ def open_source(
       mock: random images with the features of a TFDS dataset.
       real_labels: JSON of the ReaL labels (see `LabelSets.from_json`); None for the dataset's own or
         the published ones.
+      features: further labels, which the dataset must have itself.
 
     Raises:
       DatasetError: with what to do about it.
@@ -54,6 +57,12 @@ def open_source(
     label_keys = tuple(label_keys)
     if image_files.is_path(dataset):
         source: Source = image_files.ImageFiles(dataset, split)
+        if strange := set(features) - set(source.label_keys):
+            raise DatasetError(
+                f"{dataset} has no feature {', '.join(sorted(strange))}; it has "
+                f"{', '.join(source.label_keys) or 'no labels'}. Name a file of labels instead: "
+                f"--config.eval.label_sets=NAME=FILE."
+            )
         is_imagenet = source.is_imagenet
         # The one label of a folder's image is its original label.
         if not is_imagenet and label_keys[0] not in source.label_keys:
@@ -68,9 +77,10 @@ def open_source(
         looked_up = (ORIGINAL_KEY, REAL_KEY) if is_imagenet else ()
         if real_labels is not None:
             looked_up = (*looked_up, *label_keys[1:])
-        own = [key for key in label_keys if key not in looked_up]
+        own = [key for key in (*label_keys, *features) if key not in looked_up]
         source = tfds_source.TfdsSource(dataset, split, own, data_dir=data_dir, mock=mock)
     further = [key for key in label_keys if key not in source.label_keys]
+    label_keys = (*label_keys, *features)
     if not further:
         return source
     names = imagenet.wordnet_ids() if is_imagenet else source.class_names[label_keys[0]]
@@ -131,16 +141,62 @@ def training_source(config: ml_collections.FrozenConfigDict) -> Source:
 
 
 def evaluation_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The evaluation examples of a resolved config, with both label sets if there are two."""
-    keys = [key for key in (config.eval.original_key, config.eval.real_key) if key is not None]
+    """The evaluation examples of a resolved config, with the label sets that the dataset has.
+
+    The source's label keys are the original labels' and those of `feature_keys`, in this order.
+    """
+    section, keys = config.eval, feature_keys(config)
+    real = [section.real_key] if keys.get(REAL) == section.real_key is not None else []
+    features = [key for key in keys.values() if key not in real]
     return open_source(
-        config.eval.dataset,
-        config.eval.split,
-        keys,
+        section.dataset,
+        section.split,
+        [section.original_key, *real],
         data_dir=config.input.data_dir,
         mock=config.input.mock,
-        real_labels=config.eval.real_labels,
+        real_labels=section.real_labels if real else None,
+        features=features,
     )
+
+
+def feature_keys(config: ml_collections.FrozenConfigDict) -> dict[str, str]:
+    """The features of the evaluation's dataset that hold reassessed labels, by name of the label set.
+
+    The ReaL labels in their old spelling are among them, wherever they come from (see `open_source`).
+    """
+    section = config.eval
+    return {
+        name: where.removeprefix(reassessment.FEATURE)
+        for name, where in reassessment.entries(section.label_sets, section.real_key).items()
+        if where.startswith(reassessment.FEATURE)
+    }
+
+
+def other_label_sets(config: ml_collections.FrozenConfigDict) -> dict[str, Reassessment]:
+    """The label sets of a config that are not the dataset's own: published ones, and those of files.
+
+    Raises:
+      DatasetError: if a file is missing or damaged, there is no such published set, or a class is beyond
+        num_classes.
+    """
+    section, found = config.eval, {}
+    for name, where in reassessment.entries(section.label_sets, section.real_key).items():
+        if where.startswith(reassessment.FEATURE):
+            continue
+        try:
+            if where:
+                found[name] = reassessment.mine(name, LabelSets.from_json(where), where)
+            else:
+                found[name] = published.reassessment(name)
+        except InputError as error:
+            raise DatasetError(str(error)) from None
+        highest = int(found[name].labels.classes.max(initial=0))
+        if highest >= config.num_classes:
+            raise DatasetError(
+                f"{where or name}: the labels have class {highest}, but there are {config.num_classes} "
+                f"classes, 0 to {config.num_classes - 1}."
+            )
+    return found
 
 
 def label_key_of(dataset: str, data_dir: str | None) -> str:

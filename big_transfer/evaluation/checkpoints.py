@@ -23,6 +23,7 @@ from big_transfer.evaluation.results import finish
 from big_transfer.run import preemption, sharding, workdir
 from real_labels import files
 from real_labels.accuracy import comparison
+from real_labels.labels import label_sets_of, reassessment
 
 log = logging.getLogger("big_transfer")
 
@@ -109,7 +110,8 @@ class _Measured:
 
 def _of_run(config, source, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
     config = completion.complete_evaluation(config, source, epath.Path(folder).name, model)
-    workdir.check(folder, config, sections=("num_classes", "model.depth", "model.width"))
+    ours = ("num_classes", "model.depth", "model.width")
+    workdir.check(folder, config, config_lib.defaults(), sections=ours)
     _check_model(config, folder, model)
     return _Job(folder, f"{folder}/checkpoints", folder, config)
 
@@ -220,14 +222,29 @@ def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
     """All that decides what an evaluation finds."""
     fields = config.to_dict()
     real = fields["eval"]["real_labels"]
+    section = {k: v for k, v in fields["eval"].items() if k != "batch_size"}
+    named = reassessment.entries(section["label_sets"])
+    if not named:
+        del section[
+            "label_sets"
+        ]  # as before there were any, so that earlier results are known again
     return {
-        "eval": {k: v for k, v in fields["eval"].items() if k != "batch_size"},
-        "real_labels": real and hashlib.sha256(files.readable(real).read_bytes()).hexdigest(),
+        "eval": section,
+        "real_labels": real and _sha256(real),
+        **{f"label set {name}": _sha256(path) for name, path in named.items() if _is_file(path)},
         "model": {k: v for k, v in fields["model"].items() if k != "remat"},
         "loss": config.loss,
         "data": [config.input.data_dir, config.input.mock, num_images],
         "parameters": checkpoint.fingerprint(params),
     }
+
+
+def _is_file(where: str) -> bool:
+    return bool(where) and not where.startswith(reassessment.FEATURE)
+
+
+def _sha256(path: str) -> str:
+    return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
 
 
 def _names(paths: list[str]) -> list[str]:
@@ -250,4 +267,6 @@ def _compare(names: list[str], measured: list[_Measured]) -> dict[str, Any]:
     predictions = {
         name: one.evaluation.predictions for name, one in zip(names, measured, strict=True)
     }
-    return {"models": models, "pairs": comparison.pairs(predictions, first.original, first.real)}
+    sets = label_sets_of(first.original, first.reassessments)
+    tested = comparison.pairs(predictions, sets)
+    return {"models": models, "pairs": [pair.as_json() for pair in tested]}

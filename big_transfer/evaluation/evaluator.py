@@ -1,4 +1,4 @@
-"""One pass of the model over a dataset: ranked classes per image, scored on both label sets."""
+"""One pass of the model over a dataset: ranked classes per image, scored on every label set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from big_transfer.evaluation import partial_results
 from big_transfer.run import preemption, sharding
 from big_transfer.run.progress import EvaluationProgress
 from real_labels import LabelSets, Predictions, accuracy
+from real_labels.labels import Reassessment, reassessment
 
 log = logging.getLogger("big_transfer")
 
@@ -29,14 +31,14 @@ TOP_K = 5
 _IN_FLIGHT = 2  # batches handed to the devices before the oldest one's result is awaited
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
     """What one pass found; the same on every process.
 
     Attributes:
       predictions: the first 5 (or all, if fewer) classes of each image, with probabilities.
       original: the original labels.
-      real: the ReaL labels, if the dataset has any.
+      reassessments: the other label sets by name, of these images.
       loss: mean over all images, on the original labels.
       images_per_second: without compilation; None if all of it was done before.
       rows: (N,) int64, where each image is in the source.
@@ -44,20 +46,24 @@ class Evaluation:
 
     predictions: Predictions
     original: LabelSets
-    real: LabelSets | None
+    reassessments: Mapping[str, Reassessment]
     loss: float
     images_per_second: float | None
     rows: Int[np.ndarray, "images"]
 
+    @functools.cached_property
+    def accuracies(self) -> accuracy.Results:
+        """Its accuracy by every label set."""
+        return accuracy.results(self.predictions, self.original, self.reassessments)
+
     def results(self, dataset: str, split: str, step: int) -> dict[str, Any]:
         """The record of results.json."""
-        scored = accuracy.results(self.predictions, self.original, self.real)
         return {
             "dataset": dataset,
             "split": split,
             "num_images": len(self.predictions),
             "step": step,
-            **scored,
+            **self.accuracies.as_json(),
             "loss": self.loss,
             "images_per_second": self.images_per_second,
         }
@@ -93,6 +99,8 @@ class Evaluator:
             raise datasets.DatasetError(
                 f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
             )
+        self._features = datasets.feature_keys(config)
+        self._others = datasets.other_label_sets(config)
         self.source[0]  # what is wrong with its labels is told now, not after the training
         self._standardize = jax.jit(
             functools.partial(resnet.standardize_kernels, dtype=model.dtype)
@@ -162,7 +170,7 @@ class Evaluator:
         names = np.array([example["file_name"] for example in examples])
         # By file name, so that the same images give the same file wherever they come from.
         order = np.argsort(names, kind="stable")
-        original, *real = (
+        original, *own = (
             LabelSets.from_lists(names[order], [examples[row][key] for row in order])
             for key in self.source.label_keys
         )
@@ -171,11 +179,35 @@ class Evaluator:
                 names[order], columns["classes"][order], columns["scores"][order]
             ),
             original=original,
-            real=real[0] if real else None,
+            reassessments=self._reassessments(names[order], own),
             loss=float(columns["loss"].astype(np.float64).mean()),
             images_per_second=timer.images_per_second(),
             rows=np.array([example["index"] for example in examples])[order],
         )
+
+    def _reassessments(
+        self, file_names: np.ndarray, own: Sequence[LabelSets]
+    ) -> dict[str, Reassessment]:
+        """Every label set of these images by name: the dataset's own, then those matched by file name."""
+        by_key = dict(zip(self.source.label_keys[1:], own, strict=True))
+        found = {
+            name: reassessment.mine(name, by_key[key])
+            for name, key in self._features.items()
+            if key in by_key
+        }
+        for name, other in self._others.items():
+            one = other.on(file_names)
+            if one.num_covered:
+                found[name] = one
+            else:
+                log.warning(
+                    "The label set %s has none of the images (it begins with %s; the images with %s): it "
+                    "is left out.",
+                    name,
+                    next(iter(other.labels.file_names.tolist()), "nothing"),
+                    file_names[0],
+                )
+        return found
 
 
 def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh):

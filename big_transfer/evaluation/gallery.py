@@ -1,4 +1,4 @@
-"""A picture of example images with their original label, ReaL labels and prediction."""
+"""A picture of example images with their original label, reassessed labels and prediction."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from big_transfer import datasets
 from big_transfer.datasets import preprocessing
 from big_transfer.evaluation.evaluator import Evaluation
 from real_labels import files
+from real_labels.labels import Reassessment
 
 _COLUMNS = 8
 _RED, _GREEN, _GREY = "#c0392b", "#1e8449", "#707070"
@@ -62,14 +63,15 @@ def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str
     predicted = evaluation.predictions.classes[:, :1]
     rows = np.arange(n)
     is_original = evaluation.original.contains(rows, predicted)[:, 0]
-    if evaluation.real is not None:
-        valid = evaluation.real.contains(rows, predicted)[:, 0]
-        labels = evaluation.real.counts
+    judge = _judge(evaluation)
+    if judge is not None:
+        valid = judge.labels.contains(rows, predicted)[:, 0]
+        labels, by = judge.labels.counts, judge.title
         kinds = [
-            ("Wrong by the original label, right by the ReaL labels", ~is_original & valid),
+            (f"Wrong by the original label, right by the {by} labels", ~is_original & valid),
             ("Several valid labels", (labels > 1) & valid & is_original),
             ("Mistakes by both", ~is_original & ~valid & (labels > 0)),
-            ("No valid label: left out of the ReaL accuracy", labels == 0),
+            (f"No valid label: left out of the {by} accuracy", labels == 0),
         ]
     else:
         kinds = [("Mistakes", ~is_original)]
@@ -84,6 +86,11 @@ def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str
     return list(chosen.items())
 
 
+def _judge(evaluation: Evaluation) -> Reassessment | None:
+    """The first reassessment, by which the examples are sorted."""
+    return next(iter(evaluation.reassessments.values()), None)
+
+
 def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -> None:
     def named(classes) -> str:
         text = ", ".join(names[c] for c in classes) or "none"
@@ -94,10 +101,11 @@ def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -
         return label_sets.classes[start:stop].tolist()
 
     original, predicted = classes_of(evaluation.original), evaluation.predictions.classes[index, 0]
-    valid = classes_of(evaluation.real) if evaluation.real is not None else original
+    judge = _judge(evaluation)
+    valid = original if judge is None else classes_of(judge.labels)
     lines = [(f"label {named(original)}", _GREY if set(original) <= set(valid) else _RED)]
-    if evaluation.real is not None:
-        lines.append((f"ReaL {named(valid)}", _GREEN if valid else _GREY))
+    if judge is not None:
+        lines.append((f"{judge.title} {named(valid)}", _GREEN if valid else _GREY))
     colour = _GREY if not valid else _GREEN if predicted in valid else _RED
     lines.append((f"predicted {named([predicted])}", colour))
     for i, (text, colour) in enumerate(lines):

@@ -9,9 +9,12 @@ import jax
 from etils import epath
 
 from big_transfer.evaluation import gallery
+from big_transfer.evaluation.evaluator import Evaluation
 from big_transfer.run import workdir
 from real_labels import files
+from real_labels.accuracy import Pair, Results
 from real_labels.accuracy.text import accuracy_table, as_table, pairs_table
+from real_labels.labels.reassessment import title_of
 
 log = logging.getLogger("big_transfer")
 
@@ -32,28 +35,30 @@ def finish(evaluator, evaluation, record, config, folder) -> None:
     workdir.write_results(folder, record)
 
 
-def best_metrics(record: dict[str, Any]) -> dict[str, float]:
+def best_metrics(accuracies: Results) -> dict[str, float]:
     """{"original/top1": …, "real/top5": …}: what `checkpoint_best` chooses by."""
     return {
-        f"{labels}/{top}": record[labels][top]["value"] or 0.0
-        for labels in ("original", "real")
-        if labels in record
-        for top in record[labels]
+        f"{name}/top{k}": top.value if top.is_known else 0.0
+        for name, one in accuracies.by_label_set.items()
+        for k, top in ((1, one.top1), (5, one.top5))
     }
 
 
-def report_evaluation(step: int, record: dict[str, Any], writer: Any, *, final: bool) -> None:
+def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: bool) -> None:
     """An evaluation in one line (the last one gets a table of its own), and for TensorBoard."""
-    scalars = best_metrics(record) | {
-        "loss": record["loss"],
-        "images_per_second": record["images_per_second"],
+    accuracies = evaluation.accuracies
+    scalars = best_metrics(accuracies) | {
+        "loss": evaluation.loss,
+        "images_per_second": evaluation.images_per_second,
     }
     writer.write_scalars(step, {f"eval/{name}": value for name, value in scalars.items()})
     if not final:
-        parts = [f"original top-1 {100 * record['original']['top1']['value']:.2f}%"]
-        if "real" in record and record["real"]["top1"]["value"] is not None:
-            parts.append(f"ReaL top-1 {100 * record['real']['top1']['value']:.2f}%")
-        log.info("step %s evaluated: %s  loss %.4f", f"{step:,}", "  ".join(parts), record["loss"])
+        said = [
+            f"{title_of(name)} top-1 {100 * one.top1.value:.2f}%"
+            for name, one in accuracies.by_label_set.items()
+            if one.top1.is_known
+        ]
+        log.info("step %s evaluated: %s  loss %.4f", f"{step:,}", "  ".join(said), evaluation.loss)
 
 
 def table(record: dict[str, Any]) -> str:
@@ -62,16 +67,26 @@ def table(record: dict[str, Any]) -> str:
         f"{record['dataset']} {record['split']}, {record['num_images']:,} images, step "
         f"{record['step']:,} (95% intervals)"
     )
-    return f"\n{head}\n\n{as_table(record)}\n"
+    accuracies = Results.from_json(record)
+    return f"\n{head}\n\n{as_table(accuracies, _titles(accuracies))}\n"
 
 
 def comparison_table(record: dict[str, Any]) -> str:
     """A record of comparison.json for a person."""
-    models, tested = record["models"], record["pairs"]
+    models = record["models"]
     head = f"{models[0]['dataset']} {models[0]['split']}, {models[0]['num_images']:,} images"
-    itself = models[0].get("original_labels")
-    table = accuracy_table(
-        [(one["name"], one) for one in models],
-        ("the original labels", itself["real_top1"]) if itself else None,
-    )
-    return f"\n{head} (95% intervals)\n\n{table}\n\n{pairs_table(tested)}\n"
+    scored = [(one["name"], Results.from_json(one)) for one in models]
+    tested = [Pair.from_json(one) for one in record["pairs"]]
+    first = scored[0][1]
+    own = {
+        name: one.original_labels
+        for name, one in first.reassessments.items()
+        if one.original_labels is not None
+    }
+    titles = _titles(first)
+    table = accuracy_table(scored, titles, ("the original labels", own))
+    return f"\n{head} (95% intervals)\n\n{table}\n\n{pairs_table(tested, titles)}\n"
+
+
+def _titles(accuracies: Results) -> dict[str, str]:
+    return {name: title_of(name) for name in accuracies.by_label_set}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ class WorkdirError(ExpectedError, ValueError):
 def check(
     workdir: epath.PathLike,
     config: ml_collections.FrozenConfigDict,
+    defaults: Mapping[str, Any],
     sections: Sequence[str] | None = None,
 ) -> None:
     """Makes sure that a workdir with a run in it is this config's.
@@ -30,6 +31,7 @@ def check(
     Args:
       workdir: the run's folder.
       config: a resolved one.
+      defaults: under dotted names, of the fields that a recorded config may lack.
       sections: compare these fields, or all below them; everything if None.
 
     Raises:
@@ -39,7 +41,7 @@ def check(
     if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
         return
     ours = json.loads(json.dumps(flatten_dict(config.to_dict(), sep=".")))
-    theirs = flatten_dict(found, sep=".")
+    theirs = json.loads(json.dumps(defaults)) | flatten_dict(found, sep=".")
     differing = [
         f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
         for name in sorted(ours.keys() | theirs.keys())

@@ -51,7 +51,7 @@ def train_and_evaluate(
     """
     run = build(config_lib.resolve(config))
     config = run.config
-    workdir.check(folder, config)
+    workdir.check(folder, config, config_lib.defaults())
     evaluator = Evaluator(config, run.model, run.mesh)
     results = workdir.read_results(folder)
     check_class_names(run, evaluator.source)
@@ -120,9 +120,9 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
                     checkpoints.save(step, state)
                 if evaluating:
                     evaluation, record = _evaluate(evaluator, state, step, config)
-                    report_evaluation(step, record, writer, final=is_last)
+                    report_evaluation(step, evaluation, writer, final=is_last)
                 if needs_metrics:
-                    checkpoints.save(step, state, best_metrics(record))
+                    checkpoints.save(step, state, best_metrics(evaluation.accuracies))
             if stopping:
                 checkpoints.wait()
                 log.warning(
@@ -133,7 +133,7 @@ def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
                 return None
         if evaluation is None:  # the last checkpoint was there, but not the results
             evaluation, record = _evaluate(evaluator, state, run.total_steps, config)
-            report_evaluation(run.total_steps, record, writer, final=True)
+            report_evaluation(run.total_steps, evaluation, writer, final=True)
     checkpoints.wait()
     if config.export_npz is not None:
         _export(state["params"], epath.Path(folder) / config.export_npz, run.mesh)

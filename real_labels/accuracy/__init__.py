@@ -1,9 +1,12 @@
 """Accuracy against label sets: top-k, paired differences, several models, files of predictions."""
 
+from real_labels.accuracy.comparison import Pair
 from real_labels.accuracy.paired import Difference, difference_of_hits, paired_difference
 from real_labels.accuracy.top_k import (
-    LABEL_NAMES,
     Accuracy,
+    OnReassessment,
+    Results,
+    TopK,
     can_measure,
     results,
     top_k_accuracy,
@@ -11,9 +14,12 @@ from real_labels.accuracy.top_k import (
 )
 
 __all__ = [
-    "LABEL_NAMES",
     "Accuracy",
     "Difference",
+    "OnReassessment",
+    "Pair",
+    "Results",
+    "TopK",
     "can_measure",
     "difference_of_hits",
     "paired_difference",

@@ -1,68 +1,94 @@
-"""Several models beside each other: one table of accuracies, and every pair tested."""
+"""Several models beside each other: every pair tested."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from real_labels.accuracy.paired import difference_of_hits
+from real_labels.accuracy.paired import Difference, difference_of_hits
 from real_labels.accuracy.top_k import top_k_hits
 from real_labels.intervals import holm
-from real_labels.labels import LabelSets, find_rows
+from real_labels.labels import ORIGINAL, LabelSets, find_rows
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two models, tested on the images that both predicted.
+
+    Attributes:
+      first, second: their names.
+      by: the first minus the second, by each label set.
+      p_holm: for each label set, the p-value corrected for the number of pairs with common images.
+    """
+
+    first: str
+    second: str
+    by: Mapping[str, Difference]
+    p_holm: Mapping[str, float]
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Pair:
+        """What `as_json` wrote; also a record without "label_sets", of "original" and "real" alone."""
+        named = {n: record[n] for n in (ORIGINAL, REAL) if n in record}
+        named |= record.get("label_sets", {})
+        by = {name: Difference.from_json(one) for name, one in named.items()}
+        return cls(record["first"], record["second"], by, record["p_holm"])
+
+    def as_json(self) -> dict[str, Any]:
+        """{"first", "second", "p_holm", "original", "real": Difference, "label_sets": the others}."""
+        others = {n: d.as_json() for n, d in self.by.items() if n != ORIGINAL}
+        record = {"first": self.first, "second": self.second, "p_holm": dict(self.p_holm)}
+        record |= {n: self.by[n].as_json() for n in (ORIGINAL, REAL) if n in self.by}
+        return record | {"label_sets": others}
 
 
 def pairs(
     predictions: Mapping[str, Predictions],
-    original: LabelSets | None,
-    real: LabelSets | None,
+    label_sets: Mapping[str, LabelSets],
     *,
     k: int = 1,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Pair]:
     """Tests every pair of models, top-k, on the images that both predicted.
 
     Args:
       predictions: by the models' names.
-      original, real: the label sets that there are.
+      label_sets: by name.
       k: at least 1.
       seed: of the bootstrap.
-
-    Returns:
-      [{"first", "second": names, "original": see `accuracy.Difference`, "real": likewise, if given,
-      "p_holm": for each of these, the p-value corrected for the number of pairs with common images}].
     """
-    label_sets = {"original": original, "real": real}
     hits = {
-        name: {
-            key: top_k_hits(one, labels, k)
-            for key, labels in label_sets.items()
-            if labels is not None
-        }
+        name: {key: top_k_hits(one, labels, k) for key, labels in label_sets.items()}
         for name, one in predictions.items()
     }
-    tested = []
+    tested: list[tuple[str, str, dict[str, Difference]]] = []
     for first, second in itertools.combinations(predictions, 2):
         theirs = find_rows(predictions[second].file_names, predictions[first].file_names)
         ours, theirs = np.flatnonzero(theirs >= 0), theirs[theirs >= 0]
-        pair: dict[str, Any] = {"first": first, "second": second, "p_holm": {}}
-        for key, (labelled, right) in hits[first].items():
-            pair[key] = difference_of_hits(
+        by = {
+            key: difference_of_hits(
                 right[ours],
                 hits[second][key][1][theirs],
                 np.count_nonzero(labelled[ours]),
                 seed=seed,
-            ).as_json()
-        tested.append(pair)
-    for key in label_sets:
-        with_key = [pair for pair in tested if key in pair]
-        compared = [pair for pair in with_key if pair[key]["n"]]
-        corrected = holm([pair[key]["p_value"] for pair in compared])
-        for pair in with_key:
-            pair["p_holm"][key] = 1.0
-        for pair, p_value in zip(compared, corrected, strict=True):
-            pair["p_holm"][key] = p_value
-    return tested
+            )
+            for key, (labelled, right) in hits[first].items()
+        }
+        tested.append((first, second, by))
+    corrected = {key: _holm([by[key] for *_, by in tested]) for key in label_sets}
+    return [
+        Pair(first, second, by, {key: corrected[key][i] for key in label_sets})
+        for i, (first, second, by) in enumerate(tested)
+    ]
+
+
+def _holm(differences: Sequence[Difference]) -> list[float]:
+    """Holm's correction for the number of differences of at least one image; 1 for the others."""
+    compared = iter(holm([one.p_value for one in differences if one.n]))
+    return [next(compared) if one.n else 1.0 for one in differences]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from real_labels.accuracy.top_k import top_k_hits, without_nan
+from real_labels.accuracy.top_k import top_k_hits
 from real_labels.errors import InputError
-from real_labels.intervals import mcnemar
+from real_labels.intervals import Estimate, mcnemar, without_nan
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Two models on the same images.
+    """The difference of two models' accuracies on the same images.
 
     Attributes:
       first, second: accuracy of each, in [0, 1]; NaN where n is 0.
@@ -41,8 +42,18 @@ class Difference:
     p_value: float
     n: int
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Difference:
+        """What `as_json` wrote."""
+        return cls(**{key: math.nan if value is None else value for key, value in record.items()})
+
+    @property
+    def estimate(self) -> Estimate:
+        """The difference with its interval."""
+        return Estimate(self.value, self.low, self.high, self.n)
+
     def as_json(self) -> dict[str, float | int | None]:
-        """A dict for JSON; the value of nothing is null."""
+        """The fields for JSON; NaN becomes null."""
         return without_nan(dataclasses.asdict(self))
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from real_labels.accuracy import top_k
-from real_labels.accuracy.top_k import LABEL_NAMES, Accuracy
+from real_labels.accuracy import text, top_k
+from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
 from real_labels.labels import Reference, check_classes, find_rows, require_all
 from real_labels.predictions import Predictions, mixups, reading
@@ -31,25 +31,25 @@ class Scored:
     Attributes:
       file: its path.
       predictions: what was scored, under the reference's file names.
-      results: both accuracies (see accuracy.results).
+      results: its accuracy by every label set.
       warnings: what the reader should know, a sentence or two each.
       repair: what `assume` would undo the mix-up that was found, or None.
-      repaired: both accuracies if it were undone, or None.
+      repaired: its accuracy if that were undone, or None.
     """
 
     file: str
     predictions: Predictions
-    results: dict[str, Any]
+    results: Results
     warnings: tuple[str, ...]
     repair: str | None
-    repaired: dict[str, Any] | None
+    repaired: Results | None
 
     def as_json(self) -> dict[str, Any]:
         """The schema of results.json, with "file" and "warnings"."""
-        record = {"file": self.file, "num_images": len(self.predictions), **self.results}
+        record = {"file": self.file, "num_images": len(self.predictions), **self.results.as_json()}
         record["warnings"] = list(self.warnings)
-        if self.repair is not None:
-            record["repair"] = {"assume": self.repair, **self.repaired}
+        if self.repair is not None and self.repaired is not None:
+            record["repair"] = {"assume": self.repair, **self.repaired.as_json()}
         return record
 
 
@@ -89,7 +89,7 @@ class _Aligned:
       names: (n,) str.
       classes: (n, k) int64, any range.
       scores: (n, k), or None.
-      truth: (n,) original label, or the only ReaL label where there are no original ones.
+      truth: (n,) original label, or the only label of the first reassessment where there are none.
       known: (n,) whether an image has that.
     """
 
@@ -108,7 +108,7 @@ class _Aligned:
         names = reference.file_names  # itself where it can be: find_rows knows it again at once
         if len(rows) < len(names) or (rows != np.arange(len(rows))).any():
             names = names[rows]
-        sets = reference.original if reference.original is not None else reference.real
+        sets = reference.truth
         known = sets.counts[rows] == 1
         truth = np.zeros(len(rows), np.int64)
         truth[known] = sets.classes[sets.offsets[rows[known]]]
@@ -136,11 +136,15 @@ class _Aligned:
         return Predictions(self.names, classes, self.scores)
 
 
-def original_on_real(reference: Reference) -> Accuracy | None:
-    """The original labels' own ReaL accuracy on all images; None without both label sets."""
-    if reference.original is None or reference.real is None:
-        return None
-    return top_k.top_k_accuracy(Predictions.from_labels(reference.original), reference.real)
+def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
+    """The original labels' own accuracy by each reassessment, on all images; empty without them."""
+    if reference.original is None:
+        return {}
+    itself = Predictions.from_labels(reference.original)
+    return {
+        name: top_k.top_k_accuracy(itself, one.labels)
+        for name, one in reference.reassessments.items()
+    }
 
 
 def _score(path: str, found: PredictionFile, reference: Reference, assume: Sequence[str]) -> Scored:
@@ -166,36 +170,43 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     undone = aligned.repaired(names, num_classes) if names else aligned
     _check_range(undone, found, reference, allow_background=bool(names or assume))
     predictions = aligned.predictions(num_classes)
-    results = top_k.results(predictions, reference.original, reference.real)
+    results = _results(predictions, reference)
     scored = Scored(path, predictions, results, tuple(warnings), None, None)
     if mixup is None:
         return scored
     warnings.append(mixup.evidence)
     if not names:
         return dataclasses.replace(scored, warnings=tuple(warnings))
-    repaired = top_k.results(undone.predictions(num_classes), reference.original, reference.real)
+    repaired = _results(undone.predictions(num_classes), reference)
     if mixups.RENUMBERED in names and _is_taste(results, repaired):
         return scored
     repair = ",".join([*assume, *names])
     fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
+    shares = text.shares(repaired, reference.titles)
     warnings.append(
-        f"Nothing was repaired. With --assume={repair} it would score {_shares(repaired)}{fitted}."
+        f"Nothing was repaired. With --assume={repair} it would score {shares}{fitted}."
     )
     return dataclasses.replace(scored, warnings=tuple(warnings), repair=repair, repaired=repaired)
 
 
-def _is_taste(results: dict[str, Any], repaired: dict[str, Any]) -> bool:
+def _results(predictions: Predictions, reference: Reference) -> Results:
+    return top_k.results(predictions, reference.original, reference.reassessments)
+
+
+def _is_taste(results: Results, repaired: Results) -> bool:
     """Whether another numbering would gain on the original labels alone.
 
     Then a model merely prefers the other of two classes that are both valid (sunglass, sunglasses).
     """
-    if not {"original", "real"} <= set(results) or not results["real"]["top1"]["n"]:
+    if results.original is None or repaired.original is None:
         return False
-    gains = {
-        key: repaired[key]["top1"]["value"] - results[key]["top1"]["value"]
-        for key in ("original", "real")
-    }
-    return gains["real"] < gains["original"] / 2
+    gain = repaired.original.top1.value - results.original.top1.value
+    gains = [
+        repaired.reassessments[name].top1.value - one.top1.value
+        for name, one in results.reassessments.items()
+        if one.top1.n
+    ]
+    return bool(gains) and max(gains) < gain / 2
 
 
 def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> list[str]:
@@ -304,11 +315,3 @@ def _check_range(
             f"{aligned.names[where]}, {aligned.classes[where].tolist()}); there are {n:,} classes, 0 to "
             f"{n - 1:,}{columns}."
         )
-
-
-def _shares(record: dict[str, Any]) -> str:
-    return " and ".join(
-        f"{title} top-1 {100 * record[key]['top1']['value']:.2f}%"
-        for key, title in LABEL_NAMES.items()
-        if key in record and record[key]["top1"]["value"] is not None
-    )

@@ -3,83 +3,135 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from real_labels.accuracy.top_k import LABEL_NAMES
+from real_labels.accuracy.comparison import Pair
+from real_labels.accuracy.paired import Difference
+from real_labels.accuracy.top_k import Accuracy, Results, TopK
 from real_labels.files.text_table import text_table
-from real_labels.predictions.predictions import TOP_K
+from real_labels.intervals import percent
+from real_labels.labels import Reassessment
+from real_labels.predictions import TOP_K
 
 
-def as_table(record: dict) -> str:
-    """A record of `results` as the table a person reads, percent with intervals."""
+def as_table(results: Results, titles: Mapping[str, str]) -> str:
+    """The table of one model that a person reads: a row for each label set.
 
-    def cell(accuracy: dict, nothing: str = "no labelled image") -> str:
-        if accuracy["value"] is None:
+    Args:
+      results: the model's.
+      titles: of each label set.
+    """
+
+    def cell(accuracy: Accuracy, nothing: str = "no labelled image") -> str:
+        if not accuracy.is_known:
             return nothing
-        value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
-        return f"{value:6.2f}%  [{low:.2f}, {high:.2f}]  n={accuracy['n']:,}"
+        value, interval = percent(accuracy).split(" ", 1)
+        return f"{value:>7}  {interval}  n={accuracy.n:,}"
 
     rows = [("", "top-1", "top-5")]
-    rows += [
-        (f"{name} labels", cell(record[key]["top1"]), cell(record[key]["top5"], "–"))
-        for key, name in LABEL_NAMES.items()
-        if key in record
-    ]
-    if "original_labels" in record:
-        itself = record["original_labels"]["real_top1"]
-        rows.append(("original labels scored on ReaL", cell(itself), ""))
+    for name, one in results.by_label_set.items():
+        rows.append((f"{titles[name]} labels", cell(one.top1), cell(one.top5, "–")))
+    for name, one in results.reassessments.items():
+        if one.original_labels is not None:
+            rows.append(
+                (f"original labels scored on {titles[name]}", cell(one.original_labels), "")
+            )
     return text_table(rows)
-
-
-def percent(share: Mapping[str, Any]) -> str:
-    """ "67.14% [66.73, 67.55]" of a record of `accuracy.Accuracy`."""
-    if share["value"] is None:
-        return "–"
-    value, low, high = (100 * share[key] for key in ("value", "low", "high"))
-    return f"{value:.2f}% [{low:.2f}, {high:.2f}]"
 
 
 def accuracy_table(
-    records: Sequence[tuple[str, Mapping[str, Any]]],
-    itself: tuple[str, Mapping[str, Any]] | None = None,
+    results: Sequence[tuple[str, Results]],
+    titles: Mapping[str, str],
+    itself: tuple[str, Mapping[str, Accuracy]] | None = None,
 ) -> str:
-    """A table with a row for each model.
+    """A table with a row for each model or, with more than two label sets, for each model and label set.
 
     Args:
-      records: (name, record of `accuracy.results`); all have the label sets of the first.
-      itself: what to call the original labels, and their own ReaL accuracy, for a last row.
+      results: (name, accuracies) of each; all have the label sets of the first.
+      titles: of each label set.
+      itself: the name of the original labels, and their own accuracy by reassessment, for a last row.
     """
-    keys = [key for key in LABEL_NAMES if key in records[0][1]]
-    columns = [(key, k) for key in keys for k in TOP_K]
-    rows = [["", *(f"{LABEL_NAMES[key]} top-{k}" for key, k in columns), "n"]]
-    for name, record in records:
-        counted = " / ".join(f"{record[key]['top1']['n']:,}" for key in keys)
-        rows.append([name, *(percent(record[key][f"top{k}"]) for key, k in columns), counted])
-    if itself is not None:
-        title, share = itself
-        cells = [percent(share) if column == ("real", 1) else "" for column in columns]
-        rows.append([title, *cells, f"{share['n']:,}"])
+    first = results[0][1].by_label_set
+    if len(first) > 2:
+        return _long_table(results, titles, itself)
+    columns = [(name, k) for name in first for k in TOP_K]
+    rows = [["", *(f"{titles[name]} top-{k}" for name, k in columns), "n"]]
+    for model, one in results:
+        by = one.by_label_set
+        cells = [percent(_top(by[name], k)) for name, k in columns]
+        rows.append([model, *cells, " / ".join(f"{by[name].top1.n:,}" for name in first)])
+    if itself is not None and itself[1]:
+        title, own = itself
+        cells = [percent(own[name]) if k == 1 and name in own else "" for name, k in columns]
+        rows.append([title, *cells, " / ".join(f"{own[n].n:,}" for n in first if n in own)])
     return text_table(rows)
 
 
-def pairs_table(tested: Sequence[Mapping[str, Any]]) -> str:
-    """The result of `pairs` for a person: differences in points, with intervals and p-values."""
-    keys = [key for key in LABEL_NAMES if key in tested[0]]
+def _long_table(
+    results: Sequence[tuple[str, Results]],
+    titles: Mapping[str, str],
+    itself: tuple[str, Mapping[str, Accuracy]] | None,
+) -> str:
+    rows = [["", "labels", *(f"top-{k}" for k in TOP_K), "n"]]
+    for model, one in results:
+        for i, (name, by) in enumerate(one.by_label_set.items()):
+            shares = [percent(_top(by, k)) for k in TOP_K]
+            rows.append([model if i == 0 else "", titles[name], *shares, f"{by.top1.n:,}"])
+    title, own = itself or ("", {})
+    for i, (name, one) in enumerate(own.items()):
+        rows.append([title if i == 0 else "", titles[name], percent(one), "", f"{one.n:,}"])
+    return text_table(rows, "<<<<>")
+
+
+def _top(one: TopK, k: int) -> Accuracy:
+    return {1: one.top1, 5: one.top5}[k]
+
+
+def coverage(reassessments: Mapping[str, Reassessment], num_images: int) -> list[str]:
+    """A sentence for each label set that covers a part of the images: its numbers are of that part."""
+    return [
+        f"The {one.title} labels cover {one.num_covered:,} of the {num_images:,} images; their numbers are "
+        f"about these alone."
+        for one in reassessments.values()
+        if one.num_covered < num_images
+    ]
+
+
+def same_images(results: Results, reassessments: Mapping[str, Reassessment]) -> list[str]:
+    """For each label set of a part of the images, the accuracy by the original labels on the same images."""
+    return [
+        f"On the {one.top1.n:,} images with a {reassessments[name].title} label, original top-1 is "
+        f"{percent(one.original_top1)}."
+        for name, one in results.reassessments.items()
+        if reassessments[name].covered is not None
+        and one.original_top1 is not None
+        and one.original_top1.is_known
+    ]
+
+
+def pairs_table(tested: Sequence[Pair], titles: Mapping[str, str]) -> str:
+    """Every pair for a person: differences in points, with intervals and p-values."""
+    names = list(tested[0].by)
     header = ["A", "B"]
-    for key in keys:
-        header += [f"{LABEL_NAMES[key]} top-1, A - B, points", "p (McNemar)"]
+    for name in names:
+        header += [f"{titles[name]} top-1, A - B, points", "p (McNemar)"]
     rows = [header]
     for pair in tested:
-        row = [pair["first"], pair["second"]]
-        for key in keys:
-            row += difference_cells(pair[key])
-        rows.append(row)
-    return text_table(rows, "<<" + ">>" * len(keys))
+        cells = [cell for name in names for cell in difference_cells(pair.by[name])]
+        rows.append([pair.first, pair.second, *cells])
+    return text_table(rows, "<<" + ">>" * len(names))
 
 
-def difference_cells(difference: Mapping[str, Any]) -> list[str]:
-    """The difference in points with its interval, and the p-value, of `accuracy.Difference`."""
-    if difference["value"] is None:
+def difference_cells(difference: Difference) -> list[str]:
+    """The difference in points with its interval, and the p-value."""
+    if not difference.estimate.is_known:
         return ["–", ""]
-    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
-    return [f"{value:+.2f} [{low:+.2f}, {high:+.2f}]", f"{difference['p_value']:.2g}"]
+    return [percent(difference.estimate, sign="+", unit=""), f"{difference.p_value:.2g}"]
+
+
+def shares(results: Results, titles: Mapping[str, str]) -> str:
+    """ "original top-1 67.14% and ReaL top-1 80.30%", for a sentence."""
+    return " and ".join(
+        f"{titles[name]} top-1 {100 * one.top1.value:.2f}%"
+        for name, one in results.by_label_set.items()
+        if one.top1.is_known
+    )

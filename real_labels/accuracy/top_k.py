@@ -9,46 +9,153 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.intervals import wilson_interval
-from real_labels.labels import LabelSets
+from real_labels.intervals import Estimate, wilson_interval, without_nan
+from real_labels.labels import ORIGINAL, LabelSets, Reassessment
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 from real_labels.predictions.predictions import TOP_K
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
-LABEL_NAMES = {"original": "original", "real": "ReaL"}  # of the label sets, for a reader
-
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """A share of images with its interval.
+class Accuracy(Estimate):
+    """A share of images with its 95% Wilson interval.
 
     Attributes:
       value: share in [0, 1]; NaN where n is 0.
-      low, high: 95% Wilson interval, within [0, 1]; (0, 1) where n is 0.
+      low, high: ends of the interval, within [0, 1]; (0, 1) where n is 0.
       n: number of images counted.
     """
 
-    value: float
-    low: float
-    high: float
-    n: int
-
     @classmethod
     def of(cls, hits: int, n: int) -> Accuracy:
-        """So many hits among n images."""
+        """Accuracy of `hits` correct out of `n` images, with its interval."""
         hits, n = int(hits), int(n)
         return cls(hits / n if n else math.nan, *wilson_interval(hits, n), n)
 
-    def as_json(self) -> dict[str, float | int | None]:
-        """A dict for JSON; the value of nothing is null."""
-        return without_nan(dataclasses.asdict(self))
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Accuracy:
+        """What `as_json` wrote."""
+        value = math.nan if record["value"] is None else record["value"]
+        return cls(value, record["low"], record["high"], record["n"])
+
+    @classmethod
+    def of_nothing(cls, n: int = 0) -> Accuracy:
+        """The accuracy on no image."""
+        return cls(math.nan, 0.0, 1.0, n)
+
+
+@dataclasses.dataclass(frozen=True)
+class TopK:
+    """A model's accuracy by one label set.
+
+    Attributes:
+      top1, top5: see Accuracy; top5 has no value if fewer than five classes of more were predicted.
+    """
+
+    top1: Accuracy
+    top5: Accuracy
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> TopK:
+        """What `as_json` wrote."""
+        return cls(Accuracy.from_json(record["top1"]), Accuracy.from_json(record["top5"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """{"top1", "top5"}."""
+        return {"top1": self.top1.as_json(), "top5": self.top5.as_json()}
+
+
+@dataclasses.dataclass(frozen=True)
+class OnReassessment(TopK):
+    """A model's accuracy by a reassessment, with what it is compared with on the same images.
+
+    Attributes:
+      original_labels: the original labels' own top-1 accuracy, the mark above which a model knows more than
+        the labels it learned from; None without original labels.
+      original_top1: the model's top-1 accuracy by the original labels; None without.
+      paper: (name, value) of the number as the reassessment's authors count, where that is another than
+        top1; else None.
+    """
+
+    original_labels: Accuracy | None = None
+    original_top1: Accuracy | None = None
+    paper: tuple[str, float] | None = None
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> OnReassessment:
+        """What `as_json` wrote."""
+        own, same = record.get("original_labels"), record.get("original_top1")
+        paper = record.get("paper")
+        return cls(
+            Accuracy.from_json(record["top1"]),
+            Accuracy.from_json(record["top5"]),
+            own and Accuracy.from_json(own["top1"]),
+            same and Accuracy.from_json(same),
+            paper and (paper["name"], math.nan if paper["value"] is None else paper["value"]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """{"top1", "top5", "original_labels": {"top1"}, "original_top1", "paper": {"name", "value"}}."""
+        paper = self.paper
+        return {
+            **super().as_json(),
+            "original_labels": self.original_labels and {"top1": self.original_labels.as_json()},
+            "original_top1": self.original_top1 and self.original_top1.as_json(),
+            "paper": paper and without_nan({"name": paper[0], "value": paper[1]}),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """A model's accuracy by every label set.
+
+    Attributes:
+      original: by the original labels; None if there are none.
+      reassessments: by each reassessment, under its name.
+    """
+
+    original: TopK | None
+    reassessments: Mapping[str, OnReassessment]
+
+    @property
+    def by_label_set(self) -> dict[str, TopK]:
+        """By every label set, the original labels first."""
+        first = {} if self.original is None else {ORIGINAL: self.original}
+        return first | dict(self.reassessments)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Results:
+        """What `as_json` wrote; also a record without "label_sets", of "original" and "real" alone."""
+        sets = record.get("label_sets")
+        if sets is None:
+            own = record.get("original_labels", {}).get("real_top1")
+            real = {"original_labels": own and {"top1": own}}
+            sets = {REAL: record[REAL] | real} if REAL in record else {}
+        original = TopK.from_json(record[ORIGINAL]) if ORIGINAL in record else None
+        return cls(original, {name: OnReassessment.from_json(one) for name, one in sets.items()})
+
+    def as_json(self) -> dict[str, Any]:
+        """{"original", "real": {"top1", "top5"}, "original_labels": {"real_top1"}, "label_sets": all}."""
+        record: dict[str, Any] = {}
+        if self.original is not None:
+            record[ORIGINAL] = self.original.as_json()
+        if REAL in self.reassessments:
+            real = self.reassessments[REAL]
+            record[REAL] = TopK(real.top1, real.top5).as_json()
+            if real.original_labels is not None:
+                record["original_labels"] = {"real_top1": real.original_labels.as_json()}
+        return record | {
+            "label_sets": {name: one.as_json() for name, one in self.reassessments.items()}
+        }
 
 
 def top_k_hits(
@@ -95,51 +202,65 @@ def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> A
 
 
 def results(
-    predictions: Predictions, original: LabelSets | None, real: LabelSets | None
-) -> dict[str, Any]:
-    """Scores one model on the label sets that there are.
+    predictions: Predictions,
+    original: LabelSets | None,
+    reassessments: Mapping[str, Reassessment],
+) -> Results:
+    """Scores one model on every label set.
 
-    Returns:
-      {"original": {"top1": {"value", "low", "high", "n"}, "top5": …}, "real": {…},
-      "original_labels": {"real_top1": {…}}}: the original labels' own ReaL accuracy, on the same
-      images, is the mark above which a model knows more than the labels it learned from. Parts
-      whose labels are not given are left out. Where fewer than 5 classes of more are predicted,
-      the value of "top5" is null.
+    Args:
+      predictions: ranked classes.
+      original: the original labels, one class an image; None if there are none.
+      reassessments: the others by name; each must know every predicted image.
     """
-    label_sets = {"original": original, "real": real}
-    scored: dict[str, Any] = {
-        name: _every_top_k(predictions, labels)
-        for name, labels in label_sets.items()
-        if labels is not None
-    }
-    if original is not None and real is not None:
-        seen = original.take(original.rows(predictions.file_names))
-        itself = Predictions.from_labels(seen)
-        scored["original_labels"] = {"real_top1": top_k_accuracy(itself, real).as_json()}
-    return scored
+    on_original = own = None
+    if original is not None:
+        on_original = TopK(*_every_top_k(predictions, original))
+        own = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
+    scored = {}
+    for name, one in reassessments.items():
+        top1, top5 = _every_top_k(predictions, one.labels)
+        scored[name] = OnReassessment(
+            top1,
+            top5,
+            original_labels=own and top_k_accuracy(own, one.labels),
+            original_top1=None if original is None else _same_images(predictions, original, one),
+            paper=_as_authors_count(predictions, original, one),
+        )
+    return Results(on_original, scored)
 
 
-def _every_top_k(predictions: Predictions, labels: LabelSets) -> dict[str, dict]:
+def _same_images(predictions: Predictions, original: LabelSets, one: Reassessment) -> Accuracy:
+    """By the original labels, on the images that count for a reassessment."""
+    counted = one.counts(predictions.file_names)
+    _, correct = top_k_hits(predictions, original)
+    return _share(counted, correct & counted)
+
+
+def _as_authors_count(
+    predictions: Predictions, original: LabelSets | None, one: Reassessment
+) -> tuple[str, float] | None:
+    if one.counting == "images" or original is None:
+        return None
+    labelled, hits = top_k_hits(predictions, one.labels)
+    classes = original.take(original.rows(predictions.file_names)).classes
+    images, right = np.bincount(classes[labelled]), np.bincount(classes[hits])
+    right = np.pad(right, (0, len(images) - len(right)))
+    counted = images > 0
+    value = float((right[counted] / images[counted]).mean()) if counted.any() else math.nan
+    return "mean over the original classes", value
+
+
+def _every_top_k(predictions: Predictions, labels: LabelSets) -> list[Accuracy]:
     labelled, valid = _valid(predictions, labels)
-    unknown = Accuracy(math.nan, 0.0, 1.0, 0)
-    return {
-        f"top{k}": (
-            _share(labelled, valid[:, :k].any(axis=1))
-            if can_measure(predictions, labels, k)
-            else unknown
-        ).as_json()
+    return [
+        _share(labelled, valid[:, :k].any(axis=1))
+        if can_measure(predictions, labels, k)
+        else Accuracy.of_nothing()
         for k in TOP_K
-    }
+    ]
 
 
 def can_measure(predictions: Predictions, labels: LabelSets, k: int) -> bool:
     """Whether k classes were predicted, or all that there are."""
     return predictions.classes.shape[1] >= min(k, 1 + int(labels.classes.max(initial=0)))
-
-
-def without_nan(record: dict[str, Any]) -> dict[str, Any]:
-    """For JSON, which knows no NaN: the value of nothing is null."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in record.items()
-    }

@@ -13,7 +13,7 @@ from real_labels import files
 from real_labels.answers import Gold, Scores
 from real_labels.errors import InputError
 from real_labels.files import tables
-from real_labels.intervals import wilson_interval
+from real_labels.intervals import Estimate, percent, wilson_interval
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -62,8 +62,7 @@ class OperatingPoint:
         def share(hits: int, n: int) -> str:
             if not n:
                 return "undefined (nothing is kept)"
-            low, high = wilson_interval(hits, n)
-            return f"{100 * hits / n:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+            return percent(Estimate.of_share(hits, n), 1)
 
         return (
             f"threshold {self.threshold:.6g}: precision {share(self.hits, self.kept)}, "

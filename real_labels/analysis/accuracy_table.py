@@ -1,254 +1,358 @@
-"""Accuracy on both label sets, and whether models differ (section 3 of the paper)."""
+"""Accuracy on every label set, and whether models differ (section 3 of the paper)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels import accuracy
-from real_labels.accuracy import comparison
+from real_labels.accuracy import Difference, OnReassessment, Pair, Results, comparison
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Drawn, Section, Table, Tile
+from real_labels.analysis.page.section import Column, Content, Drawn, Table, Tile
 from real_labels.analysis.study import Study
-from real_labels.labels import LabelSets
-from real_labels.predictions import Predictions
-from real_labels.predictions.predictions import TOP_K
+from real_labels.intervals import percent
+from real_labels.labels import ORIGINAL, LabelSets, Reassessment, label_sets_of
+from real_labels.labels.reassessment import REAL
+from real_labels.predictions import TOP_K, Predictions
 
 KEY = "accuracy"
-_MARKS = {"original": figures.ORIGINAL, "real": figures.REAL}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelAccuracy:
+    """One model.
+
+    Attributes:
+      n: number of predicted images.
+      results: its accuracy by every label set.
+      above_original_labels: by each reassessment, its accuracy minus that of the original labels on
+        the same images, paired; empty without original labels.
+    """
+
+    n: int
+    results: Results
+    above_original_labels: Mapping[str, Difference]
+
+    @property
+    def best_top1(self) -> float:
+        """Top-1 accuracy by the first reassessment, or by the original labels; NaN on no image."""
+        by = self.results.by_label_set
+        first = next(iter(self.results.reassessments), ORIGINAL)
+        return by[first].top1.value
+
+    def as_json(self) -> dict[str, Any]:
+        """{"n", see accuracy.Results, "above_original_labels": by the ReaL labels}."""
+        record = {"n": self.n, **self.results.as_json()}
+        above = {name: one.as_json() for name, one in self.above_original_labels.items()}
+        if REAL in above:
+            record["above_original_labels"] = above[REAL]
+        for name, one in above.items():
+            record["label_sets"][name]["above_original_labels"] = one
+        return record
+
+
+@dataclasses.dataclass(frozen=True)
+class AccuracyNumbers:
+    """Every model scored, every pair tested.
+
+    Attributes:
+      models: by name.
+      pairs, pairs_top5: see comparison.pairs; the latter is empty where five classes are not given.
+    """
+
+    models: Mapping[str, ModelAccuracy]
+    pairs: Sequence[Pair]
+    pairs_top5: Sequence[Pair]
+
+    @property
+    def ranked(self) -> list[str]:
+        """The models, the best first."""
+
+        def value(name: str) -> float:
+            top1 = self.models[name].best_top1
+            return -1.0 if math.isnan(top1) else top1
+
+        return sorted(self.models, key=value, reverse=True)
 
 
 def measure(
     models: Mapping[str, Predictions],
     original: LabelSets | None,
-    real: LabelSets | None,
+    reassessments: Mapping[str, Reassessment],
     *,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> AccuracyNumbers:
     """Scores each model and tests each pair.
 
     Args:
       models: predictions by name.
-      original, real: the label sets that there are, at least one.
+      original: the original labels; None if there are none.
+      reassessments: the others by name; one at least without original labels.
       seed: of the bootstrap.
-
-    Returns:
-      {"models": {name: {"n", see accuracy.results, "above_original_labels": see accuracy.Difference}},
-      "pairs", "pairs_top5": see comparison.pairs; the latter is empty where five classes are not given}.
-      "above_original_labels" is the model's ReaL accuracy minus that of the original labels on the same
-      images, paired; it is there with both label sets.
     """
-    scored: dict[str, Any] = {}
+    scored = {}
     for name, predictions in models.items():
-        scored[name] = {"n": len(predictions), **accuracy.results(predictions, original, real)}
-        if original is not None and real is not None:
+        above = {}
+        if original is not None:
             itself = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
-            difference = accuracy.paired_difference(predictions, itself, real, seed=seed)
-            scored[name]["above_original_labels"] = difference.as_json()
-    label_sets = [labels for labels in (original, real) if labels is not None]
-    can = all(accuracy.can_measure(m, labels, 5) for m in models.values() for labels in label_sets)
-    return {
-        "models": scored,
-        "pairs": comparison.pairs(models, original, real, seed=seed),
-        "pairs_top5": comparison.pairs(models, original, real, k=5, seed=seed) if can else [],
-    }
+            above = {
+                key: accuracy.paired_difference(predictions, itself, one.labels, seed=seed)
+                for key, one in reassessments.items()
+            }
+        results = accuracy.results(predictions, original, reassessments)
+        scored[name] = ModelAccuracy(len(predictions), results, above)
+    sets = label_sets_of(original, reassessments)
+    can = all(
+        accuracy.can_measure(m, labels, 5) for m in models.values() for labels in sets.values()
+    )
+    return AccuracyNumbers(
+        scored,
+        comparison.pairs(models, sets, seed=seed),
+        comparison.pairs(models, sets, k=5, seed=seed) if can else [],
+    )
 
 
 @figures.styled
-def draw(record: Mapping[str, Any], links: Mapping[str, str]) -> Figure:
-    """A row for each model: both accuracies with their intervals, and the original labels' own.
+def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
+    """A row for each model: its accuracies with their intervals, and the original labels' own.
 
     Args:
-      record: of `measure`.
+      numbers: of `measure`.
       links: of each model.
+      titles: of each label set.
     """
-    names = _ranked(record)
-    figure, (axis,) = figures.rows_axes(names)
-    for key, colour in _MARKS.items():
-        shares = [record["models"][name].get(key, {}).get("top1") for name in names]
-        targets = [links[name] for name in names]
-        figures.dots(axis, shares, targets, colour, accuracy.LABEL_NAMES[key])
-    own = [record["models"][n].get("original_labels", {}).get("real_top1") for n in names]
-    own = [
-        (row, 100 * one["value"]) for row, one in enumerate(own) if one and one["value"] is not None
-    ]
-    if own:
+    names = numbers.ranked
+    targets = [links[name] for name in names]
+    results = [numbers.models[name].results for name in names]
+    label_sets = list(results[0].by_label_set)
+    more = max(0, len(label_sets) + len(results[0].reassessments) - 2) // 2  # lines of the legend
+    figure, (axis,) = figures.rows_axes(names, extra=0.9 + 0.25 * more)
+    for key in label_sets:
+        shares = [one.by_label_set[key].top1 for one in results]
+        figures.dots(axis, shares, targets, figures.colour_of(key, label_sets), titles[key])
+    for key in results[0].reassessments:
+        own = [one.reassessments[key].original_labels for one in results]
+        marks = [(row, 100 * one.value) for row, one in enumerate(own) if one and one.is_known]
+        if not marks:
+            continue
         # On one and the same images it is one line; else each row has its own.
-        style = dict(color=figures.INK, linestyle=(0, (4, 3)), linewidth=1)
-        if len({value for _, value in own}) == 1:
-            axis.axvline(own[0][1], label="the labels' own ReaL", **style)
+        only = len(results[0].reassessments) == 1
+        colour = figures.INK if only else figures.colour_of(key, label_sets)
+        style = dict(color=colour, linestyle=(0, (4, 3)), linewidth=1)
+        label = f"the labels' own {titles[key]}"
+        if len({value for _, value in marks}) == 1:
+            axis.axvline(marks[0][1], label=label, **style)
         else:
-            rows, values = np.array(own).T
-            axis.vlines(values, rows - 0.4, rows + 0.4, label="the labels' own ReaL", **style)
+            rows, values = np.array(marks).T
+            axis.vlines(values, rows - 0.4, rows + 0.4, label=label, **style)
     axis.set_xlabel("top-1 accuracy, %")
     figures.legend(figure, [axis])
     return figure
 
 
-def _ranked(record: Mapping[str, Any]) -> list[str]:
-    """The models, the best first."""
-
-    def value(name: str) -> float:
-        one = record["models"][name]
-        top1 = one.get("real", one.get("original"))["top1"]["value"]
-        return -1.0 if top1 is None else top1
-
-    return sorted(record["models"], key=value, reverse=True)
-
-
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="Accuracy",
-        question="How good are the models by the labels they were meant to match, and by better ones?",
-    )
-    lacking = study.missing("models")
-    if lacking:
-        return Section(**head, missing=lacking)
-    record = measure(study.models, study.original, study.real, seed=study.seed)
-    tables = [_table(record, study.links)]
-    if record["pairs"]:
-        tables.append(_pairs_table(record["pairs"]))
-    missing = study.missing("original", "real")
+def make(study: Study) -> Content:
+    """Scores and compares the models of a study."""
+    numbers = measure(study.models, study.original, study.reassessments, seed=study.seed)
+    tables = [_table(numbers, study)]
+    if numbers.pairs:
+        tables.append(_pairs_table(numbers.pairs, study.titles))
+    missing = study.missing("original", "reassessments")
     images, remarks = [len(one) for one in study.models.values()], []
     if min(images) < max(images):
         remarks.append(
             f"The models cover different images, {min(images):,} to {max(images):,}: their accuracies are of "
             f"different images; pairs are tested on those that both cover."
         )
+    shown = numbers.models[study.shown]
     if len(study.models) == 1:
         missing.append("With the predictions of a second model, the difference would be tested.")
-    return Section(
-        **head,
-        lead=_lead(record, study.shown),
+    which = "both label sets" if set(study.reassessments) <= {REAL} else "every label set"
+    lists = {"models": _models_list(numbers)}
+    if numbers.pairs:
+        lists["pairs_of_models"] = _pairs_list(numbers)
+    count = "ReaL accuracy counts the images that have a ReaL label."
+    if not set(study.reassessments) <= {REAL}:
+        count = "Accuracy by a reassessment counts the images that have one of its labels."
+    return Content(
+        lead=_lead(numbers, study.shown, study.titles),
         missing=missing,
         remarks=remarks,
-        numbers=record,
+        numbers=numbers,
         figures=[
-            Drawn(KEY, "Accuracy of each model on both label sets", draw(record, study.links))
+            Drawn(
+                KEY, f"Accuracy of each model on {which}", draw(numbers, study.links, study.titles)
+            )
         ],
         tables=tables,
-        lists={"models": _models_list(record)}
-        | ({"pairs_of_models": _pairs_list(record)} if record["pairs"] else {}),
+        lists=lists,
         notes=[
-            "ReaL accuracy counts the images that have a ReaL label. Intervals of accuracies are Wilson's, "
-            "those of differences bootstrap over images; all are 95%, not corrected for their number. p is "
-            "of McNemar's exact test, corrected by Holm for the number of pairs; significant is p < 0.05.",
+            f"{count} Intervals of accuracies are Wilson's, "
+            f"those of differences bootstrap over images; all are 95%, not corrected for their number. p is "
+            f"of McNemar's exact test, corrected by Holm for the number of pairs; significant is p < 0.05.",
         ],
-        tiles=_tiles(record["models"][study.shown]),
+        tiles=_tiles(shown.results, study.titles),
     )
 
 
-def _tiles(shown: Mapping[str, Any]) -> list[Tile]:
-    records = [
-        (shown[key]["top1"], f"top-1 on the {title} labels", key)
-        for key, title in accuracy.LABEL_NAMES.items()
-        if key in shown
-    ]
-    if "original_labels" in shown:
-        own = shown["original_labels"]["real_top1"]
-        records.append((own, "the original labels' own ReaL accuracy", ""))
-    return section.tiles(*records)
+ANALYSIS = Analysis(
+    KEY,
+    "Accuracy",
+    "How good are the models by the labels they were meant to match, and by better ones?",
+    needs=("models",),
+    make=make,
+)
 
 
-def _lead(record: Mapping[str, Any], name: str) -> str:
-    shown = record["models"][name]
+def _tiles(results: Results, titles: Mapping[str, str]) -> list[Tile]:
+    """The shown model by each label set, and the original labels' own accuracy by the first."""
+    roles = {key: key if key == ORIGINAL else REAL for key in results.by_label_set}
+    tiles = section.tiles(
+        *((one.top1, f"top-1 on the {titles[key]} labels", roles[key])
+          for key, one in results.by_label_set.items())
+    )  # fmt: skip
+    if len(results.reassessments) > 1:
+        known = [one.top1.n for one in results.by_label_set.values() if one.top1.is_known]
+        tiles = [
+            dataclasses.replace(tile, note=f"{tile.note} of {n:,} images")
+            for tile, n in zip(tiles, known, strict=True)
+        ]
+    for key, one in list(results.reassessments.items())[:1]:
+        if one.original_labels is not None:
+            own = f"the original labels' own {titles[key]} accuracy"
+            tiles += section.tiles((one.original_labels, own, ""))
+    return tiles
+
+
+def _lead(numbers: AccuracyNumbers, name: str, titles: Mapping[str, str]) -> str:
+    shown = numbers.models[name]
     said = [
-        f"{section.percent(shown[key]['top1'], 2)} on the {title}"
-        for key, title in accuracy.LABEL_NAMES.items()
-        if key in shown and shown[key]["top1"]["value"] is not None
+        f"{percent(one.top1)} on the {titles[key]}"
+        for key, one in shown.results.by_label_set.items()
+        if one.top1.is_known
     ]
     if not said:
         return "None of the predicted images has a label."
     lead = f"The top-1 accuracy of {name} is {section.join(said)} labels."
-    above = shown.get("above_original_labels")
-    if above is not None and above["value"] is not None:
-        p = section.p_words(above["p_value"])
-        lead += f" The original labels' own ReaL accuracy on these images is {100 * above['second']:.2f}%: "
-        if above["p_value"] < section.LEVEL:
-            side = "above" if above["value"] > 0 else "below"
-            lead += f"the model is {abs(100 * above['value']):.2f} points {side} it ({p})."
-        else:
-            lead += f"the two cannot be told apart ({p})."
-    pairs = [pair for pair in record["pairs"] if any(pair[key]["n"] for key in _keys(pair))]
+    for key, above in shown.above_original_labels.items():
+        if above.estimate.is_known:
+            lead += " " + _against_the_labels(above, titles[key])
+    pairs = [pair for pair in numbers.pairs if any(one.n for one in pair.by.values())]
     if pairs:
         differing = [
-            f"{sum(pair['p_holm'][key] < section.LEVEL for pair in pairs)} on the {title}"
-            for key, title in accuracy.LABEL_NAMES.items()
-            if key in pairs[0]
+            f"{sum(pair.p_holm[key] < section.LEVEL for pair in pairs)} on the {titles[key]}"
+            for key in pairs[0].by
         ]
         of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
-        if len({one["n"] for one in record["models"].values()}) == 1:
-            lead += f" It is number {1 + _ranked(record).index(name)} of {len(record['models'])} models."
+        if len({one.n for one in numbers.models.values()}) == 1:
+            lead += (
+                f" It is number {1 + numbers.ranked.index(name)} of {len(numbers.models)} models."
+            )
         lead += f" Of {of}, {section.join(differing)} labels differ significantly."
     return lead
 
 
-def _keys(record: Mapping[str, Any]) -> list[str]:
-    """The label sets that a model was scored on, or a pair tested."""
-    return [key for key in accuracy.LABEL_NAMES if key in record]
+def _against_the_labels(above: Difference, title: str) -> str:
+    p = section.p_words(above.p_value)
+    own = f"The original labels' own {title} accuracy on these images is {100 * above.second:.2f}%:"
+    if above.p_value < section.LEVEL:
+        side = "above" if above.value > 0 else "below"
+        return f"{own} the model is {abs(100 * above.value):.2f} points {side} it ({p})."
+    return f"{own} the two cannot be told apart ({p})."
 
 
-def _table(record: Mapping[str, Any], links: Mapping[str, str]) -> Table:
-    first = next(iter(record["models"].values()))
-    keys = _keys(first)
-    columns = [Column("model", is_text=True)]
-    columns += [Column(f"{accuracy.LABEL_NAMES[key]} top-{k}") for key in keys for k in TOP_K]
-    if "above_original_labels" in first:
+def _table(numbers: AccuracyNumbers, study: Study) -> Table:
+    first, titles = next(iter(numbers.models.values())), study.titles
+    columns = [Column("model", lambda name: name, is_text=True)]
+    for key in first.results.by_label_set:
+        for k in TOP_K:
+            columns.append(
+                Column(
+                    f"{titles[key]} top-{k}",
+                    lambda name, key=key, k=k: section.share(
+                        getattr(numbers.models[name].results.by_label_set[key], f"top{k}")
+                    ),
+                )
+            )
+        if key != ORIGINAL and study.reassessments[key].covered is not None:
+            columns.append(
+                Column(
+                    f"original top-1, same images as {titles[key]}",
+                    lambda name, key=key: section.share(
+                        numbers.models[name].results.reassessments[key].original_top1
+                    ),
+                    f"By the original labels, on the images with a {titles[key]} label",
+                )
+            )
+    for key in first.above_original_labels:
         columns.append(
             Column(
-                "ReaL − labels' own", "Its ReaL top-1 minus that of the original labels, in points"
+                f"{titles[key]} − labels' own",
+                lambda name, key=key: section.points(
+                    numbers.models[name].above_original_labels[key].estimate
+                ),
+                f"Its {titles[key]} top-1 minus that of the original labels, in points",
             )
         )
-    columns.append(Column("images"))
-    rows = []
-    for name in _ranked(record):
-        one = record["models"][name]
-        cells = [section.text(name)]
-        cells += [section.share(one[key][f"top{k}"]) for key in keys for k in TOP_K]
-        if "above_original_labels" in one:
-            cells.append(section.points(one["above_original_labels"]))
-        cells.append(section.count(one["n"]))
-        rows.append((links[name], cells))
-    return Table("accuracy-models", "The models", columns, rows, "models")
+    columns.append(Column("images", lambda name: numbers.models[name].n))
+    rows = numbers.ranked
+    return Table.of(
+        "accuracy-models", "The models", columns, rows, study.links.__getitem__, "models"
+    )
 
 
-def _pairs_table(pairs: list[dict[str, Any]]) -> Table:
-    keys = _keys(pairs[0])
-    columns = [Column("A", is_text=True), Column("B", is_text=True)]
-    for key in keys:
+def _pairs_table(pairs: Sequence[Pair], titles: Mapping[str, str]) -> Table:
+    columns = [
+        Column("A", lambda pair: pair.first, is_text=True),
+        Column("B", lambda pair: pair.second, is_text=True),
+    ]
+    for key in pairs[0].by:
         columns += [
-            Column(f"{accuracy.LABEL_NAMES[key]}: A − B", "Difference of top-1, in points"),
-            Column("p", "McNemar's exact test, corrected by Holm for the number of pairs"),
+            Column(
+                f"{titles[key]}: A − B",
+                lambda pair, key=key: section.points(pair.by[key].estimate),
+                "Difference of top-1, in points",
+            ),
+            Column(
+                "p",
+                lambda pair, key=key: section.p_value(pair.p_holm[key]),
+                "McNemar's exact test, corrected by Holm for the number of pairs",
+            ),
         ]
-    rows = []
-    for pair in pairs:
-        cells: list[Cell] = [section.text(pair["first"]), section.text(pair["second"])]
-        for key in keys:
-            cells += [section.points(pair[key]), section.p_value(pair["p_holm"][key])]
-        rows.append(("", cells))
-    return Table("accuracy-pairs", "Every pair of models, top-1", columns, rows, "pairs_of_models")
+    title = "Every pair of models, top-1"
+    return Table.of("accuracy-pairs", title, columns, pairs, list_name="pairs_of_models")
 
 
-def _pairs_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    columns = {name: np.array([p[name] for p in record["pairs"]]) for name in ("first", "second")}
-    for name, pairs in (("top1", record["pairs"]), ("top5", record["pairs_top5"])):
-        for key in _keys(pairs[0]) if pairs else ():
-            differences = [pair[key] | {"p_holm": pair["p_holm"][key]} for pair in pairs]
-            fields = (*section.FIELDS, "n", "p_value", "p_holm")
+def _pairs_list(numbers: AccuracyNumbers) -> dict[str, np.ndarray]:
+    columns = {
+        "first": np.array([pair.first for pair in numbers.pairs]),
+        "second": np.array([pair.second for pair in numbers.pairs]),
+    }
+    for name, pairs in (("top1", numbers.pairs), ("top5", numbers.pairs_top5)):
+        for key in pairs[0].by if pairs else ():
+            differences = [pair.by[key] for pair in pairs]
+            fields = (*section.FIELDS, "n", "p_value")
             columns |= section.columns(f"{key}_{name}", differences, fields)
+            columns[f"{key}_{name}_p_holm"] = np.array([pair.p_holm[key] for pair in pairs])
     return columns
 
 
-def _models_list(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    names = _ranked(record)
+def _models_list(numbers: AccuracyNumbers) -> dict[str, np.ndarray]:
+    names = numbers.ranked
+    results = [numbers.models[name].results for name in names]
     columns: dict[str, np.ndarray] = {"model": np.array(names)}
-    for key in _keys(record["models"][names[0]]):
+    for key in results[0].by_label_set:
         for k in TOP_K:
-            shares = [record["models"][name][key][f"top{k}"] for name in names]
+            shares = [getattr(one.by_label_set[key], f"top{k}") for one in results]
             columns |= section.columns(f"{key}_top{k}", shares, (*section.FIELDS, "n"))
+    for key in results[0].reassessments:
+        own: list[OnReassessment] = [one.reassessments[key] for one in results]
+        if key != REAL and own[0].original_top1 is not None:
+            shares = [one.original_top1 for one in own]
+            columns |= section.columns(f"{key}_original_top1", shares, (*section.FIELDS, "n"))
     return columns

@@ -1,19 +1,22 @@
-"""Calibration: whether a model is right as often as it says, by the original and by the ReaL labels."""
+"""Calibration: whether a model is right as often as it says, by every label set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.accuracy import LABEL_NAMES, Accuracy, top_k_hits
+from real_labels.accuracy import Accuracy, top_k_hits
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Drawn, Section, Table
+from real_labels.analysis.page.section import Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
-from real_labels.intervals import bootstrap_counts, bootstrap_estimate
+from real_labels.intervals import Estimate, bootstrap_counts, bootstrap_estimate, percent
 from real_labels.labels import LabelSets
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions, ranking
 
 if TYPE_CHECKING:
@@ -23,8 +26,44 @@ KEY = "calibration"
 BINS = 15
 _DRAWS = 1_000
 _CELLS = 8  # parts of a bin for the bootstrap; images of one part count as equally sure
-_COLOURS = {"original": figures.ORIGINAL, "real": figures.REAL}
 _MOST_DRAWN = 6  # models with a diagram of their own
+
+
+@dataclasses.dataclass(frozen=True)
+class Bin:
+    """The predictions whose confidence lies in (low, high].
+
+    Attributes:
+      low, high: ends of the bin.
+      n: number of predictions.
+      confidence: their mean confidence.
+      accuracy: share that is right.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: Accuracy
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How far first predictions are as often right as the model says.
+
+    Attributes:
+      ece: expected calibration error.
+      confidence: mean confidence.
+      accuracy: share that is right.
+      overconfidence: mean confidence minus accuracy.
+      bins: those with predictions.
+    """
+
+    ece: Estimate
+    confidence: float
+    accuracy: Accuracy
+    overconfidence: Estimate
+    bins: Sequence[Bin]
 
 
 def measure(
@@ -33,7 +72,7 @@ def measure(
     *,
     seed: int = 0,
     bins: int = BINS,
-) -> dict[str, Any] | None:
+) -> Calibration | None:
     """Expected calibration error (Guo et al. 2017) of first predictions.
 
     With bins of equal width, (j/B, (j+1)/B], the first with 0, too: ECE = Σ n_j/n · |share right in j - mean
@@ -46,9 +85,7 @@ def measure(
       bins: B.
 
     Returns:
-      {"ece": {"value", "low", "high", "n"}, "confidence": mean, "accuracy": {…}, "overconfidence": mean
-      confidence minus accuracy (value, low, high, n), "bins": [{"low", "high", "n", "confidence",
-      "accuracy": {…}}], empty ones left out}; None without images.
+      The calibration; None without images.
 
     Noise in a bin never cancels, so that the error of a draw is larger than that of the data: the
     interval is that of the draws, moved by how much they are larger on average. The error of few
@@ -67,22 +104,22 @@ def measure(
     gaps = _gaps_of_draws(confidence, right, place, bins, seed)
     over = float((sums.sum() - hits.sum()) / n)
     filled = np.flatnonzero(number)
-    return {
-        "ece": bootstrap_estimate(value, _centred(np.abs(gaps).sum(axis=1) / n, value), n),
-        "confidence": float(confidence.mean()),
-        "accuracy": Accuracy.of(hits.sum(), n).as_json(),
-        "overconfidence": bootstrap_estimate(over, gaps.sum(axis=1) / n, n),
-        "bins": [
-            {
-                "low": j / bins,
-                "high": (j + 1) / bins,
-                "n": int(number[j]),
-                "confidence": float(sums[j] / number[j]),
-                "accuracy": Accuracy.of(hits[j], number[j]).as_json(),
-            }
+    return Calibration(
+        ece=bootstrap_estimate(value, _centred(np.abs(gaps).sum(axis=1) / n, value), n),
+        confidence=float(confidence.mean()),
+        accuracy=Accuracy.of(hits.sum(), n),
+        overconfidence=bootstrap_estimate(over, gaps.sum(axis=1) / n, n),
+        bins=[
+            Bin(
+                low=j / bins,
+                high=(j + 1) / bins,
+                n=int(number[j]),
+                confidence=float(sums[j] / number[j]),
+                accuracy=Accuracy.of(hits[j], number[j]),
+            )
             for j in filled.tolist()
         ],
-    }
+    )
 
 
 def _centred(drawn: Float[np.ndarray, "draws"], value: float) -> Float[np.ndarray, "draws"]:
@@ -108,19 +145,20 @@ def _gaps_of_draws(
     return bootstrap_counts(number[used], seed, _DRAWS) @ of_bin
 
 
-def of_model(
-    predictions: Predictions, labels: LabelSets, *, seed: int = 0
-) -> dict[str, Any] | None:
+def of_model(predictions: Predictions, labels: LabelSets, *, seed: int = 0) -> Calibration | None:
     """`measure` for a model whose scores are probabilities, on the images that have a label."""
     labelled, right = top_k_hits(predictions, labels)
     confidence = predictions.scores[labelled, 0].clip(0, 1)
     return measure(confidence, right[labelled], seed=seed)
 
 
+Measured = Mapping[str, Mapping[str, Calibration | None]]  # by model, then by label set
+
+
 @figures.styled
-def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Figure:
-    """Reliability diagrams: how often predictions of each confidence are right, by either label set."""
-    names = list(records)[:_MOST_DRAWN]
+def draw(measured: Measured, links: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
+    """Reliability diagrams: how often predictions of each confidence are right, by each label set."""
+    names = list(measured)[:_MOST_DRAWN]
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
     height = 3.6 if columns == 1 else 2.5 * rows + 0.4
@@ -131,18 +169,18 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
         axis.tick_params(labelbottom=True)  # also where the last row is not full
     for axis, name in zip(axes.flat, names, strict=False):
         axis.plot([0, 100], [0, 100], color=figures.MUTED, linestyle=(0, (4, 3)), linewidth=1)
-        for key, colour in _COLOURS.items():
-            if records[name].get(key) is None:
+        for key, one in measured[name].items():
+            if one is None:
                 continue
-            bins = records[name][key]["bins"]
-            x = np.array([100 * one["confidence"] for one in bins])
+            x = np.array([100 * part.confidence for part in one.bins])
             value, low, high = (
-                np.array([100 * one["accuracy"][k] for one in bins])
-                for k in ("value", "low", "high")
+                np.array([100 * getattr(part.accuracy, end) for part in one.bins])
+                for end in ("value", "low", "high")
             )
+            colour = figures.colour_of(key, measured[name])
             drawn = axis.errorbar(
                 x, value, yerr=[value - low, high - value], color=colour, marker="o", markersize=4,
-                linewidth=1.4, elinewidth=1, label=f"{LABEL_NAMES[key]} labels",
+                linewidth=1.4, elinewidth=1, label=f"{titles[key]} labels",
             )  # fmt: skip
             figures.link(drawn[0], links[name])
         if len(names) > 1:
@@ -153,16 +191,10 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     return figure
 
 
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY, title="Calibration", question="Is the model right as often as it says it is?"
-    )
-    missing = study.missing("models")
-    if missing:
-        return Section(**head, missing=missing)
-    missing = study.missing("original", "real")
-    records: dict[str, Any] = {}
+def make(study: Study) -> Content:
+    """Measures each model of a study by every label set."""
+    missing = study.missing("original", "reassessments")
+    measured: dict[str, dict[str, Calibration | None]] = {}
     remarks: list[str] = []
     for name in sorted(study.models, key=lambda name: name != study.shown):  # the shown one first
         one = study.models[name]
@@ -170,35 +202,41 @@ def make(study: Study) -> Section:
         if reason is not None:
             missing.append(f"{name}: {reason}")
             continue
-        label_sets = {"original": study.original, "real": study.real}
-        records[name] = {
-            key: of_model(one, labels, seed=study.seed)
-            for key, labels in label_sets.items()
-            if labels is not None
+        measured[name] = {
+            key: of_model(one, labels, seed=study.seed) for key, labels in study.label_sets.items()
         }
-    if not records:
-        return Section(**head, missing=missing)
-    if len(records) > _MOST_DRAWN:
+    if not measured:
+        return Content(missing=missing)
+    if len(measured) > _MOST_DRAWN:
         remarks.append(
-            f"The figure has {next(iter(records))} and {_MOST_DRAWN - 1} more of {len(records)} models."
+            f"The figure has {next(iter(measured))} and {_MOST_DRAWN - 1} more of {len(measured)} models."
         )
     title = "How often predictions of each confidence are right"
-    return Section(
-        **head,
-        lead=_lead(records, study.subject(records)),
+    by = "ReaL labels" if set(study.reassessments) <= {REAL} else "labels of a reassessment"
+    return Content(
+        lead=_lead(measured, study.subject(measured), study.titles),
         missing=missing,
         remarks=remarks,
-        numbers=records,
-        figures=[Drawn(KEY, title, draw(records, study.links))],
-        tables=[_table(records, study.links)],
+        numbers=measured,
+        figures=[Drawn(KEY, title, draw(measured, study.links, study.titles))],
+        tables=[_table(measured, study.links, study.titles)],
         notes=[
-            f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the ReaL "
-            f"labels, images with a label count, and any valid label is right. Where a file has "
+            f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the {by}"
+            f", images with a label count, and any valid label is right. Where a file has "
             f"a score for every class, scores beyond [0, 1] are taken as logits, and their softmax as "
             f"probabilities. Bootstrap over images; of few images the error itself is too large, since noise "
             f"in a bin never cancels.",
         ],
     )
+
+
+ANALYSIS = Analysis(
+    KEY,
+    "Calibration",
+    "Is the model right as often as it says it is?",
+    needs=("models",),
+    make=make,
+)
 
 
 def _unusable(predictions: Predictions) -> str | None:
@@ -213,38 +251,40 @@ def _unusable(predictions: Predictions) -> str | None:
     return None
 
 
-def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    record = records[name]
+def _lead(measured: Measured, name: str, titles: Mapping[str, str]) -> str:
+    known = {key: one for key, one in measured[name].items() if one is not None}
     said = []
-    for key, title in LABEL_NAMES.items():
-        one = record.get(key)
-        if one is None:
-            continue
-        over = one["overconfidence"]["value"]
+    for key, one in known.items():
+        over = one.overconfidence.value
         word = "more" if over > 0 else "less"
         said.append(
-            f"by the {title} labels its calibration error is {section.percent(one['ece'], 2)} (on average "
+            f"by the {titles[key]} labels its calibration error is {percent(one.ece)} (on average "
             f"{100 * abs(over):.2f} points {word} sure than right)"
         )
     if not said:
         return "None of the predicted images has a label."
-    mean = next(one["confidence"] for one in record.values() if one is not None)
+    mean = next(iter(known.values())).confidence
     return f"{name} says it is {100 * mean:.1f}% sure on average; {section.join(said)}."
 
 
-def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
-    keys = [key for key in LABEL_NAMES if any(key in one for one in records.values())]
-    columns = [Column("model", is_text=True)]
-    for key in keys:
+def _table(measured: Measured, links: Mapping[str, str], titles: Mapping[str, str]) -> Table:
+    columns = [Column("model", lambda name: name, is_text=True)]
+    for key in next(iter(measured.values())):
+
+        def cell(name: str, field: str, key: str = key) -> Estimate | None:
+            one = measured[name][key]
+            return None if one is None else getattr(one, field)
+
         columns += [
-            Column(f"ECE, {LABEL_NAMES[key]}", "Expected calibration error"),
-            Column(f"confidence − right, {LABEL_NAMES[key]}", "On average, in points"),
+            Column(
+                f"ECE, {titles[key]}",
+                lambda name, cell=cell: section.share(cell(name, "ece")),
+                "Expected calibration error",
+            ),
+            Column(
+                f"confidence − right, {titles[key]}",
+                lambda name, cell=cell: section.points(cell(name, "overconfidence")),
+                "On average, in points",
+            ),
         ]
-    rows = []
-    for name, record in records.items():
-        cells = [section.text(name)]
-        for key in keys:
-            one = record[key] or {"ece": None, "overconfidence": None}
-            cells += [section.share(one["ece"]), section.points(one["overconfidence"])]
-        rows.append((links[name], cells))
-    return Table(f"{KEY}-models", "The models", columns, rows)
+    return Table.of(f"{KEY}-models", "The models", columns, measured, links.__getitem__)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from real_labels.accuracy import LABEL_NAMES, Accuracy
+from real_labels.accuracy import Accuracy
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Drawn, Section, Table
+from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
-from real_labels.intervals import wilson_interval
-from real_labels.labels import LabelSets
+from real_labels.files.records import as_json
+from real_labels.intervals import Estimate, percent, wilson_interval
+from real_labels.labels import ORIGINAL, LabelSets
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -29,49 +31,96 @@ _ONE_LINE = 20  # letters beside an axis
 _CHANCE = 0.5
 
 
-def find(original: LabelSets, real: LabelSets, at_least: int = AT_LEAST) -> list[dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class ToldApart(Estimate):
+    """Balanced accuracy between the two classes of a pair, with Newcombe's interval.
+
+    Attributes:
+      n: number of images.
+      num_predictions: number of predictions.
+    """
+
+    num_predictions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ToldApartBy:
+    """By one label set: of each model, and of all predictions of all models together."""
+
+    models: Mapping[str, ToldApart]
+    all: ToldApart
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassPair:
+    """Two classes that share images.
+
+    Attributes:
+      classes: (a, b) with a < b.
+      both: images on which both are valid.
+      swapped: images whose original label is the one and not valid, while the other is.
+      overlap: share of the images of either class that both have.
+      models: how far models tell the two apart, by label set; None where none was measured.
+    """
+
+    classes: tuple[int, int]
+    both: int
+    swapped: int
+    overlap: Accuracy
+    models: Mapping[str, ToldApartBy] | None = None
+
+    @property
+    def link(self) -> str:
+        """That of its marks and rows."""
+        return "pair-{}-{}".format(*self.classes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields; "models" only where models were measured."""
+        record = {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        if self.models is None:
+            del record["models"]
+        return record
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfusablePairs:
+    """Pairs of classes, those first that share the most of their images."""
+
+    pairs: Sequence[ClassPair]
+
+
+def find(original: LabelSets, valid: LabelSets, at_least: int = AT_LEAST) -> list[ClassPair]:
     """Pairs of classes that share images, those that share the most of theirs first.
 
-    An image with a ReaL label belongs to its ReaL classes and to its original one. Two classes share it
-    if both are ReaL labels, or if they were swapped: the original label is the one and not valid, the other
+    An image with a valid label belongs to its valid classes and to its original one. Two classes share it
+    if both are valid, or if they were swapped: the original label is the one and not valid, the other
     is. The overlap is the share of the images of either class that both have; pairs are ranked by
     the lower end of its Wilson interval, so that few images do not come first.
 
     Args:
-      original, real: of the same images.
+      original, valid: of the same images.
       at_least: images that a pair must share.
-
-    Returns:
-      [{"classes": [a, b] with a < b, "both", "swapped": numbers of images, "overlap": {"value", "low",
-      "high", "n": images of either}}].
     """
-    rows = real.rows(original.file_names)
-    real = real.take(rows)
-    span = 1 + max(int(real.classes.max(initial=0)), int(original.classes.max(initial=0)))
-    labelled = np.flatnonzero(real.counts > 0)
-    image = np.concatenate([np.repeat(np.arange(len(real)), real.counts), labelled])
-    classes = np.concatenate([real.classes, original.classes[labelled]])
-    union = LabelSets.from_pairs(real.file_names, image, classes)
+    rows = valid.rows(original.file_names)
+    valid = valid.take(rows)
+    span = 1 + max(int(valid.classes.max(initial=0)), int(original.classes.max(initial=0)))
+    labelled = np.flatnonzero(valid.counts > 0)
+    image = np.concatenate([np.repeat(np.arange(len(valid)), valid.counts), labelled])
+    classes = np.concatenate([valid.classes, original.classes[labelled]])
+    union = LabelSets.from_pairs(valid.file_names, image, classes)
     keys, shared = np.unique(_pairs(union, span), return_counts=True)
     both = np.zeros(len(keys), np.int64)
-    valid, number = np.unique(_pairs(real, span), return_counts=True)
-    both[np.searchsorted(keys, valid)] = number
+    found, number = np.unique(_pairs(valid, span), return_counts=True)
+    both[np.searchsorted(keys, found)] = number
     of_class = np.bincount(union.classes, minlength=span)
-    found = []
+    pairs = []
     for key, n, b in zip(keys.tolist(), shared.tolist(), both.tolist(), strict=True):
         if n < at_least:
             continue
         first, second = divmod(key, span)
         either = int(of_class[first] + of_class[second] - n)
-        found.append(
-            {
-                "classes": [first, second],
-                "both": b,
-                "swapped": n - b,
-                "overlap": Accuracy.of(n, either).as_json(),
-            }
-        )
-    return sorted(found, key=lambda pair: -pair["overlap"]["low"])
+        pairs.append(ClassPair((first, second), b, n - b, Accuracy.of(n, either)))
+    return sorted(pairs, key=lambda pair: -pair.overlap.low)
 
 
 def _pairs(labels: LabelSets, span: int) -> Int[np.ndarray, "pairs"]:
@@ -88,49 +137,49 @@ def _pairs(labels: LabelSets, span: int) -> Int[np.ndarray, "pairs"]:
 def measure(
     models: Mapping[str, Predictions],
     original: LabelSets,
-    real: LabelSets,
-    pairs: Sequence[Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """How far models tell the two classes of each pair apart, by the original and by the ReaL labels.
+    judge: tuple[str, LabelSets],
+    pairs: Sequence[ClassPair],
+) -> list[ClassPair]:
+    """How far models tell the two classes of each pair apart, by the original labels and by a reassessment.
 
-    By the original labels: images whose original label is one of the two. By the ReaL labels: images
+    By the original labels: images whose original label is one of the two. By the reassessment: images
     of which exactly one of the two is valid. Of these, those count on which the model says one of the two.
     Balanced accuracy is the mean of the shares right for either class; chance is ½ whatever a model prefers.
 
     Args:
       models: predictions by name, at least one.
-      original, real: of the same images; must know all predicted ones.
+      original: of the same images as the judge; must know all predicted ones.
+      judge: name and label sets of the reassessment.
       pairs: of `find`.
 
     Returns:
-      For each pair {"original": {"models": {name: {"value", "low", "high", "n"}}, "all": likewise, all
-      predictions of all models together}, "real": likewise}; n is the number of images, "num_predictions"
-      beside it that of predictions. The interval is Newcombe's (1998) for two independent shares; several
+      The pairs with `models`. The interval is Newcombe's (1998) for two independent shares; several
       models on one image count as one.
     """
-    real = real.take(real.rows(original.file_names))
+    name, valid = judge
+    valid = valid.take(valid.rows(original.file_names))
     predicted = np.full((len(original), len(models)), -1, np.int64)
     for column, one in enumerate(models.values()):
         predicted[original.rows(one.file_names), column] = one.classes[:, 0]
     by_original = _images_of(original)
-    by_real = _images_of(real)
+    by_judge = _images_of(valid)
     measured = []
     for pair in pairs:
-        a, b = pair["classes"]
+        a, b = pair.classes
         # Images of class a and of b, by either label set.
         strata = {
-            "original": (by_original(a), by_original(b)),
-            "real": (
-                np.setdiff1d(by_real(a), by_real(b), assume_unique=True),
-                np.setdiff1d(by_real(b), by_real(a), assume_unique=True),
+            ORIGINAL: (by_original(a), by_original(b)),
+            name: (
+                np.setdiff1d(by_judge(a), by_judge(b), assume_unique=True),
+                np.setdiff1d(by_judge(b), by_judge(a), assume_unique=True),
             ),
         }
-        record = {}
+        told = {}
         for key, (images_a, images_b) in strata.items():
             right_a, right_b = predicted[images_a] == a, predicted[images_b] == b
             wrong_a, wrong_b = predicted[images_a] == b, predicted[images_b] == a
-            record[key] = _balanced(list(models), (right_a, right_b), (wrong_a, wrong_b))
-        measured.append(record)
+            told[key] = _balanced(list(models), (right_a, right_b), (wrong_a, wrong_b))
+        measured.append(dataclasses.replace(pair, models=told))
     return measured
 
 
@@ -151,7 +200,7 @@ def _balanced(
     names: Sequence[str],
     right: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
     wrong: tuple[Bool[np.ndarray, "images_a models"], Bool[np.ndarray, "images_b models"]],
-) -> dict[str, Any]:
+) -> ToldApartBy:
     """Balanced accuracy of each model and of all together, with intervals."""
     sides = []
     for hits, misses in zip(right, wrong, strict=True):
@@ -164,7 +213,7 @@ def _balanced(
             [_Side(*one) for one in zip(shares.tolist(), number, predictions, strict=True)]
         )
     estimates = [_mean_of_two(a, b) for a, b in zip(*sides, strict=True)]
-    return {"models": dict(zip(names, estimates, strict=False)), "all": estimates[-1]}
+    return ToldApartBy(dict(zip(names, estimates, strict=False)), estimates[-1])
 
 
 class _Side(NamedTuple):
@@ -175,14 +224,14 @@ class _Side(NamedTuple):
     predictions: int
 
 
-def _mean_of_two(a: _Side, b: _Side) -> dict[str, Any]:
+def _mean_of_two(a: _Side, b: _Side) -> ToldApart:
     """Mean of two shares; Newcombe's interval, which squares and adds what Wilson's two are wide.
 
     Unlike a bootstrap's it has a width even where every prediction is right.
     """
-    n = {"n": a.images + b.images, "num_predictions": a.predictions + b.predictions}
+    n, num_predictions = a.images + b.images, a.predictions + b.predictions
     if not (a.images and b.images):
-        return {"value": None, "low": None, "high": None, **n}
+        return ToldApart(math.nan, math.nan, math.nan, n, num_predictions)
     value = (a.share + b.share) / 2
     below = above = 0.0
     for side in (a, b):
@@ -190,33 +239,43 @@ def _mean_of_two(a: _Side, b: _Side) -> dict[str, Any]:
         below += (side.share - low) ** 2
         above += (high - side.share) ** 2
     low, high = value - math.sqrt(below) / 2, value + math.sqrt(above) / 2
-    return {"value": value, "low": max(low, 0.0), "high": min(high, 1.0), **n}
+    return ToldApart(value, max(low, 0.0), min(high, 1.0), n, num_predictions)
 
 
 @figures.styled
-def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
-    """Overlap of each pair and, where models were measured, how well they tell the two apart."""
-    has_models = bool(pairs and "models" in pairs[0])
-    figure, axes = figures.rows_axes(titles, columns=2 if has_models else 1, extra=1.1)
-    links = [_link(pair) for pair in pairs]
+def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, str]) -> Figure:
+    """Overlap of each pair and, where models were measured, how well they tell the two apart.
+
+    Args:
+      pairs: from the top down.
+      names: of each pair.
+      titles: of each label set.
+    """
+    has_models = bool(pairs and pairs[0].models)
+    figure, axes = figures.rows_axes(names, columns=2 if has_models else 1, extra=1.1)
+    links = [pair.link for pair in pairs]
     figures.stack(
         axes[0],
         [
             figures.Part(
-                label, colour, [100 * pair[key] / pair["overlap"]["n"] for pair in pairs], links
+                label,
+                colour,
+                [100 * n / pair.overlap.n for n, pair in zip(counts, pairs, strict=True)],
+                links,
             )
-            for key, colour, label in (
-                ("both", figures.REAL, "both are valid"),
-                ("swapped", figures.ORIGINAL, "swapped"),
+            for counts, colour, label in (
+                ([pair.both for pair in pairs], figures.REAL, "both are valid"),
+                ([pair.swapped for pair in pairs], figures.ORIGINAL, "swapped"),
             )
         ],
     )
     axes[0].set_xlabel("shared, %")
     if has_models:
         right = axes[1]
-        for key, colour in (("original", figures.ORIGINAL), ("real", figures.REAL)):
-            shares = [pair["models"][key]["all"] for pair in pairs]
-            figures.dots(right, shares, links, colour, f"by the {LABEL_NAMES[key]} labels")
+        for key in pairs[0].models:
+            shares = [pair.models[key].all for pair in pairs]
+            colour = figures.colour_of(key, pairs[0].models)
+            figures.dots(right, shares, links, colour, f"by the {titles[key]} labels")
         right.axvline(
             100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
         )
@@ -225,81 +284,76 @@ def draw(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Figure:
     return figure
 
 
-def _link(pair: Mapping[str, Any]) -> str:
-    return "pair-{}-{}".format(*pair["classes"])
-
-
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="Confusable classes",
-        question="Which pairs of classes can the labels not tell apart, and do models still?",
-    )
-    missing = study.missing("original", "real")
-    if missing:
-        return Section(**head, missing=missing)
+def make(study: Study) -> Content:
+    """Finds the pairs of a study, and measures its models on the first of them."""
     missing = study.missing("models")
-    pairs = find(study.original, study.real)
+    name, judge = next(iter(study.reassessments.items()))
+    pairs = find(study.original, judge.labels)
     if not pairs:
         lead = f"No two classes share {AT_LEAST} images or more."
-        return Section(**head, lead=lead, missing=missing, numbers={"pairs": []})
+        return Content(lead=lead, missing=missing, numbers=ConfusablePairs([]))
     if study.models:
-        told = measure(study.models, study.original, study.real, pairs[:MOST_MEASURED])
-        pairs = [
-            pair | ({"models": told[i]} if i < len(told) else {}) for i, pair in enumerate(pairs)
-        ]
-    titles = [_title(study, pair) for pair in pairs]
+        measured = (name, judge.labels)
+        told = measure(study.models, study.original, measured, pairs[:MOST_MEASURED])
+        pairs = [*told, *pairs[MOST_MEASURED:]]
+    names = [" / ".join(study.class_names[class_] for class_ in pair.classes) for pair in pairs]
     title = (
         "Left: images that both classes of a pair share. Right: how well models tell the two apart"
     )
-    return Section(
-        **head,
-        lead=_lead(pairs, titles, len(study.models)),
+    figure = draw(pairs[:_DRAWN], _in_lines(names[:_DRAWN]), study.titles)
+    return Content(
+        lead=_lead(pairs, names[0], len(study.models), study.titles),
         missing=missing,
-        numbers={"pairs": pairs},
-        figures=[Drawn(KEY, title, draw(pairs[:_DRAWN], _in_lines(titles[:_DRAWN])))],
-        tables=[_table(pairs, titles)],
+        numbers=ConfusablePairs(pairs),
+        figures=[Drawn(KEY, title, figure)],
+        tables=[_table(pairs[:MOST_MEASURED], names, study.titles)],
         lists={"confusable_pairs": _list(study, pairs)},
         notes=[
-            f"Overlap: of the images that have either class as their original or a ReaL label, the share on "
+            f"Overlap: of the images that have either class as their original or a {judge.title} label, the "
+            f"share on "
             f"which both are valid, or the original label is the one and only the other is valid (swapped). "
             f"Pairs that share {AT_LEAST} images or more. Models are measured on the first {MOST_MEASURED}: "
             f"balanced accuracy of the predictions that name one of the two; chance is 50% whatever a model "
-            f"prefers. By the ReaL labels, images on which exactly one of the two is valid count; if they "
+            f"prefers. By the {judge.title} labels, images on which exactly one of the two is valid count; "
+            f"if they "
             f"are few, intervals are wide. Pairs are ranked by the lower end of the overlap's interval, so "
             f"that few images do not come first. Wilson's and Newcombe's intervals.",
         ],
     )
 
 
-def _title(study: Study, pair: Mapping[str, Any]) -> str:
-    return " / ".join(study.class_names[class_] for class_ in pair["classes"])
+ANALYSIS = Analysis(
+    KEY,
+    "Confusable classes",
+    "Which pairs of classes can the labels not tell apart, and do models still?",
+    needs=("original", "reassessments"),
+    make=make,
+    by_one=True,
+)
 
 
-def _in_lines(titles: Sequence[str]) -> list[str]:
-    """The titles in two lines each, where one line is too short for one of them."""
-    if max(map(len, titles)) <= _ONE_LINE:
-        return list(titles)
-    return [title.replace(" / ", " /\n", 1) for title in titles]
+def _in_lines(names: Sequence[str]) -> list[str]:
+    """The names in two lines each, where one line is too short for one of them."""
+    if max(map(len, names)) <= _ONE_LINE:
+        return list(names)
+    return [name.replace(" / ", " /\n", 1) for name in names]
 
 
-def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models: int) -> str:
+def _lead(pairs: Sequence[ClassPair], name: str, num_models: int, titles: Mapping[str, str]) -> str:
     first = pairs[0]
     lead = (
         f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes share{'s' * (len(pairs) == 1)} {AT_LEAST} "
-        f"images or more; the closest, {titles[0]}, share {section.percent(first['overlap'])} of theirs "
-        f"(both valid on {first['both']}, swapped on {first['swapped']})."
+        f"images or more; the closest, {name}, share {percent(first.overlap, 1)} of theirs "
+        f"(both valid on {first.both}, swapped on {first.swapped})."
     )
-    measured = [pair["models"] for pair in pairs if "models" in pair]
+    measured = [pair.models for pair in pairs if pair.models is not None]
     if not measured:
         return lead
     said = []
-    for key, title in LABEL_NAMES.items():
-        shares = [models[key]["all"] for models in measured]
-        known = [share for share in shares if share["value"] is not None]
-        above = sum(share["low"] > _CHANCE for share in known)
-        said.append(f"{above} of {len(known)} by the {title}")
+    for key in measured[0]:
+        known = [models[key].all for models in measured if models[key].all.is_known]
+        above = sum(one.low > _CHANCE for one in known)
+        said.append(f"{above} of {len(known)} by the {titles[key]}")
     closest = f"the {len(measured)} closest pairs" if len(measured) < len(pairs) else "these pairs"
     whose = "the model does" if num_models == 1 else "the models together do"
     return (
@@ -308,57 +362,54 @@ def _lead(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str], num_models:
     )
 
 
-def _table(pairs: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Table:
-    pairs, titles = pairs[:MOST_MEASURED], titles[:MOST_MEASURED]
+def _table(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, str]) -> Table:
     columns = [
-        Column("classes", is_text=True),
-        Column("overlap", "Share of the images of either class that both have"),
-        Column("both valid", "Images"),
-        Column("swapped", "Images whose original label is the one, while only the other is valid"),
+        Column("classes", lambda row: row[1], is_text=True),
+        Column(
+            "overlap",
+            lambda row: section.share(row[0].overlap, bar=True),
+            "Share of the images of either class that both have",
+        ),
+        Column("both valid", lambda row: row[0].both, "Images"),
+        Column(
+            "swapped",
+            lambda row: row[0].swapped,
+            "Images whose original label is the one, while only the other is valid",
+        ),
     ]
-    if "models" in pairs[0]:
-        columns += [
+    for key in pairs[0].models or ():
+        columns.append(
             Column(
-                f"told apart by the {LABEL_NAMES[key]} labels",
+                f"told apart by the {titles[key]} labels",
+                lambda row, key=key: _told_apart(row[0].models[key].all),
                 "Balanced accuracy between the two of all models' predictions; chance is 50%",
             )
-            for key in LABEL_NAMES
-        ]
-    rows = []
-    for pair, title in zip(pairs, titles, strict=True):
-        cells = [
-            section.text(title),
-            section.share(pair["overlap"], bar=True),
-            section.count(pair["both"]),
-            section.count(pair["swapped"]),
-        ]
-        if "models" in pair:
-            cells += [_told_apart(pair["models"][key]["all"]) for key in LABEL_NAMES]
-        rows.append((_link(pair), cells))
-    return Table(f"{KEY}-pairs", "Pairs of classes", columns, rows, "confusable_pairs")
+        )
+    rows = list(zip(pairs, names, strict=False))
+    title = "Pairs of classes"
+    return Table.of(f"{KEY}-pairs", title, columns, rows, lambda row: row[0].link, KEY)
 
 
-def _told_apart(share: Mapping[str, Any]) -> Cell:
-    cell = section.share(share)
-    images = f"{share['n']} image{'s' * (share['n'] != 1)}"
+def _told_apart(one: ToldApart) -> Cell:
+    cell = section.share(one)
+    images = f"{one.n} image{'s' * (one.n != 1)}"
     return dataclasses.replace(cell, note=f"{cell.note} on {images}".strip())
 
 
-def _list(study: Study, pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    classes = np.array([pair["classes"] for pair in pairs])
+def _list(study: Study, pairs: Sequence[ClassPair]) -> dict[str, np.ndarray]:
+    classes = np.array([pair.classes for pair in pairs])
     columns: dict[str, np.ndarray] = {}
     for side, letter in enumerate("ab"):
         columns[f"class_{letter}"] = classes[:, side]
         columns[f"name_{letter}"] = study.class_names.of(classes[:, side])
-    columns["both_valid"] = np.array([pair["both"] for pair in pairs])
-    columns["swapped"] = np.array([pair["swapped"] for pair in pairs])
-    columns |= section.columns("overlap", [p["overlap"] for p in pairs], (*section.FIELDS, "n"))
-    nothing = {key: {"all": {}, "models": {}} for key in LABEL_NAMES}
-    measured = [pair.get("models", nothing) for pair in pairs]
-    for key in LABEL_NAMES if study.models else ():
-        shares = [one[key]["all"] for one in measured]
+    columns["both_valid"] = np.array([pair.both for pair in pairs])
+    columns["swapped"] = np.array([pair.swapped for pair in pairs])
+    columns |= section.columns("overlap", [p.overlap for p in pairs], (*section.FIELDS, "n"))
+    for key in pairs[0].models or ():
+        told = [pair.models[key] if pair.models else None for pair in pairs]
+        shares = [one and one.all for one in told]
         columns |= section.columns(f"told_apart_{key}", shares, (*section.FIELDS, "n"))
         for model in study.models if len(study.models) > 1 else ():
-            shares = [one[key]["models"].get(model, {}) for one in measured]
+            shares = [one and one.models[model] for one in told]
             columns |= section.columns(f"told_apart_{key}: {model}", shares, ("value",))
     return columns

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ import tqdm
 
 from real_labels import aggregation
 from real_labels.accuracy import scoring
+from real_labels.accuracy.text import coverage
 from real_labels.aggregation import recipe
 from real_labels.analysis import other_models
 from real_labels.analysis.other_models import AccuracyTable
 from real_labels.analysis.study import Origin, Study
 from real_labels.answers import CATEGORIES, Answers, Scores
 from real_labels.errors import InputError
-from real_labels.labels import ClassNames, Reference, find_rows, published
+from real_labels.labels import ORIGINAL, ClassNames, Reference, find_rows, published
 from real_labels.labels.class_names import printable
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 
 
@@ -30,8 +33,9 @@ class Inputs:
 
     Attributes:
       predictions: files of predictions (see reading.read); the report is about the first.
-      labels: JSON of the reassessed labels; None for the published ReaL labels, or for none where
+      labels: JSON of reassessed labels by name; empty for the published ReaL labels, or for none where
         `original` is given.
+      label_sets: names of published reassessments; None for the default.
       original: JSON of the original labels; None for those of ILSVRC-2012 where the images are its own.
       data_dir: folder of the published files; None for the usual one.
       num_classes: number of classes, if the dataset is not ILSVRC-2012.
@@ -49,7 +53,8 @@ class Inputs:
     """
 
     predictions: Sequence[str] = ()
-    labels: str | os.PathLike[str] | None = None
+    labels: Mapping[str, str | os.PathLike[str]] = dataclasses.field(default_factory=dict)
+    label_sets: Sequence[str] | None = None
     original: str | os.PathLike[str] | None = None
     data_dir: str | os.PathLike[str] | None = None
     num_classes: int | None = None
@@ -95,16 +100,13 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         accuracies = accuracies.beside(models)
     answers, scores, scores_from = _answers(given, reference, absent, remarks)
     names = _class_names(given, reference, remarks)
-    if _same(reference):
-        remarks.append(
-            "The original and the reassessed labels are the same: does one of --original and --labels name "
-            "the wrong file?"
-        )
+    remarks += _same(reference)
+    remarks += coverage(reference.reassessments, len(reference.file_names))
     shown = _shown(given.show, models, paths)
     study = Study(
         models=models,
         original=reference.original,
-        real=reference.real,
+        reassessments=reference.reassessments,
         num_classes=reference.num_known_classes,
         class_names=names,
         answers=answers,
@@ -148,14 +150,19 @@ def _doubts(accuracies: AccuracyTable) -> list[str]:
     return []
 
 
-def _same(reference: Reference) -> bool:
-    one, other = reference.original, reference.real
-    return (
-        one is not None
-        and other is not None
-        and np.array_equal(one.offsets, other.offsets)
-        and np.array_equal(one.classes, other.classes)
-    )
+def _same(reference: Reference) -> list[str]:
+    """A sentence for each two label sets that are equal."""
+    remarks = []
+    for (name, one), (other_name, other) in itertools.combinations(reference.label_sets.items(), 2):
+        if np.array_equal(one.offsets, other.offsets) and np.array_equal(
+            one.classes, other.classes
+        ):
+            what = f"The {reference.titles[name]} and the {reference.titles[other_name]} labels"
+            if name == ORIGINAL and len(reference.reassessments) == 1:
+                what = "The original and the reassessed labels"
+            names = "--original and --labels" if name == ORIGINAL else "--labels"
+            remarks.append(f"{what} are the same: does one of {names} name the wrong file?")
+    return remarks
 
 
 def _shown(asked: str | None, models: dict[str, Predictions], paths: dict[str, str]) -> str:
@@ -177,12 +184,16 @@ def _reference(given: Inputs, absent: dict[str, str]) -> Reference | None:
     """The labels; None where only a table of accuracies is to be drawn and nobody named any."""
     try:
         return Reference.load(
-            given.labels, given.original, data_dir=given.data_dir, num_classes=given.num_classes
+            given.labels,
+            given.original,
+            label_sets=given.label_sets,
+            data_dir=given.data_dir,
+            num_classes=given.num_classes,
         )
     except InputError as error:
         if given.predictions or not given.accuracy_table or given.labels or given.original:
             raise
-        absent |= dict.fromkeys(("original", "real"), str(error))
+        absent |= dict.fromkeys(("original", "reassessments"), str(error))
         return None
 
 
@@ -234,7 +245,9 @@ def _answers(
     given: Inputs, reference: Reference, absent: dict[str, str], remarks: list[str]
 ) -> tuple[Answers | None, Scores | None, str]:
     """Raters' answers, the scores that they gave, and where those are from, as far as there are any."""
-    are_published = reference.is_imagenet and given.labels is None
+    are_published = (
+        reference.is_imagenet and REAL in reference.reassessments and REAL not in given.labels
+    )
     answers = scores = None
     scores_from = ""
     if given.answers:
@@ -278,5 +291,5 @@ def _dataset(given: Inputs, reference: Reference) -> str:
         return given.dataset
     if reference.is_imagenet:
         return "ILSVRC-2012 validation"
-    path = pathlib.Path(given.original or given.labels).absolute()
+    path = pathlib.Path(given.original or next(iter(given.labels.values()))).absolute()
     return path.parent.name or path.stem

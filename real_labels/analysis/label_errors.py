@@ -3,83 +3,137 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels.accuracy import Accuracy, top_k_accuracy
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Drawn, Section, Table
+from real_labels.analysis.page.section import Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
+from real_labels.intervals import percent
 from real_labels.labels import ClassNames, LabelSets
 from real_labels.predictions import Predictions
 
 KEY = "label_errors"
 _DRAWN = 20
 _SHOWN = 200
-_INSTEAD = 3  # ReaL labels named for each class
+_INSTEAD = 3  # valid labels named for each class
 
 
-def measure(original: LabelSets, real: LabelSets) -> dict[str, Any]:
-    """Counts original labels that are not among the ReaL labels of their image.
+@dataclasses.dataclass(frozen=True)
+class Rejected(Accuracy):
+    """Original labels that are not valid, as a share of the images.
+
+    Attributes:
+      count: how many.
+    """
+
+    count: int
+
+    @classmethod
+    def among(cls, count: int, n: int) -> Rejected:
+        """`count` rejected labels among `n`, with the interval of the share."""
+        return cls(**vars(Accuracy.of(count, n)), count=int(count))
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassErrors:
+    """The errors of one original label.
+
+    Attributes:
+      class_: the original label.
+      num_images: images that have it.
+      rejected: those where it is not valid: with_other_labels + without_labels.
+      with_other_labels, without_labels: those where another class is valid, or none.
+      instead: (class, images) of the classes that are valid instead, the most frequent first.
+    """
+
+    class_: int
+    num_images: int
+    rejected: Rejected
+    with_other_labels: int
+    without_labels: int
+    instead: Sequence[tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelErrors:
+    """Original labels that are not among the valid labels of their image.
+
+    Attributes:
+      num_images: with an original label.
+      num_labels: valid labels in all.
+      with_several: images with several valid labels.
+      rejected: images whose original label is not valid: with_other_labels + without_labels.
+      with_other_labels, without_labels: those where another class is valid, or none.
+      original_accuracy: the original labels' own accuracy.
+      classes: by original label, the worst first: by the lower end of the share's interval. Their counts
+        add up to the totals.
+    """
+
+    num_images: int
+    num_labels: int
+    with_several: int
+    rejected: Rejected
+    with_other_labels: int
+    without_labels: int
+    original_accuracy: Accuracy
+    classes: Sequence[ClassErrors]
+
+
+def measure(original: LabelSets, valid: LabelSets) -> LabelErrors:
+    """Counts original labels that are not among the valid labels of their image.
 
     Args:
       original: one class an image.
-      real: of the same images; those without a label have none that is right.
-
-    Returns:
-      {"num_images", "num_labels": ReaL labels, "with_several", "rejected": share of all images (value,
-      low, high, n) with "count" = "with_other_labels" + "without_labels", "original_accuracy": the
-      original labels' ReaL accuracy, "classes": [{"class", "num_images", "rejected", "with_other_labels",
-      "without_labels", "instead": [[class, images] …], what the images of "with_other_labels" show}],
-      the worst first (by the lower end of the share's interval). The classes' counts add up to the totals.
+      valid: of the same images; those without a label have none that is right.
     """
-    rows = real.rows(original.file_names)
-    number = real.counts[rows]
+    rows = valid.rows(original.file_names)
+    number = valid.counts[rows]
     label = original.classes
-    accepted = real.contains(rows, label[:, None])[:, 0]
+    accepted = valid.contains(rows, label[:, None])[:, 0]
     other = ~accepted & (number > 0)
     none = number == 0
-    rejected = Accuracy.of(np.count_nonzero(~accepted), len(original)).as_json()
     size = 1 + int(label.max(initial=0))
     columns = [np.bincount(label[mask], minlength=size) for mask in (other, none)]
     images = np.bincount(label, minlength=size)
-    instead = _instead(real, rows[other], label[other])
+    instead = _instead(valid, rows[other], label[other])
     classes = []
     for class_ in np.flatnonzero(images).tolist():
         with_other, without = (int(column[class_]) for column in columns)
-        share = Accuracy.of(with_other + without, images[class_]).as_json()
         classes.append(
-            {
-                "class": class_,
-                "num_images": int(images[class_]),
-                "rejected": {**share, "count": with_other + without},
-                "with_other_labels": with_other,
-                "without_labels": without,
-                "instead": [[c, n] for c, n in instead[class_].most_common(_INSTEAD)],
-            }
+            ClassErrors(
+                class_,
+                int(images[class_]),
+                Rejected.among(with_other + without, images[class_]),
+                with_other,
+                without,
+                instead[class_].most_common(_INSTEAD),
+            )
         )
-    return {
-        "num_images": len(original),
-        "num_labels": int(number.sum()),
-        "with_several": int(np.count_nonzero(number > 1)),
-        "rejected": {**rejected, "count": int(np.count_nonzero(~accepted))},
-        "with_other_labels": int(np.count_nonzero(other)),
-        "without_labels": int(np.count_nonzero(none)),
-        "original_accuracy": top_k_accuracy(Predictions.from_labels(original), real).as_json(),
-        "classes": sorted(classes, key=lambda one: -one["rejected"]["low"]),
-    }
+    return LabelErrors(
+        num_images=len(original),
+        num_labels=int(number.sum()),
+        with_several=int(np.count_nonzero(number > 1)),
+        rejected=Rejected.among(np.count_nonzero(~accepted), len(original)),
+        with_other_labels=int(np.count_nonzero(other)),
+        without_labels=int(np.count_nonzero(none)),
+        original_accuracy=top_k_accuracy(Predictions.from_labels(original), valid),
+        classes=sorted(classes, key=lambda one: -one.rejected.low),
+    )
 
 
 def _instead(
-    real: LabelSets, rows: np.ndarray, label: np.ndarray
+    valid: LabelSets, rows: np.ndarray, label: np.ndarray
 ) -> dict[int, collections.Counter[int]]:
     """For each original class, how often each other class is valid in its place."""
     counts: dict[int, collections.Counter[int]] = collections.defaultdict(collections.Counter)
-    sets = real.take(rows)
+    sets = valid.take(rows)
     owner = np.repeat(label, sets.counts)
     for class_, found in zip(owner.tolist(), sets.classes.tolist(), strict=True):
         counts[class_][found] += 1
@@ -87,26 +141,29 @@ def _instead(
 
 
 @figures.styled
-def draw(record: Mapping[str, Any], names: ClassNames) -> Figure:
+def draw(errors: LabelErrors, names: ClassNames) -> Figure:
     """The classes with the most rejected labels: shown something else, or nothing that has a label."""
-    worst = record["classes"][:_DRAWN]
-    figure, (axis,) = figures.rows_axes([names[one["class"]] for one in worst])
-    links = [f"class-{one['class']}" for one in worst]
+    worst = errors.classes[:_DRAWN]
+    figure, (axis,) = figures.rows_axes([names[one.class_] for one in worst])
+    links = [f"class-{one.class_}" for one in worst]
     parts = (
-        ("with_other_labels", figures.ORIGINAL, "another label is right"),
-        ("without_labels", figures.GREY, "none is"),
+        ([one.with_other_labels for one in worst], figures.ORIGINAL, "another label is right"),
+        ([one.without_labels for one in worst], figures.GREY, "none is"),
     )
     figures.stack(
         axis,
         [
             figures.Part(
-                title, colour, [100 * one[key] / one["num_images"] for one in worst], links
+                title,
+                colour,
+                [100 * n / one.num_images for n, one in zip(counts, worst, strict=True)],
+                links,
             )
-            for key, colour, title in parts
+            for counts, colour, title in parts
         ],
     )
     axis.axvline(
-        100 * record["rejected"]["value"], color=figures.INK, linestyle=(0, (4, 3)), linewidth=1,
+        100 * errors.rejected.value, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1,
         label="all classes",
     )  # fmt: skip
     axis.set_xlabel("original labels that were rejected, %")
@@ -114,104 +171,100 @@ def draw(record: Mapping[str, Any], names: ClassNames) -> Figure:
     return figure
 
 
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="Label errors",
-        question="Which original labels were rejected, whatever any model says?",
-    )
-    missing = study.missing("original", "real")
-    if missing:
-        return Section(**head, missing=missing)
-    record = measure(study.original, study.real)
-    names = study.class_names
+def make(study: Study) -> Content:
+    """Counts the original labels of a study that the judge rejects."""
+    judge, names = study.judge, study.class_names
+    errors = measure(study.original, judge.labels)
     title = "The classes with the most rejected original labels"
-    return Section(
-        **head,
-        lead=_lead(record, names),
+    tiles = section.tiles(
+        (errors.original_accuracy, f"the original labels' own {judge.title} accuracy", "real"),
+        (errors.rejected, f"of the original labels are no {judge.title} label", "original"),
+    )
+    return Content(
+        lead=_lead(errors, names, judge.title),
         missing=[f"{one} The list has no votes." for one in study.missing("answers")],
-        tiles=[]
-        if study.models
-        else section.tiles(
-            (record["original_accuracy"], "the original labels' own ReaL accuracy", "real"),
-            (record["rejected"], "of the original labels are no ReaL label", "original"),
-        ),
-        numbers=record,
-        figures=[Drawn(KEY, title, draw(record, names))] if record["rejected"]["count"] else [],
-        tables=[_table(record, study)],
+        tiles=[] if study.models else tiles,
+        numbers=errors,
+        figures=[Drawn(KEY, title, draw(errors, names))] if errors.rejected.count else [],
+        tables=[_table(errors, names, judge.title)],
         lists={
             "label_errors": _list(study),
-            "label_errors_by_class": _classes_list(record, study),
+            "label_errors_by_class": _classes_list(errors, names),
         },
         notes=[
-            "Rejected is an original label that is not among the image's ReaL labels. Classes are ranked by "
-            "the lower end of the Wilson interval of the share, so that few images do not come first.",
+            f"Rejected is an original label that is not among the image's {judge.title} labels. Classes are "
+            f"ranked by "
+            f"the lower end of the Wilson interval of the share, so that few images do not come first.",
         ],
     )
 
 
-def _lead(record: Mapping[str, Any], names: ClassNames) -> str:
-    worst = record["classes"][0]
-    own = record["original_accuracy"]
-    return (
-        f"{record['rejected']['count']:,} of {record['num_images']:,} original labels "
-        f"({section.percent(record['rejected'])}) are not among the ReaL labels: on "
-        f"{record['with_other_labels']:,} images another label is, {record['without_labels']:,} have none. "
-        f"On the {own['n']:,} with a ReaL label, the original labels' own ReaL accuracy is "
-        f"{section.percent(own, 2)}."
-    ) + (
-        f" The worst class is {names[worst['class']]}: {worst['rejected']['count']} of "
-        f"{worst['num_images']}."
-        if worst["rejected"]["count"]
-        else ""
+ANALYSIS = Analysis(
+    KEY,
+    "Label errors",
+    "Which original labels were rejected, whatever any model says?",
+    needs=("original", "reassessments"),
+    make=make,
+    by_one=True,
+)
+
+
+def _lead(errors: LabelErrors, names: ClassNames, by: str) -> str:
+    own = errors.original_accuracy
+    lead = (
+        f"{errors.rejected.count:,} of {errors.num_images:,} original labels "
+        f"({percent(errors.rejected, 1)}) are not among the {by} labels: on "
+        f"{errors.with_other_labels:,} images another label is, {errors.without_labels:,} have none. "
+        f"On the {own.n:,} with a {by} label, the original labels' own {by} accuracy is "
+        f"{percent(own)}."
     )
+    worst = errors.classes[0]
+    if not worst.rejected.count:
+        return lead
+    of = f"{worst.rejected.count} of {worst.num_images}"
+    return f"{lead} The worst class is {names[worst.class_]}: {of}."
 
 
-def _table(record: Mapping[str, Any], study: Study) -> Table:
-    names = study.class_names
+def _table(errors: LabelErrors, names: ClassNames, by: str) -> Table:
     columns = [
-        Column("class", is_text=True),
-        Column("rejected", "Share of the class's images"),
-        Column("images"),
-        Column("another is right"),
-        Column("none is"),
+        Column("class", lambda one: names[one.class_], is_text=True),
         Column(
-            "what is there instead", "ReaL labels of those images, the most frequent ones", True
+            "rejected",
+            lambda one: section.share(one.rejected, bar=True),
+            "Share of the class's images",
+        ),
+        Column("images", lambda one: one.num_images),
+        Column("another is right", lambda one: one.with_other_labels),
+        Column("none is", lambda one: one.without_labels),
+        Column(
+            "what is there instead",
+            lambda one: _said(one, names, ", "),
+            f"{by} labels of those images, the most frequent ones",
+            is_text=True,
         ),
     ]
-    rows = []
-    for one in record["classes"][:_SHOWN]:
-        if not one["rejected"]["count"]:
-            break
-        rows.append(
-            (
-                f"class-{one['class']}",
-                [
-                    section.text(names[one["class"]]),
-                    section.share(one["rejected"], bar=True),
-                    section.count(one["num_images"]),
-                    section.count(one["with_other_labels"]),
-                    section.count(one["without_labels"]),
-                    section.text(_said(one, names, ", ")),
-                ],
-            )
-        )
-    title = f"The {len(rows)} classes with the most rejected labels"
-    return Table(f"{KEY}-classes", title, columns, rows, "label_errors_by_class")
+    worst = [one for one in errors.classes[:_SHOWN] if one.rejected.count]
+    return Table.of(
+        f"{KEY}-classes",
+        f"The {len(worst)} classes with the most rejected labels",
+        columns,
+        worst,
+        lambda one: f"class-{one.class_}",
+        "label_errors_by_class",
+    )
 
 
 def _list(study: Study) -> dict[str, np.ndarray]:
     """Every image whose original label was rejected, with what raters said of it."""
-    original, real, names = study.original, study.real, study.class_names
-    rows = real.rows(original.file_names)
-    wrong = np.flatnonzero(~real.contains(rows, original.classes[:, None])[:, 0])
+    original, valid, names = study.original, study.judge.labels, study.class_names
+    rows = valid.rows(original.file_names)
+    wrong = np.flatnonzero(~valid.contains(rows, original.classes[:, None])[:, 0])
     file_names, label = original.file_names[wrong], original.classes[wrong]
     columns = {
         "file_name": file_names,
         "original": label,
         "original_name": names.of(label),
-        **study.real_columns(file_names),
+        **study.label_columns(file_names),
     }
     if study.answers is not None:
         columns |= _votes(study.answers, file_names, label)
@@ -227,21 +280,21 @@ def _votes(answers: Answers, file_names: np.ndarray, label: np.ndarray) -> dict[
     }
 
 
-def _classes_list(record: Mapping[str, Any], study: Study) -> dict[str, np.ndarray]:
-    classes, names = record["classes"], study.class_names
-    index = np.array([one["class"] for one in classes])
+def _classes_list(errors: LabelErrors, names: ClassNames) -> dict[str, np.ndarray]:
+    classes = errors.classes
+    index = np.array([one.class_ for one in classes])
     return {
         "class": index,
         "name": names.of(index),
-        "images": np.array([one["num_images"] for one in classes]),
-        "rejected": np.array([one["rejected"]["count"] for one in classes]),
-        **section.columns("rejected", [one["rejected"] for one in classes]),
-        "with_other_labels": np.array([one["with_other_labels"] for one in classes]),
-        "without_labels": np.array([one["without_labels"] for one in classes]),
+        "images": np.array([one.num_images for one in classes]),
+        "rejected": np.array([one.rejected.count for one in classes]),
+        **section.columns("rejected", [one.rejected for one in classes]),
+        "with_other_labels": np.array([one.with_other_labels for one in classes]),
+        "without_labels": np.array([one.without_labels for one in classes]),
         "instead": np.array([_said(one, names, "; ") for one in classes], np.str_),
     }
 
 
-def _said(one: Mapping[str, Any], names: ClassNames, between: str) -> str:
-    """What is there instead of a class, with the number of images."""
-    return between.join(f"{names[class_]} {n}" for class_, n in one["instead"])
+def _said(one: ClassErrors, names: ClassNames, between: str) -> str:
+    """The valid classes in place of one class, with their numbers of images."""
+    return between.join(f"{names[class_]} {n}" for class_, n in one.instead)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Drawn, Section, Table
+from real_labels.analysis.page.section import Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
-from real_labels.intervals import bootstrap_estimate, bootstrap_means
+from real_labels.intervals import Estimate, bootstrap_estimate, bootstrap_means, percent
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -24,9 +26,30 @@ SIDES = ("model", "neither", "original")
 _COLOURS = dict(zip(SIDES, (figures.MODEL, figures.GREY, figures.ORIGINAL), strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Preference:
+    """The raters' preference on a model's mistakes.
+
+    Attributes:
+      num_mistakes: predictions that are not the original label.
+      num_images: those where raters were asked about both labels.
+      num_same_raters: those of them where the same raters were.
+      model, neither, original: shares of raters who prefer that label.
+      difference: model minus original.
+    """
+
+    num_mistakes: int
+    num_images: int
+    num_same_raters: int
+    model: Estimate
+    neither: Estimate
+    original: Estimate
+    difference: Estimate
+
+
 def measure(
     predictions: Predictions, original: LabelSets, answers: Answers, *, seed: int = 0
-) -> dict[str, Any]:
+) -> Preference:
     """Shares of raters who prefer the model's label, the original label, or neither.
 
     Counted are images whose first prediction is not the original label and where raters were asked about
@@ -39,11 +62,6 @@ def measure(
       original: original labels of all its images.
       answers: raters' answers.
       seed: of the bootstrap over images.
-
-    Returns:
-      {"num_mistakes", "num_images": those where both were asked about, "num_same_raters": those of them
-      where the same raters were, "model", "neither", "original": shares (value, low, high, n), "difference":
-      model minus original, likewise}.
     """
     names = predictions.file_names
     predicted = predictions.classes[:, 0]
@@ -54,17 +72,11 @@ def measure(
     both = (first >= 0) & (second >= 0)
     shares, same = preferences(answers, first[both], second[both])
     n = len(shares)
-    record = {
-        "num_mistakes": len(wrong),
-        "num_images": n,
-        "num_same_raters": int(np.count_nonzero(same)),
-    }
     columns = np.column_stack([shares, shares[:, 0] - shares[:, 2]])
     values = columns.mean(axis=0) if n else np.full(4, np.nan)
     drawn = bootstrap_means(columns, seed) if n else np.zeros((1, 4))
-    for i, key in enumerate((*SIDES, "difference")):
-        record[key] = bootstrap_estimate(values[i], drawn[:, i], n)
-    return record
+    estimates = [bootstrap_estimate(values[i], drawn[:, i], n) for i in range(4)]
+    return Preference(len(wrong), n, int(np.count_nonzero(same)), *estimates)
 
 
 def _ask(
@@ -128,12 +140,12 @@ def _answers_to(
 
 
 @figures.styled
-def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Figure:
+def draw(measured: Mapping[str, Preference], links: Mapping[str, str]) -> Figure:
     """A bar for each model: the raters who prefer its label, neither, the original label."""
-    names = _ranked(records)
+    names = _ranked(measured)
     figure, (axis,) = figures.rows_axes(names)
     titles = {"model": "the model's label", "original": "the original label"}
-    widths = {side: [100 * records[name][side]["value"] for name in names] for side in SIDES}
+    widths = {side: [100 * getattr(measured[name], side).value for name in names] for side in SIDES}
     figures.stack(
         axis,
         [
@@ -145,8 +157,11 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
         lambda part, row: f"{widths[SIDES[part]][row]:.0f}%",
     )
     for side, sign in (("model", 1), ("original", -1)):
-        low, high = (np.array([100 * records[n][side][k] for n in names]) for k in ("low", "high"))
-        value = np.array([100 * records[n][side]["value"] for n in names])
+        shares = [getattr(measured[name], side) for name in names]
+        value, low, high = (
+            np.array([100 * getattr(one, end) for one in shares])
+            for end in ("value", "low", "high")
+        )
         at = value if sign > 0 else 100 - value
         error = [value - low, high - value][::sign]
         axis.errorbar(
@@ -158,39 +173,29 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     return figure
 
 
-def _ranked(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return sorted(records, key=lambda name: -records[name]["difference"]["value"])
+def _ranked(measured: Mapping[str, Preference]) -> list[str]:
+    return sorted(measured, key=lambda name: -measured[name].difference.value)
 
 
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="Whom do raters prefer?",
-        question="Where a model contradicts the original label, whom do people side with?",
-    )
-    missing = study.missing("models", "original", "answers")
-    if missing:
-        return Section(**head, missing=missing)
-    records = {
+def make(study: Study) -> Content:
+    """Measures each model of a study."""
+    measured = {
         name: measure(one, study.original, study.answers, seed=study.seed)
         for name, one in study.models.items()
     }
-    told = {name: record for name, record in records.items() if record["num_images"]}
+    told = {name: one for name, one in measured.items() if one.num_images}
     missing = [
-        f"{name}: raters were not asked about both labels on any of its {records[name]['num_mistakes']:,} "
-        f"mistakes."
-        for name in records
+        f"{name}: raters were not asked about both labels on any of its {one.num_mistakes:,} mistakes."
+        for name, one in measured.items()
         if name not in told
     ]
     if not told:
-        return Section(**head, missing=missing, numbers=records)
+        return Content(missing=missing, numbers=measured)
     title = "Raters who prefer the model's label, neither, or the original label"
-    return Section(
-        **head,
+    return Content(
         lead=_lead(told, study.subject(told)),
         missing=missing,
-        numbers=records,
+        numbers=measured,
         figures=[Drawn(KEY, title, draw(told, study.links))],
         tables=[_table(told, study.links)],
         notes=[
@@ -202,49 +207,54 @@ def make(study: Study) -> Section:
     )
 
 
-def _lead(records: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    shown = records[name]
+ANALYSIS = Analysis(
+    KEY,
+    "Whom do raters prefer?",
+    "Where a model contradicts the original label, whom do people side with?",
+    needs=("models", "original", "answers"),
+    make=make,
+)
+
+
+def _lead(measured: Mapping[str, Preference], name: str) -> str:
+    shown = measured[name]
     lead = (
-        f"Raters were asked about both labels on {shown['num_images']:,} of the {shown['num_mistakes']:,} "
+        f"Raters were asked about both labels on {shown.num_images:,} of the {shown.num_mistakes:,} "
         f"images on which {name} contradicts the original one. Of an image's raters, on average "
-        f"{section.percent(shown['model'])} prefer the model's label, "
-        f"{section.percent(shown['original'])} the original one and {section.percent(shown['neither'])} "
+        f"{percent(shown.model, 1)} prefer the model's label, "
+        f"{percent(shown.original, 1)} the original one and {percent(shown.neither, 1)} "
         f"neither."
     )
-    if len(records) > 1:
-        model = sum(one["difference"]["low"] > 0 for one in records.values())
-        original = sum(one["difference"]["high"] < 0 for one in records.values())
+    if len(measured) > 1:
+        model = sum(one.difference.low > 0 for one in measured.values())
+        original = sum(one.difference.high < 0 for one in measured.values())
         lead += (
-            f" Of {len(records)} models, {model} are preferred to the original labels, and {original} the "
+            f" Of {len(measured)} models, {model} are preferred to the original labels, and {original} the "
             f"other way round (95% intervals without 0, not corrected for the number of models)."
         )
     return lead
 
 
-def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
+def _table(measured: Mapping[str, Preference], links: Mapping[str, str]) -> Table:
     columns = [
-        Column("model", is_text=True),
-        Column("prefer the model"),
-        Column("neither"),
-        Column("prefer the original"),
-        Column("model − original", "In points"),
-        Column("images", "Mistakes on which raters were asked about both labels"),
-        Column("answered both", "Images on which the same raters answered both questions"),
-        Column("mistakes"),
+        Column("model", lambda name: name, is_text=True),
+        Column("prefer the model", lambda name: section.share(measured[name].model)),
+        Column("neither", lambda name: section.share(measured[name].neither)),
+        Column("prefer the original", lambda name: section.share(measured[name].original)),
+        Column(
+            "model − original", lambda name: section.points(measured[name].difference), "In points"
+        ),
+        Column(
+            "images",
+            lambda name: measured[name].num_images,
+            "Mistakes on which raters were asked about both labels",
+        ),
+        Column(
+            "answered both",
+            lambda name: measured[name].num_same_raters,
+            "Images on which the same raters answered both questions",
+        ),
+        Column("mistakes", lambda name: measured[name].num_mistakes),
     ]
-    rows = [
-        (
-            links[name],
-            [
-                section.text(name),
-                *(section.share(records[name][side]) for side in SIDES),
-                section.points(records[name]["difference"]),
-                *(
-                    section.count(records[name][key])
-                    for key in ("num_images", "num_same_raters", "num_mistakes")
-                ),
-            ],
-        )
-        for name in _ranked(records)
-    ]
-    return Table(f"{KEY}-models", "The models", columns, rows)
+    names = _ranked(measured)
+    return Table.of(f"{KEY}-models", "The models", columns, names, links.__getitem__)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels import accuracy
+from real_labels.accuracy import Accuracy
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Drawn, Section, Table
+from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
+from real_labels.files.records import as_json
+from real_labels.intervals import Estimate, percent
+from real_labels.labels import ORIGINAL
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -23,41 +30,134 @@ LEAST_MODELS = 6  # three to a half: two points always lie on a line
 _PAPER = (0.86, 0.51)  # slopes, lower and upper half
 
 
+@dataclasses.dataclass(frozen=True)
+class Half:
+    """The regression of one half of the models.
+
+    Attributes:
+      slope: with its t interval; n is the number of models.
+      intercept: accuracy at 0.
+      standard_error: of the slope.
+    """
+
+    slope: Estimate
+    intercept: float
+    standard_error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SlopeDifference:
+    """The slope of the lower half minus that of the upper one.
+
+    Attributes:
+      value: the difference.
+      low, high: Welch's 95% interval.
+      t, degrees_of_freedom: of Welch's test; NaN where nothing scatters.
+      p_value: two-sided, that the slopes are equal.
+    """
+
+    value: float
+    low: float
+    high: float
+    t: float
+    degrees_of_freedom: float
+    p_value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression:
+    """Reassessed on original accuracy, apart for the lower and the upper half of the models.
+
+    Attributes:
+      num_models: in both halves.
+      median: original accuracy at which they are split.
+      lower, upper: the halves.
+      difference: of their slopes.
+    """
+
+    num_models: int
+    median: float
+    lower: Half
+    upper: Half
+    difference: SlopeDifference
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelPoint:
+    """A model's top-1 accuracies, shares in [0, 1].
+
+    Attributes:
+      name: of the model.
+      original, reassessed: by either label set.
+      link: of its mark and row.
+      has_predictions: whether its predictions are there, and not only its accuracies.
+    """
+
+    name: str
+    original: float
+    reassessed: float
+    link: str = ""
+    has_predictions: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ReassessedOverOriginal:
+    """All models, and their regression.
+
+    Attributes:
+      judge: name of the reassessment.
+      models: in any order.
+      original_labels: the original labels' own accuracy by the reassessment; None without labels.
+      regression: None for few models.
+    """
+
+    judge: str
+    models: Sequence[ModelPoint]
+    original_labels: Accuracy | None
+    regression: Regression | None
+
+    def as_json(self) -> dict[str, Any]:
+        """{"models": [{"name", "original", the judge's name}], "original_labels", "regression"}."""
+        return {
+            "models": [
+                {"name": one.name, ORIGINAL: one.original, self.judge: one.reassessed}
+                for one in self.models
+            ],
+            "original_labels": self.original_labels and self.original_labels.as_json(),
+            "regression": as_json(self.regression),
+        }
+
+
 def measure(
-    original: Float[np.ndarray, "models"], real: Float[np.ndarray, "models"]
-) -> dict[str, Any] | None:
-    """Regresses ReaL on original accuracy (least squares), apart for the lower and the upper half.
+    original: Float[np.ndarray, "models"], reassessed: Float[np.ndarray, "models"]
+) -> Regression | None:
+    """Regresses reassessed on original accuracy (least squares), apart for the lower and the upper half.
 
     A half is the models up to the median original accuracy, and those above. The test that the slopes
     differ is Welch's t, (b_lower - b_upper) / √(s_lower² + s_upper²) with s the slopes' standard errors
     and Satterthwaite's degrees of freedom, since the halves do not scatter equally.
 
     Args:
-      original, real: (M,) top-1 accuracies, shares in [0, 1].
+      original, reassessed: (M,) top-1 accuracies, shares in [0, 1].
 
     Returns:
-      {"num_models", "median", "lower", "upper": {"slope": {"value", "low", "high", "n"}, "intercept",
-      "standard_error"}, "difference": {"value", "low", "high", "t", "degrees_of_freedom", "p_value"}};
-      None with fewer than three models of different accuracy in a half.
+      The regression; None with fewer than three models of different accuracy in a half.
     """
-    original, real = np.asarray(original, np.float64), np.asarray(real, np.float64)
+    original, reassessed = (
+        np.asarray(original, np.float64),
+        np.asarray(reassessed, np.float64),
+    )
     if len(original) < LEAST_MODELS:
         return None
     median = float(np.median(original))
-    lower = original <= median
-    halves = [_regress(original[half], real[half]) for half in (lower, ~lower)]
-    if any(half is None for half in halves):
+    below = original <= median
+    lower, upper = (_regress(original[half], reassessed[half]) for half in (below, ~below))
+    if lower is None or upper is None:
         return None
-    return {
-        "num_models": len(original),
-        "median": median,
-        "lower": halves[0],
-        "upper": halves[1],
-        "difference": _welch(*halves),
-    }
+    return Regression(len(original), median, lower, upper, _welch(lower, upper))
 
 
-def _regress(x: np.ndarray, y: np.ndarray) -> dict[str, Any] | None:
+def _regress(x: np.ndarray, y: np.ndarray) -> Half | None:
     """Slope with its 95% t interval."""
     n = len(x)
     if len(np.unique(x)) < 3:
@@ -69,35 +169,25 @@ def _regress(x: np.ndarray, y: np.ndarray) -> dict[str, Any] | None:
     residual = y - intercept - slope * x
     error = math.sqrt(float(residual @ residual) / (n - 2) / spread)
     half = _t_quantile(n - 2) * error
-    return {
-        "slope": {"value": slope, "low": slope - half, "high": slope + half, "n": n},
-        "intercept": intercept,
-        "standard_error": error,
-    }
+    return Half(Estimate(slope, slope - half, slope + half, n), intercept, error)
 
 
-def _welch(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+def _welch(lower: Half, upper: Half) -> SlopeDifference:
     from scipy import special
 
-    value = lower["slope"]["value"] - upper["slope"]["value"]
-    parts = [half["standard_error"] ** 2 for half in (lower, upper)]
+    value = lower.slope.value - upper.slope.value
+    parts = [half.standard_error**2 for half in (lower, upper)]
     error = math.sqrt(sum(parts))
     if error < 1e-12:  # all models lie on two lines, or on one, but for rounding
-        nothing = {"t": None, "degrees_of_freedom": None, "p_value": float(abs(value) < 1e-9)}
-        return {"value": value, "low": value, "high": value, **nothing}
+        p_value = float(abs(value) < 1e-9)
+        return SlopeDifference(value, value, value, math.nan, math.nan, p_value)
     freedom = sum(parts) ** 2 / sum(
-        part**2 / (half["slope"]["n"] - 2) for part, half in zip(parts, (lower, upper), strict=True)
+        part**2 / (half.slope.n - 2) for part, half in zip(parts, (lower, upper), strict=True)
     )
     t = value / error
     width = _t_quantile(freedom) * error
-    return {
-        "value": value,
-        "low": value - width,
-        "high": value + width,
-        "t": t,
-        "degrees_of_freedom": freedom,
-        "p_value": float(2 * special.stdtr(freedom, -abs(t))),
-    }
+    p_value = float(2 * special.stdtr(freedom, -abs(t)))
+    return SlopeDifference(value, value - width, value + width, t, freedom, p_value)
 
 
 def _t_quantile(freedom: float) -> float:
@@ -108,24 +198,24 @@ def _t_quantile(freedom: float) -> float:
 
 @figures.styled
 def draw(
-    original: Float[np.ndarray, "models"],
-    real: Float[np.ndarray, "models"],
-    record: Mapping[str, Any] | None = None,
+    models: Sequence[ModelPoint],
+    regression: Regression | None = None,
     own: float | None = None,
-    links: Sequence[str] = (),
-    strong: Sequence[bool] = (),
+    by: str = "ReaL",
 ) -> Figure:
-    """Scatter of the models, the lines of both halves, and the original labels' own ReaL accuracy.
+    """Scatter of the models, the lines of both halves, and the original labels' own accuracy.
 
     Args:
-      original, real: (M,) shares in [0, 1].
-      record: of `measure`, for the lines.
-      own: the original labels' ReaL accuracy, for a level line.
-      links: of each model.
-      strong: whether each is one of the models in question, among others.
+      models: a point each; those with predictions stand out among others.
+      regression: of `measure`, for the lines.
+      own: the original labels' own accuracy, for a level line.
+      by: title of the reassessment.
     """
-    x, y = 100 * np.asarray(original), 100 * np.asarray(real)
-    strong = np.array(strong, bool) if any(strong) else np.ones(len(x), bool)
+    x = 100 * np.array([one.original for one in models])
+    y = 100 * np.array([one.reassessed for one in models])
+    strong = np.array([one.has_predictions for one in models], bool)
+    strong = strong if strong.any() else ~strong
+    links = np.array([one.link for one in models])
     figure, axis = figures.new(4.4)
     many = len(x) > 100
     for group, colour, size, order, title in (
@@ -144,36 +234,29 @@ def draw(
             linewidths=0,
             zorder=order,
         )
-        if links:
-            figures.link(marks, *np.array(links)[group].tolist())
+        if links.any():
+            figures.link(marks, *links[group].tolist())
         if not strong.all():
             marks.set_label(title)
     low, high = x.min(), x.max()
     margin = 0.04 * (high - low) + 0.5
     axis.set_xlim(low - margin, high + margin)
-    if record is not None:
-        ends = ((low, 100 * record["median"]), (100 * record["median"], high))
-        for name, (begin, end), colour in zip(
-            ("lower", "upper"), ends, (figures.AMBER, figures.VIOLET), strict=True
+    if regression is not None:
+        median = 100 * regression.median
+        for name, half, (begin, end), colour in (
+            ("lower", regression.lower, (low, median), figures.AMBER),
+            ("upper", regression.upper, (median, high), figures.VIOLET),
         ):
-            half = record[name]
             across = np.array([begin, end])
-            slope = half["slope"]
             axis.plot(
                 across,
-                100 * half["intercept"] + slope["value"] * across,
+                100 * half.intercept + half.slope.value * across,
                 color=colour,
                 linewidth=2.2,
                 zorder=5,
-                label=f"{name} half: slope {slope['value']:.3f}",
+                label=f"{name} half: slope {half.slope.value:.3f}",
             )
-        axis.axvline(
-            100 * record["median"],
-            color=figures.MUTED,
-            linewidth=0.8,
-            linestyle=":",
-            label="median",
-        )
+        axis.axvline(median, color=figures.MUTED, linewidth=0.8, linestyle=":", label="median")
     if own is not None:
         axis.axhline(
             100 * own,
@@ -182,46 +265,36 @@ def draw(
             label="the original labels' own",
         )
     axis.set_xlabel("top-1 accuracy on the original labels, %")
-    axis.set_ylabel("top-1 accuracy on the ReaL labels, %")
-    if record is not None or own is not None:
+    axis.set_ylabel(f"top-1 accuracy on the {by} labels, %")
+    if regression is not None or own is not None:
         figures.legend(figure, [axis])
     return figure
 
 
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="ReaL over original",
-        question="Does progress on the original labels carry over to better ones?",
-    )
+def make(study: Study) -> Content:
+    """Gathers and regresses the models of a study and of its tables of accuracies."""
     missing = []
     if study.accuracies is None:
         missing += study.missing("models")
     if study.accuracies is None or study.models:
-        missing += study.missing("original", "real")
-    names, original, real, links, strong = _gather(study)
-    if not names:
-        return Section(**head, missing=missing)
-    record = measure(original, real)
-    own = None
-    if study.original is not None and study.real is not None:
-        own = accuracy.top_k_accuracy(Predictions.from_labels(study.original), study.real).as_json()
+        missing += study.missing("original", "reassessments")
+    models = _gather(study)
+    if not models:
+        return Content(missing=missing)
+    regression = measure(
+        np.array([one.original for one in models]), np.array([one.reassessed for one in models])
+    )
+    own, by = None, "ReaL"
+    if study.original is not None and study.reassessments:
+        itself = Predictions.from_labels(study.original)
+        own, by = accuracy.top_k_accuracy(itself, study.judge.labels), study.judge.title
     else:
         missing = missing or [
             "Without labels, the original labels' own ReaL accuracy is not known."
         ]
-    numbers = {
-        "models": [
-            {"name": name, "original": x, "real": y}
-            for name, x, y in zip(names, original.tolist(), real.tolist(), strict=True)
-        ],
-        "original_labels": own,
-        "regression": record,
-    }
-    if record is None:
+    if regression is None:
         missing.append(
-            f"Slopes need {LEAST_MODELS} models or more of different accuracy, found {len(names)}; "
+            f"Slopes need {LEAST_MODELS} models or more of different accuracy, found {len(models)}; "
             f"--accuracy-table adds models of which only the accuracies are known, such as timm's."
         )
     remarks = []
@@ -231,17 +304,22 @@ def make(study: Study) -> Section:
             f"Not all images are covered by {section.join(partial)}: the accuracy is of a part, while the "
             f"original labels' own is of all."
         )
-    figure = draw(original, real, record, own and own["value"], links, strong)
-    return Section(
-        **head,
-        lead=_lead(names, original, real, record, own),
+    judge = next(iter(study.reassessments), REAL)
+    title = f"{by} over original top-1 accuracy, a point for each model"
+    figure = draw(models, regression, own.value if own and own.is_known else None, by)
+    return Content(
+        lead=_lead(models, regression, own, by),
         missing=missing,
         remarks=remarks,
-        numbers=numbers,
-        figures=[Drawn(KEY, "ReaL over original top-1 accuracy, a point for each model", figure)],
-        tables=[_table(names, original, real, links)],
+        numbers=ReassessedOverOriginal(judge, models, own, regression),
+        figures=[Drawn(KEY, title, figure)],
+        tables=[_table(models, by)],
         lists={
-            "models_real_over_original": dict(model=np.array(names), original=original, real=real)
+            "models_real_over_original": {
+                "model": np.array([one.name for one in models]),
+                ORIGINAL: np.array([one.original for one in models]),
+                judge: np.array([one.reassessed for one in models]),
+            }
         },
         notes=[
             "Least squares on each half of the models, split at the median original accuracy; t intervals; "
@@ -252,81 +330,93 @@ def make(study: Study) -> Section:
     )
 
 
-def _gather(study: Study) -> tuple[list[str], np.ndarray, np.ndarray, list[str], list[bool]]:
-    """Names, both accuracies and links of all models, and which are those with predictions."""
-    names, original, real, links, strong = [], [], [], [], []
-    if study.original is not None and study.real is not None:
+ANALYSIS = Analysis(
+    KEY,
+    "{by} over original",
+    "Does progress on the original labels carry over to better ones?",
+    needs=(),
+    make=make,
+    by_one=True,
+)
+
+
+def _gather(study: Study) -> list[ModelPoint]:
+    """The models with predictions, then those of the tables, whose reassessed accuracy is the ReaL one."""
+    models = []
+    if study.original is not None and study.reassessments:
         for name, one in study.models.items():
-            shares = [
-                accuracy.top_k_accuracy(one, labels) for labels in (study.original, study.real)
-            ]
-            if all(share.n for share in shares):
-                names.append(name)
-                original.append(shares[0].value)
-                real.append(shares[1].value)
-                links.append(study.links[name])
-                strong.append(True)
-    if study.accuracies is not None:
-        names += study.accuracies.names.tolist()
-        original += study.accuracies.original.tolist()
-        real += study.accuracies.real.tolist()
-        links += [f"other-{number}" for number in range(len(study.accuracies))]
-        strong += [False] * len(study.accuracies)
-    return names, np.array(original), np.array(real), links, strong
+            by_original = accuracy.top_k_accuracy(one, study.original)
+            by_judge = accuracy.top_k_accuracy(one, study.judge.labels)
+            if by_original.n and by_judge.n:
+                models.append(
+                    ModelPoint(name, by_original.value, by_judge.value, study.links[name])
+                )
+    others = study.accuracies
+    if others is not None and next(iter(study.reassessments), REAL) == REAL:
+        columns = (others.names.tolist(), others.original.tolist(), others.real.tolist())
+        models += [
+            ModelPoint(name, x, y, f"other-{number}", has_predictions=False)
+            for number, (name, x, y) in enumerate(zip(*columns, strict=True))
+        ]
+    return models
 
 
-def _lead(names, original, real, record, own) -> str:
+def _lead(
+    models: Sequence[ModelPoint], regression: Regression | None, own: Accuracy | None, by: str
+) -> str:
     beyond = ""
-    if own is not None and own["value"] is not None:
-        above = int(np.count_nonzero(real > own["value"]))
-        limit = f"the original labels' own ReaL accuracy of {100 * own['value']:.2f}%"
-        if len(names) == 1:
+    if own is not None and own.is_known:
+        above = sum(one.reassessed > own.value for one in models)
+        limit = f"the original labels' own {by} accuracy of {100 * own.value:.2f}%"
+        if len(models) == 1:
+            (one,) = models
             beyond = (
-                f"With {100 * real[0]:.2f}% by the ReaL and {100 * original[0]:.2f}% by the original labels, "
-                f"{names[0]} is {'above' if above else 'not above'} {limit}."
+                f"With {100 * one.reassessed:.2f}% by the {by} and {100 * one.original:.2f}% by the original "
+                f"labels, {one.name} is {'above' if above else 'not above'} {limit}."
             )
         else:
             beyond = (
-                f"By their point estimates, {above:,} of {len(names):,} models "
+                f"By their point estimates, {above:,} of {len(models):,} models "
                 f"{'is' if above == 1 else 'are'} above {limit}."
             )
-    if record is None:
-        return beyond or f"{len(names):,} models, on both label sets."
-    lower, upper = (record[half]["slope"] for half in ("lower", "upper"))
-    difference = record["difference"]
-    p = section.p_words(difference["p_value"])
+    if regression is None:
+        return beyond or f"{len(models):,} models, on both label sets."
+    lower, upper = regression.lower.slope, regression.upper.slope
+    difference = regression.difference
+    p = section.p_words(difference.p_value)
     said = (
-        f"Of {len(names):,} models, a point of accuracy on the original labels is worth "
-        f"{lower['value']:.3f} points [{lower['low']:.3f}, {lower['high']:.3f}] on the ReaL labels in the "
-        f"lower half (up to {100 * record['median']:.3f}%) and {upper['value']:.3f} "
-        f"[{upper['low']:.3f}, {upper['high']:.3f}] in the upper half: "
+        f"Of {len(models):,} models, a point of accuracy on the original labels is worth "
+        f"{percent(lower, 3, scale=1, unit=' points')} on the {by} labels in the "
+        f"lower half (up to {100 * regression.median:.3f}%) and "
+        f"{percent(upper, 3, scale=1, unit='')} in the upper half: "
     )
-    if difference["p_value"] < section.LEVEL:
-        less = "less" if difference["value"] > 0 else "more"
-        said += f"{less} by {abs(difference['value']):.3f}, significantly ({p})."
+    if difference.p_value < section.LEVEL:
+        less = "less" if difference.value > 0 else "more"
+        said += f"{less} by {abs(difference.value):.3f}, significantly ({p})."
     else:
         said += f"the slopes cannot be told apart ({p})."
     return f"{said} {beyond}".rstrip()
 
 
-def _table(names, original, real, links) -> Table:
-    order = np.argsort(-np.asarray(real), kind="stable").tolist()
-    rows = [
-        (
-            links[i],
-            [
-                section.text(names[i]),
-                section.Cell(f"{100 * original[i]:.3f}%", float(original[i])),
-                section.Cell(f"{100 * real[i]:.3f}%", float(real[i])),
-                section.Cell(f"{100 * (real[i] - original[i]):+.3f}", float(real[i] - original[i])),
-            ],
-        )
-        for i in order
-    ]
+def _table(models: Sequence[ModelPoint], by: str) -> Table:
     columns = [
-        Column("model", is_text=True),
-        Column("original top-1"),
-        Column("ReaL top-1"),
-        Column("difference", "In points"),
+        Column("model", lambda one: one.name, is_text=True),
+        Column("original top-1", lambda one: Cell(f"{100 * one.original:.3f}%", one.original)),
+        Column(f"{by} top-1", lambda one: Cell(f"{100 * one.reassessed:.3f}%", one.reassessed)),
+        Column(
+            "difference",
+            lambda one: Cell(
+                f"{100 * (one.reassessed - one.original):+.3f}", one.reassessed - one.original
+            ),
+            "In points",
+        ),
     ]
-    return Table(f"{KEY}-models", "All models", columns, rows, "models_real_over_original")
+    rows = sorted(models, key=lambda one: -one.reassessed)
+    return Table.of(
+        f"{KEY}-models",
+        "All models",
+        columns,
+        rows,
+        lambda one: one.link,
+        "models_real_over_original",
+    )

@@ -25,20 +25,22 @@ from real_labels.analysis import (
     triage,
 )
 from real_labels.analysis.page import figures, html
-from real_labels.analysis.page.section import Section
+from real_labels.analysis.page.section import Section, join
 from real_labels.analysis.page.thumbnails import Thumbnails
 from real_labels.analysis.study import Origin, Study
 from real_labels.files import tables
+from real_labels.files.records import as_json
+from real_labels.labels.reassessment import REAL
 
 ANALYSES = (
-    accuracy_table,
-    real_over_original,
-    triage,
-    rater_preference,
-    several_labels,
-    confusable_pairs,
-    label_errors,
-    calibration,
+    accuracy_table.ANALYSIS,
+    real_over_original.ANALYSIS,
+    triage.ANALYSIS,
+    rater_preference.ANALYSIS,
+    several_labels.ANALYSIS,
+    confusable_pairs.ANALYSIS,
+    label_errors.ANALYSIS,
+    calibration.ANALYSIS,
 )
 
 
@@ -73,19 +75,19 @@ def write(
             ANALYSES, desc="analysing", unit=" sections", leave=False, disable=None
         ) as bar:
             for analysis in bar:
-                bar.set_postfix_str(analysis.KEY)
-                made = analysis.make(study)
-                sections.append(made)
-                for drawn in made.figures:
-                    svg = figures.svg(drawn.figure, drawn.key, drawn.title)
-                    drawings[drawn.key] = figures.inline(svg)
-                    contents = {"svg": svg.encode(), "png": figures.png(drawn.figure)}
-                    for ending, content in contents.items():
-                        written.append(f"figures/{drawn.key}.{ending}")
-                        _write(folder / written[-1], content)
-                for name, columns in made.lists.items():
-                    written.append(f"lists/{name}.csv")
-                    tables.write(folder / written[-1], columns)
+                bar.set_postfix_str(analysis.key)
+                for made in analysis.sections(study):
+                    sections.append(made)
+                    for drawn in made.figures:
+                        svg = figures.svg(drawn.figure, drawn.key, drawn.title)
+                        drawings[drawn.key] = figures.inline(svg)
+                        contents = {"svg": svg.encode(), "png": figures.png(drawn.figure)}
+                        for ending, content in contents.items():
+                            written.append(f"figures/{drawn.key}.{ending}")
+                            _write(folder / written[-1], content)
+                    for name, columns in made.lists.items():
+                        written.append(f"lists/{name}.csv")
+                        tables.write(folder / written[-1], columns)
     thumbnails = {} if images is None else _thumbnails(sections, images)
     remarks = [*origin.remarks, *_glyphs(warned), *_lost(thumbnails, images)]
     page = html.render(_about(study, origin), sections, drawings, thumbnails, remarks)
@@ -106,7 +108,20 @@ def _about(study: Study, origin: Origin) -> html.About:
         num_models=len(study.models),
         model_files=origin.model_files,
         seed=study.seed,
+        kicker=_kicker(study),
+        sources=[
+            f"{one.title}: {'. '.join(part for part in (one.source, one.licence, one.caveat) if part)}"
+            for name, one in study.reassessments.items()
+            if name != REAL and one.source
+        ],
     )
+
+
+def _kicker(study: Study) -> str:
+    if set(study.reassessments) <= {REAL}:
+        return "Original labels and Reassessed Labels (ReaL)"
+    titles = [one.title for one in study.reassessments.values()]
+    return f"Original labels and reassessments: {join(titles)}"
 
 
 def _files_of(folder: pathlib.Path) -> set[str]:
@@ -165,13 +180,24 @@ def _record(
         "shown": study.shown,
         "seed": study.seed,
         "remarks": list(remarks),
+        "label_sets": {
+            name: {
+                "title": one.title,
+                "num_images": len(one.labels),
+                "num_covered": one.num_covered,
+                "source": one.source,
+                "licence": one.licence,
+                "caveat": one.caveat,
+            }
+            for name, one in study.reassessments.items()
+        },
         "sections": {
             one.key: {
                 "title": one.title,
                 "lead": one.lead,
                 "missing": list(one.missing),
                 "remarks": list(one.remarks),
-                "numbers": one.numbers,
+                "numbers": as_json(one.numbers),
             }
             for one in sections
         },

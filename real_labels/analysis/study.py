@@ -1,16 +1,16 @@
-"""What there is to analyse: models' predictions, both label sets, answers, scores, names."""
+"""What there is to analyse: models' predictions, label sets, answers, scores, names."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels.analysis.outcomes import Outcomes
-from real_labels.labels import ClassNames
+from real_labels.labels import ClassNames, Reassessment, find_rows, label_sets_of, titles_of
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ABSENT = {
     "models": "There are no predictions that could be used.",
     "original": "There are no original labels; --original FILE.json names them.",
-    "real": "There are no reassessed labels; --labels FILE.json names them.",
+    "reassessments": "There are no reassessed labels; --labels FILE.json names them.",
     "answers": "There are no raters' answers to these images; --answers FILE names them.",
     "scores": "How sure the raters were is not known; --scores FILE.npz or --answers FILE tells.",
 }
@@ -32,9 +32,9 @@ class Study:
     """The inputs of the analyses; every one may be missing.
 
     Attributes:
-      models: predictions by name, at least those of one model if any; of images that both label sets know.
+      models: predictions by name, at least those of one model if any; of images that all label sets know.
       original: original labels, one class an image.
-      real: reassessed labels of the same images.
+      reassessments: the other label sets by name, of the same images.
       num_classes: number of classes.
       class_names: what they are called.
       answers: raters' answers about these images.
@@ -44,11 +44,12 @@ class Study:
       shown: the model that the report is about, whose mistakes are listed one by one.
       seed: of every bootstrap.
       absent: what the reader is told of an input that is not there, where that is special.
+      names: of all models, where some were left out; empty where none was.
     """
 
     models: Mapping[str, Predictions] = dataclasses.field(default_factory=dict)
     original: LabelSets | None = None
-    real: LabelSets | None = None
+    reassessments: Mapping[str, Reassessment] = dataclasses.field(default_factory=dict)
     num_classes: int = 0
     class_names: ClassNames = dataclasses.field(default_factory=ClassNames)
     answers: Answers | None = None
@@ -58,6 +59,7 @@ class Study:
     shown: str = ""
     seed: int = 0
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def missing(self, *inputs: str) -> list[str]:
         """A sentence for each of these inputs that is not there."""
@@ -68,30 +70,72 @@ class Study:
         ]
         return list(dict.fromkeys(said))
 
+    @property
+    def label_sets(self) -> dict[str, LabelSets]:
+        """Every label set by name, the original labels first if there are any."""
+        return label_sets_of(self.original, self.reassessments)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of each label set, the original labels first."""
+        return titles_of(self.reassessments)
+
+    def judged_by(self, name: str) -> Study:
+        """The same with one reassessment alone, on the images that it covers; it then is the judge."""
+        judge = self.reassessments[name]
+        changes: dict[str, Any] = {"reassessments": {name: judge}, "names": tuple(self.links)}
+        if name != next(iter(self.reassessments)):
+            said = f"How sure the raters of the {judge.title} labels were is not known."
+            changes |= {
+                "scores": None,
+                "scores_from": "",
+                "absent": {**self.absent, "scores": said},
+            }
+        if judge.covered is not None:
+            rows = np.flatnonzero(judge.covered)
+            labels = judge.labels.take(rows)
+            changes["reassessments"] = {
+                name: dataclasses.replace(judge, labels=labels, covered=None)
+            }
+            if self.original is not None:
+                changes["original"] = self.original.take(rows)
+            changes["models"] = _on(labels.file_names, self.models)
+            if self.models and not changes["models"]:
+                said = f"No predicted image is covered by the {judge.title} labels."
+                changes["absent"] = {**changes.get("absent", self.absent), "models": said}
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def judge(self) -> Reassessment:
+        """The first reassessment, by which an analysis of one label set judges; it must be there."""
+        return next(iter(self.reassessments.values()))
+
     @functools.cached_property
     def outcomes(self) -> dict[str, Outcomes]:
-        """Each model's first predictions beside both labels, which must be there."""
+        """Each model's first predictions beside the original labels and the judge's, which must be there."""
         return {
-            name: Outcomes.of(one, self.original, self.real) for name, one in self.models.items()
+            name: Outcomes.of(one, self.original, self.judge.labels)
+            for name, one in self.models.items()
         }
 
     @functools.cached_property
     def links(self) -> dict[str, str]:
         """What ties each model's marks in the figures to its rows in the tables."""
-        return {name: f"model-{number}" for number, name in enumerate(self.models)}
+        return {name: f"model-{number}" for number, name in enumerate(self.names or self.models)}
 
-    def real_columns(self, file_names: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns of a list: the ReaL labels of these images, as indices and as names."""
-        rows = self.real.rows(file_names)
-        return {name: column[rows] for name, column in self._real_text.items()}
+    def label_columns(self, file_names: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of a list: the judge's labels of these images, as indices and as names."""
+        rows = self.judge.labels.rows(file_names)
+        return {name: column[rows] for name, column in self._label_text.items()}
 
     @functools.cached_property
-    def _real_text(self) -> dict[str, np.ndarray]:
-        sets = self.real.to_lists()
+    def _label_text(self) -> dict[str, np.ndarray]:
+        sets = self.judge.labels.to_lists()
         names = [[self.class_names[class_] for class_ in one] for one in sets]
+        judge = next(iter(self.reassessments))
         return {
-            "real": np.array([" ".join(map(str, one)) for one in sets], np.str_),
-            "real_names": np.array(["; ".join(one) for one in names], np.str_),
+            judge: np.array([" ".join(map(str, one)) for one in sets], np.str_),
+            f"{judge}_names": np.array(["; ".join(one) for one in names], np.str_),
         }
 
     def subject(self, models: Mapping[str, object]) -> str:
@@ -112,3 +156,13 @@ class Origin:
     dataset: str
     model_files: dict[str, str] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
+
+
+def _on(file_names: np.ndarray, models: Mapping[str, Predictions]) -> dict[str, Predictions]:
+    """The predictions of these images; models that have none are left out."""
+    kept = {}
+    for name, one in models.items():
+        rows = np.flatnonzero(find_rows(file_names, one.file_names) >= 0)
+        if len(rows):
+            kept[name] = one.take(rows)
+    return kept

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels.accuracy import Accuracy
+from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Card, Cell, Column, Drawn, Gallery, Section, Table
+from real_labels.analysis.page.section import Card, Cell, Column, Content, Drawn, Gallery, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Scores
+from real_labels.intervals import percent
 from real_labels.labels import ClassNames
 
 if TYPE_CHECKING:
@@ -37,12 +39,12 @@ _SHORT = {
     "neither": "both wrong",
     "no_label": "no label right",
 }
-_TEXTS = {
-    "both_valid": "Both are ReaL labels: the image shows several classes, or two names are one thing.",
-    "label_error": "The prediction is a ReaL label, the original label is not.",
-    "model_error": "The original label is a ReaL label, the prediction is not.",
-    "neither": "Neither is a ReaL label, but another class is.",
-    "no_label": "The image has no ReaL label, so the ReaL accuracy leaves it out.",
+_TEXTS = {  # {by} is the title of the label set that judges
+    "both_valid": "Both are {by} labels: the image shows several classes, or two names are one thing.",
+    "label_error": "The prediction is a {by} label, the original label is not.",
+    "model_error": "The original label is a {by} label, the prediction is not.",
+    "neither": "Neither is a {by} label, but another class is.",
+    "no_label": "The image has no {by} label, so the {by} accuracy leaves it out.",
 }
 _COLOURS = dict(
     zip(
@@ -55,28 +57,81 @@ _CARDS = 12  # of each kind
 _CLASSES_SHOWN = 100
 
 
-def measure(outcomes: Outcomes, scores: Scores | None = None) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class KindShare(Accuracy):
+    """Mistakes of one kind, as a share of all.
+
+    Attributes:
+      count: how many.
+      prediction_asked: on how many of them raters were asked about the prediction; None if not known.
+    """
+
+    count: int
+    prediction_asked: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMistakes:
+    """The mistakes on the images of one original label.
+
+    Attributes:
+      class_: the original label.
+      num_images, num_mistakes: how many.
+      share: of the images, that are mistakes.
+      kinds: number of mistakes of each kind.
+    """
+
+    class_: int
+    num_images: int
+    num_mistakes: int
+    share: Accuracy
+    kinds: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, with the kinds among them."""
+        return {
+            "class": self.class_,
+            "num_images": self.num_images,
+            "num_mistakes": self.num_mistakes,
+            "share": self.share.as_json(),
+            **self.kinds,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Triage:
+    """A model's mistakes by whose fault they are.
+
+    Attributes:
+      num_images, num_mistakes: how many.
+      kinds: the mistakes of each kind.
+      prediction_valid: share of the mistakes whose prediction is a valid label.
+      agrees_with_rejected: number of predictions that are the original label though raters rejected it.
+      classes: by original label, the worst first: by the lower end of the share's interval, so that few
+        images do not come first.
+    """
+
+    num_images: int
+    num_mistakes: int
+    kinds: Mapping[str, KindShare]
+    prediction_valid: Accuracy
+    agrees_with_rejected: int
+    classes: Sequence[ClassMistakes]
+
+
+def measure(outcomes: Outcomes, scores: Scores | None = None) -> Triage:
     """Sorts each mistake (a prediction that is not the original label) into exactly one kind.
 
-    A class that no rater was asked about is among no image's ReaL labels, unless it is the original one.
+    A class that no rater was asked about is among no image's valid labels, unless it is the original one.
 
     Args:
       outcomes: of the model.
       scores: tells which labels raters were asked about, if known.
-
-    Returns:
-      {"num_images", "num_mistakes", "kinds": {kind: {"value", "low", "high", "n", "count",
-      "prediction_asked": on how many of them raters were asked about the prediction, or null}}, shares of
-      the mistakes; "prediction_valid": share of the mistakes whose prediction is a ReaL label;
-      "agrees_with_rejected": number of predictions that are the original label though raters rejected
-      it; "classes": [{"class": the original label, "num_images", "num_mistakes", "share": of the images
-      (value, low, high, n), kind: count …}], the worst first (by the lower end of the share's interval,
-      so that few images do not come first)}.
     """
     return summary(outcomes, mistakes(outcomes, scores), scores is not None)
 
 
-def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) -> dict[str, Any]:
+def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) -> Triage:
     """`measure`, of mistakes that are listed already."""
     counts = np.bincount(listed.kind, minlength=len(KINDS))
     n = len(listed.row)
@@ -85,35 +140,35 @@ def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) 
     if is_known_who_was_asked:
         known = ~np.isnan(listed.predicted_score)
         asked = np.bincount(listed.kind[known], minlength=len(KINDS)).tolist()
-    return {
-        "num_images": len(outcomes),
-        "num_mistakes": n,
-        "kinds": {
-            name: {**Accuracy.of(c, n).as_json(), "count": int(c), "prediction_asked": of_these}
+    return Triage(
+        num_images=len(outcomes),
+        num_mistakes=n,
+        kinds={
+            name: KindShare(**vars(Accuracy.of(c, n)), count=int(c), prediction_asked=of_these)
             for name, c, of_these in zip(KINDS, counts, asked, strict=True)
         },
-        "prediction_valid": Accuracy.of(counts[0] + counts[1], n).as_json(),
-        "agrees_with_rejected": int(np.count_nonzero(rejected)),
-        "classes": _per_class(outcomes, listed),
-    }
+        prediction_valid=Accuracy.of(counts[0] + counts[1], n),
+        agrees_with_rejected=int(np.count_nonzero(rejected)),
+        classes=_per_class(outcomes, listed),
+    )
 
 
-def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[dict[str, Any]]:
+def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[ClassMistakes]:
     classes, row = np.unique(outcomes.original, return_inverse=True)
     images = np.bincount(row, minlength=len(classes)).tolist()
     table = np.zeros((len(classes), len(KINDS)), np.int64)
     np.add.at(table, (row[listed.row], listed.kind), 1)
-    records = [
-        {
-            "class": class_,
-            "num_images": n,
-            "num_mistakes": sum(counts),
-            "share": Accuracy.of(sum(counts), n).as_json(),
-            **dict(zip(KINDS, counts, strict=True)),
-        }
+    found = [
+        ClassMistakes(
+            class_,
+            n,
+            sum(counts),
+            Accuracy.of(sum(counts), n),
+            dict(zip(KINDS, counts, strict=True)),
+        )
         for class_, n, counts in zip(classes.tolist(), images, table.tolist(), strict=True)
     ]
-    return sorted(records, key=lambda one: -one["share"]["low"])
+    return sorted(found, key=lambda one: -one.share.low)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,11 +232,11 @@ def _scores_of(
 
 
 @figures.styled
-def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Figure:
+def draw(measured: Mapping[str, Triage], links: Mapping[str, str]) -> Figure:
     """A bar for each model: its mistakes by kind."""
-    names = sorted(records, key=lambda name: records[name]["num_mistakes"])
+    names = _ranked(measured)
     figure, (axis,) = figures.rows_axes(names, extra=1.2)
-    counts = [[records[name]["kinds"][kind]["count"] for name in names] for kind in KINDS]
+    counts = [[measured[name].kinds[kind].count for name in names] for kind in KINDS]
 
     def targets(kind: str) -> list[str]:
         # Of one model, the images of each kind are on the page.
@@ -194,7 +249,7 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
             figures.Part(_TITLES[kind], _COLOURS[kind], widths, targets(kind))
             for kind, widths in zip(KINDS, counts, strict=True)
         ],
-        lambda part, row: f"{100 * counts[part][row] / records[names[row]]['num_mistakes']:.0f}%",
+        lambda part, row: f"{100 * counts[part][row] / measured[names[row]].num_mistakes:.0f}%",
     )
     axis.set_xlabel("predictions that are not the original label")
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
@@ -202,55 +257,52 @@ def draw(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> 
     return figure
 
 
-def make(study: Study) -> Section:
-    """The section of the report."""
-    head = dict(
-        key=KEY,
-        title="Triage of mistakes",
-        question="Of what we call the model's mistakes, how many are the labels' fault?",
-    )
-    missing = study.missing("models", "original", "real")
-    if missing:
-        return Section(**head, missing=missing)
+def _ranked(measured: Mapping[str, Triage]) -> list[str]:
+    """The models, that of the fewest mistakes first."""
+    return sorted(measured, key=lambda name: measured[name].num_mistakes)
+
+
+def make(study: Study) -> Content:
+    """Sorts the mistakes of each model of a study, and shows those of one."""
     missing = study.missing("scores")
+    by = study.judge.title
     listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
-    records = {
+    measured = {
         name: summary(study.outcomes[name], one, study.scores is not None)
         for name, one in listed.items()
     }
     shown = study.shown
     remarks = []
-    if len(records) > 1:
+    if len(measured) > 1:
         remarks.append(
             f"Classes and images are those of {shown}; --show NAME takes another model, and the lists have "
             f"all."
         )
-    if study.scores is not None and records[shown]["num_mistakes"]:
-        remarks.append(_unasked(records[shown]))
+    if study.scores is not None and measured[shown].num_mistakes:
+        remarks.append(_unasked(measured[shown]))
     list_names = _list_names(listed)
     lists = {
         list_names[name]: _list(study, study.outcomes[name], one) for name, one in listed.items()
     }
-    lists[f"{KEY}_by_class"] = _classes_list(records[shown], study.class_names)
-    tables = [_table(records, study.links)]
-    if records[shown]["num_mistakes"]:
-        tables.append(_classes_table(records[shown], study.class_names, shown))
+    lists[f"{KEY}_by_class"] = _classes_list(measured[shown], study.class_names)
+    tables = [_table(measured, study.links, by)]
+    if measured[shown].num_mistakes:
+        tables.append(_classes_table(measured[shown], study.class_names, shown, by))
     title = "Mistakes of each model, by whose fault they are"
-    return Section(
-        **head,
-        lead=_lead(records[shown], shown),
+    return Content(
+        lead=_lead(measured[shown], shown),
         missing=missing,
         remarks=remarks,
-        numbers=records,
-        figures=[Drawn(KEY, title, draw(records, study.links))],
+        numbers=measured,
+        figures=[Drawn(KEY, title, draw(measured, study.links))],
         tables=tables,
-        galleries=_galleries(study, shown, listed[shown], records[shown]),
+        galleries=_galleries(study, shown, listed[shown], measured[shown]),
         lists=lists,
         notes=[
-            "A mistake is a first prediction that is not the original label; valid is what is among the "
-            "ReaL labels. Images are listed by how sure the raters were: the probability that what the label "
-            "sets say of the original and the predicted label is right. Those come first where raters were "
-            "asked about both; a label that nobody was asked about does not count in it.",
+            f"A mistake is a first prediction that is not the original label; valid is what is among the "
+            f"{by} labels. Images are listed by how sure the raters were: the probability that what the "
+            f"label sets say of the original and the predicted label is right. Those come first where raters "
+            f"were asked about both; a label that nobody was asked about does not count in it.",
             *(
                 [f"How probable raters made a label: {study.scores_from}."]
                 if study.scores_from
@@ -258,99 +310,112 @@ def make(study: Study) -> Section:
             ),
         ],
         tiles=section.tiles(
-            (records[shown]["prediction_valid"], "of its mistakes are valid predictions", "model")
+            (measured[shown].prediction_valid, "of its mistakes are valid predictions", "model")
         ),
     )
 
 
-def _unasked(record: Mapping[str, Any]) -> str:
+ANALYSIS = Analysis(
+    KEY,
+    "Triage of mistakes",
+    "Of what we call the model's mistakes, how many are the labels' fault?",
+    needs=("models", "original", "reassessments"),
+    make=make,
+    by_one=True,
+)
+
+
+def _unasked(one: Triage) -> str:
     """How much of what counts as wrong nobody has looked at."""
-    wrong = [record["kinds"][kind] for kind in ("model_error", "neither", "no_label")]
-    total, asked = (sum(one[key] for one in wrong) for key in ("count", "prediction_asked"))
+    wrong = [one.kinds[kind] for kind in ("model_error", "neither", "no_label")]
+    total = sum(kind.count for kind in wrong)
+    asked = sum(kind.prediction_asked or 0 for kind in wrong)
     return (
         f"Of the {total:,} mistakes whose prediction is not valid, raters were asked about the prediction on "
         f"{asked:,}: what nobody proposed counts as not valid."
     )
 
 
-def _lead(record: Mapping[str, Any], name: str) -> str:
-    n = record["num_mistakes"]
+def _lead(one: Triage, name: str) -> str:
+    n = one.num_mistakes
     if not n:
         return (
-            f"{name} makes no mistakes: each of its {record['num_images']:,} first predictions is the "
+            f"{name} makes no mistakes: each of its {one.num_images:,} first predictions is the "
             f"original label."
         )
-    counts = {kind: one["count"] for kind, one in record["kinds"].items()}
+    counts = {name: kind.count for name, kind in one.kinds.items()}
     share = {kind: f"{count:,} ({100 * count / n:.1f}%)" for kind, count in counts.items()}
     return (
-        f"{name} contradicts the original label on {n:,} of {record['num_images']:,} images. On "
-        f"{section.percent(record['prediction_valid'])} of these its prediction is a valid label: beside "
+        f"{name} contradicts the original label on {n:,} of {one.num_images:,} images. On "
+        f"{percent(one.prediction_valid, 1)} of these its prediction is a valid label: beside "
         f"the original one ({counts['both_valid']:,}) or in its place ({counts['label_error']:,}). On "
         f"{share['model_error']} only the original label is right, on {share['neither']} neither of the two, "
-        f"and {share['no_label']} have no valid label. On {record['agrees_with_rejected']:,} other images it "
+        f"and {share['no_label']} have no valid label. On {one.agrees_with_rejected:,} other images it "
         f"repeats an original label that is not valid."
     )
 
 
-def _table(records: Mapping[str, Mapping[str, Any]], links: Mapping[str, str]) -> Table:
-    columns = [Column("model", is_text=True), Column("mistakes")]
-    columns += [Column(_SHORT[kind], _TEXTS[kind]) for kind in KINDS]
-    columns.append(
-        Column(
-            "repeats a wrong label", "Predictions that are the original label, which is not valid"
-        )
-    )
-    rows = []
-    for name, record in sorted(records.items(), key=lambda item: item[1]["num_mistakes"]):
-        cells = [section.text(name), section.count(record["num_mistakes"])]
-        cells += [_kind_cell(record["kinds"][kind]) for kind in KINDS]
-        cells.append(section.count(record["agrees_with_rejected"]))
-        rows.append((links[name], cells))
-    return Table(f"{KEY}-models", "The mistakes by kind", columns, rows)
-
-
-def _kind_cell(one: Mapping[str, Any]) -> Cell:
-    if one["value"] is None:
-        return Cell("–")
-    low, high = 100 * one["low"], 100 * one["high"]
-    return Cell(
-        f"{one['count']:,}", one["count"], f"{100 * one['value']:.1f}% [{low:.1f}, {high:.1f}]"
-    )
-
-
-def _classes_table(record: Mapping[str, Any], names: ClassNames, model: str) -> Table:
+def _table(measured: Mapping[str, Triage], links: Mapping[str, str], by: str) -> Table:
     columns = [
-        Column("original label", is_text=True),
-        Column("images"),
-        Column("wrong", "Share of the images whose first prediction is not the original label"),
-        Column("mistakes"),
-        *(Column(_SHORT[kind], _TEXTS[kind]) for kind in KINDS),
+        Column("model", lambda name: name, is_text=True),
+        Column("mistakes", lambda name: measured[name].num_mistakes),
+        *(
+            Column(
+                _SHORT[kind],
+                lambda name, kind=kind: _kind_cell(measured[name].kinds[kind]),
+                _TEXTS[kind].format(by=by),
+            )
+            for kind in KINDS
+        ),
+        Column(
+            "repeats a wrong label",
+            lambda name: measured[name].agrees_with_rejected,
+            "Predictions that are the original label, which is not valid",
+        ),
     ]
-    worst = [one for one in record["classes"] if one["num_mistakes"]][:_CLASSES_SHOWN]
-    rows = [
-        (
-            f"class-{one['class']}",
-            [
-                section.text(names[one["class"]]),
-                section.count(one["num_images"]),
-                section.share(one["share"], bar=True),
-                section.count(one["num_mistakes"]),
-                *(section.count(one[kind]) for kind in KINDS),
-            ],
-        )
-        for one in worst
-    ]
-    title = f"The {len(rows)} classes with the most mistakes of {model}"
-    return Table(f"{KEY}-classes", title, columns, rows, f"{KEY}_by_class")
+    title = "The mistakes by kind"
+    return Table.of(f"{KEY}-models", title, columns, _ranked(measured), links.__getitem__)
 
 
-def _classes_list(record: Mapping[str, Any], names: ClassNames) -> dict[str, np.ndarray]:
-    classes = record["classes"]
+def _kind_cell(one: KindShare) -> Cell:
+    return Cell(f"{one.count:,}", one.count, percent(one, 1)) if one.is_known else Cell("–")
+
+
+def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table:
+    columns = [
+        Column("original label", lambda row: names[row.class_], is_text=True),
+        Column("images", lambda row: row.num_images),
+        Column(
+            "wrong",
+            lambda row: section.share(row.share, bar=True),
+            "Share of the images whose first prediction is not the original label",
+        ),
+        Column("mistakes", lambda row: row.num_mistakes),
+        *(
+            Column(_SHORT[kind], lambda row, kind=kind: row.kinds[kind], _TEXTS[kind].format(by=by))
+            for kind in KINDS
+        ),
+    ]
+    worst = [row for row in one.classes if row.num_mistakes][:_CLASSES_SHOWN]
+    return Table.of(
+        f"{KEY}-classes",
+        f"The {len(worst)} classes with the most mistakes of {model}",
+        columns,
+        worst,
+        lambda row: f"class-{row.class_}",
+        f"{KEY}_by_class",
+    )
+
+
+def _classes_list(one: Triage, names: ClassNames) -> dict[str, np.ndarray]:
+    rows = one.classes
     columns = {
-        key: np.array([one[key] for one in classes])
-        for key in ("class", "num_images", "num_mistakes", *KINDS)
+        "class": np.array([row.class_ for row in rows]),
+        "num_images": np.array([row.num_images for row in rows]),
+        "num_mistakes": np.array([row.num_mistakes for row in rows]),
+        **{kind: np.array([row.kinds[kind] for row in rows]) for kind in KINDS},
     }
-    shares = section.columns("share", [one["share"] for one in classes])
+    shares = section.columns("share", [row.share for row in rows])
     return {"name": names.of(columns["class"]), **columns, **shares}
 
 
@@ -376,39 +441,37 @@ def _list(study: Study, outcomes: Outcomes, listed: Mistakes) -> dict[str, np.nd
         "predicted": outcomes.predicted[row],
         "predicted_name": names.of(outcomes.predicted[row]),
         "predicted_score": listed.predicted_score,
-        **study.real_columns(outcomes.file_names[row]),
+        **study.label_columns(outcomes.file_names[row]),
     }
     if outcomes.confidence is not None:
         columns["confidence"] = outcomes.confidence[row]
     return columns
 
 
-def _galleries(
-    study: Study, model: str, listed: Mistakes, record: Mapping[str, Any]
-) -> list[Gallery]:
-    outcomes = study.outcomes[model]
+def _galleries(study: Study, model: str, listed: Mistakes, one: Triage) -> list[Gallery]:
+    outcomes, judge = study.outcomes[model], study.judge
     galleries = []
     for number, kind in enumerate(KINDS):
         chosen = listed.take(np.flatnonzero(listed.kind == number)[:_CARDS])
         if not len(chosen.row):
             continue
         names = outcomes.file_names[chosen.row]
-        sets = study.real.take(study.real.rows(names)).to_lists()
-        cards = []
-        for i, row in enumerate(chosen.row.tolist()):
-            cards.append(
-                Card(
-                    file_name=str(outcomes.file_names[row]),
-                    original=study.class_names[int(outcomes.original[row])],
-                    predicted=study.class_names[int(outcomes.predicted[row])],
-                    real=[study.class_names[c] for c in sets[i]],
-                    original_valid=bool(outcomes.original_valid[row]),
-                    predicted_valid=bool(outcomes.predicted_valid[row]),
-                    notes=_notes(outcomes, chosen, i),
-                )
+        sets = judge.labels.take(judge.labels.rows(names)).to_lists()
+        cards = [
+            Card(
+                file_name=str(outcomes.file_names[row]),
+                original=study.class_names[int(outcomes.original[row])],
+                predicted=study.class_names[int(outcomes.predicted[row])],
+                by=judge.title,
+                valid=[study.class_names[c] for c in sets[i]],
+                original_valid=bool(outcomes.original_valid[row]),
+                predicted_valid=bool(outcomes.predicted_valid[row]),
+                notes=_notes(outcomes, chosen, i),
             )
-        total = record["kinds"][kind]["count"]
-        galleries.append(Gallery(f"kind-{kind}", _TITLES[kind], _TEXTS[kind], cards, total))
+            for i, row in enumerate(chosen.row.tolist())
+        ]
+        text = _TEXTS[kind].format(by=judge.title)
+        galleries.append(Gallery(f"kind-{kind}", _TITLES[kind], text, cards, one.kinds[kind].count))
     return galleries
 
 

@@ -38,8 +38,10 @@ def run(options: argparse.Namespace) -> None:
 
     from real_labels import accuracy
     from real_labels.accuracy import scoring
+    from real_labels.accuracy.text import coverage
     from real_labels.files.text_table import text_table
-    from real_labels.predictions.predictions import TOP_K
+    from real_labels.labels.reassessment import ORIGINAL, REAL
+    from real_labels.predictions import TOP_K
 
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
     reference = common.reference(options)
@@ -55,24 +57,27 @@ def run(options: argparse.Namespace) -> None:
     record: dict[str, Any] = {"files": [options.first, options.second], "num_images": len(images)}
     rows = [("", "A", "B", "A - B, points", "only A", "only B", "p (McNemar)", "n")]
     verdicts = []
-    for key, labels in (("original", reference.original), ("real", reference.real)):
-        if labels is None:
-            continue
-        record[key] = {}
+    measured: dict[str, Any] = {}
+    for key, labels in reference.label_sets.items():
+        measured[key] = {}
         for k in TOP_K:
             if not all(accuracy.can_measure(one, labels, k) for one in pair):
                 continue
             difference = accuracy.paired_difference(*pair, labels, k, seed=options.seed)
-            record[key][f"top{k}"] = difference.as_json()
+            measured[key][f"top{k}"] = difference.as_json()
             if difference.n:
-                what = f"{accuracy.LABEL_NAMES[key]} top-{k}"
+                what = f"{reference.titles[key]} top-{k}"
                 rows.append((what, *_cells(difference)))
                 verdicts.append(_verdict(what, difference))
+    record |= {key: measured[key] for key in (ORIGINAL, REAL) if key in measured}
+    record["label_sets"] = {key: one for key, one in measured.items() if key != ORIGINAL}
     print(f"A = {options.first}\nB = {options.second}\n")
     print(text_table(rows, "<>>>>>>>") + "\n")
     print("\n".join(verdicts))
     if len(images) < max(len(one.predictions) for one in scored):
         print(f"Compared on the {len(images):,} images that both cover.")
+    for remark in coverage(reference.reassessments, len(reference.file_names)):
+        common.print_warning(remark)
     for letter, one in zip("ab", scored, strict=True):
         for warning in one.warnings:
             text = warning.replace("--assume=", f"--assume-{letter}=")
@@ -85,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
 def _cells(difference: Difference) -> tuple[str, ...]:
     from real_labels.accuracy.text import difference_cells
 
-    points, p_value = difference_cells(difference.as_json())
+    points, p_value = difference_cells(difference)
     return (
         f"{100 * difference.first:.2f}%",
         f"{100 * difference.second:.2f}%",

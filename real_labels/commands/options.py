@@ -31,12 +31,19 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
-    """--labels, --original, --num-classes, --data-dir, --column."""
+    """--labels, --label-sets, --original, --num-classes, --data-dir, --column."""
     parser.add_argument(
         "--labels",
-        metavar="FILE.json",
-        help="reassessed labels, as published or an object from file name to classes (default: the "
-        "published ReaL labels)",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="reassessed labels, as published or an object from file name to classes; several times for "
+        "several sets, each with its NAME (without: real). Default: the published ReaL labels",
+    )
+    parser.add_argument(
+        "--label-sets",
+        metavar="NAMES",
+        help="published reassessments of ILSVRC-2012, joined by commas, or all that were fetched: "
+        "real, …, all",
     )
     parser.add_argument(
         "--original",
@@ -57,11 +64,52 @@ def reference(options: argparse.Namespace) -> Reference:
     from real_labels.labels import Reference
 
     return Reference.load(
-        options.labels,
+        labels(options),
         options.original,
+        label_sets=label_sets(options),
         data_dir=options.data_dir,
         num_classes=options.num_classes,
     )
+
+
+def labels(options: argparse.Namespace) -> dict[str, str]:
+    """The files of --labels by the names of the label sets."""
+    from real_labels.labels.reassessment import REAL, check_name
+
+    named: dict[str, str] = {}
+    for given in options.labels or ():
+        name, is_named, path = given.partition("=")
+        if not is_named or "/" in name or pathlib.Path(given).exists():
+            name, path = REAL, given
+        if not path:
+            raise InputError(f"--labels {given}: expected NAME=FILE.")
+        if check_name(name) in named:
+            raise InputError(
+                f"--labels {given}: there are two label sets {name}; name them, as in --labels mine={path}."
+            )
+        named[name] = path
+    return named
+
+
+def label_sets(options: argparse.Namespace) -> list[str] | None:
+    """The published reassessments of --label-sets; None if it is not given.
+
+    Of "all", those whose files are there; each of the others gets a line that says how to fetch it.
+    """
+    from real_labels.labels import published
+
+    if options.label_sets is None:
+        return None
+    if options.label_sets != "all":
+        return [name.strip() for name in options.label_sets.split(",") if name.strip()]
+    found = []
+    for name in published.NAMES:
+        try:
+            published.reassessment(name, options.data_dir)
+            found.append(name)
+        except InputError as error:
+            print_warning(str(error))
+    return found
 
 
 def repairs(text: str) -> list[str]:

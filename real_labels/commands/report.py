@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
     given = {
         field.name: getattr(options, field.name) for field in dataclasses.fields(inputs.Inputs)
     }
+    given["labels"] = common.labels(options)
+    given["label_sets"] = common.label_sets(options)
     given["assume"] = common.repairs(options.assume)
     given["categories"] = common.categories(options)
     study, origin, errors = inputs.gather(inputs.Inputs(**given))

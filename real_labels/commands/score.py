@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
     import tqdm
 
     from real_labels.accuracy import scoring
+    from real_labels.accuracy.text import coverage, same_images
 
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
@@ -50,8 +51,10 @@ def run(options: argparse.Namespace) -> None:
             errors.append(str(error))
     if scored:
         print(_table(scored, reference))
+        for remark in coverage(reference.reassessments, len(reference.file_names)):
+            common.print_warning(remark)
         for one in scored:
-            for warning in one.warnings:
+            for warning in (*one.warnings, *same_images(one.results, reference.reassessments)):
                 common.print_warning(f"{one.file}: {warning}")
         if options.json:
             common.write_json(options.json, [one.as_json() for one in scored])
@@ -66,10 +69,7 @@ def _table(scored: Sequence[Scored], reference: Reference) -> str:
     from real_labels.accuracy import scoring
     from real_labels.accuracy.text import accuracy_table
 
-    itself = scoring.original_on_real(reference)
-    row = None
-    if itself is not None:
-        partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
-        title = "the original labels" + (", all images" if partial else "")
-        row = (title, itself.as_json())
-    return accuracy_table([(one.file, one.results) for one in scored], row)
+    partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
+    title = "the original labels" + (", all images" if partial else "")
+    itself = title, scoring.original_on_reassessments(reference)
+    return accuracy_table([(one.file, one.results) for one in scored], reference.titles, itself)

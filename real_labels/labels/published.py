@@ -15,6 +15,7 @@ import urllib.request
 
 from real_labels.errors import InputError
 from real_labels.labels.label_sets import LabelSets
+from real_labels.labels.reassessment import REAL, Reassessment
 
 COMMIT = "bcd006fe12e929f055e0ec7fe39dbf4d64a6881a"
 URL = f"https://raw.githubusercontent.com/google-research/reassessed-imagenet/{COMMIT}"
@@ -25,6 +26,7 @@ SHA256 = {
     "raters_golden.npz": "6fd910fc7389c3d695ac5e18269689797d0246a378c536e218854f9d93bc8ea6",
     "golden.npz": "738a795e88351799934669ac48bb70e2ebe484b447fc3e09e0c36fbd987d06d2",
 }
+NAMES = (REAL,)  # of the published reassessments
 _TRIES = 3
 _CHUNK = 1 << 16
 
@@ -53,6 +55,30 @@ def locate(name: str, folder: str | os.PathLike[str] | None = None) -> pathlib.P
             f"(4.9 MB), or name its folder with --data-dir or $REAL_LABELS_DIR."
         )
     return path
+
+
+def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Reassessment:
+    """A published reassessment of ILSVRC-2012's validation images.
+
+    Args:
+      name: one of NAMES.
+      folder: of the published files (see `data_dir`).
+
+    Raises:
+      InputError: if there is none of that name, or its file is not there.
+    """
+    if name not in NAMES:
+        raise InputError(
+            f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
+            f"named with their file: --labels {name}=FILE."
+        )
+    return Reassessment(
+        real_labels(folder),
+        title="ReaL",
+        source="Beyer et al. 2020, Are we done with ImageNet?, arXiv 2006.07159",
+        licence="Apache 2.0",
+        caveat="Raters were asked only about labels that models had proposed; 3,163 images have no label.",
+    )
 
 
 def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.intervals import wilson_interval
+from real_labels.intervals import Estimate, percent, wilson_interval
 from real_labels.predictions.numbering import Numbering
 
 if TYPE_CHECKING:
@@ -228,10 +228,10 @@ def _standard_errors(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _sentence(ways: str, found: _Agreement, as_given: _Agreement, so: str) -> str:
-    low, high = wilson_interval(int(found.hits.sum()), len(found.hits))
+    agreeing = percent(Estimate.of_share(int(found.hits.sum()), len(found.hits)))
     return (
-        f"{ways[0].upper()}{ways[1:]}: {so}, {100 * found.share:.2f}% [{100 * low:.2f}, "
-        f"{100 * high:.2f}] of the top-1 predictions are the image's label; as given, "
+        f"{ways[0].upper()}{ways[1:]}: {so}, {agreeing} of the top-1 predictions are the image's label; "
+        f"as given, "
         f"{100 * as_given.share:.2f}% ({100 * as_given.chance:.2f}% by chance)."
     )
 

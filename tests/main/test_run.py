@@ -201,3 +201,31 @@ def test_a_dataset_of_tfds_says_what_it_needs(start, tmp_path):
         "digit_scenes is a dataset of TFDS, which needs tensorflow: pip install .[train]" in output
     )
     assert "Traceback" not in output
+
+
+def test_a_run_is_scored_on_ones_own_label_sets(start, finished, tmp_path):
+    """Training, the best checkpoint by one of them, --mode=evaluate, and several checkpoints compared."""
+    from real_labels import LabelSets
+
+    theirs = Predictions.load(finished[0] / "predictions.npz")
+    names = theirs.file_names[:40]
+    mine = LabelSets.from_lists(names, theirs.classes[:40, :1].tolist())
+    mine.to_json(tmp_path / "mine.json")
+    options = [
+        f"--config.eval.label_sets=mine={tmp_path}/mine.json,also=feature:real_label",
+        "--config.checkpoint_best=mine/top1",
+    ]
+    output = finish(start(tmp_path / "run", *options))
+    assert "mine labels" in output and "original labels scored on also" in output
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert list(record["label_sets"]) == ["real", "also", "mine"]
+    assert record["label_sets"]["mine"]["top1"]["value"] == 1  # they are this run's own predictions
+    assert record["label_sets"]["mine"]["top1"]["n"] == 40
+    assert record["label_sets"]["also"]["top5"] == record["real"]["top5"]
+    before = json.loads((finished[0] / "results.json").read_text())
+    assert record["real"] == before["real"] and record["original"] == before["original"]
+    output = finish(start(tmp_path / "run", *options, "--mode=evaluate"))
+    again = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert again["label_sets"] == record["label_sets"] and "mine labels" in output
+    refused = finish(start(tmp_path / "run"), code=1)
+    assert "eval.label_sets" in refused and "checkpoint_best" in refused

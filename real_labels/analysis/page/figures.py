@@ -8,7 +8,7 @@ import functools
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -17,14 +17,19 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from real_labels.intervals import Estimate
+from real_labels.labels import ORIGINAL as ORIGINAL_LABELS
+
 # On the page these become its variables, which change with light and dark.
 INK, MUTED, GRID, PAPER = "#20242b", "#697180", "#e3e6eb", "#fefefe"
 ORIGINAL, REAL, MODEL = "#c2402f", "#1c8353", "#2d6cb8"  # red, green and blue, as on the page
 AMBER, VIOLET, GREY = "#b7791f", "#7a52b3", "#9aa3b0"
+TEAL, PINK = "#12808a", "#b0417f"
 PALETTE = {
     "ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "original": ORIGINAL, "real": REAL,
-    "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY,
+    "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY, "teal": TEAL, "pink": PINK,
 }  # fmt: skip
+_REASSESSED = (REAL, AMBER, VIOLET, TEAL, PINK)  # the label sets beside the original, in turn
 WIDTH = 4.8  # inches; so narrow that the letters are still legible on a phone
 _LEGEND = 52  # letters that fit into a line of a legend, marks included
 _ROOM = 0.07  # of the longest bar: what a few letters need
@@ -57,6 +62,14 @@ _STYLE = {
     "legend.fontsize": 10,
     "svg.fonttype": "none",  # letters stay letters: to be searched, and in the page's font
 }
+
+
+def colour_of(name: str, names: Iterable[str]) -> str:
+    """The colour of a label set: the original's own, else by its place among the names."""
+    if name == ORIGINAL_LABELS:
+        return ORIGINAL
+    others = [one for one in names if one != ORIGINAL_LABELS]
+    return _REASSESSED[others.index(name) % len(_REASSESSED)]
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -116,7 +129,7 @@ def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> 
 
 def dots(
     axis: Any,
-    shares: Sequence[Mapping[str, Any] | None],
+    shares: Sequence[Estimate | None],
     links: Sequence[str],
     colour: str,
     label: str,
@@ -125,15 +138,15 @@ def dots(
 
     Args:
       axis: of `rows_axes`.
-      shares: (value, low, high) records, one a row.
+      shares: one a row.
       links: of each row.
       colour, label: of them all.
     """
-    rows = [i for i, one in enumerate(shares) if one is not None and one["value"] is not None]
+    rows = [i for i, one in enumerate(shares) if one is not None and one.is_known]
     if not rows:
         return
     value, low, high = (
-        100 * np.array([shares[i][key] for i in rows]) for key in ("value", "low", "high")
+        100 * np.array([getattr(shares[i], end) for i in rows]) for end in ("value", "low", "high")
     )
     axis.errorbar(value, rows, xerr=[value - low, high - value], fmt="none", ecolor=colour)
     marks = axis.scatter(value, rows, s=38, color=colour, label=label, zorder=3)

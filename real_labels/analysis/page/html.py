@@ -25,6 +25,8 @@ class About:
       num_models: number of models.
       model_files: the file of each model, by name.
       seed: of every bootstrap.
+      kicker: the label sets, in a line above the head.
+      sources: who published further label sets, a line each.
     """
 
     dataset: str
@@ -34,6 +36,8 @@ class About:
     num_models: int
     model_files: Mapping[str, str]
     seed: int
+    kicker: str = "Original labels and Reassessed Labels (ReaL)"
+    sources: Sequence[str] = ()
 
 
 def render(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from real_labels.intervals import Estimate, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,15 +36,17 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """Head of a column.
+    """A column: its head, and its cell for each row.
 
     Attributes:
       title: its name.
+      cell: what it says of a row; a text alone is a cell of text, a whole number one of a count.
       help: what it holds, in a sentence.
       is_text: whether it is aligned and sorted as text.
     """
 
     title: str
+    cell: Callable[[Any], Cell | str | int]
     help: str = ""
     is_text: bool = False
 
@@ -64,6 +68,26 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[tuple[str, Sequence[Cell]]]
     list_name: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        key: str,
+        title: str,
+        columns: Sequence[Column],
+        items: Iterable[Any],
+        link: Callable[[Any], str] = lambda _: "",
+        list_name: str = "",
+    ) -> Table:
+        """A row for each item, with the link of its marks in the figures."""
+        rows = [(link(item), [_cell(column.cell(item)) for column in columns]) for item in items]
+        return cls(key, title, columns, rows, list_name)
+
+
+def _cell(value: Cell | str | int) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    return Cell(value) if isinstance(value, str) else Cell(f"{value:,}", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +112,17 @@ class Card:
     Attributes:
       file_name: of the image.
       original, predicted: names of the classes.
-      real: names of the ReaL labels.
-      original_valid, predicted_valid: whether they are among the ReaL labels.
+      by: title of the label set that judges them.
+      valid: names of its labels.
+      original_valid, predicted_valid: whether they are among those.
       notes: small print.
     """
 
     file_name: str
     original: str
     predicted: str
-    real: Sequence[str]
+    by: str
+    valid: Sequence[str]
     original_valid: bool
     predicted_valid: bool
     notes: Sequence[str] = ()
@@ -139,26 +165,20 @@ class Tile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
-    """What the report says of one analysis.
+class Content:
+    """What an analysis found.
 
     Attributes:
-      key: its id, in report.json, too.
-      title: a few words.
-      question: what it answers.
       lead: what was found, with its numbers; "" where nothing could be.
       missing: what could not be told and what it would take, a sentence each.
       remarks: what else the reader should know first.
-      numbers: the record for report.json, or None.
+      numbers: the results, for report.json, or None.
       figures, tables, galleries: to look at.
       lists: CSVs by name, columns by name.
       notes: how it was computed.
       tiles: numbers for the head of the page.
     """
 
-    key: str
-    title: str
-    question: str
     lead: str = ""
     missing: Sequence[str] = ()
     remarks: Sequence[str] = ()
@@ -171,35 +191,41 @@ class Section:
     tiles: Sequence[Tile] = ()
 
 
-def text(value: str) -> Cell:
-    """Words."""
-    return Cell(value)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section(Content):
+    """What the report says of one analysis: its content under a head.
+
+    Attributes:
+      key: its id, in report.json, too.
+      title: a few words.
+      question: what it answers.
+    """
+
+    key: str
+    title: str
+    question: str
 
 
-def count(n: int) -> Cell:
-    """A whole number."""
-    return Cell(f"{n:,}", n)
-
-
-def share(record: Mapping[str, Any] | None, *, bar: bool = False) -> Cell:
+def share(estimate: Estimate | None, *, bar: bool = False) -> Cell:
     """A share in [0, 1] with its interval, in percent; "–" where there is none."""
-    if record is None or record["value"] is None:
+    if estimate is None or not estimate.is_known:
         return Cell("–")
-    value = record["value"]
-    return Cell(f"{100 * value:.2f}%", value, _interval(record, 100), value if bar else None)
+    value, interval = _parts(percent(estimate))
+    return Cell(value, estimate.value, interval, estimate.value if bar else None)
 
 
-def points(record: Mapping[str, Any] | None) -> Cell:
+def points(estimate: Estimate | None) -> Cell:
     """A difference of shares with its interval, in points."""
-    if record is None or record["value"] is None:
+    if estimate is None or not estimate.is_known:
         return Cell("–")
-    value, low, high = (signed(100 * record[key]) for key in ("value", "low", "high"))
-    return Cell(value, record["value"], f"[{low},\N{NO-BREAK SPACE}{high}]")
+    value, interval = _parts(percent(estimate, sign="+", unit="").replace("-", "−"))
+    return Cell(value, estimate.value, interval)
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """With its sign; a minus that is one."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+def _parts(said: str) -> tuple[str, str]:
+    """(value, interval), the latter without a break."""
+    value, _, interval = said.partition(" ")
+    return value, interval.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def p_value(p: float) -> Cell:
@@ -212,36 +238,23 @@ def p_words(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def percent(record: Mapping[str, Any], digits: int = 1) -> str:
-    """ "12.3% [11.9, 12.8]", for a sentence."""
-    if record["value"] is None:
-        return "–"
-    value, low, high = (100 * record[key] for key in ("value", "low", "high"))
-    return f"{value:.{digits}f}% [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def tiles(*records: tuple[Mapping[str, Any], str, str]) -> list[Tile]:
-    """Shares for the head of the page: (record, title, role) of each; those of nothing are left out."""
+def tiles(*shares: tuple[Estimate, str, str]) -> list[Tile]:
+    """Shares for the head of the page: (share, title, role) of each; those of nothing are left out."""
     return [
-        Tile(f"{100 * record['value']:.2f}%", title, _interval(record, 100), role)
-        for record, title, role in records
-        if record["value"] is not None
+        Tile(*_parts(percent(one))[:1], title, _parts(percent(one))[1], role)
+        for one, title, role in shares
+        if one.is_known
     ]
 
 
-def _interval(record: Mapping[str, Any], factor: float) -> str:
-    if record.get("low") is None:
-        return ""
-    low, high = factor * record["low"], factor * record["high"]
-    return f"[{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"
-
-
 def columns(
-    prefix: str, records: Sequence[Mapping[str, Any]], fields: Sequence[str] = FIELDS
+    prefix: str, estimates: Sequence[Any], fields: Sequence[str] = FIELDS
 ) -> dict[str, np.ndarray]:
-    """Columns of a list, PREFIX_FIELD, from the fields of records; NaN where there is nothing."""
+    """Columns of a list, PREFIX_FIELD, from the fields of estimates; NaN where there is nothing."""
     return {
-        f"{prefix}_{field}": np.array([record.get(field) for record in records], np.float64)
+        f"{prefix}_{field}": np.array(
+            [getattr(one, field, np.nan) for one in estimates], np.float64
+        )
         for field in fields
     }
 

@@ -132,6 +132,11 @@ def changed(**fields):
         ({"optimizer__decay_epochs": (30, 20)}, "each later than the one before"),
         ({"optimizer__momentum": 1.0}, "below 1"),
         ({"checkpoint_best": "loss"}, "expected one of original/top1"),
+        (
+            {"checkpoint_best": "mine/top1"},
+            "there is no label set 'mine'; there are original, real",
+        ),
+        ({"eval__label_sets": "a b=c"}, "eval.label_sets: expected label sets joined by commas"),
         ({"checkpoint_best": "real/top1", "eval__real_key": None}, "needs eval.real_key"),
         ({"model": 50}, "model: expected fields below it, found 50"),
         ({"mixup_alpha": -0.1}, "mixup_alpha: expected a number from 0 on, found -0.1"),

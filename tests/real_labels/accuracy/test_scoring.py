@@ -29,13 +29,13 @@ def test_accuracy_is_the_plain_definition(tmp_path, imagenet_labels, published):
     top = np.argsort(-logits, axis=1)[:, :5].tolist()
     for k in (1, 5):
         hits = [bool(set(t[:k]) & set(s)) for t, s in zip(top, real) if s]
-        found = scored.results["real"][f"top{k}"]
+        found = scored.results.as_json()["real"][f"top{k}"]
         assert found["value"] == np.mean(hits) and found["n"] == len(hits) == 46_837
         hits = [y in t[:k] for t, y in zip(top, original)]
-        found = scored.results["original"][f"top{k}"]
+        found = scored.results.as_json()["original"][f"top{k}"]
         assert found["value"] == np.mean(hits) and found["n"] == 50_000
     assert scored.warnings == ()
-    itself = scored.results["original_labels"]["real_top1"]
+    itself = scored.results.as_json()["original_labels"]["real_top1"]
     assert itself["value"] == pytest.approx(0.90022845, abs=1e-8)
 
 
@@ -55,7 +55,7 @@ def test_names_are_matched_however_they_are_written(tmp_path, imagenet_labels):
         rows = "\n".join(f"{n},{original[i]}" for n, i in zip(written, order))
         (tmp_path / "p.csv").write_text(f"image,class\n{rows}\n")
         scored = scoring.score(tmp_path / "p.csv", imagenet_labels)
-        assert scored.results["original"]["top1"]["value"] == 1.0
+        assert scored.results.as_json()["original"]["top1"]["value"] == 1.0
         assert len(scored.warnings) == 1 and "or the labels themselves" in scored.warnings[0]
 
 
@@ -65,31 +65,31 @@ def test_a_part_is_scored_on_what_it_covers(tmp_path, imagenet_labels, published
     scored = scoring.score(tmp_path / "p.npz", imagenet_labels)
     real = json.loads((published / "real.json").read_text())[100:300]
     hits = [y in s for s, y in zip(real, original.tolist()) if s]
-    assert scored.results["original"]["top1"]["n"] == 200
-    assert scored.results["real"]["top1"]["n"] == len(hits)
-    assert scored.results["real"]["top1"]["value"] == np.mean(hits)
-    assert scored.results["original_labels"]["real_top1"]["value"] == np.mean(hits)
+    assert scored.results.as_json()["original"]["top1"]["n"] == 200
+    assert scored.results.as_json()["real"]["top1"]["n"] == len(hits)
+    assert scored.results.as_json()["real"]["top1"]["value"] == np.mean(hits)
+    assert scored.results.as_json()["original_labels"]["real_top1"]["value"] == np.mean(hits)
     assert scored.warnings[0] == "Covers 200 of the 50,000 images; scored on these."
 
 
 def test_a_background_class_is_reported_and_repaired_only_when_asked(tmp_path, imagenet_labels):
-    real, original = imagenet_labels.real, imagenet_labels.original
+    real, original = imagenet_labels.reassessments["real"].labels, imagenet_labels.original
     top1 = simulate.model(real, original, 0.8, "uniform", np.random.default_rng(0))
     logits = np.random.default_rng(0).normal(size=(50_000, 1001)).astype(np.float32)
     logits[np.arange(50_000), top1 + 1] += 7
     np.save(tmp_path / "p.npy", logits)
     scored = scoring.score(tmp_path / "p.npy", imagenet_labels)
-    assert scored.results["original"]["top1"]["value"] < 0.02
+    assert scored.results.as_json()["original"]["top1"]["value"] < 0.02
     assert scored.repair == "one-based"
     assert any("background class 0" in w for w in scored.warnings)
     assert any("--assume=one-based it would score original top-1" in w for w in scored.warnings)
-    honest = scored.repaired["original"]["top1"]["value"]
+    honest = scored.repaired.as_json()["original"]["top1"]["value"]
     assert honest == pytest.approx((top1 == original.classes).mean(), abs=0.005)
     record = scored.as_json()
     assert record["repair"]["assume"] == "one-based" and record["warnings"] == list(scored.warnings)
     assert json.loads(json.dumps(record)) == record
     assumed = scoring.score(tmp_path / "p.npy", imagenet_labels, ["one-based"])
-    assert assumed.results["original"] == scored.repaired["original"]
+    assert assumed.results.as_json()["original"] == scored.repaired.as_json()["original"]
     assert assumed.repair is None and len(assumed.warnings) == 1
     wrong = scoring.score(tmp_path / "p.npy", imagenet_labels, ["one-too-low"])
     assert wrong.repair is not None  # the wrong repair is found out
@@ -97,7 +97,7 @@ def test_a_background_class_is_reported_and_repaired_only_when_asked(tmp_path, i
 
 def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_labels):
     rng = np.random.default_rng(0)
-    real, original = imagenet_labels.real, imagenet_labels.original
+    real, original = imagenet_labels.reassessments["real"].labels, imagenet_labels.original
     top1 = simulate.model(real, original, 0.7, "uniform", rng)
     logits = rng.normal(size=(50_000, 1000)).astype(np.float32)
     logits[np.arange(50_000), top1] += 8
@@ -112,13 +112,15 @@ def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_lab
 
 def test_the_order_is_that_of_the_names_not_of_the_file(tmp_path, imagenet_labels):
     """Sorted names beside predictions in folder order, and then all rows turned round."""
-    real, original = imagenet_labels.real, imagenet_labels.original
+    real, original = imagenet_labels.reassessments["real"].labels, imagenet_labels.original
     top1 = simulate.model(real, original, 0.7, "uniform", np.random.default_rng(0))
     mixed = top1[np.argsort(original.classes, kind="stable")]
     np.savez(tmp_path / "p.npz", file_names=imagenet.file_names()[::-1], classes=mixed[::-1])
     scored = scoring.score(tmp_path / "p.npz", imagenet_labels)
     assert scored.repair == "class-folder-order"
-    assert scored.repaired["original"]["top1"]["value"] == (top1 == original.classes).mean()
+    assert (
+        scored.repaired.as_json()["original"]["top1"]["value"] == (top1 == original.classes).mean()
+    )
 
 
 def own_dataset(tmp_path):
@@ -131,17 +133,19 @@ def test_own_datasets(tmp_path):
     own_dataset(tmp_path)
     (tmp_path / "p.csv").write_text("file,class\n1.png,0\n10.png,1\n2.png,2\n3.png,1\n")
     both = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
-    scored = scoring.score(tmp_path / "p.csv", both).results
+    scored = scoring.score(tmp_path / "p.csv", both).results.as_json()
     assert scored["original"]["top1"]["value"] == 0.25 and scored["original"]["top1"]["n"] == 4
     assert scored["real"]["top1"]["value"] == 1.0 and scored["real"]["top1"]["n"] == 3
     assert scored["original_labels"]["real_top1"]["value"] == pytest.approx(2 / 3)
     alone = Reference.load(tmp_path / "real.json")
-    assert set(scoring.score(tmp_path / "p.csv", alone).results) == {"real"}
+    assert set(scoring.score(tmp_path / "p.csv", alone).results.by_label_set) == {"real"}
     # Without names, rows are in the order of the sorted names: 1, 10, 2, 3.
     np.save(tmp_path / "p.npy", np.array([0, 1, 2, 1]))
-    assert scoring.score(tmp_path / "p.npy", both).results == scored
+    assert scoring.score(tmp_path / "p.npy", both).results.as_json() == scored
     original_only = Reference.load(original=tmp_path / "original.json")
-    assert set(scoring.score(tmp_path / "p.csv", original_only).results) == {"original"}
+    assert set(scoring.score(tmp_path / "p.csv", original_only).results.by_label_set) == {
+        "original"
+    }
 
 
 def test_labels_of_a_part_leave_the_other_images_out(tmp_path):
@@ -149,7 +153,7 @@ def test_labels_of_a_part_leave_the_other_images_out(tmp_path):
     (tmp_path / "real.json").write_text(json.dumps({"2.png": [2, 0], "3.png": [1]}))
     reference = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
     np.save(tmp_path / "p.npy", np.array([0, 1, 0, 2]))
-    scored = scoring.score(tmp_path / "p.npy", reference).results
+    scored = scoring.score(tmp_path / "p.npy", reference).results.as_json()
     assert scored["real"]["top1"]["n"] == 2 and scored["real"]["top1"]["value"] == 0.5
     assert scored["original"]["top1"]["n"] == 4
 
@@ -255,7 +259,7 @@ def test_diagnosis_works_on_single_labels_where_there_are_no_original_ones(tmp_p
     np.save(tmp_path / "p.npy", np.where(rng.random(4000) < 0.7, truth, 0) + 1)
     scored = scoring.score(tmp_path / "p.npy", Reference.load(tmp_path / "real.json"))
     assert "one too high" in scored.warnings[0] and scored.repair == "one-based"
-    assert scored.repaired["real"]["top1"]["value"] > 0.7
+    assert scored.repaired.as_json()["real"]["top1"]["value"] > 0.7
     np.save(tmp_path / "q.npy", rng.permutation(9)[np.load(tmp_path / "p.npy") - 1])
     renumbered = scoring.score(tmp_path / "q.npy", Reference.load(tmp_path / "real.json"))
     assert "numbered in another way" in renumbered.warnings[0] and renumbered.repair is None
@@ -271,7 +275,7 @@ def test_images_of_class_folders_with_the_same_names(tmp_path):
     for prefix in ("/data/val/", "", "val\\"):
         rows = "\n".join(f"{prefix}{names[i]},{i // 50}" for i in order)
         (tmp_path / "p.csv").write_text(f"file,class\n{rows}\n")
-        scored = scoring.score(tmp_path / "p.csv", reference).results
+        scored = scoring.score(tmp_path / "p.csv", reference).results.as_json()
         assert scored["original"]["top1"]["value"] == 1.0
     (tmp_path / "p.csv").write_text("file,class\n000.jpg,0\n001.jpg,0\n")
     with pytest.raises(InputError, match="2 of 2 file names are of no image"):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from real_labels import LabelSets, Predictions, accuracy, top_k_accuracy
 from real_labels.accuracy.text import as_table
 from real_labels.labels import imagenet
+from tests.real_labels.analysis import worlds
 
 NUM_CLASSES = 6
 
@@ -59,7 +60,9 @@ def test_single_labels_give_scikit_learns_accuracy():
 
 def test_the_original_imagenet_labels_score_what_the_paper_says(published):
     real, original = LabelSets.from_json(published / "real.json"), imagenet.original_labels()
-    scored = accuracy.results(Predictions.from_labels(original), original, real)
+    scored = accuracy.results(
+        Predictions.from_labels(original), original, worlds.reassessed(real)
+    ).as_json()
     assert scored["original"]["top1"]["value"] == 1.0
     itself = scored["original_labels"]["real_top1"]
     assert itself["value"] == pytest.approx(0.90022845, abs=1e-8)
@@ -93,13 +96,17 @@ def test_the_table_shows_every_number_and_nothing_as_nothing():
     names = ["a", "b"]
     original = LabelSets.from_lists(names, [[0], [1]])
     predictions = Predictions(names, [[0, 1], [0, 1]])
-    scored = accuracy.results(predictions, original, LabelSets.from_lists(names, [[0, 1], []]))
-    table = as_table(scored)
+
+    def real_of(lists):
+        return worlds.reassessed(LabelSets.from_lists(names, lists))
+
+    scored = accuracy.results(predictions, original, real_of([[0, 1], []]))
+    table = as_table(scored, {"original": "original", "real": "ReaL"})
     assert "50.00%" in table and "100.00%" in table and "n=1" in table and "n=2" in table
-    nothing = accuracy.results(predictions, original, LabelSets.from_lists(names, [[], []]))
-    assert nothing["real"]["top1"]["value"] is None
-    assert "no labelled image" in as_table(nothing)
-    assert "original_labels" not in accuracy.results(predictions, original, None)
+    nothing = accuracy.results(predictions, original, real_of([[], []]))
+    assert nothing.as_json()["real"]["top1"]["value"] is None
+    assert "no labelled image" in as_table(nothing, {"original": "original", "real": "ReaL"})
+    assert "original_labels" not in accuracy.results(predictions, original, {}).as_json()
 
 
 def test_real_labels_needs_neither_jax_nor_tensorflow():
@@ -119,13 +126,13 @@ def test_real_labels_needs_neither_jax_nor_tensorflow():
 def test_top5_of_one_class_each_is_no_figure():
     names = ["a", "b"]
     original = LabelSets.from_lists(names, [[0], [9]])
-    one = accuracy.results(Predictions(names, [[0], [1]]), original, None)
-    assert one["original"]["top1"]["value"] == 0.5
-    assert one["original"]["top5"] == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
-    assert "–" in as_table(one)
+    one = accuracy.results(Predictions(names, [[0], [1]]), original, {})
+    assert one.original.top1.value == 0.5
+    assert one.original.top5.as_json() == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+    assert "–" in as_table(one, {"original": "original", "real": "ReaL"})
     three_classes = LabelSets.from_lists(names, [[0], [2]])
-    every = accuracy.results(Predictions(names, [[0, 1, 2], [1, 0, 2]]), three_classes, None)
-    assert every["original"]["top5"]["value"] == 1.0
+    every = accuracy.results(Predictions(names, [[0, 1, 2], [1, 0, 2]]), three_classes, {})
+    assert every.original.top5.value == 1.0
 
 
 # ---- two models ---------------------------------------------------------------------------------

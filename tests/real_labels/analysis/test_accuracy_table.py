@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 
 from real_labels.accuracy import comparison
 from real_labels.analysis import accuracy_table
+from real_labels.labels import label_sets_of
 from tests.real_labels.analysis import loops, worlds
 
 
@@ -19,35 +21,35 @@ def test_accuracies_and_tests_are_those_of_loops(small):
         name: worlds.model(original, real, accuracy=a, seed=s)
         for name, a, s in (("a", 0.9, 1), ("b", 0.7, 2), ("c", 0.72, 3))
     }
-    record = accuracy_table.measure(models, original, real)
+    record = accuracy_table.measure(models, original, worlds.reassessed(real))
     right = {
         name: [ranked[0] in valid for _, ranked, _, valid in loops.worlds(one, original, real)]
         for name, one in models.items()
     }
     labelled = sum(bool(valid) for valid in real.to_lists())
     for name in models:
-        top1 = record["models"][name]["real"]["top1"]
-        assert top1["value"] == pytest.approx(sum(right[name]) / labelled) and top1["n"] == labelled
-        above = record["models"][name]["above_original_labels"]
+        top1 = record.models[name].results.reassessments["real"].top1
+        assert top1.value == pytest.approx(sum(right[name]) / labelled) and top1.n == labelled
+        above = record.models[name].above_original_labels["real"]
         own = sum(label in valid for (label,), valid in zip(original.to_lists(), real.to_lists()))
-        assert above["value"] == pytest.approx((sum(right[name]) - own) / labelled)
+        assert above.value == pytest.approx((sum(right[name]) - own) / labelled)
     p_values = []
-    for pair, (first, second) in zip(record["pairs"], itertools.combinations("abc", 2)):
-        assert (pair["first"], pair["second"]) == (first, second)
+    for pair, (first, second) in zip(record.pairs, itertools.combinations("abc", 2)):
+        assert (pair.first, pair.second) == (first, second)
         only = [
             sum(x and not y for x, y in zip(right[a], right[b]))
             for a, b in ((first, second), (second, first))
         ]
-        assert pair["real"]["value"] == pytest.approx((only[0] - only[1]) / labelled)
+        assert pair.by["real"].value == pytest.approx((only[0] - only[1]) / labelled)
         expected = stats.binomtest(only[0], sum(only)).pvalue
-        assert pair["real"]["p_value"] == pytest.approx(expected)
+        assert pair.by["real"].p_value == pytest.approx(expected)
         p_values.append(expected)
     # Holm: the smallest of three times 3, the next times 2, never falling.
     ranked = sorted(p_values)
     holm = [min(1, ranked[0] * 3)]
     holm.append(max(holm[0], min(1, ranked[1] * 2)))
     holm.append(max(holm[1], min(1, ranked[2])))
-    found = sorted(pair["p_holm"]["real"] for pair in record["pairs"])
+    found = sorted(pair.p_holm["real"] for pair in record.pairs)
     assert found == pytest.approx(holm)
 
 
@@ -56,11 +58,14 @@ def test_models_of_different_images_are_compared_on_the_common_ones(small):
     a, b = (worlds.model(original, real, seed=s) for s in (1, 2))
     rows = np.random.default_rng(0).permutation(len(b))[:200]
     (part,) = comparison.pairs(
-        {"a": a.take(np.arange(150, 600)), "b": b.take(rows)}, original, real
+        {"a": a.take(np.arange(150, 600)), "b": b.take(rows)},
+        label_sets_of(original, worlds.reassessed(real)),
     )
     common = np.intersect1d(np.arange(150, 600), rows)
-    (whole,) = comparison.pairs({"a": a.take(common), "b": b.take(common)}, original, real)
-    assert 0 < part["original"]["n"] == len(common) < 200
+    (whole,) = comparison.pairs(
+        {"a": a.take(common), "b": b.take(common)}, label_sets_of(original, worlds.reassessed(real))
+    )
+    assert 0 < part.by["original"].n == len(common) < 200
     assert part == whole
 
 
@@ -74,9 +79,11 @@ def test_models_without_a_common_image_are_no_test(small):
         "b": b.take(np.arange(300, 600)),
         "c": c.take(np.arange(300)),
     }
-    ab, ac, bc = comparison.pairs(models, original, real)
+    ab, ac, bc = comparison.pairs(models, label_sets_of(original, worlds.reassessed(real)))
     for pair in (ab, bc):
         assert (
-            pair["real"]["n"] == 0 and pair["real"]["value"] is None and pair["p_holm"]["real"] == 1
+            pair.by["real"].n == 0
+            and math.isnan(pair.by["real"].value)
+            and pair.p_holm["real"] == 1
         )
-    assert ac["p_holm"]["real"] == ac["real"]["p_value"] < 1  # the only one tested
+    assert ac.p_holm["real"] == ac.by["real"].p_value < 1  # the only one tested

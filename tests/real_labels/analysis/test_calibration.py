@@ -15,10 +15,10 @@ def test_calibration_error_is_that_of_a_loop():
     right = rng.random(len(confidence)) < confidence**2
     found = calibration.measure(confidence, right)
     expected = loops.calibration_error(confidence.tolist(), right.tolist(), 15)
-    assert found["ece"]["value"] == pytest.approx(expected)
-    assert found["ece"]["low"] < expected < found["ece"]["high"]
-    assert found["overconfidence"]["value"] == pytest.approx(confidence.mean() - right.mean())
-    assert sum(one["n"] for one in found["bins"]) == len(confidence)
+    assert found.ece.value == pytest.approx(expected)
+    assert found.ece.low < expected < found.ece.high
+    assert found.overconfidence.value == pytest.approx(confidence.mean() - right.mean())
+    assert sum(one.n for one in found.bins) == len(confidence)
     # Against drawing images one by one.
     draws = []
     for _ in range(300):
@@ -28,14 +28,14 @@ def test_calibration_error_is_that_of_a_loop():
         draws.append(np.abs(gap).sum() / len(rows))
     # Moved by what draws are larger than the data.
     low, high = np.quantile(draws, [0.025, 0.975]) - (np.mean(draws) - expected)
-    assert found["ece"]["low"] == pytest.approx(low, abs=0.004)
-    assert found["ece"]["high"] == pytest.approx(high, abs=0.004)
+    assert found.ece.low == pytest.approx(low, abs=0.004)
+    assert found.ece.high == pytest.approx(high, abs=0.004)
 
 
 def test_the_upper_edge_belongs_to_a_bin():
     found = calibration.measure(np.array([0.5, 0.75]), np.array([True, False]), bins=2)
-    assert found["ece"]["value"] == (0.5 + 0.75) / 2
-    assert [(one["low"], one["high"], one["n"]) for one in found["bins"]] == [
+    assert found.ece.value == (0.5 + 0.75) / 2
+    assert [(one.low, one.high, one.n) for one in found.bins] == [
         (0, 0.5, 1),
         (0.5, 1, 1),
     ]
@@ -47,11 +47,11 @@ def test_a_model_that_knows_how_sure_it_may_be_is_calibrated():
     confidence = rng.random(40_000).astype(np.float32)
     right = rng.random(40_000) < confidence
     found = calibration.measure(confidence, right)
-    assert found["ece"]["value"] < 0.01
-    assert found["ece"]["low"] < found["ece"]["value"] < found["ece"]["high"] < 0.015
-    assert found["overconfidence"]["low"] < 0 < found["overconfidence"]["high"]
+    assert found.ece.value < 0.01
+    assert found.ece.low < found.ece.value < found.ece.high < 0.015
+    assert found.overconfidence.low < 0 < found.overconfidence.high
     over = calibration.measure(np.sqrt(confidence), right)
-    assert over["overconfidence"]["low"] > 0.1 and over["ece"]["low"] > 0.1
+    assert over.overconfidence.low > 0.1 and over.ece.low > 0.1
 
 
 def test_calibration_counts_images_with_a_label(small):
@@ -65,5 +65,5 @@ def test_calibration_counts_images_with_a_label(small):
         if valid
     ]
     expected = loops.calibration_error(*zip(*labelled), 15)
-    assert by_real["ece"]["n"] == len(labelled) < len(real)
-    assert by_real["ece"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert by_real.ece.n == len(labelled) < len(real)
+    assert by_real.ece.value == pytest.approx(expected, abs=1e-6)

@@ -16,19 +16,19 @@ def test_preferences_are_those_of_loops(small, rated):
     predictions = worlds.model(original, real, accuracy=0.6)
     record = rater_preference.measure(predictions, original, answers)
     shares, images, same = loops.preference(predictions, original, answers)
-    assert record["num_images"] == images and 0 < record["num_same_raters"] == same < images
+    assert record.num_images == images and 0 < record.num_same_raters == same < images
     for side, share in zip(rater_preference.SIDES, shares):
-        assert record[side]["value"] == pytest.approx(share)
-        assert record[side]["low"] < share < record[side]["high"]
-    assert record["difference"]["value"] == pytest.approx(shares[0] - shares[2])
+        assert getattr(record, side).value == pytest.approx(share)
+        assert getattr(record, side).low < share < getattr(record, side).high
+    assert record.difference.value == pytest.approx(shares[0] - shares[2])
 
 
 def test_preferences_of_the_published_raters(imagenets, imagenets_answers, simulated):
     original, _ = imagenets
     record = rater_preference.measure(simulated, original, imagenets_answers)
     shares, images, same = loops.preference(simulated, original, imagenets_answers)
-    assert (record["num_images"], record["num_same_raters"]) == (images, same)
-    found = [record[side]["value"] for side in rater_preference.SIDES]
+    assert (record.num_images, record.num_same_raters) == (images, same)
+    found = [getattr(record, side).value for side in rater_preference.SIDES]
     assert found == pytest.approx(shares) and sum(found) == pytest.approx(1)
 
 
@@ -40,11 +40,9 @@ def test_raters_prefer_a_model_that_names_what_they_say_yes_to(imagenets, imagen
     for order, prefers in ((votes, 1), (-votes, -1)):
         best = np.lexsort([order, asked.image])[np.cumsum(np.bincount(asked.image)) - 1]
         predictions = Predictions(asked.file_names, asked.label[best][:, None])
-        difference = rater_preference.measure(predictions, original, imagenets_answers)[
-            "difference"
-        ]
-        assert prefers * difference["value"] > 0.3
-        assert prefers * difference["low"] > 0.3 - 0.02
+        difference = rater_preference.measure(predictions, original, imagenets_answers).difference
+        assert prefers * difference.value > 0.3
+        assert prefers * difference.low > 0.3 - 0.02
 
 
 @pytest.mark.parametrize("n", [1, 6, 49, 200])
@@ -63,6 +61,8 @@ def test_raters_who_always_say_the_same(n):
     )
     record = rater_preference.measure(Predictions(names, np.ones((n, 1), int)), original, answers)
     for side, share in zip(rater_preference.SIDES, (0.4, 0.2, 0.4)):
-        assert record[side]["value"] == pytest.approx(share)
-        assert record[side]["low"] <= record[side]["value"] <= record[side]["high"]
+        assert getattr(record, side).value == pytest.approx(share)
+        assert (
+            getattr(record, side).low <= getattr(record, side).value <= getattr(record, side).high
+        )
     rater_preference.draw({"m": record}, {"m": "model-0"})

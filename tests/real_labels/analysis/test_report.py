@@ -14,7 +14,7 @@ from real_labels.analysis import report
 from tests.real_labels.analysis import loops, worlds
 from tests.real_labels.analysis.reports import labels_of, run, write
 
-KEYS = [analysis.KEY for analysis in report.ANALYSES]
+KEYS = [analysis.key for analysis in report.ANALYSES]
 
 
 def test_everything_is_there_and_the_numbers_are_those_of_loops(files, tmp_path, capsys, small):
@@ -161,7 +161,9 @@ def test_one_label_set_gives_what_it_can(files, tmp_path, capsys, which):
     record, _, _ = run(capsys, files / "good.npz", "--out", tmp_path / "out", f"--{which}", path)
     sections = record["sections"]
     key = {"original": "original", "labels": "real"}[which]
-    assert set(sections["accuracy"]["numbers"]["models"]["good"]) == {"n", key}
+    assert set(sections["accuracy"]["numbers"]["models"]["good"]) == {
+        "n", key, "label_sets",
+    }  # fmt: skip
     assert sections["calibration"]["numbers"]["good"][key]
     other = {"original": "reassessed", "labels": "original"}[which]
     for name in ("triage", "several_labels", "confusable_pairs", "label_errors"):

@@ -20,13 +20,13 @@ def test_picks_of_the_original_label_are_those_of_loops(case):
     outcomes = Outcomes.of(predictions, original, real)
     record = several_labels.measure(outcomes, predictions, real)
     hits, n, chance = loops.picks_original(predictions, original, real)
-    assert record["picks_original"]["value"] == hits / n and record["picks_original"]["n"] == n
-    assert record["oracle"]["value"] == pytest.approx(chance)
-    assert sum(one["picks_original"]["n"] for one in record["by_number_of_labels"]) == n
-    for one in record["ranks"]:
-        enough, every = loops.rank_is_valid(predictions, original, real, one["rank"])
-        assert (one["valid"]["value"], one["valid"]["n"]) == (enough[0] / enough[1], enough[1])
-        assert one["valid_of_all"]["value"] == every[0] / every[1]
+    assert record.picks_original.value == hits / n and record.picks_original.n == n
+    assert record.oracle.value == pytest.approx(chance)
+    assert sum(one.picks_original.n for one in record.by_number_of_labels) == n
+    for one in record.ranks:
+        enough, every = loops.rank_is_valid(predictions, original, real, one.rank)
+        assert (one.valid.value, one.valid.n) == (enough[0] / enough[1], enough[1])
+        assert one.valid_of_all.value == every[0] / every[1]
 
 
 @pytest.mark.parametrize("p", [0.25, 0.5, 0.8])
@@ -35,17 +35,17 @@ def test_a_models_bias_to_the_original_label_is_recovered(imagenets, p):
         *imagenets, picks_original=p, classes=1000, k=2, with_scores=False, seed=round(100 * p)
     )
     record = several_labels.measure(Outcomes.of(predictions, *imagenets), predictions, imagenets[1])
-    share = record["picks_original"]
-    assert share["high"] - share["low"] < 0.03
-    assert abs(share["value"] - p) < share["high"] - share["low"]  # four standard errors
-    assert record["p_value"] < 1e-3  # 25%, 50% and 80% are all far from the oracle's 44%
+    share = record.picks_original
+    assert share.high - share.low < 0.03
+    assert abs(share.value - p) < share.high - share.low  # four standard errors
+    assert record.p_value < 1e-3  # 25%, 50% and 80% are all far from the oracle's 44%
 
 
 def test_an_unbiased_model_is_an_oracle(imagenets):
     predictions = worlds.model(*imagenets, classes=1000, k=2, with_scores=False, seed=11)
     record = several_labels.measure(Outcomes.of(predictions, *imagenets), predictions, imagenets[1])
-    assert record["oracle"]["low"] <= record["picks_original"]["value"] <= record["oracle"]["high"]
-    assert record["p_value"] > 0.05
+    assert record.oracle.low <= record.picks_original.value <= record.oracle.high
+    assert record.p_value > 0.05
 
 
 def test_the_oracle_is_exact():
@@ -68,6 +68,6 @@ def test_the_oracles_p_value_is_the_binomial_tests(hits):
     predictions = Predictions(names, np.where(np.arange(24) < hits, 0, 1)[:, None])
     record = several_labels.measure(Outcomes.of(predictions, original, real), predictions, real)
     expected = stats.binomtest(hits, 24, 0.5).pvalue  # at ½ either tail is the other's mirror
-    assert record["p_value"] == pytest.approx(expected)
+    assert record.p_value == pytest.approx(expected)
     low, high = stats.binom.ppf([0.025, 0.975], 24, 0.5) / 24
-    assert (record["oracle"]["low"], record["oracle"]["high"]) == (low, high)
+    assert (record.oracle.low, record.oracle.high) == (low, high)

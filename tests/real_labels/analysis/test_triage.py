@@ -19,31 +19,37 @@ def test_every_mistake_is_of_exactly_one_kind(case):
     record = triage.measure(outcomes)
     expected = loops.triage(predictions, original, real)
     counts = collections.Counter(expected.values())
-    assert {k: one["count"] for k, one in record["kinds"].items()} == {
+    assert {k: one.count for k, one in record.kinds.items()} == {
         kind: counts[kind] for kind in triage.KINDS
     }
-    assert record["num_mistakes"] == len(expected) == sum(counts.values())
+    assert record.num_mistakes == len(expected) == sum(counts.values())
     listed = triage.mistakes(outcomes)
     names = outcomes.file_names[listed.row].tolist()
     assert dict(zip(names, np.array(triage.KINDS)[listed.kind].tolist())) == expected
     assert len(names) == len(expected)
-    low = [one["share"]["low"] for one in record["classes"]]
+    low = [one.share.low for one in record.classes]
     assert low == sorted(low, reverse=True)
-    worst = record["classes"][0]
-    assert worst["share"]["value"] == worst["num_mistakes"] / worst["num_images"]
+    worst = record.classes[0]
+    assert worst.share.value == worst.num_mistakes / worst.num_images
     for kind in (*triage.KINDS, "num_mistakes"):
-        total = record["num_mistakes"] if kind == "num_mistakes" else counts[kind]
-        assert sum(one[kind] for one in record["classes"]) == total
+        total = record.num_mistakes if kind == "num_mistakes" else counts[kind]
+        assert (
+            sum(
+                one.num_mistakes if kind == "num_mistakes" else one.kinds[kind]
+                for one in record.classes
+            )
+            == total
+        )
     label = dict(zip(original.file_names.tolist(), original.classes.tolist()))
     per_class = collections.Counter(label[name] for name in expected)
-    assert {one["class"]: one["num_mistakes"] for one in record["classes"]} == {
-        one["class"]: per_class[one["class"]] for one in record["classes"]
+    assert {one.class_: one.num_mistakes for one in record.classes} == {
+        one.class_: per_class[one.class_] for one in record.classes
     }
     repeats = sum(
         ranked[0] == label and label not in valid
         for _, ranked, label, valid in loops.worlds(predictions, original, real)
     )
-    assert record["agrees_with_rejected"] == repeats
+    assert record.agrees_with_rejected == repeats
 
 
 def test_mistakes_are_listed_by_how_sure_the_raters_were(small, rated):
@@ -72,6 +78,6 @@ def test_mistakes_are_listed_by_how_sure_the_raters_were(small, rated):
     kind = dict(zip(found, np.array(triage.KINDS)[listed.kind].tolist()))
     told = {row[0]: row[1][0] for row in loops.worlds(predictions, original, real)}
     expected = collections.Counter(kind[name] for name in found if (name, told[name]) in of)
-    for name, one in record["kinds"].items():
-        assert one["prediction_asked"] == expected[name]
-    assert triage.measure(outcomes)["kinds"]["neither"]["prediction_asked"] is None
+    for name, one in record.kinds.items():
+        assert one.prediction_asked == expected[name]
+    assert triage.measure(outcomes).kinds["neither"].prediction_asked is None

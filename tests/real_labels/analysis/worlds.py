@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from real_labels import Answers, LabelSets, Predictions, Questions, Scores
+from real_labels.labels import Reassessment
+from real_labels.labels.reassessment import mine
 
 
 def labels(images: int = 600, classes: int = 12, seed: int = 0) -> tuple[LabelSets, LabelSets]:
@@ -93,3 +95,9 @@ def rated(
     ids = [f"rater{i}" for i in range(9)]
     answers = Answers(questions, ids, np.array(question), np.array(rater), np.array(answer))
     return answers, Scores(questions, np.array(probability))
+
+
+def reassessed(real: LabelSets | None, **others: LabelSets) -> dict[str, Reassessment]:
+    """Label sets as reassessments, the ReaL labels first."""
+    named = ({} if real is None else {"real": real}) | others
+    return {name: mine(name, labels) for name, labels in named.items()}

@@ -96,7 +96,7 @@ def opened(chromium, written):
 def test_all_figures_are_there_and_nothing_goes_wrong(opened, width, scheme):
     page = opened(viewport={"width": width, "height": 800}, color_scheme=scheme)
     for analysis in report.ANALYSES:
-        box = page.locator(f"#{analysis.KEY} figure svg").bounding_box()
+        box = page.locator(f"#{analysis.key} figure svg").bounding_box()
         assert min(width - 80, 500) < box["width"] <= width and box["height"] > 100
     # The page itself never scrolls sideways, and every letter of a figure can be read.
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,73 @@
+"""An analysis: a function from a Study to what was found, and the declaration of what it is about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from real_labels.analysis.page.section import Content, Section
+from real_labels.analysis.study import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """The declaration of an analysis.
+
+    Attributes:
+      key: its id, in report.json, too.
+      title: a few words; {by} stands for the title of the reassessment.
+      question: what it answers.
+      needs: the inputs of a Study without which nothing can be told.
+      make: says what was found, where these inputs are there.
+      by_one: whether it judges by one reassessment, and is made anew for each.
+    """
+
+    key: str
+    title: str
+    question: str
+    needs: tuple[str, ...]
+    make: Callable[[Study], Content]
+    by_one: bool = False
+
+    def sections(self, study: Study) -> list[Section]:
+        """Its sections of the report: one, or one for each reassessment."""
+        if not self.by_one or not study.reassessments:
+            return [self._section(study)]
+        sections = []
+        for name, judge in study.reassessments.items():
+            made = self._section(study.judged_by(name))
+            if judge.covered is not None:
+                said = f"This is about the {judge.num_covered:,} images that the {judge.title} labels cover."
+                made = dataclasses.replace(made, remarks=[said, *made.remarks])
+            if sections:
+                by = "" if "{by}" in self.title else f": {judge.title}"
+                made = _renamed(made, f"_{name}", made.title + by)
+            sections.append(made)
+        return sections
+
+    def _section(self, study: Study) -> Section:
+        missing = study.missing(*self.needs)
+        content = Content(missing=missing) if missing else self.make(study)
+        fields = {f.name: getattr(content, f.name) for f in dataclasses.fields(content)}
+        by = study.judge.title if study.reassessments else "ReaL"
+        title = self.title.format(by=by)
+        return Section(key=self.key, title=title, question=self.question, **fields)
+
+
+def _renamed(section: Section, suffix: str, title: str) -> Section:
+    """The section with names of its own for all that is written or linked."""
+    return dataclasses.replace(
+        section,
+        key=section.key + suffix,
+        title=title,
+        figures=[dataclasses.replace(one, key=one.key + suffix) for one in section.figures],
+        tables=[
+            dataclasses.replace(
+                one, key=one.key + suffix, list_name=one.list_name and one.list_name + suffix
+            )
+            for one in section.tables
+        ],
+        galleries=[dataclasses.replace(one, key=one.key + suffix) for one in section.galleries],
+        lists={name + suffix: columns for name, columns in section.lists.items()},
+        tiles=(),  # the head of the page has those of the first
+    )

@@ -1,0 +1,75 @@
+"""Workdirs that an earlier version recorded go on, and end as they did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from big_transfer import config as config_lib
+from big_transfer.config import schema
+from big_transfer.run import workdir
+from real_labels import Predictions
+from tests import recorded
+from tests.configs import tiny
+from tests.main.processes import finish, steps_saved
+
+
+@pytest.fixture
+def earlier(tmp_path, scenes_dir):
+    """A workdir of an earlier version, after 6 of 12 steps."""
+    folder = recorded.unpack("workdir.tar.gz", tmp_path / "earlier")
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("DATA_DIR", scenes_dir))
+    shutil.move(folder / "end", tmp_path / "end")
+    return folder, tmp_path / "end"
+
+
+def test_an_earlier_run_resumes_and_ends_as_it_did(earlier, start):
+    folder, end = earlier
+    output = finish(start(folder))
+    assert f"Going on from {folder}/checkpoints/6" in output
+    assert steps_saved(folder)[-1] == 12
+    ours, theirs = (Predictions.load(one / "predictions.npz") for one in (folder, end))
+    np.testing.assert_array_equal(ours.file_names, theirs.file_names)
+    np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-3, atol=1e-5)
+    before, after = (json.loads((one / "results.json").read_text()) for one in (end, folder))
+    for record in (before, after):
+        record.pop("images_per_second")
+    if np.array_equal(ours.classes, theirs.classes):  # as on the processor that recorded it
+        before["loss"] = after["loss"] = pytest.approx(before["loss"], rel=1e-4)
+        assert recorded.differences(before, after) == []
+    assert set(before) < set(after)
+
+
+def test_an_earlier_result_is_shown_and_evaluated(earlier, start):
+    folder, end = earlier
+    finish(start(folder))
+    shutil.copy(end / "results.json", folder)  # without "label_sets"
+    output = finish(start(folder))
+    assert "is done: 12 of 12 steps" in output
+    assert "ReaL labels" in output and "original labels scored on ReaL" in output
+    record = json.loads((end / "results.json").read_text())
+    assert f"{100 * record['real']['top1']['value']:.2f}%" in output
+    assert "ReaL labels" in finish(start(folder, "--mode=evaluate"))
+
+
+def test_a_field_added_to_the_schema_has_its_default(earlier, scenes_dir, monkeypatch):
+    folder, _ = earlier
+    monkeypatch.setitem(schema.SCHEMA, "invented", schema.Field("any", lambda _: True, default=7))
+    section = schema.SCHEMA["eval"] | {"also": schema.Field("any", lambda _: True, default=(1, 2))}
+    monkeypatch.setitem(schema.SCHEMA, "eval", section)
+    config = tiny.get_config()
+    config.input.data_dir = scenes_dir
+
+    def check(**changes):
+        changed = config.copy_and_resolve_references()
+        changed.update(changes)
+        workdir.check(folder, config_lib.resolve(changed), config_lib.defaults())
+
+    check()
+    check(invented=7)
+    with pytest.raises(workdir.WorkdirError, match="invented: 7 there, 8 now"):
+        check(invented=8)
