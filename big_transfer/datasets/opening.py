@@ -77,7 +77,8 @@ def open_source(
         looked_up = (ORIGINAL_KEY, REAL_KEY) if is_imagenet else ()
         if real_labels is not None:
             looked_up = (*looked_up, *label_keys[1:])
-        own = [key for key in (*label_keys, *features) if key not in looked_up]
+        own = [key for key in label_keys if key not in looked_up]
+        own += [key for key in features if key not in own]
         source = tfds_source.TfdsSource(dataset, split, own, data_dir=data_dir, mock=mock)
     further = [key for key in label_keys if key not in source.label_keys]
     label_keys = (*label_keys, *features)
@@ -124,8 +125,9 @@ def _real_labels(dataset: str, path: str | None, is_imagenet: bool) -> LabelSets
     except InputError as error:
         raise DatasetError(str(error)) from None
     raise DatasetError(
-        f"{dataset} has no ReaL labels of its own; name a file with --config.eval.real_labels, or "
-        f"say --config.eval.real_key= for none."
+        f"{dataset} has no ReaL labels of its own; name a file with "
+        f"--config.eval.label_sets=real=FILE (or --config.eval.real_labels=FILE), or say "
+        f"--config.eval.real_key= for none."
     )
 
 

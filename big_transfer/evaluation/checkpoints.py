@@ -225,9 +225,8 @@ def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
     section = {k: v for k, v in fields["eval"].items() if k != "batch_size"}
     named = reassessment.entries(section["label_sets"])
     if not named:
-        del section[
-            "label_sets"
-        ]  # as before there were any, so that earlier results are known again
+        # As before label sets had names, so that earlier results are known again.
+        del section["label_sets"]
     return {
         "eval": section,
         "real_labels": real and _sha256(real),

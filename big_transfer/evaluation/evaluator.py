@@ -101,6 +101,7 @@ class Evaluator:
             )
         self._features = datasets.feature_keys(config)
         self._others = datasets.other_label_sets(config)
+        self._left_out: set[str] = set()
         self.source[0]  # what is wrong with its labels is told now, not after the training
         self._standardize = jax.jit(
             functools.partial(resnet.standardize_kernels, dtype=model.dtype)
@@ -188,26 +189,34 @@ class Evaluator:
     def _reassessments(
         self, file_names: np.ndarray, own: Sequence[LabelSets]
     ) -> dict[str, Reassessment]:
-        """Every label set of these images by name: the dataset's own, then those matched by file name."""
+        """Every label set of these images, in the order of the config."""
         by_key = dict(zip(self.source.label_keys[1:], own, strict=True))
-        found = {
-            name: reassessment.mine(name, by_key[key])
-            for name, key in self._features.items()
-            if key in by_key
-        }
-        for name, other in self._others.items():
-            one = other.on(file_names)
+        section, found = self._config.eval, {}
+        for name in reassessment.entries(section.label_sets, section.real_key):
+            if name in self._features:
+                found[name] = reassessment.mine(name, by_key[self._features[name]])
+                continue
+            one = self._others[name].on(file_names)
             if one.num_covered:
                 found[name] = one
             else:
-                log.warning(
-                    "The label set %s has none of the images (it begins with %s; the images with %s): it "
-                    "is left out.",
-                    name,
-                    next(iter(other.labels.file_names.tolist()), "nothing"),
-                    file_names[0],
-                )
+                self._leave_out(name, file_names[0])
         return found
+
+    def _leave_out(self, name: str, first: str) -> None:
+        """Says, once, that a label set has none of the images.
+
+        Raises:
+          DatasetError: if the best checkpoint is to be chosen by it.
+        """
+        begin = next(iter(self._others[name].labels.file_names.tolist()), "nothing")
+        said = f"The label set {name} has none of the images: it begins with {begin}, they with {first}"
+        best = self._config.checkpoint_best
+        if best is not None and best.startswith(f"{name}/"):
+            raise datasets.DatasetError(f"checkpoint_best: {best} cannot be measured. {said}.")
+        if name not in self._left_out:
+            self._left_out.add(name)
+            log.warning("%s. It is left out.", said)
 
 
 def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh):

@@ -27,7 +27,7 @@ def save(
 ) -> None:
     """Draws config.example_images examples, a row of eight for each kind, as a PNG.
 
-    The kinds tell the paper's story: predictions the original label calls wrong and the ReaL labels
+    The kinds tell the paper's story: predictions the original label calls wrong and better labels
     call right; images with several labels; the model's real mistakes; then anything.
     """
     import matplotlib
@@ -67,11 +67,12 @@ def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str
     if judge is not None:
         valid = judge.labels.contains(rows, predicted)[:, 0]
         labels, by = judge.labels.counts, judge.title
+        seen = np.ones(n, bool) if judge.covered is None else judge.covered
         kinds = [
-            (f"Wrong by the original label, right by the {by} labels", ~is_original & valid),
-            ("Several valid labels", (labels > 1) & valid & is_original),
-            ("Mistakes by both", ~is_original & ~valid & (labels > 0)),
-            (f"No valid label: left out of the {by} accuracy", labels == 0),
+            (f"Wrong by the original label, right by the {by} labels", seen & ~is_original & valid),
+            ("Several valid labels", seen & (labels > 1) & valid & is_original),
+            ("Mistakes by both", seen & ~is_original & ~valid & (labels > 0)),
+            (f"No valid label: left out of the {by} accuracy", seen & (labels == 0)),
         ]
     else:
         kinds = [("Mistakes", ~is_original)]
@@ -102,6 +103,8 @@ def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -
 
     original, predicted = classes_of(evaluation.original), evaluation.predictions.classes[index, 0]
     judge = _judge(evaluation)
+    if judge is not None and judge.covered is not None and not judge.covered[index]:
+        judge = None  # nobody looked at this image
     valid = original if judge is None else classes_of(judge.labels)
     lines = [(f"label {named(original)}", _GREY if set(original) <= set(valid) else _RED)]
     if judge is not None:

@@ -13,7 +13,7 @@ from big_transfer.evaluation.evaluator import Evaluation
 from big_transfer.run import workdir
 from real_labels import files
 from real_labels.accuracy import Pair, Results
-from real_labels.accuracy.text import accuracy_table, as_table, pairs_table
+from real_labels.accuracy.text import accuracy_table, as_table, pairs_table, remarks
 from real_labels.labels.reassessment import title_of
 
 log = logging.getLogger("big_transfer")
@@ -54,11 +54,19 @@ def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: 
     writer.write_scalars(step, {f"eval/{name}": value for name, value in scalars.items()})
     if not final:
         said = [
-            f"{title_of(name)} top-1 {100 * one.top1.value:.2f}%"
+            f"{title_of(name)} top-1 {100 * one.top1.value:.2f}%{_of_a_part(accuracies, name)}"
             for name, one in accuracies.by_label_set.items()
             if one.top1.is_known
         ]
         log.info("step %s evaluated: %s  loss %.4f", f"{step:,}", "  ".join(said), evaluation.loss)
+
+
+def _of_a_part(accuracies: Results, name: str) -> str:
+    """For a label set of a part of the images, the accuracy by the original labels on the same ones."""
+    one = accuracies.reassessments.get(name)
+    if one is None or one.original_top1 is None or one.covered == accuracies.original.top1.n:
+        return ""
+    return f" ({one.top1.n:,} images; original there {100 * one.original_top1.value:.2f}%)"
 
 
 def table(record: dict[str, Any]) -> str:
@@ -68,7 +76,9 @@ def table(record: dict[str, Any]) -> str:
         f"{record['step']:,} (95% intervals)"
     )
     accuracies = Results.from_json(record)
-    return f"\n{head}\n\n{as_table(accuracies, _titles(accuracies))}\n"
+    titles = _titles(accuracies)
+    more = "".join(f"{said}\n" for said in remarks(accuracies, titles))
+    return f"\n{head}\n\n{as_table(accuracies, titles)}\n{more}"
 
 
 def comparison_table(record: dict[str, Any]) -> str:
@@ -85,7 +95,8 @@ def comparison_table(record: dict[str, Any]) -> str:
     }
     titles = _titles(first)
     table = accuracy_table(scored, titles, ("the original labels", own))
-    return f"\n{head} (95% intervals)\n\n{table}\n\n{pairs_table(tested, titles)}\n"
+    more = "".join(f"\n{name}: {said}" for name, one in scored for said in remarks(one, titles))
+    return f"\n{head} (95% intervals)\n\n{table}{more}\n\n{pairs_table(tested, titles)}\n"
 
 
 def _titles(accuracies: Results) -> dict[str, str]:

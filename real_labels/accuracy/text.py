@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from real_labels.accuracy.comparison import Pair
 from real_labels.accuracy.paired import Difference
-from real_labels.accuracy.top_k import Accuracy, Results, TopK
+from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.files.text_table import text_table
 from real_labels.intervals import percent
-from real_labels.labels import Reassessment
 from real_labels.predictions import TOP_K
 
 
@@ -57,7 +56,7 @@ def accuracy_table(
     rows = [["", *(f"{titles[name]} top-{k}" for name, k in columns), "n"]]
     for model, one in results:
         by = one.by_label_set
-        cells = [percent(_top(by[name], k)) for name, k in columns]
+        cells = [percent(by[name].at(k)) for name, k in columns]
         rows.append([model, *cells, " / ".join(f"{by[name].top1.n:,}" for name in first)])
     if itself is not None and itself[1]:
         title, own = itself
@@ -74,7 +73,7 @@ def _long_table(
     rows = [["", "labels", *(f"top-{k}" for k in TOP_K), "n"]]
     for model, one in results:
         for i, (name, by) in enumerate(one.by_label_set.items()):
-            shares = [percent(_top(by, k)) for k in TOP_K]
+            shares = [percent(by.at(k)) for k in TOP_K]
             rows.append([model if i == 0 else "", titles[name], *shares, f"{by.top1.n:,}"])
     title, own = itself or ("", {})
     for i, (name, one) in enumerate(own.items()):
@@ -82,30 +81,27 @@ def _long_table(
     return text_table(rows, "<<<<>")
 
 
-def _top(one: TopK, k: int) -> Accuracy:
-    return {1: one.top1, 5: one.top5}[k]
+def remarks(results: Results, titles: Mapping[str, str]) -> list[str]:
+    """What stands beside a model's numbers: other images, and the number as the authors count.
 
-
-def coverage(reassessments: Mapping[str, Reassessment], num_images: int) -> list[str]:
-    """A sentence for each label set that covers a part of the images: its numbers are of that part."""
-    return [
-        f"The {one.title} labels cover {one.num_covered:,} of the {num_images:,} images; their numbers are "
-        f"about these alone."
-        for one in reassessments.values()
-        if one.num_covered < num_images
-    ]
-
-
-def same_images(results: Results, reassessments: Mapping[str, Reassessment]) -> list[str]:
-    """For each label set of a part of the images, the accuracy by the original labels on the same images."""
-    return [
-        f"On the {one.top1.n:,} images with a {reassessments[name].title} label, original top-1 is "
-        f"{percent(one.original_top1)}."
-        for name, one in results.reassessments.items()
-        if reassessments[name].covered is not None
-        and one.original_top1 is not None
-        and one.original_top1.is_known
-    ]
+    Args:
+      results: the model's.
+      titles: of each label set.
+    """
+    said = []
+    for name, one in results.reassessments.items():
+        title, total = titles[name], results.original and results.original.top1.n
+        if one.covered == 0:
+            said.append(f"The {title} labels cover none of its images.")
+        elif total and one.covered is not None and one.covered < total:
+            said.append(
+                f"The {title} labels cover {one.covered:,} of its {total:,} images. On the "
+                f"{one.top1.n:,} with a label, original top-1 is {percent(one.original_top1)}."
+            )
+        if one.paper is not None:
+            counting, value = one.paper
+            said.append(f"As its authors count ({counting}), {title} top-1 is {100 * value:.2f}%.")
+    return said
 
 
 def pairs_table(tested: Sequence[Pair], titles: Mapping[str, str]) -> str:

@@ -69,6 +69,10 @@ class TopK:
         """What `as_json` wrote."""
         return cls(Accuracy.from_json(record["top1"]), Accuracy.from_json(record["top5"]))
 
+    def at(self, k: int) -> Accuracy:
+        """Top-k accuracy, for k of TOP_K."""
+        return {1: self.top1, 5: self.top5}[k]
+
     def as_json(self) -> dict[str, Any]:
         """{"top1", "top5"}."""
         return {"top1": self.top1.as_json(), "top5": self.top5.as_json()}
@@ -84,11 +88,13 @@ class OnReassessment(TopK):
       original_top1: the model's top-1 accuracy by the original labels; None without.
       paper: (name, value) of the number as the reassessment's authors count, where that is another than
         top1; else None.
+      covered: number of the predicted images that were looked at; None if that is not known.
     """
 
     original_labels: Accuracy | None = None
     original_top1: Accuracy | None = None
     paper: tuple[str, float] | None = None
+    covered: int | None = None
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OnReassessment:
@@ -101,16 +107,18 @@ class OnReassessment(TopK):
             own and Accuracy.from_json(own["top1"]),
             same and Accuracy.from_json(same),
             paper and (paper["name"], math.nan if paper["value"] is None else paper["value"]),
+            record.get("covered"),
         )
 
     def as_json(self) -> dict[str, Any]:
-        """{"top1", "top5", "original_labels": {"top1"}, "original_top1", "paper": {"name", "value"}}."""
+        """The fields; "original_labels" is {"top1"}, "paper" {"name", "value"}."""
         paper = self.paper
         return {
             **super().as_json(),
             "original_labels": self.original_labels and {"top1": self.original_labels.as_json()},
             "original_top1": self.original_top1 and self.original_top1.as_json(),
             "paper": paper and without_nan({"name": paper[0], "value": paper[1]}),
+            "covered": self.covered,
         }
 
 
@@ -226,6 +234,7 @@ def results(
             original_labels=own and top_k_accuracy(own, one.labels),
             original_top1=None if original is None else _same_images(predictions, original, one),
             paper=_as_authors_count(predictions, original, one),
+            covered=int(np.count_nonzero(one.covers(predictions.file_names))),
         )
     return Results(on_original, scored)
 

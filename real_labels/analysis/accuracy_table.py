@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels import accuracy
-from real_labels.accuracy import Difference, OnReassessment, Pair, Results, comparison
+from real_labels.accuracy import Difference, OnReassessment, Pair, Results, comparison, text
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
 from real_labels.analysis.page.section import Column, Content, Drawn, Table, Tile
@@ -170,6 +170,11 @@ def make(study: Study) -> Content:
             f"different images; pairs are tested on those that both cover."
         )
     shown = numbers.models[study.shown]
+    if not set(study.reassessments) <= {REAL} or any(
+        one.covered is not None for one in study.reassessments.values()
+    ):
+        results = numbers.models[study.shown].results
+        remarks += [f"{study.shown}: {said}" for said in text.remarks(results, study.titles)]
     if len(study.models) == 1:
         missing.append("With the predictions of a second model, the difference would be tested.")
     which = "both label sets" if set(study.reassessments) <= {REAL} else "every label set"
@@ -211,7 +216,8 @@ ANALYSIS = Analysis(
 
 def _tiles(results: Results, titles: Mapping[str, str]) -> list[Tile]:
     """The shown model by each label set, and the original labels' own accuracy by the first."""
-    roles = {key: key if key == ORIGINAL else REAL for key in results.by_label_set}
+    first = next(iter(results.reassessments), "")
+    roles = {key: {ORIGINAL: ORIGINAL, first: REAL}.get(key, "") for key in results.by_label_set}
     tiles = section.tiles(
         *((one.top1, f"top-1 on the {titles[key]} labels", roles[key])
           for key, one in results.by_label_set.items())
@@ -275,7 +281,7 @@ def _table(numbers: AccuracyNumbers, study: Study) -> Table:
                 Column(
                     f"{titles[key]} top-{k}",
                     lambda name, key=key, k=k: section.share(
-                        getattr(numbers.models[name].results.by_label_set[key], f"top{k}")
+                        numbers.models[name].results.by_label_set[key].at(k)
                     ),
                 )
             )
@@ -348,7 +354,7 @@ def _models_list(numbers: AccuracyNumbers) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {"model": np.array(names)}
     for key in results[0].by_label_set:
         for k in TOP_K:
-            shares = [getattr(one.by_label_set[key], f"top{k}") for one in results]
+            shares = [one.by_label_set[key].at(k) for one in results]
             columns |= section.columns(f"{key}_top{k}", shares, (*section.FIELDS, "n"))
     for key in results[0].reassessments:
         own: list[OnReassessment] = [one.reassessments[key] for one in results]

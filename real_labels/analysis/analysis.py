@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from real_labels.analysis.page.section import Content, Section
+from real_labels.analysis.page import figures
+from real_labels.analysis.page.section import GALLERY, Content, Section
 from real_labels.analysis.study import Study
 
 
@@ -34,15 +35,22 @@ class Analysis:
         if not self.by_one or not study.reassessments:
             return [self._section(study)]
         sections = []
+        several = len(study.reassessments) > 1
         for name, judge in study.reassessments.items():
-            made = self._section(study.judged_by(name))
+            part = study.judged_by(name)
+            made = self._section(part)
+            said = []
             if judge.covered is not None:
-                said = f"This is about the {judge.num_covered:,} images that the {judge.title} labels cover."
-                made = dataclasses.replace(made, remarks=[said, *made.remarks])
-            if sections:
-                by = "" if "{by}" in self.title else f": {judge.title}"
-                made = _renamed(made, f"_{name}", made.title + by)
-            sections.append(made)
+                said.append(
+                    f"This is about the {judge.num_covered:,} images that the {judge.title} labels cover."
+                )
+            if part.models and part.shown != study.shown:
+                said.append(
+                    f"None of these is predicted by {study.shown}: shown is {part.shown} instead."
+                )
+            by = f": {judge.title}" if several and "{by}" not in self.title else ""
+            made = dataclasses.replace(made, title=made.title + by, remarks=[*said, *made.remarks])
+            sections.append(_renamed(made, name) if sections else made)
         return sections
 
     def _section(self, study: Study) -> Section:
@@ -54,20 +62,29 @@ class Analysis:
         return Section(key=self.key, title=title, question=self.question, **fields)
 
 
-def _renamed(section: Section, suffix: str, title: str) -> Section:
-    """The section with names of its own for all that is written or linked."""
+def _renamed(section: Section, name: str) -> Section:
+    """The section of a further label set, with names of its own for all that is written or linked.
+
+    Lists are also named after models, which hold no @.
+    """
+    suffix = f"_{name}"
+    for drawn in section.figures:
+        figures.relink(
+            drawn.figure, lambda link: link + suffix if link.startswith(GALLERY) else link
+        )
     return dataclasses.replace(
         section,
         key=section.key + suffix,
-        title=title,
         figures=[dataclasses.replace(one, key=one.key + suffix) for one in section.figures],
         tables=[
             dataclasses.replace(
-                one, key=one.key + suffix, list_name=one.list_name and one.list_name + suffix
+                one,
+                key=one.key + suffix,
+                list_name=one.list_name and f"{one.list_name}@{name}",
             )
             for one in section.tables
         ],
         galleries=[dataclasses.replace(one, key=one.key + suffix) for one in section.galleries],
-        lists={name + suffix: columns for name, columns in section.lists.items()},
+        lists={f"{list_name}@{name}": columns for list_name, columns in section.lists.items()},
         tiles=(),  # the head of the page has those of the first
     )

@@ -14,7 +14,6 @@ import tqdm
 
 from real_labels import aggregation
 from real_labels.accuracy import scoring
-from real_labels.accuracy.text import coverage
 from real_labels.aggregation import recipe
 from real_labels.analysis import other_models
 from real_labels.analysis.other_models import AccuracyTable
@@ -101,7 +100,6 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
     answers, scores, scores_from = _answers(given, reference, absent, remarks)
     names = _class_names(given, reference, remarks)
     remarks += _same(reference)
-    remarks += coverage(reference.reassessments, len(reference.file_names))
     shown = _shown(given.show, models, paths)
     study = Study(
         models=models,
@@ -112,6 +110,7 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         answers=answers,
         scores=scores,
         scores_from=scores_from,
+        scores_of=REAL if REAL in reference.reassessments else "",
         accuracies=accuracies,
         shown=shown,
         seed=given.seed,

@@ -23,8 +23,8 @@ class Outcomes:
       file_names: (N,) str.
       predicted: (N,) int32, the most likely class.
       original: (N,) int32, the original label.
-      num_labels: (N,) int64, number of ReaL labels.
-      predicted_valid, original_valid: (N,), whether it is among the ReaL labels.
+      num_labels: (N,) int64, number of valid labels.
+      predicted_valid, original_valid: (N,), whether it is among the valid labels.
       confidence: (N,) float32, the model's score of its prediction, or None.
     """
 

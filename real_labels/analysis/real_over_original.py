@@ -105,22 +105,22 @@ class ReassessedOverOriginal:
     """All models, and their regression.
 
     Attributes:
-      judge: name of the reassessment.
+      column: name of the reassessed accuracy in JSON and lists.
       models: in any order.
       original_labels: the original labels' own accuracy by the reassessment; None without labels.
       regression: None for few models.
     """
 
-    judge: str
+    column: str
     models: Sequence[ModelPoint]
     original_labels: Accuracy | None
     regression: Regression | None
 
     def as_json(self) -> dict[str, Any]:
-        """{"models": [{"name", "original", the judge's name}], "original_labels", "regression"}."""
+        """{"models": [{"name", "original", "real" or "reassessed"}], "original_labels", "regression"}."""
         return {
             "models": [
-                {"name": one.name, ORIGINAL: one.original, self.judge: one.reassessed}
+                {"name": one.name, ORIGINAL: one.original, self.column: one.reassessed}
                 for one in self.models
             ],
             "original_labels": self.original_labels and self.original_labels.as_json(),
@@ -278,6 +278,10 @@ def make(study: Study) -> Content:
         missing += study.missing("models")
     if study.accuracies is None or study.models:
         missing += study.missing("original", "reassessments")
+    if study.accuracies is not None and study.judge_column != REAL:
+        missing.append(
+            "The tables of accuracies hold ReaL accuracies, so their models are not among these."
+        )
     models = _gather(study)
     if not models:
         return Content(missing=missing)
@@ -304,21 +308,21 @@ def make(study: Study) -> Content:
             f"Not all images are covered by {section.join(partial)}: the accuracy is of a part, while the "
             f"original labels' own is of all."
         )
-    judge = next(iter(study.reassessments), REAL)
+    column = study.judge_column
     title = f"{by} over original top-1 accuracy, a point for each model"
     figure = draw(models, regression, own.value if own and own.is_known else None, by)
     return Content(
         lead=_lead(models, regression, own, by),
         missing=missing,
         remarks=remarks,
-        numbers=ReassessedOverOriginal(judge, models, own, regression),
+        numbers=ReassessedOverOriginal(column, models, own, regression),
         figures=[Drawn(KEY, title, figure)],
         tables=[_table(models, by)],
         lists={
             "models_real_over_original": {
                 "model": np.array([one.name for one in models]),
                 ORIGINAL: np.array([one.original for one in models]),
-                judge: np.array([one.reassessed for one in models]),
+                column: np.array([one.reassessed for one in models]),
             }
         },
         notes=[
@@ -352,7 +356,7 @@ def _gather(study: Study) -> list[ModelPoint]:
                     ModelPoint(name, by_original.value, by_judge.value, study.links[name])
                 )
     others = study.accuracies
-    if others is not None and next(iter(study.reassessments), REAL) == REAL:
+    if others is not None and study.judge_column == REAL:
         columns = (others.names.tolist(), others.original.tolist(), others.real.tolist())
         models += [
             ModelPoint(name, x, y, f"other-{number}", has_predictions=False)

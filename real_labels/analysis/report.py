@@ -185,6 +185,7 @@ def _record(
                 "title": one.title,
                 "num_images": len(one.labels),
                 "num_covered": one.num_covered,
+                "counting": one.counting,
                 "source": one.source,
                 "licence": one.licence,
                 "caveat": one.caveat,

@@ -11,6 +11,7 @@ import numpy as np
 
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.labels import ClassNames, Reassessment, find_rows, label_sets_of, titles_of
+from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Study:
       answers: raters' answers about these images.
       scores: how probable raters made each label.
       scores_from: where these come from, in words.
+      scores_of: name of the reassessment that they belong to; empty for the first.
       accuracies: further models of which only the accuracies are known.
       shown: the model that the report is about, whose mistakes are listed one by one.
       seed: of every bootstrap.
@@ -55,6 +57,7 @@ class Study:
     answers: Answers | None = None
     scores: Scores | None = None
     scores_from: str = ""
+    scores_of: str = ""
     accuracies: AccuracyTable | None = None
     shown: str = ""
     seed: int = 0
@@ -84,7 +87,7 @@ class Study:
         """The same with one reassessment alone, on the images that it covers; it then is the judge."""
         judge = self.reassessments[name]
         changes: dict[str, Any] = {"reassessments": {name: judge}, "names": tuple(self.links)}
-        if name != next(iter(self.reassessments)):
+        if name != (self.scores_of or next(iter(self.reassessments))):
             said = f"How sure the raters of the {judge.title} labels were is not known."
             changes |= {
                 "scores": None,
@@ -99,7 +102,9 @@ class Study:
             }
             if self.original is not None:
                 changes["original"] = self.original.take(rows)
-            changes["models"] = _on(labels.file_names, self.models)
+            models = changes["models"] = _on(labels.file_names, self.models)
+            if self.shown not in models:
+                changes["shown"] = next(iter(models), "")
             if self.models and not changes["models"]:
                 said = f"No predicted image is covered by the {judge.title} labels."
                 changes["absent"] = {**changes.get("absent", self.absent), "models": said}
@@ -109,6 +114,11 @@ class Study:
     def judge(self) -> Reassessment:
         """The first reassessment, by which an analysis of one label set judges; it must be there."""
         return next(iter(self.reassessments.values()))
+
+    @property
+    def judge_column(self) -> str:
+        """The name of the judge's columns in lists, which is no other column's."""
+        return REAL if next(iter(self.reassessments), REAL) == REAL else "reassessed"
 
     @functools.cached_property
     def outcomes(self) -> dict[str, Outcomes]:
@@ -132,10 +142,10 @@ class Study:
     def _label_text(self) -> dict[str, np.ndarray]:
         sets = self.judge.labels.to_lists()
         names = [[self.class_names[class_] for class_ in one] for one in sets]
-        judge = next(iter(self.reassessments))
+        column = self.judge_column
         return {
-            judge: np.array([" ".join(map(str, one)) for one in sets], np.str_),
-            f"{judge}_names": np.array(["; ".join(one) for one in names], np.str_),
+            column: np.array([" ".join(map(str, one)) for one in sets], np.str_),
+            f"{column}_names": np.array(["; ".join(one) for one in names], np.str_),
         }
 
     def subject(self, models: Mapping[str, object]) -> str:

@@ -240,7 +240,7 @@ def draw(measured: Mapping[str, Triage], links: Mapping[str, str]) -> Figure:
 
     def targets(kind: str) -> list[str]:
         # Of one model, the images of each kind are on the page.
-        also = f" kind-{kind}" if len(names) == 1 else ""
+        also = f" {section.GALLERY}{kind}" if len(names) == 1 else ""
         return [links[name] + also for name in names]
 
     figures.stack(
@@ -471,7 +471,9 @@ def _galleries(study: Study, model: str, listed: Mistakes, one: Triage) -> list[
             for i, row in enumerate(chosen.row.tolist())
         ]
         text = _TEXTS[kind].format(by=judge.title)
-        galleries.append(Gallery(f"kind-{kind}", _TITLES[kind], text, cards, one.kinds[kind].count))
+        galleries.append(
+            Gallery(f"{section.GALLERY}{kind}", _TITLES[kind], text, cards, one.kinds[kind].count)
+        )
     return galleries
 
 

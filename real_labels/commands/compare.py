@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> None:
 
     from real_labels import accuracy
     from real_labels.accuracy import scoring
-    from real_labels.accuracy.text import coverage
     from real_labels.files.text_table import text_table
     from real_labels.labels.reassessment import ORIGINAL, REAL
     from real_labels.predictions import TOP_K
@@ -76,8 +75,13 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(verdicts))
     if len(images) < max(len(one.predictions) for one in scored):
         print(f"Compared on the {len(images):,} images that both cover.")
-    for remark in coverage(reference.reassessments, len(reference.file_names)):
-        common.print_warning(remark)
+    for name, one in reference.reassessments.items():
+        covered = np.count_nonzero(one.covers(images))
+        if covered < len(images):
+            number = f"{covered:,}" if covered else "none"
+            common.print_warning(
+                f"The {reference.titles[name]} labels cover {number} of the {len(images):,} images compared."
+            )
     for letter, one in zip("ab", scored, strict=True):
         for warning in one.warnings:
             text = warning.replace("--assume=", f"--assume-{letter}=")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from real_labels.accuracy.scoring import Scored
     from real_labels.labels import Reference
 
-SUMMARY = "accuracy of predictions on the original and the ReaL labels"
+SUMMARY = "accuracy of predictions on the original labels, ReaL and other reassessments"
 EXAMPLE = "predictions.npz timm_results.csv --json scores.json"
 
 
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     import tqdm
 
     from real_labels.accuracy import scoring
-    from real_labels.accuracy.text import coverage, same_images
+    from real_labels.accuracy.text import remarks
 
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
@@ -51,10 +51,8 @@ def run(options: argparse.Namespace) -> None:
             errors.append(str(error))
     if scored:
         print(_table(scored, reference))
-        for remark in coverage(reference.reassessments, len(reference.file_names)):
-            common.print_warning(remark)
         for one in scored:
-            for warning in (*one.warnings, *same_images(one.results, reference.reassessments)):
+            for warning in (*one.warnings, *remarks(one.results, reference.titles)):
                 common.print_warning(f"{one.file}: {warning}")
         if options.json:
             common.write_json(options.json, [one.as_json() for one in scored])

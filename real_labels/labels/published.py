@@ -70,7 +70,7 @@ def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Rea
     if name not in NAMES:
         raise InputError(
             f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
-            f"named with their file: --labels {name}=FILE."
+            f"named with their file, as mine=FILE."
         )
     return Reassessment(
         real_labels(folder),

@@ -77,6 +77,11 @@ class Reassessment:
         covered[rows[known]] = True
         return dataclasses.replace(self, labels=labels, covered=None if covered.all() else covered)
 
+    def covers(self, file_names: np.ndarray) -> Bool[np.ndarray, "images"]:
+        """(M,) whether each of these images was looked at."""
+        rows = self.labels.rows(file_names)
+        return np.ones(len(rows), bool) if self.covered is None else self.covered[rows]
+
     def counts(self, file_names: np.ndarray) -> Bool[np.ndarray, "images"]:
         """(M,) whether each of these images has a label."""
         return self.labels.counts[self.labels.rows(file_names)] > 0
@@ -136,7 +141,7 @@ def check_name(name: str) -> str:
         raise InputError(
             f"label set {name!r}: a name begins with a letter and has letters, digits, _ and - only."
         )
-    if name == ORIGINAL:
+    if name.lower() == ORIGINAL:
         raise InputError(f"label set {name!r}: that name is the original labels'; take another.")
     return name
 

@@ -63,6 +63,10 @@ class Reference:
         paths = {} if labels is None else labels if isinstance(labels, Mapping) else {REAL: labels}
         if label_sets is None:
             label_sets = () if paths or original is not None else (REAL,)
+        if twice := set(label_sets) & set(paths):
+            raise InputError(
+                f"label set {min(twice)!r} is named twice, as a published one and as {paths[min(twice)]}."
+            )
         found = {name: published.reassessment(name, data_dir) for name in label_sets}
         for name, path in paths.items():
             found[name] = mine(name, LabelSets.from_json(path), str(path))
@@ -90,6 +94,11 @@ class Reference:
           InputError: if a reassessment has images without an original label, or a class is out of range.
         """
         paths = paths or {}
+        titles = [title.lower() for title in titles_of(reassessments).values()]
+        if twice := next((t for t in titles if titles.count(t) > 1), None):
+            raise InputError(
+                f"Two label sets are called {twice}; a reader could not tell them apart."
+            )
         sets = list(label_sets_of(original, reassessments).values())
         if not sets or not len(sets[0]):
             first = paths.get("") if original is not None else next(iter(paths.values()), None)

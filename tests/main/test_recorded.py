@@ -41,6 +41,11 @@ def test_an_earlier_run_resumes_and_ends_as_it_did(earlier, start):
     if np.array_equal(ours.classes, theirs.classes):  # as on the processor that recorded it
         before["loss"] = after["loss"] = pytest.approx(before["loss"], rel=1e-4)
         assert recorded.differences(before, after) == []
+    for name in ("original", "real"):
+        for top in ("top1", "top5"):
+            assert after[name][top]["n"] == before[name][top]["n"]
+            assert abs(after[name][top]["value"] - before[name][top]["value"]) < 0.05
+    assert after["original_labels"] == before["original_labels"]
     assert set(before) < set(after)
 
 

@@ -203,8 +203,8 @@ def test_a_dataset_of_tfds_says_what_it_needs(start, tmp_path):
     assert "Traceback" not in output
 
 
-def test_a_run_is_scored_on_ones_own_label_sets(start, finished, tmp_path):
-    """Training, the best checkpoint by one of them, --mode=evaluate, and several checkpoints compared."""
+def test_a_run_is_scored_on_ones_own_label_sets(start, finished, scenes_dir, tmp_path):
+    """Training, the best checkpoint by one of them, --mode=evaluate, and two checkpoints compared."""
     from real_labels import LabelSets
 
     theirs = Predictions.load(finished[0] / "predictions.npz")
@@ -218,14 +218,30 @@ def test_a_run_is_scored_on_ones_own_label_sets(start, finished, tmp_path):
     output = finish(start(tmp_path / "run", *options))
     assert "mine labels" in output and "original labels scored on also" in output
     record = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert list(record["label_sets"]) == ["real", "also", "mine"]
+    assert list(record["label_sets"]) == ["real", "mine", "also"]
     assert record["label_sets"]["mine"]["top1"]["value"] == 1  # they are this run's own predictions
     assert record["label_sets"]["mine"]["top1"]["n"] == 40
     assert record["label_sets"]["also"]["top5"] == record["real"]["top5"]
     before = json.loads((finished[0] / "results.json").read_text())
     assert record["real"] == before["real"] and record["original"] == before["original"]
+    assert "mine top-1" in output and "(40 images; original there" in output
+    best = [json.loads((folder / "metrics" / "metrics").read_text())["mine/top1"]
+            for folder in (tmp_path / "run" / "checkpoints").iterdir()
+            if (folder / "metrics" / "metrics").exists()]  # fmt: skip
+    assert max(best) == 1
     output = finish(start(tmp_path / "run", *options, "--mode=evaluate"))
     again = json.loads((tmp_path / "run" / "results.json").read_text())
     assert again["label_sets"] == record["label_sets"] and "mine labels" in output
     refused = finish(start(tmp_path / "run"), code=1)
     assert "eval.label_sets" in refused and "checkpoint_best" in refused
+    for name in ("one", "two"):
+        checkpoint.save_npz(
+            tmp_path / f"{name}.npz", final_state(finished[0], scenes_dir, 12)["params"]
+        )
+    both = f"--config.init_npz={tmp_path}/one.npz,{tmp_path}/two.npz"
+    output = finish(start(tmp_path / "both", options[0], both, "--mode=evaluate"))
+    assert "mine top-1, A - B, points" in output
+    record = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    (pair,) = record["pairs"]
+    assert list(pair["label_sets"]) == ["real", "mine", "also"] and pair["real"]["value"] == 0
+    assert [one["label_sets"]["mine"]["top1"]["value"] for one in record["models"]] == [1, 1]

@@ -10,6 +10,7 @@ import pytest
 
 from real_labels import InputError, LabelSets, Predictions, accuracy, cli
 from real_labels.accuracy import scoring
+from real_labels.accuracy.text import remarks
 from real_labels.labels import Reassessment, Reference, published
 from real_labels.labels.reassessment import entries, mine, parse
 from tests.real_labels.analysis import worlds
@@ -96,8 +97,8 @@ def test_score(dataset, tmp_path, capsys):
     for name, one in sets.items():
         partial = len(one) < IMAGES
         title = "ReaL" if name == "real" else name
-        assert (f"The {title} labels cover {len(one)} of the 240 images" in words) == partial
-        assert (f"images with a {title} label, original top-1 is" in words) == partial
+        said = f"The {title} labels cover {len(one)} of its 240 images. On the"
+        assert (said in words) == partial
 
 
 def test_compare(dataset, tmp_path, capsys):
@@ -151,7 +152,9 @@ def test_report(dataset, tmp_path, capsys):
         title = "ReaL" if name == "real" else name
         if len(one) < IMAGES:
             assert f"about the {len(one)} images that the {title} labels cover" in page
-        assert (tmp_path / "report" / "lists" / f"label_errors{suffixes[name]}.csv").exists()
+        assert (
+            tmp_path / "report" / "lists" / f"label_errors{suffixes[name].replace('_', '@', 1)}.csv"
+        ).exists()
     if not sets:
         assert "There are no reassessed labels" in sections["triage"]["missing"][0]
     assert len(page.split('id="')) == 1 + len(
@@ -297,3 +300,120 @@ def test_pairs_of_every_label_set_are_corrected_apart():
         assert pair.by["b"].n == 0 and pair.p_holm["b"] == 1
         assert pair.by["a"].n == 30 and pair.p_holm["a"] >= pair.by["a"].p_value
     assert published.NAMES == ("real",)
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """Models `a` of the first half of 200 images and `c` of the second, a label set `tail` of some of a's."""
+    original, real = worlds.labels(images=200)
+    original.to_json(tmp_path / "original.json")
+    real.to_json(tmp_path / "real.json")
+    real.take(np.arange(50)).to_json(tmp_path / "tail.json")
+    model = worlds.model(original, real)
+    for name, rows in (
+        ("a", np.arange(100)),
+        ("c", np.arange(100, 200)),
+        ("a_by_class", np.arange(200)),
+    ):
+        model.take(rows).save(tmp_path / f"{name}.npz")
+    return tmp_path
+
+
+def test_a_label_set_without_the_shown_models_images(halves, capsys):
+    """Its sections are about another model, or say that there is none; scores and pairs say so, too."""
+    labels = arguments(halves, ["real", "tail"])
+    a, c = str(halves / "a.npz"), str(halves / "c.npz")
+    cli.main(["report", c, a, *labels, "--out", str(halves / "out")])
+    sections = json.loads((halves / "out" / "report.json").read_text())["sections"]
+    assert set(sections["triage"]["numbers"]) == {"a", "c"}
+    assert set(sections["triage_tail"]["numbers"]) == {"a"}
+    assert (
+        "None of these is predicted by c: shown is a instead." in sections["triage_tail"]["remarks"]
+    )
+    assert [sections[k]["title"] for k in ("triage", "triage_tail")] == [
+        "Triage of mistakes: ReaL", "Triage of mistakes: tail",
+    ]  # fmt: skip
+    cli.main(["report", c, *labels, "--out", str(halves / "alone")])
+    sections = json.loads((halves / "alone" / "report.json").read_text())["sections"]
+    missing = sections["triage_tail"]["missing"]
+    assert missing == ["No predicted image is covered by the tail labels."]
+    capsys.readouterr()
+    cli.main(["score", c, a, *labels])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "c.npz: The tail labels cover none of its images." in said
+    assert "a.npz: The tail labels cover 50 of its 100 images." in said
+    cli.main(["compare", c, str(halves / "a_by_class.npz"), *labels])
+    assert "The tail labels cover none of the 100 images compared." in capsys.readouterr().out
+
+
+def test_names_never_replace_each_others_lists_or_columns(halves, capsys):
+    """A model and a label set called like a part of a list, and like its columns."""
+    (halves / "by_class.json").write_bytes((halves / "tail.json").read_bytes())
+    (halves / "predicted.json").write_bytes((halves / "tail.json").read_bytes())
+    labels = arguments(halves, ["real", "by_class", "predicted"])
+    models = [str(halves / f"{name}.npz") for name in ("a", "a_by_class")]
+    cli.main(["report", *models, *labels, "--out", str(halves / "out")])
+    capsys.readouterr()
+    written = json.loads((halves / "out" / "report.json").read_text())["files"]
+    assert len(set(written)) == len(written)
+    lists = {path.name for path in (halves / "out" / "lists").iterdir()}
+    assert {"label_errors_by_class.csv", "label_errors@by_class.csv", "mistakes_a@by_class.csv",
+            "mistakes_a_by_class.csv", "mistakes_a_by_class@by_class.csv"} <= lists  # fmt: skip
+    mistakes = (halves / "out" / "lists" / "mistakes_a@predicted.csv").read_text().splitlines()
+    header = mistakes[0].replace('"', "").split(",")
+    assert len(set(header)) == len(header) and {"predicted", "reassessed"} <= set(header)
+    page = (halves / "out" / "index.html").read_text()
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_marks_of_a_further_label_set_link_its_own_images(halves, capsys):
+    labels = arguments(halves, ["real", "tail"])
+    cli.main(["report", str(halves / "a.npz"), *labels, "--out", str(halves / "out")])
+    capsys.readouterr()
+    page = (halves / "out" / "index.html").read_text()
+    for suffix in ("", "_tail"):
+        drawn = (halves / "out" / "figures" / f"triage{suffix}.svg").read_text()
+        linked = {part.split('"')[0] for part in drawn.split('data-link="')[1:]}
+        kinds = {one for link in linked for one in link.split() if one.startswith("kind-")}
+        assert any(f'id="{kind}"' in page for kind in kinds)  # of those that have images
+        assert all(kind.endswith("_tail") == (suffix == "_tail") for kind in kinds)
+
+
+def test_scores_stay_with_the_labels_they_are_of():
+    from real_labels.analysis.study import Study
+
+    original, real = worlds.labels()
+    _, scores = worlds.rated(original, real)
+    study = Study(
+        original=original, reassessments=dict(other=mine("other", real), real=mine("real", real)),
+        scores=scores, scores_of="real",
+    )  # fmt: skip
+    assert study.judged_by("other").scores is None and study.judged_by("real").scores is scores
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--label-sets=real", "--labels=real=real.json"], "'real' is named twice"),
+        (["--labels=ReaL=real.json", "--labels=real=real.json"], "Two label sets are called real"),
+        (["--labels=Original=real.json"], "that name is the original labels'"),
+    ],
+)
+def test_names_that_a_reader_could_not_tell_apart(halves, monkeypatch, options, says):
+    monkeypatch.chdir(halves)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["score", "a.npz", "--original=original.json", *options])
+    assert says in str(stop.value.code)
+
+
+def test_the_authors_number_is_printed():
+    original, real = worlds.labels(images=300)
+    one = Reassessment(real, "classes", counting="classes")
+    found = accuracy.results(worlds.model(original, real), original, {"one": one})
+    (said,) = remarks(found, {"original": "original", "one": "classes"})
+    value = 100 * found.reassessments["one"].paper[1]
+    assert (
+        said
+        == f"As its authors count (mean over the original classes), classes top-1 is {value:.2f}%."
+    )

@@ -103,6 +103,15 @@ def link(artist: Artist, *links: str) -> None:
     artist.set_gid(_LINKS + "|".join(links))
 
 
+def relink(figure: Figure, rename: Callable[[str], str]) -> None:
+    """Renames the links of all marks."""
+    for artist in figure.findobj(lambda one: (one.get_gid() or "").startswith(_LINKS)):
+        marks = artist.get_gid().removeprefix(_LINKS).split("|")
+        artist.set_gid(
+            _LINKS + "|".join(" ".join(rename(one) for one in mark.split(" ")) for mark in marks)
+        )
+
+
 def shorten(name: str, length: int) -> str:
     """A name that fits beside an axis: what is too long loses its middle."""
     if len(name) <= length:

@@ -13,6 +13,7 @@ from real_labels.intervals import Estimate, percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+GALLERY = "kind-"  # begins the key of a gallery, and the links of marks to it
 LEVEL = 0.05  # what is called significant
 FIELDS = ("value", "low", "high")  # of a share or difference with its interval
 

@@ -5,7 +5,7 @@ import pytest
 from big_transfer import config as config_lib
 from big_transfer import datasets, resnet
 from big_transfer.datasets import tfds_source
-from big_transfer.evaluation import evaluator, results
+from big_transfer.evaluation import evaluator, gallery, results
 from big_transfer.evaluation.evaluator import Evaluator, make_eval_step
 from big_transfer.run import sharding
 from real_labels import LabelSets
@@ -103,7 +103,7 @@ def test_every_label_set_is_scored_from_one_pass(scenes_dir, monkeypatch, named,
     sets = f"mine={folder}/mine.json,also=feature:real_label,strangers={folder}/strangers.json"
     found = evaluated(scenes_dir, 16, **{"eval.label_sets": sets})
     assert sum(images) == 64  # of 61, in whole batches: once
-    assert list(found.reassessments) == ["real", "also", "mine"]
+    assert list(found.reassessments) == ["real", "mine", "also"]
     assert "The label set strangers has none of the images" in caplog.text
     record = found.results("digit_scenes", "validation", 0)
     assert record["label_sets"]["also"] == record["label_sets"]["real"]
@@ -147,3 +147,21 @@ def test_label_sets_that_do_not_fit_are_said_before_the_pass(scenes_dir, named, 
     LabelSets.from_lists(["a"], [[10]]).to_json(folder / "high.json")
     with pytest.raises(datasets.DatasetError, match=says):
         evaluated(scenes_dir, 16, **{"eval.label_sets": sets.format(folder=folder)})
+
+
+def test_the_best_checkpoint_needs_a_label_set_of_these_images(scenes_dir, named):
+    folder, _ = named
+    changes = {"eval.label_sets": f"strangers={folder}/strangers.json"}
+    changes["checkpoint_best"] = "strangers/top1"
+    with pytest.raises(datasets.DatasetError, match="strangers/top1 cannot be measured"):
+        evaluated(scenes_dir, 16, **changes)
+
+
+def test_the_picture_says_nothing_of_images_that_nobody_looked_at(scenes_dir, named):
+    folder, mine = named
+    changes = {"eval.label_sets": f"mine={folder}/mine.json", "eval.real_key": None}
+    found = evaluated(scenes_dir, 16, **changes)
+    known = set(mine.file_names.tolist())
+    for row, kind in gallery.choose(found, 61, seed=0):
+        if kind != "Any others":
+            assert str(found.predictions.file_names[row]) in known, kind
