@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> None:
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
-        print(results.comparison_table(record) if "models" in record else results.table(record))
+        several = isinstance(record, evaluation.Comparison)
+        print(results.comparison_table(record) if several else results.table(record))
         log.info("Everything is in %s.", _WORKDIR.value)
 
 

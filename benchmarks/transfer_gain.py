@@ -30,6 +30,7 @@ memory.keep_freed_memory()
 import jax
 
 from big_transfer import training
+from big_transfer.evaluation import Record
 from configs import bit_transfer, digit_scenes
 from real_labels import LabelSets, Predictions, accuracy
 
@@ -90,8 +91,9 @@ def transfer(
     return record, Predictions.load(folder / "predictions.npz")
 
 
-def report(name: str, record: dict) -> None:
-    top1 = {labels: 100 * record[labels]["top1"]["value"] for labels in ("original", "real")}
+def report(name: str, record: Record) -> None:
+    by = record.accuracies.by_label_set
+    top1 = {labels: 100 * by[labels].top1.value for labels in ("original", "real")}
     print(f"{name}: original {top1['original']:.2f}%, ReaL {top1['real']:.2f}%", file=sys.stderr)
 
 
@@ -130,7 +132,7 @@ def main() -> None:
         }
         for key, name in (("original", "original"), ("real", "ReaL")):
             values = {
-                kind: [100 * record[key]["top1"]["value"] for record, _ in found]
+                kind: [100 * record.accuracies.by_label_set[key].top1.value for record, _ in found]
                 for kind, found in runs.items()
             }
             gain = [a - b for a, b in zip(values["transfer"], values["scratch"], strict=True)]

@@ -2,5 +2,14 @@
 
 from big_transfer.evaluation.checkpoints import COMPARISON, evaluate_only
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator, make_eval_step
+from big_transfer.evaluation.record import Comparison, Record
 
-__all__ = ["COMPARISON", "Evaluation", "Evaluator", "evaluate_only", "make_eval_step"]
+__all__ = [
+    "COMPARISON",
+    "Comparison",
+    "Evaluation",
+    "Evaluator",
+    "Record",
+    "evaluate_only",
+    "make_eval_step",
+]

@@ -19,6 +19,7 @@ from big_transfer import config as config_lib
 from big_transfer.config import completion
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator
+from big_transfer.evaluation.record import Comparison, Record
 from big_transfer.evaluation.results import finish
 from big_transfer.run import preemption, sharding, workdir
 from real_labels import files
@@ -32,16 +33,15 @@ COMPARISON = "comparison.json"
 
 def evaluate_only(
     config: ml_collections.ConfigDict, folder: epath.PathLike
-) -> dict[str, Any] | None:
+) -> Record | Comparison | None:
     """Evaluates the newest checkpoint of a workdir, or config.init_npz, writing into the workdir.
 
     Several checkpoints, joined by commas, are evaluated one after the other, each into a folder of
     its name below the workdir, and then compared.
 
     Returns:
-      The record of results.json; of several, that of comparison.json: {"models": [{"name",
-      "checkpoint", …results}], "pairs": see `comparison.pairs`}. None if it was asked to stop before
-      the end.
+      The record of results.json; of several checkpoints, that of comparison.json. None if it was asked to
+      stop before the end.
 
     Raises:
       WorkdirError: if there is nothing to evaluate, or both.
@@ -85,7 +85,7 @@ def evaluate_only(
     if len(jobs) > 1:
         record = _compare(names, measured)
         if jax.process_index() == 0:
-            files.write_json(epath.Path(folder) / COMPARISON, record, indent=2)
+            files.write_json(epath.Path(folder) / COMPARISON, record.as_json(), indent=2)
     else:
         measured[0].partial.remove()  # of several they stay, so that one more costs but itself
     return record
@@ -104,7 +104,7 @@ class _Job:
 @dataclasses.dataclass(frozen=True)
 class _Measured:
     evaluation: Evaluation | None  # None where the result was there already
-    record: dict[str, Any]
+    record: Record
     partial: partial_results.PartialResults
 
 
@@ -174,7 +174,7 @@ def _run(
         done = None  # a run's own, from the end of its training
     if done is not None and not again:
         log.info("%s is done. Its result:", job.folder)
-        return _Measured(None, done, partial)
+        return _Measured(None, Record.from_json(done), partial)
     log.info(
         "Evaluating %s: %s on %s, %s images of %s×%s pixels.",
         job.what if step == 0 else f"{job.what}/{step}",
@@ -188,15 +188,18 @@ def _run(
     evaluation = evaluator.run(params, partial, notice)
     if evaluation is None:
         return None
-    if done is None:
-        done = evaluation.results(config.eval.dataset, config.eval.split, step) | {
-            "checkpoint": job.what,
-            "size": config.eval.size,
-            "dtype": config.model.dtype,
-            "evaluation": partial.identity,
-        }
-        finish(evaluator, evaluation, done, config, job.folder)
-    return _Measured(evaluation, done, partial)
+    if done is not None:
+        return _Measured(evaluation, Record.from_json(done), partial)
+    about = {
+        "checkpoint": job.what,
+        "size": config.eval.size,
+        "dtype": config.model.dtype,
+        "evaluation": partial.identity,
+    }
+    record = evaluation.record(config.eval.dataset, config.eval.split, step)
+    record = dataclasses.replace(record, about=about)
+    finish(evaluator, evaluation, record, config, job.folder)
+    return _Measured(evaluation, record, partial)
 
 
 def _check_free(job: _Job) -> None:
@@ -260,12 +263,11 @@ def _names(paths: list[str]) -> list[str]:
     return names
 
 
-def _compare(names: list[str], measured: list[_Measured]) -> dict[str, Any]:
-    models = [{"name": name, **one.record} for name, one in zip(names, measured, strict=True)]
+def _compare(names: list[str], measured: list[_Measured]) -> Comparison:
     first = measured[0].evaluation
     predictions = {
         name: one.evaluation.predictions for name, one in zip(names, measured, strict=True)
     }
     sets = label_sets_of(first.original, first.reassessments)
-    tested = comparison.pairs(predictions, sets)
-    return {"models": models, "pairs": [pair.as_json() for pair in tested]}
+    models = {name: one.record for name, one in zip(names, measured, strict=True)}
+    return Comparison(models, comparison.pairs(predictions, sets))

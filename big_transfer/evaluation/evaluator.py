@@ -20,6 +20,7 @@ from jaxtyping import Int
 
 from big_transfer import datasets, losses, resnet
 from big_transfer.evaluation import partial_results
+from big_transfer.evaluation.record import Record
 from big_transfer.run import preemption, sharding
 from big_transfer.run.progress import EvaluationProgress
 from real_labels import LabelSets, Predictions, accuracy
@@ -56,17 +57,17 @@ class Evaluation:
         """Its accuracy by every label set."""
         return accuracy.results(self.predictions, self.original, self.reassessments)
 
-    def results(self, dataset: str, split: str, step: int) -> dict[str, Any]:
-        """The record of results.json."""
-        return {
-            "dataset": dataset,
-            "split": split,
-            "num_images": len(self.predictions),
-            "step": step,
-            **self.accuracies.as_json(),
-            "loss": self.loss,
-            "images_per_second": self.images_per_second,
-        }
+    def record(self, dataset: str, split: str, step: int) -> Record:
+        """Its record, for results.json."""
+        return Record(
+            dataset,
+            split,
+            len(self.predictions),
+            step,
+            self.accuracies,
+            self.loss,
+            self.images_per_second,
+        )
 
 
 class Evaluator:

@@ -10,9 +10,10 @@ from etils import epath
 
 from big_transfer.evaluation import gallery
 from big_transfer.evaluation.evaluator import Evaluation
+from big_transfer.evaluation.record import Comparison, Record
 from big_transfer.run import workdir
 from real_labels import files
-from real_labels.accuracy import Pair, Results
+from real_labels.accuracy import Results
 from real_labels.accuracy.text import accuracy_table, as_table, pairs_table, remarks
 from real_labels.labels.reassessment import title_of
 
@@ -32,7 +33,7 @@ def finish(evaluator, evaluation, record, config, folder) -> None:
             log.exception("The picture of examples could not be drawn.")
     original = evaluator.source.label_keys[0]
     files.write_json(folder / "class_names.json", evaluator.source.class_names[original])
-    workdir.write_results(folder, record)
+    workdir.write_results(folder, record.as_json())
 
 
 def best_metrics(accuracies: Results) -> dict[str, float]:
@@ -69,34 +70,32 @@ def _of_a_part(accuracies: Results, name: str) -> str:
     return f" ({one.top1.n:,} images; original there {100 * one.original_top1.value:.2f}%)"
 
 
-def table(record: dict[str, Any]) -> str:
-    """A record of results.json for a person."""
+def table(record: Record) -> str:
+    """A record for a person."""
     head = (
-        f"{record['dataset']} {record['split']}, {record['num_images']:,} images, step "
-        f"{record['step']:,} (95% intervals)"
+        f"{record.dataset} {record.split}, {record.num_images:,} images, step {record.step:,} "
+        f"(95% intervals)"
     )
-    accuracies = Results.from_json(record)
-    titles = _titles(accuracies)
-    more = "".join(f"{said}\n" for said in remarks(accuracies, titles))
-    return f"\n{head}\n\n{as_table(accuracies, titles)}\n{more}"
+    titles = _titles(record.accuracies)
+    more = "".join(f"{said}\n" for said in remarks(record.accuracies, titles))
+    return f"\n{head}\n\n{as_table(record.accuracies, titles)}\n{more}"
 
 
-def comparison_table(record: dict[str, Any]) -> str:
-    """A record of comparison.json for a person."""
-    models = record["models"]
-    head = f"{models[0]['dataset']} {models[0]['split']}, {models[0]['num_images']:,} images"
-    scored = [(one["name"], Results.from_json(one)) for one in models]
-    tested = [Pair.from_json(one) for one in record["pairs"]]
-    first = scored[0][1]
+def comparison_table(comparison: Comparison) -> str:
+    """The records of several checkpoints for a person."""
+    first = next(iter(comparison.models.values()))
+    head = f"{first.dataset} {first.split}, {first.num_images:,} images"
+    scored = [(name, one.accuracies) for name, one in comparison.models.items()]
     own = {
         name: one.original_labels
-        for name, one in first.reassessments.items()
+        for name, one in first.accuracies.reassessments.items()
         if one.original_labels is not None
     }
-    titles = _titles(first)
+    titles = _titles(first.accuracies)
     table = accuracy_table(scored, titles, ("the original labels", own))
     more = "".join(f"\n{name}: {said}" for name, one in scored for said in remarks(one, titles))
-    return f"\n{head} (95% intervals)\n\n{table}{more}\n\n{pairs_table(tested, titles)}\n"
+    pairs = pairs_table(comparison.pairs, titles)
+    return f"\n{head} (95% intervals)\n\n{table}{more}\n\n{pairs}\n"
 
 
 def _titles(accuracies: Results) -> dict[str, str]:

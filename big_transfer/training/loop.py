@@ -7,7 +7,6 @@ import functools
 import logging
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import ml_collections
@@ -16,6 +15,7 @@ from etils import epath
 from big_transfer import checkpoint, datasets
 from big_transfer import config as config_lib
 from big_transfer.evaluation.evaluator import Evaluator
+from big_transfer.evaluation.record import Record
 from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
 from big_transfer.run import preemption, sharding, workdir
 from big_transfer.run.progress import Progress, log_overview
@@ -33,9 +33,7 @@ class TrainingDiverged(ExpectedError, RuntimeError):
     """The loss or the gradient became NaN or infinite."""
 
 
-def train_and_evaluate(
-    config: ml_collections.ConfigDict, folder: epath.PathLike
-) -> dict[str, Any] | None:
+def train_and_evaluate(config: ml_collections.ConfigDict, folder: epath.PathLike) -> Record | None:
     """Trains to the end, from where the workdir stands, and evaluates.
 
     Args:
@@ -60,7 +58,7 @@ def train_and_evaluate(
         log.info(
             "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
         )
-        return results
+        return Record.from_json(results)
     begun = workdir.has_checkpoints(folder)
     # What cannot be begun leaves no trace in the workdir.
     state = None if begun else fresh_state(run)
@@ -80,7 +78,7 @@ def train_and_evaluate(
         checkpoints.close()
 
 
-def _train(run, state, evaluator, checkpoints, folder) -> dict[str, Any] | None:
+def _train(run, state, evaluator, checkpoints, folder) -> Record | None:
     config = run.config
     train_step = make_train_step(
         run.model,
@@ -171,7 +169,7 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
 
 def _evaluate(evaluator, state, step, config):
     evaluation = evaluator.run(state["params"])
-    return evaluation, evaluation.results(config.eval.dataset, config.eval.split, step)
+    return evaluation, evaluation.record(config.eval.dataset, config.eval.split, step)
 
 
 class Watch:

@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
     from real_labels import accuracy
     from real_labels.accuracy import scoring
+    from real_labels.files.records import as_json
     from real_labels.files.text_table import text_table
     from real_labels.labels.reassessment import ORIGINAL, REAL
     from real_labels.predictions import TOP_K
@@ -56,20 +57,20 @@ def run(options: argparse.Namespace) -> None:
     record: dict[str, Any] = {"files": [options.first, options.second], "num_images": len(images)}
     rows = [("", "A", "B", "A - B, points", "only A", "only B", "p (McNemar)", "n")]
     verdicts = []
-    measured: dict[str, Any] = {}
+    measured: dict[str, dict[str, Difference]] = {}
     for key, labels in reference.label_sets.items():
         measured[key] = {}
         for k in TOP_K:
             if not all(accuracy.can_measure(one, labels, k) for one in pair):
                 continue
             difference = accuracy.paired_difference(*pair, labels, k, seed=options.seed)
-            measured[key][f"top{k}"] = difference.as_json()
+            measured[key][f"top{k}"] = difference
             if difference.n:
                 what = f"{reference.titles[key]} top-{k}"
                 rows.append((what, *_cells(difference)))
                 verdicts.append(_verdict(what, difference))
-    record |= {key: measured[key] for key in (ORIGINAL, REAL) if key in measured}
-    record["label_sets"] = {key: one for key, one in measured.items() if key != ORIGINAL}
+    record |= {key: as_json(measured[key]) for key in (ORIGINAL, REAL) if key in measured}
+    record["label_sets"] = {key: as_json(one) for key, one in measured.items() if key != ORIGINAL}
     print(f"A = {options.first}\nB = {options.second}\n")
     print(text_table(rows, "<>>>>>>>") + "\n")
     print("\n".join(verdicts))

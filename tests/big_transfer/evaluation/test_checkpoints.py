@@ -95,7 +95,7 @@ def small(tmp_path_factory):
     return folder
 
 
-def evaluated(folder, npz, dataset, real_labels=None, argument="", **changes):
+def measured(folder, npz, dataset, real_labels=None, argument="", **changes):
     config = bit_evaluate.get_config(argument)
     config.init_npz = str(npz)
     config.eval.dataset = str(dataset)
@@ -108,6 +108,12 @@ def evaluated(folder, npz, dataset, real_labels=None, argument="", **changes):
         section, _, last = name.rpartition("__")
         (config[section] if section else config)[last] = value
     return evaluate_only(config, folder)
+
+
+def evaluated(*arguments, **changes):
+    """As JSON; None if it was asked to stop."""
+    found = measured(*arguments, **changes)
+    return found and found.as_json()
 
 
 def test_full_size_r50x1_predicts_the_same_from_everywhere(tmp_path, disk, prepared):
@@ -257,7 +263,7 @@ def test_several_checkpoints_give_one_table_with_paired_tests(tmp_path, disk, sm
         assert pair[key] == expected
         for model, one in zip(record["models"], predictions):
             assert model[key]["top1"] == accuracy.top_k_accuracy(one, labels).as_json()
-    table = comparison_table(record)
+    table = comparison_table(measured(tmp_path, both, disk / "flat", disk / "real.json"))
     for part in (
         "first",
         "second",

@@ -62,7 +62,7 @@ def test_one_pass_costs_one_forward_pass_per_image(scenes_dir, monkeypatch):
     monkeypatch.setattr(evaluator, "make_eval_step", counting)
     found = evaluated(scenes_dir, 16)
     assert sum(images) == 64
-    record = found.results("digit_scenes", "validation", 3)
+    record = found.record("digit_scenes", "validation", 3).as_json()
     assert record["original"]["top1"]["n"] == 61
     assert record["real"]["top1"]["n"] == (found.reassessments["real"].labels.counts > 0).sum() < 61
 
@@ -105,9 +105,9 @@ def test_every_label_set_is_scored_from_one_pass(scenes_dir, monkeypatch, named,
     assert sum(images) == 64  # of 61, in whole batches: once
     assert list(found.reassessments) == ["real", "mine", "also"]
     assert "The label set strangers has none of the images" in caplog.text
-    record = found.results("digit_scenes", "validation", 0)
+    record = found.record("digit_scenes", "validation", 0).as_json()
     assert record["label_sets"]["also"] == record["label_sets"]["real"]
-    assert record["real"] == plain.results("digit_scenes", "validation", 0)["real"]
+    assert record["real"] == plain.record("digit_scenes", "validation", 0).as_json()["real"]
     assert found.reassessments["mine"].num_covered == len(mine) == 21
     hits = sum(
         classes[0] in valid
@@ -124,7 +124,7 @@ def test_a_label_set_alone_takes_the_place_of_real(scenes_dir, named):
     changes = {"eval.label_sets": f"mine={folder}/mine.json", "eval.real_key": None}
     found = evaluated(scenes_dir, 16, **changes)
     assert list(found.reassessments) == ["mine"]
-    assert "real" not in found.results("digit_scenes", "validation", 0)
+    assert "real" not in found.record("digit_scenes", "validation", 0).as_json()
     changes = {"eval.label_sets": f"real={folder}/mine.json"}  # wins over real_key
     found = evaluated(scenes_dir, 16, **changes)
     assert list(found.reassessments) == ["real"] and found.reassessments["real"].num_covered == 21
