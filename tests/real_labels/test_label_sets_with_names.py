@@ -223,6 +223,18 @@ def test_authors_may_count_by_class():
     assert found.as_json()["paper"] == {"name": name, "value": value}
 
 
+def test_a_reassessment_on_other_images():
+    """Of some of its own images and a stranger, in another order: each keeps its labels."""
+    own = LabelSets.from_lists(["a", "b", "c", "d"], [[1], [2, 3], [], [4]])
+    one = Reassessment(own, "own", covered=np.array([True, True, True, False]))
+    names = np.array(["x", "c", "b", "d"])
+    found = one.on(names)
+    assert found.labels.file_names.tolist() == names.tolist()
+    assert found.labels.to_lists() == [[], [], [2, 3], [4]]
+    assert found.covered.tolist() == [False, True, True, False] and found.num_covered == 2
+    assert one.on(own.file_names[:3]).covered is None
+
+
 def test_spellings_of_label_sets():
     assert parse("real, mine=labels/my=1.json,tags=feature:tags") == {
         "real": "", "mine": "labels/my=1.json", "tags": "feature:tags",

@@ -57,6 +57,9 @@ def test_everything_is_there_and_the_numbers_are_those_of_loops(files, tmp_path,
     assert models.loc["fair", "real_top1_value"] == pytest.approx(top1["value"])
     page = (out / "index.html").read_text()
     assert "name&lt;3&gt;&amp;" in page and "name<3>&" not in page
+    assert f">{100 * top1['value']:.2f}%<" in page.replace("\n", "").replace(" ", "")
+    interval = f"[{100 * top1['low']:.2f},\N{NO-BREAK SPACE}{100 * top1['high']:.2f}]"
+    assert interval in page
     assert page.count("<svg") == len(KEYS) and "http" not in page.replace(
         "http://www.w3.org", ""
     ).replace("http-equiv", "")
