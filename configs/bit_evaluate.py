@@ -1,4 +1,4 @@
-r"""Public BiT checkpoints on ILSVRC-2012's validation images, against both label sets.
+r"""Public BiT checkpoints on ILSVRC-2012's validation images, on every label set.
 
     python main.py --config=configs/bit_evaluate.py:R50x1 --workdir=runs/bit_m_r50x1 --mode=evaluate \
         --config.init_npz=BiT-M-R50x1-ILSVRC2012.npz --config.eval.dataset=ILSVRC2012_img_val.tar
@@ -12,7 +12,8 @@ config.eval.dataset is what there is of the 50,000 images:
     ILSVRC2012_img_val.tar            the official tar, read without unpacking
     /path/to/folder                   flat, or class folders
 and they are matched by file name. The ReaL labels, if they are not TFDS's own, come from
-`python -m real_labels fetch`, or a file named with config.eval.real_labels.
+`python -m real_labels fetch`, or a file: config.eval.label_sets=real=FILE. Further reassessments stand
+beside them: config.eval.label_sets=mine=FILE,….
 
 Images are resized to the size the checkpoint was published at: 480 pixels for those fine-tuned by the
 HyperRule (public code; 384 as in the paper with --config.eval.size=384), 224 for BiT-S, 160 or 224 for
