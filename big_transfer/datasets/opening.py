@@ -125,8 +125,8 @@ def _real_labels(dataset: str, path: str | None, is_imagenet: bool) -> LabelSets
     except InputError as error:
         raise DatasetError(str(error)) from None
     raise DatasetError(
-        f"{dataset} has no ReaL labels of its own; name a file with "
-        f"--config.eval.label_sets=real=FILE (or --config.eval.real_labels=FILE), or say "
+        f"{dataset} has no ReaL labels of its own; name a file with --config.eval.real_labels "
+        f"(or --config.eval.label_sets=real=FILE), or say "
         f"--config.eval.real_key= for none."
     )
 

@@ -209,6 +209,29 @@ def test_tfds_imagenet2012_gets_its_real_labels_by_name(monkeypatch, published):
     assert set(source[0]) == {"image", "file_name", "index", *keys}
 
 
+def test_features_of_a_label_set_are_the_datasets_own(tmp_path, monkeypatch):
+    """They are never looked up by name, as the labels of ILSVRC-2012 are."""
+    from big_transfer.datasets import tfds_source
+
+    with pytest.raises(datasets.DatasetError, match="has no feature tags; it has"):
+        datasets.open_source(str(folder(tmp_path, PETS)), "all", ["label"], features=["tags"])
+    asked = []
+
+    class Bare(tfds_source.TfdsSource):
+        def __init__(self, dataset, split, label_keys, **_):
+            asked.append(list(label_keys))
+            self.dataset, self.split, self.label_keys = dataset, split, tuple(label_keys)
+            self.class_names = {key: imagenet.wordnet_ids() for key in label_keys}
+            self.num_classes = dict.fromkeys(label_keys, 1000)
+
+    monkeypatch.setattr(tfds_source, "TfdsSource", Bare)
+    source = datasets.open_source(
+        "imagenet2012", "validation", ["original_label"], features=["real_label"]
+    )
+    assert asked == [["real_label"]]  # the dataset is asked, though it has none by that name
+    assert source.label_keys == ("original_label", "real_label")
+
+
 def test_reassessed_labels_of_any_dataset_come_from_a_file(tmp_path):
     root = folder(tmp_path / "pets", PETS)
     LabelSets.from_lists(PETS, [[0], [0, 1], [], [1], [2]]).to_json(tmp_path / "real.json")
