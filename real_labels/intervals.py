@@ -6,7 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -35,10 +35,15 @@ class Estimate:
     n: int
 
     @classmethod
-    def of_share(cls, hits: int, n: int, confidence: float = 0.95) -> Estimate:
-        """The share of `hits` out of `n`, with its Wilson interval."""
+    def of_share(cls, hits: int, n: int, confidence: float = 0.95, **more: Any) -> Self:
+        """The share of `hits` out of `n`, with its Wilson interval.
+
+        Args:
+          hits, n, confidence: see `wilson_interval`.
+          more: the further fields of a subclass.
+        """
         low, high = wilson_interval(hits, n, confidence)
-        return cls(hits / n if n else math.nan, low, high, n)
+        return cls(hits / n if n else math.nan, low, high, n, **more)
 
     @classmethod
     def of_nothing(cls, n: int = 0) -> Estimate:
@@ -49,10 +54,6 @@ class Estimate:
     def is_known(self) -> bool:
         """Whether there is a value."""
         return not math.isnan(self.value)
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields for JSON; NaN becomes null."""
-        return without_nan(dataclasses.asdict(self))
 
 
 def percent(
@@ -73,14 +74,6 @@ def percent(
         f"{scale * end:{sign}.{digits}f}" for end in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value}{unit} [{low}, {high}]"
-
-
-def without_nan(record: dict[str, Any]) -> dict[str, Any]:
-    """For JSON, which knows no NaN: the value of nothing is null."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in record.items()
-    }
 
 
 def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> Estimate:

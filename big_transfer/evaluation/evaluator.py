@@ -25,10 +25,11 @@ from big_transfer.run import preemption, sharding
 from big_transfer.run.progress import EvaluationProgress
 from real_labels import LabelSets, Predictions, accuracy
 from real_labels.labels import Reassessment, reassessment
+from real_labels.predictions import TOP_K
 
 log = logging.getLogger("big_transfer")
 
-TOP_K = 5
+_RANKED = max(TOP_K)  # classes kept of each image
 _IN_FLIGHT = 2  # batches handed to the devices before the oldest one's result is awaited
 
 
@@ -232,7 +233,7 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     def step(params, batch):
         logits = model.apply({"params": params}, batch["image"])
         targets = losses.label_vectors(batch["labels"], model.num_classes)
-        _, classes = jax.lax.top_k(logits, min(TOP_K, model.num_classes))
+        _, classes = jax.lax.top_k(logits, min(_RANKED, model.num_classes))
         scores = jnp.take_along_axis(losses.probabilities(loss, logits), classes, axis=1)
         return {
             "classes": classes,

@@ -16,6 +16,7 @@ from real_labels import files
 from real_labels.accuracy import Results
 from real_labels.accuracy.text import accuracy_table, as_table, pairs_table, remarks
 from real_labels.labels.reassessment import title_of
+from real_labels.predictions import TOP_K
 
 log = logging.getLogger("big_transfer")
 
@@ -39,9 +40,9 @@ def finish(evaluator, evaluation, record, config, folder) -> None:
 def best_metrics(accuracies: Results) -> dict[str, float]:
     """{"original/top1": …, "real/top5": …}: what `checkpoint_best` chooses by."""
     return {
-        f"{name}/top{k}": top.value if top.is_known else 0.0
+        f"{name}/top{k}": one.at(k).value if one.at(k).is_known else 0.0
         for name, one in accuracies.by_label_set.items()
-        for k, top in ((1, one.top1), (5, one.top5))
+        for k in TOP_K
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from real_labels.accuracy.paired import Difference, difference_of_hits
 from real_labels.accuracy.top_k import top_k_hits
+from real_labels.files.records import as_json
 from real_labels.intervals import holm
 from real_labels.labels import ORIGINAL, LabelSets, find_rows
 from real_labels.labels.reassessment import REAL
@@ -42,10 +43,15 @@ class Pair:
 
     def as_json(self) -> dict[str, Any]:
         """{"first", "second", "p_holm", "original", "real": Difference, "label_sets": the others}."""
-        others = {n: d.as_json() for n, d in self.by.items() if n != ORIGINAL}
         record = {"first": self.first, "second": self.second, "p_holm": dict(self.p_holm)}
-        record |= {n: self.by[n].as_json() for n in (ORIGINAL, REAL) if n in self.by}
-        return record | {"label_sets": others}
+        return record | by_label_set(self.by)
+
+
+def by_label_set(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured by each label set, as JSON: {"original", "real", "label_sets": all but the first}."""
+    record = {name: measured[name] for name in (ORIGINAL, REAL) if name in measured}
+    others = {name: one for name, one in measured.items() if name != ORIGINAL}
+    return as_json({**record, "label_sets": others})
 
 
 def pairs(

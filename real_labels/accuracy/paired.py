@@ -11,7 +11,8 @@ import numpy as np
 
 from real_labels.accuracy.top_k import top_k_hits
 from real_labels.errors import InputError
-from real_labels.intervals import Estimate, mcnemar, without_nan
+from real_labels.files.records import with_nan
+from real_labels.intervals import Estimate, mcnemar
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
@@ -44,17 +45,13 @@ class Difference:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Difference:
-        """What `as_json` wrote."""
-        return cls(**{key: math.nan if value is None else value for key, value in record.items()})
+        """What `records.as_json` made of it."""
+        return cls(**with_nan(record))
 
     @property
     def estimate(self) -> Estimate:
         """The difference with its interval."""
         return Estimate(self.value, self.low, self.high, self.n)
-
-    def as_json(self) -> dict[str, float | int | None]:
-        """The fields for JSON; NaN becomes null."""
-        return without_nan(dataclasses.asdict(self))
 
 
 def paired_difference(

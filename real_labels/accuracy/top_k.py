@@ -10,19 +10,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.intervals import Estimate, wilson_interval, without_nan
+from real_labels.files.records import as_json, with_nan
+from real_labels.intervals import Estimate
 from real_labels.labels import ORIGINAL, LabelSets, Reassessment
 from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 from real_labels.predictions.predictions import TOP_K
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +37,19 @@ class Accuracy(Estimate):
     """
 
     @classmethod
-    def of(cls, hits: int, n: int) -> Accuracy:
-        """Accuracy of `hits` correct out of `n` images, with its interval."""
-        hits, n = int(hits), int(n)
-        return cls(hits / n if n else math.nan, *wilson_interval(hits, n), n)
+    def of(cls, hits: int, n: int, **more: Any) -> Self:
+        """Accuracy of `hits` correct out of `n` images, with its interval.
+
+        Args:
+          hits, n: how many.
+          more: the further fields of a subclass.
+        """
+        return cls.of_share(int(hits), int(n), **more)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Accuracy:
-        """What `as_json` wrote."""
-        value = math.nan if record["value"] is None else record["value"]
-        return cls(value, record["low"], record["high"], record["n"])
+        """What `records.as_json` made of it."""
+        return cls(**with_nan(record))
 
     @classmethod
     def of_nothing(cls, n: int = 0) -> Accuracy:
@@ -66,16 +70,12 @@ class TopK:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TopK:
-        """What `as_json` wrote."""
+        """What `records.as_json` made of it."""
         return cls(Accuracy.from_json(record["top1"]), Accuracy.from_json(record["top5"]))
 
     def at(self, k: int) -> Accuracy:
         """Top-k accuracy, for k of TOP_K."""
         return {1: self.top1, 5: self.top5}[k]
-
-    def as_json(self) -> dict[str, Any]:
-        """{"top1", "top5"}."""
-        return {"top1": self.top1.as_json(), "top5": self.top5.as_json()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,20 +106,16 @@ class OnReassessment(TopK):
             Accuracy.from_json(record["top5"]),
             own and Accuracy.from_json(own["top1"]),
             same and Accuracy.from_json(same),
-            paper and (paper["name"], math.nan if paper["value"] is None else paper["value"]),
+            paper and (paper["name"], with_nan(paper)["value"]),
             record.get("covered"),
         )
 
     def as_json(self) -> dict[str, Any]:
         """The fields; "original_labels" is {"top1"}, "paper" {"name", "value"}."""
-        paper = self.paper
-        return {
-            **super().as_json(),
-            "original_labels": self.original_labels and {"top1": self.original_labels.as_json()},
-            "original_top1": self.original_top1 and self.original_top1.as_json(),
-            "paper": paper and without_nan({"name": paper[0], "value": paper[1]}),
-            "covered": self.covered,
-        }
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["original_labels"] = self.original_labels and {"top1": self.original_labels}
+        fields["paper"] = self.paper and dict(zip(("name", "value"), self.paper, strict=True))
+        return as_json(fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,15 +151,13 @@ class Results:
         """{"original", "real": {"top1", "top5"}, "original_labels": {"real_top1"}, "label_sets": all}."""
         record: dict[str, Any] = {}
         if self.original is not None:
-            record[ORIGINAL] = self.original.as_json()
+            record[ORIGINAL] = self.original
         if REAL in self.reassessments:
             real = self.reassessments[REAL]
-            record[REAL] = TopK(real.top1, real.top5).as_json()
+            record[REAL] = TopK(real.top1, real.top5)
             if real.original_labels is not None:
-                record["original_labels"] = {"real_top1": real.original_labels.as_json()}
-        return record | {
-            "label_sets": {name: one.as_json() for name, one in self.reassessments.items()}
-        }
+                record["original_labels"] = {"real_top1": real.original_labels}
+        return as_json({**record, "label_sets": self.reassessments})
 
 
 def top_k_hits(
@@ -221,47 +215,52 @@ def results(
       original: the original labels, one class an image; None if there are none.
       reassessments: the others by name; each must know every predicted image.
     """
-    on_original = own = None
+    names = predictions.file_names
+    on_original = itself = right = None
     if original is not None:
-        on_original = TopK(*_every_top_k(predictions, original))
-        own = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
+        labelled, valid = _valid(predictions, original)
+        on_original = TopK(*_every_top_k(predictions, original, labelled, valid))
+        itself = Predictions.from_labels(original.take(original.rows(names)))
+        right = valid[:, 0]
     scored = {}
     for name, one in reassessments.items():
-        top1, top5 = _every_top_k(predictions, one.labels)
+        labelled, valid = _valid(predictions, one.labels)
+        own = same_images = paper = None
+        if itself is not None:
+            own = top_k_accuracy(itself, one.labels)
+            same_images = _share(labelled, right & labelled)
+            if one.counting == "classes":
+                mean = _mean_over_classes(itself.classes[:, 0], labelled, valid[:, 0])
+                paper = "mean over the original classes", mean
         scored[name] = OnReassessment(
-            top1,
-            top5,
-            original_labels=own and top_k_accuracy(own, one.labels),
-            original_top1=None if original is None else _same_images(predictions, original, one),
-            paper=_as_authors_count(predictions, original, one),
-            covered=int(np.count_nonzero(one.covers(predictions.file_names))),
+            *_every_top_k(predictions, one.labels, labelled, valid),
+            original_labels=own,
+            original_top1=same_images,
+            paper=paper,
+            covered=int(np.count_nonzero(one.covers(names))),
         )
     return Results(on_original, scored)
 
 
-def _same_images(predictions: Predictions, original: LabelSets, one: Reassessment) -> Accuracy:
-    """By the original labels, on the images that count for a reassessment."""
-    counted = one.counts(predictions.file_names)
-    _, correct = top_k_hits(predictions, original)
-    return _share(counted, correct & counted)
-
-
-def _as_authors_count(
-    predictions: Predictions, original: LabelSets | None, one: Reassessment
-) -> tuple[str, float] | None:
-    if one.counting == "images" or original is None:
-        return None
-    labelled, hits = top_k_hits(predictions, one.labels)
-    classes = original.take(original.rows(predictions.file_names)).classes
-    images, right = np.bincount(classes[labelled]), np.bincount(classes[hits])
-    right = np.pad(right, (0, len(images) - len(right)))
+def _mean_over_classes(
+    classes: Int[np.ndarray, "images"],
+    labelled: Bool[np.ndarray, "images"],
+    hits: Bool[np.ndarray, "images"],
+) -> float:
+    """Mean over the classes of the share of their labelled images that are right; NaN without any."""
+    images = np.bincount(classes[labelled])
+    right = np.bincount(classes[hits], minlength=len(images))
     counted = images > 0
-    value = float((right[counted] / images[counted]).mean()) if counted.any() else math.nan
-    return "mean over the original classes", value
+    return float((right[counted] / images[counted]).mean()) if counted.any() else math.nan
 
 
-def _every_top_k(predictions: Predictions, labels: LabelSets) -> list[Accuracy]:
-    labelled, valid = _valid(predictions, labels)
+def _every_top_k(
+    predictions: Predictions,
+    labels: LabelSets,
+    labelled: Bool[np.ndarray, "images"],
+    valid: Bool[np.ndarray, "images k"],
+) -> list[Accuracy]:
+    """For each k of TOP_K, from what `_valid` says of the predictions and labels."""
     return [
         _share(labelled, valid[:, :k].any(axis=1))
         if can_measure(predictions, labels, k)

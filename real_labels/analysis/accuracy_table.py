@@ -16,6 +16,7 @@ from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
 from real_labels.analysis.page.section import Column, Content, Drawn, Table, Tile
 from real_labels.analysis.study import Study
+from real_labels.files.records import as_json
 from real_labels.intervals import percent
 from real_labels.labels import ORIGINAL, LabelSets, Reassessment, label_sets_of
 from real_labels.labels.reassessment import REAL
@@ -49,7 +50,7 @@ class ModelAccuracy:
     def as_json(self) -> dict[str, Any]:
         """{"n", see accuracy.Results, "above_original_labels": by the ReaL labels}."""
         record = {"n": self.n, **self.results.as_json()}
-        above = {name: one.as_json() for name, one in self.above_original_labels.items()}
+        above = as_json(self.above_original_labels)
         if REAL in above:
             record["above_original_labels"] = above[REAL]
         for name, one in above.items():
@@ -170,19 +171,17 @@ def make(study: Study) -> Content:
             f"different images; pairs are tested on those that both cover."
         )
     shown = numbers.models[study.shown]
-    if not set(study.reassessments) <= {REAL} or any(
-        one.covered is not None for one in study.reassessments.values()
-    ):
-        results = numbers.models[study.shown].results
-        remarks += [f"{study.shown}: {said}" for said in text.remarks(results, study.titles)]
+    is_partial = any(one.covered is not None for one in study.reassessments.values())
+    if is_partial or not study.is_real_alone:
+        remarks += [f"{study.shown}: {said}" for said in text.remarks(shown.results, study.titles)]
     if len(study.models) == 1:
         missing.append("With the predictions of a second model, the difference would be tested.")
-    which = "both label sets" if set(study.reassessments) <= {REAL} else "every label set"
+    which = "both label sets" if study.is_real_alone else "every label set"
     lists = {"models": _models_list(numbers)}
     if numbers.pairs:
         lists["pairs_of_models"] = _pairs_list(numbers)
     count = "ReaL accuracy counts the images that have a ReaL label."
-    if not set(study.reassessments) <= {REAL}:
+    if not study.is_real_alone:
         count = "Accuracy by a reassessment counts the images that have one of its labels."
     return Content(
         lead=_lead(numbers, study.shown, study.titles),

@@ -37,7 +37,7 @@ class Analysis:
         sections = []
         several = len(study.reassessments) > 1
         for name, judge in study.reassessments.items():
-            part = study.judged_by(name)
+            part = study.by_judge[name]
             made = self._section(part)
             said = []
             if judge.covered is not None:

@@ -16,7 +16,6 @@ from real_labels.analysis.page.section import Column, Content, Drawn, Table
 from real_labels.analysis.study import Study
 from real_labels.intervals import Estimate, bootstrap_counts, bootstrap_estimate, percent
 from real_labels.labels import LabelSets
-from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions, ranking
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ def make(study: Study) -> Content:
             f"The figure has {next(iter(measured))} and {_MOST_DRAWN - 1} more of {len(measured)} models."
         )
     title = "How often predictions of each confidence are right"
-    by = "ReaL labels" if set(study.reassessments) <= {REAL} else "labels of a reassessment"
+    by = "ReaL labels" if study.is_real_alone else "labels of a reassessment"
     return Content(
         lead=_lead(measured, study.subject(measured), study.titles),
         missing=missing,

@@ -38,7 +38,7 @@ class Rejected(Accuracy):
     @classmethod
     def among(cls, count: int, n: int) -> Rejected:
         """`count` rejected labels among `n`, with the interval of the share."""
-        return cls(**vars(Accuracy.of(count, n)), count=int(count))
+        return cls.of(count, n, count=int(count))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,7 +123,7 @@ class ReassessedOverOriginal:
                 {"name": one.name, ORIGINAL: one.original, self.column: one.reassessed}
                 for one in self.models
             ],
-            "original_labels": self.original_labels and self.original_labels.as_json(),
+            "original_labels": as_json(self.original_labels),
             "regression": as_json(self.regression),
         }
 

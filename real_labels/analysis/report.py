@@ -118,7 +118,7 @@ def _about(study: Study, origin: Origin) -> html.About:
 
 
 def _kicker(study: Study) -> str:
-    if set(study.reassessments) <= {REAL}:
+    if study.is_real_alone:
         return "Original labels and Reassessed Labels (ReaL)"
     titles = [one.title for one in study.reassessments.values()]
     return f"Original labels and reassessments: {join(titles)}"

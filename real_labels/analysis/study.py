@@ -83,8 +83,17 @@ class Study:
         """The title of each label set, the original labels first."""
         return titles_of(self.reassessments)
 
-    def judged_by(self, name: str) -> Study:
-        """The same with one reassessment alone, on the images that it covers; it then is the judge."""
+    @property
+    def is_real_alone(self) -> bool:
+        """Whether there is no other reassessment than the ReaL labels."""
+        return set(self.reassessments) <= {REAL}
+
+    @functools.cached_property
+    def by_judge(self) -> dict[str, Study]:
+        """By each reassessment, the same with it alone, on the images that it covers; it is the judge."""
+        return {name: self._judged_by(name) for name in self.reassessments}
+
+    def _judged_by(self, name: str) -> Study:
         judge = self.reassessments[name]
         changes: dict[str, Any] = {"reassessments": {name: judge}, "names": tuple(self.links)}
         if name != (self.scores_of or next(iter(self.reassessments))):

@@ -17,6 +17,7 @@ from real_labels.analysis.page import figures, section
 from real_labels.analysis.page.section import Card, Cell, Column, Content, Drawn, Gallery, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Scores
+from real_labels.files.records import as_json
 from real_labels.intervals import percent
 from real_labels.labels import ClassNames
 
@@ -93,7 +94,7 @@ class ClassMistakes:
             "class": self.class_,
             "num_images": self.num_images,
             "num_mistakes": self.num_mistakes,
-            "share": self.share.as_json(),
+            "share": as_json(self.share),
             **self.kinds,
         }
 
@@ -144,7 +145,7 @@ def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) 
         num_images=len(outcomes),
         num_mistakes=n,
         kinds={
-            name: KindShare(**vars(Accuracy.of(c, n)), count=int(c), prediction_asked=of_these)
+            name: KindShare.of(c, n, count=int(c), prediction_asked=of_these)
             for name, c, of_these in zip(KINDS, counts, asked, strict=True)
         },
         prediction_valid=Accuracy.of(counts[0] + counts[1], n),

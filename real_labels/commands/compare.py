@@ -37,10 +37,8 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     from real_labels import accuracy
-    from real_labels.accuracy import scoring
-    from real_labels.files.records import as_json
+    from real_labels.accuracy import comparison, scoring
     from real_labels.files.text_table import text_table
-    from real_labels.labels.reassessment import ORIGINAL, REAL
     from real_labels.predictions import TOP_K
 
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
@@ -69,8 +67,7 @@ def run(options: argparse.Namespace) -> None:
                 what = f"{reference.titles[key]} top-{k}"
                 rows.append((what, *_cells(difference)))
                 verdicts.append(_verdict(what, difference))
-    record |= {key: as_json(measured[key]) for key in (ORIGINAL, REAL) if key in measured}
-    record["label_sets"] = {key: as_json(one) for key, one in measured.items() if key != ORIGINAL}
+    record |= comparison.by_label_set(measured)
     print(f"A = {options.first}\nB = {options.second}\n")
     print(text_table(rows, "<>>>>>>>") + "\n")
     print("\n".join(verdicts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,9 @@ def label_sets(options: argparse.Namespace) -> list[str] | None:
     if options.label_sets != "all":
         return [name.strip() for name in options.label_sets.split(",") if name.strip()]
     found = []
-    for name in published.NAMES:
+    for name, file in published.FILES.items():
         try:
-            published.reassessment(name, options.data_dir)
+            published.locate(file, options.data_dir)
             found.append(name)
         except InputError as error:
             print_warning(str(error))
@@ -229,6 +230,19 @@ def write_json(path: str, record: Any) -> None:
 
     files.write_json(path, record, indent=2)
     print(f"Wrote {path}.")
+
+
+def report_errors(errors: Sequence[str]) -> None:
+    """Names the files that could not be used, after what was made of the others.
+
+    Raises:
+      InputError: with the last one, if there is any.
+    """
+    sys.stdout.flush()
+    for error in errors[:-1]:
+        print(f"Error: {error}", file=sys.stderr)
+    if errors:
+        raise InputError(errors[-1])
 
 
 def print_warning(text: str) -> None:

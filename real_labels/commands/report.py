@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import sys
 
 from real_labels.commands import options as common
 from real_labels.errors import InputError
@@ -97,11 +96,7 @@ def run(options: argparse.Namespace) -> None:
         if remark not in errors:
             common.print_warning(remark)
     print(f"\nThe report: {page}")
-    sys.stdout.flush()
-    for error in errors[:-1]:
-        print(f"Error: {error}", file=sys.stderr)
-    if errors:
-        raise InputError(errors[-1])
+    common.report_errors(errors)
 
 
 def _check(options: argparse.Namespace) -> None:

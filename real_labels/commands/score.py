@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -56,11 +55,7 @@ def run(options: argparse.Namespace) -> None:
                 common.print_warning(f"{one.file}: {warning}")
         if options.json:
             common.write_json(options.json, [one.as_json() for one in scored])
-    sys.stdout.flush()
-    for error in errors[:-1]:
-        print(f"Error: {error}", file=sys.stderr)
-    if errors:
-        raise InputError(errors[-1])
+    common.report_errors(errors)
 
 
 def _table(scored: Sequence[Scored], reference: Reference) -> str:

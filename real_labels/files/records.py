@@ -1,4 +1,4 @@
-"""Results as JSON: frozen dataclasses become objects, once, at the edge."""
+"""Results as JSON and back: frozen dataclasses become objects, once, at the edge."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return value
+
+
+def with_nan(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of numbers that `as_json` wrote: null becomes NaN."""
+    return {key: math.nan if value is None else value for key, value in record.items()}

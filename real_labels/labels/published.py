@@ -26,7 +26,7 @@ SHA256 = {
     "raters_golden.npz": "6fd910fc7389c3d695ac5e18269689797d0246a378c536e218854f9d93bc8ea6",
     "golden.npz": "738a795e88351799934669ac48bb70e2ebe484b447fc3e09e0c36fbd987d06d2",
 }
-NAMES = (REAL,)  # of the published reassessments
+FILES = {REAL: "real.json"}  # of the published reassessments
 _TRIES = 3
 _CHUNK = 1 << 16
 
@@ -61,15 +61,15 @@ def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Rea
     """A published reassessment of ILSVRC-2012's validation images.
 
     Args:
-      name: one of NAMES.
+      name: one of FILES.
       folder: of the published files (see `data_dir`).
 
     Raises:
       InputError: if there is none of that name, or its file is not there.
     """
-    if name not in NAMES:
+    if name not in FILES:
         raise InputError(
-            f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
+            f"There is no published label set {name!r}; there are {', '.join(FILES)}. Your own are "
             f"named with their file, as mine=FILE."
         )
     return Reassessment(
@@ -83,7 +83,7 @@ def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Rea
 
 def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:
     """The published ReaL labels of the 50,000 validation images."""
-    return LabelSets.from_json(locate("real.json", folder))
+    return LabelSets.from_json(locate(FILES[REAL], folder))
 
 
 def fetch(folder: str | os.PathLike[str] | None = None, url: str = URL) -> list[pathlib.Path]:

@@ -82,10 +82,6 @@ class Reassessment:
         rows = self.labels.rows(file_names)
         return np.ones(len(rows), bool) if self.covered is None else self.covered[rows]
 
-    def counts(self, file_names: np.ndarray) -> Bool[np.ndarray, "images"]:
-        """(M,) whether each of these images has a label."""
-        return self.labels.counts[self.labels.rows(file_names)] > 0
-
 
 def parse(text: str) -> dict[str, str]:
     """The label sets that a config names: "real,mine=labels.json,tags=feature:tags".

@@ -311,7 +311,7 @@ def test_pairs_of_every_label_set_are_corrected_apart():
     for pair in tested:
         assert pair.by["b"].n == 0 and pair.p_holm["b"] == 1
         assert pair.by["a"].n == 30 and pair.p_holm["a"] >= pair.by["a"].p_value
-    assert published.NAMES == ("real",)
+    assert tuple(published.FILES) == ("real",)
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_scores_stay_with_the_labels_they_are_of():
         original=original, reassessments=dict(other=mine("other", real), real=mine("real", real)),
         scores=scores, scores_of="real",
     )  # fmt: skip
-    assert study.judged_by("other").scores is None and study.judged_by("real").scores is scores
+    assert study.by_judge["other"].scores is None and study.by_judge["real"].scores is scores
 
 
 @pytest.mark.parametrize(

@@ -241,11 +241,8 @@ def p_words(p: float) -> str:
 
 def tiles(*shares: tuple[Estimate, str, str]) -> list[Tile]:
     """Shares for the head of the page: (share, title, role) of each; those of nothing are left out."""
-    return [
-        Tile(*_parts(percent(one))[:1], title, _parts(percent(one))[1], role)
-        for one, title, role in shares
-        if one.is_known
-    ]
+    cells = [(share(one), title, role) for one, title, role in shares if one.is_known]
+    return [Tile(cell.text, title, cell.note, role) for cell, title, role in cells]
 
 
 def columns(

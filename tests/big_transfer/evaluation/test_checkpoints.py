@@ -19,6 +19,7 @@ from big_transfer.evaluation.results import comparison_table
 from big_transfer.run import workdir
 from configs import bit_evaluate
 from real_labels import LabelSets, Predictions, accuracy
+from real_labels.files.records import as_json
 from real_labels.labels import imagenet
 from tests.big_transfer.datasets.test_preprocessing import jpeg, photo
 from tests.big_transfer.test_resnet import random_params
@@ -259,10 +260,10 @@ def test_several_checkpoints_give_one_table_with_paired_tests(tmp_path, disk, sm
     real = LabelSets.from_json(disk / "real.json")
     (pair,) = record["pairs"]
     for key, labels in (("original", original), ("real", real)):
-        expected = accuracy.paired_difference(*predictions, labels).as_json()
+        expected = as_json(accuracy.paired_difference(*predictions, labels))
         assert pair[key] == expected
         for model, one in zip(record["models"], predictions):
-            assert model[key]["top1"] == accuracy.top_k_accuracy(one, labels).as_json()
+            assert model[key]["top1"] == as_json(accuracy.top_k_accuracy(one, labels))
     table = comparison_table(measured(tmp_path, both, disk / "flat", disk / "real.json"))
     for part in (
         "first",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from real_labels import LabelSets, Predictions, accuracy, top_k_accuracy
 from real_labels.accuracy.text import as_table
+from real_labels.files.records import as_json
 from real_labels.labels import imagenet
 from tests.real_labels.analysis import worlds
 
@@ -128,7 +129,7 @@ def test_top5_of_one_class_each_is_no_figure():
     original = LabelSets.from_lists(names, [[0], [9]])
     one = accuracy.results(Predictions(names, [[0], [1]]), original, {})
     assert one.original.top1.value == 0.5
-    assert one.original.top5.as_json() == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+    assert as_json(one.original.top5) == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
     assert "–" in as_table(one, {"original": "original", "real": "ReaL"})
     three_classes = LabelSets.from_lists(names, [[0], [2]])
     every = accuracy.results(Predictions(names, [[0, 1, 2], [1, 0, 2]]), three_classes, {})
