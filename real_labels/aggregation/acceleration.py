@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _MEMORY = 8  # steps that it looks back
+_LEAST_EIGENVALUE = 1e-12  # of the greatest one: directions of less are noise
 _FLOOR = 1e-3  # of plain EM's value, under which no proposal puts a probability
 
 
@@ -35,22 +36,43 @@ class Anderson:
 
     def forget(self) -> None:
         """Starts afresh."""
-        self._at: list[np.ndarray] = []
-        self._moves: list[np.ndarray] = []
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # where EM was, and its move
+        self._move_steps: list[np.ndarray] = []  # how the move changed from step to step
+        self._steps: list[np.ndarray] = []  # how the point that EM moved to changed
+        self._gram = np.zeros((0, 0))  # products of the move steps
 
     def propose(self, now: Parameters, plain: Parameters) -> Parameters:
         """Parameters to go on with, from where EM was and where it went."""
         at = self._vector(now)
-        self._at.append(at)
-        self._moves.append(self._vector(plain) - at)
-        del self._at[: -_MEMORY - 1], self._moves[: -_MEMORY - 1]
-        if len(self._at) < 2:
+        move = self._vector(plain)
+        move -= at
+        if self._last is not None:
+            self._remember(at, move)
+        self._last = at, move
+        if not self._steps:
             return plain
-        at_steps = np.diff(self._at, axis=0)
-        move_steps = np.diff(self._moves, axis=0)
-        weights = np.linalg.lstsq(move_steps.T, self._moves[-1], rcond=1e-10)[0]
-        proposal = at + self._moves[-1] - weights @ (at_steps + move_steps)
+        # Least squares by the normal equations: the vectors are long, and there are few of them.
+        products = np.array([step @ move for step in self._move_steps])
+        values, vectors = np.linalg.eigh(self._gram)
+        sure = values > _LEAST_EIGENVALUE * values[-1]
+        weights = vectors[:, sure] @ ((products @ vectors[:, sure]) / values[sure])
+        proposal = at + move
+        for weight, step in zip(weights, self._steps, strict=True):
+            proposal -= weight * step
         return self._parameters(proposal, plain)
+
+    def _remember(self, at: np.ndarray, move: np.ndarray) -> None:
+        if len(self._steps) == _MEMORY:
+            del self._steps[0], self._move_steps[0]
+            self._gram = self._gram[1:, 1:]
+        last_at, last_move = self._last
+        last_at += last_move  # where EM moved to; nobody needs the old values
+        np.subtract(move, last_move, out=last_move)
+        np.subtract(at + move, last_at, out=last_at)
+        self._move_steps.append(last_move)
+        self._steps.append(last_at)
+        new = np.array([step @ last_move for step in self._move_steps])
+        self._gram = np.block([[self._gram, new[:-1, None]], [new[None, :-1], new[-1:, None]]])
 
     def _vector(self, parameters: Parameters) -> np.ndarray:
         prior = np.sqrt([parameters.prior, 1 - parameters.prior]) * self._prior_scale

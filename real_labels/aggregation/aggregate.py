@@ -58,6 +58,7 @@ class Aggregate:
       prior: P(present) before any answer.
       categories: what may be answered.
       convergence: how EM went, or None.
+      shrinkage: pseudo-answers for each truth that every rater was given, like the average rater's.
     """
 
     scores: Scores
@@ -68,6 +69,7 @@ class Aggregate:
     prior: float
     categories: tuple[str, ...]
     convergence: Convergence | None = None
+    shrinkage: float = 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what a later `dawid_skene` can start from, as `.npz`, atomically."""

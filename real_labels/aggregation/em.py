@@ -78,6 +78,7 @@ def fit(
     *,
     pseudo_answers: Float[np.ndarray, "raters 2 categories"] | float = 0.0,
     prior: float | None = None,
+    pseudo_questions: float = 0.0,
     held: Int[np.ndarray, "questions"] | None = None,
     tolerance: float = 1e-6,
     max_passes: int = 1000,
@@ -93,6 +94,7 @@ def fit(
       start: probability of each question to begin with, or parameters.
       pseudo_answers: prior counts of each rater's answers (a Dirichlet prior of one more each).
       prior: π held at this value; None estimates it.
+      pseudo_questions: questions added to both sides of the estimate of π (a Beta prior of one more each).
       held: (Q,) truth of each gold question, -1 for all others.
       tolerance: largest change of any probability and parameter at which EM has converged.
       max_passes: passes over the answers at most; at least 1.
@@ -111,7 +113,8 @@ def fit(
         present = present.reshape(totals.shape)
         counts = np.stack([np.maximum(totals - present, 0.0), present])
         confusion = normalised(counts + pseudo)
-        estimated = sum_present / patterns.num_answered if patterns.num_answered else 0.5
+        questions = patterns.num_answered + 2 * pseudo_questions
+        estimated = (sum_present + pseudo_questions) / questions if questions else 0.5
         parameters = Parameters(estimated if prior is None else prior, confusion.transpose(1, 0, 2))
         return parameters, counts.transpose(1, 0, 2)
 
@@ -120,7 +123,12 @@ def fit(
         present, sum_present, likelihood = patterns.e_step(
             parameters.prior, logs[0].ravel(), logs[1].ravel()
         )
-        return present, sum_present, likelihood + float((pseudo * logs).sum())
+        penalty = float((pseudo * logs).sum())
+        if pseudo_questions:
+            penalty += pseudo_questions * float(
+                np.log(max(parameters.prior, _TINY)) + np.log1p(-min(parameters.prior, 1 - 1e-16))
+            )
+        return present, sum_present, likelihood + penalty
 
     now = start if given else m_step(*patterns.sums_of_start())[0]
     if prior is not None:

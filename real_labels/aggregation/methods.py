@@ -22,33 +22,12 @@ from real_labels.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-
-def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
-    """Reasons not to trust a fit: what the answers cannot tell.
-
-    Args:
-      aggregate: the fit.
-      answers: what it was fitted to.
-    """
-    found = []
-    if aggregate.convergence is None:
-        return found
-    asked = answers.asked
-    if not aggregate.convergence.converged:
-        found.append("EM did not converge; allow it more passes.")
-    if np.count_nonzero(np.bincount(answers.rater)) < 2 or np.mean(asked[asked > 0] > 1) < 0.5:
-        found.append(
-            "Most questions have one answer, so raters cannot be compared: scores tell no more than "
-            "the answers, whatever their sureness says. Ask more raters, or use the majority."
-        )
-    extreme = not 1e-3 < aggregate.prior < 1 - 1e-3
-    if extreme and abs(aggregate.prior - _mean_answers(answers).mean()) > 0.05:
-        found.append(
-            f"By this fit nearly {'all' if aggregate.prior > 0.5 else 'none'} of the labels are present, "
-            f"whatever the raters say: it has given up on them. Compare it with the majority; more "
-            f"shrinkage, a prior or gold questions help."
-        )
-    return found
+# The prior of dawid_skene, chosen on simulated crowds: see "Small sets" in docs/labels.md.
+RIGHT = 0.8  # how often a rater is expected to be right
+ANSWERS_BEFORE_ANY = (
+    100  # for each truth, that the average rater is given: they decide on small sets
+)
+_PSEUDO_QUESTIONS = 2  # that are present, and as many absent, beside those of which π is the mean
 
 
 def majority(answers: Answers, *, pseudo_raters: Sequence[PseudoRater] = ()) -> Aggregate:
@@ -80,7 +59,7 @@ def dawid_skene(
     answers: Answers,
     *,
     smoothing: float = 0.0,
-    shrinkage: float = 10.0,
+    shrinkage: float = 20.0,
     prior: float | None = None,
     gold: Gold | None = None,
     pseudo_raters: Sequence[PseudoRater] = (),
@@ -95,9 +74,10 @@ def dawid_skene(
       answers: the raters' answers.
       smoothing: pseudo-answers of each category and truth that every rater is given.
       shrinkage: pseudo-answers for each truth that every rater is given, distributed as the average
-        rater's (a single matrix, fitted to all raters as one). They decide for raters of few answers
-        and are nothing to those of many. With both at 0 it is Dawid & Skene's maximum likelihood,
-        which believes a rater with one answer to be infallible.
+        rater's: one matrix for all raters, itself held near a plausible rater while answers are few. They
+        decide for raters of few answers and vanish beside many.
+        With both at 0 it is Dawid & Skene's maximum likelihood, which believes a rater with one answer
+        to be infallible. Above 0, π has a Beta(3, 3) prior, too.
       prior: P(present), held; None estimates it.
       gold: questions held at their truth.
       pseudo_raters: who else votes.
@@ -131,14 +111,22 @@ def dawid_skene(
             # Raters who are mostly wrong would otherwise pull EM to the mirror image of the truth.
             start = Start.of(gold_calibrated(answers, gold))
     options = dict(prior=prior, held=held, tolerance=tolerance, accelerate=accelerate)
-    means = _mean_answers(answers)
+    means = mean_answers(answers)
 
     pseudo_answers = np.full((2, num_categories), float(smoothing))
     if shrinkage:
-        pooled = em.fit(
-            answers.answer, offsets, 1, num_categories, means, max_passes=max_passes, **options
+        options["pseudo_questions"] = _PSEUDO_QUESTIONS
+        average = em.fit(
+            answers.answer,
+            offsets,
+            1,
+            num_categories,
+            means,
+            pseudo_answers=ANSWERS_BEFORE_ANY * _plausible_rater(answers),
+            max_passes=max_passes,
+            **options,
         )
-        pseudo_answers = pseudo_answers + shrinkage * pooled.parameters.confusion[0]
+        pseudo_answers = pseudo_answers + shrinkage * average.parameters.confusion[0]
     fit = em.fit(
         answers.rater * np.int32(num_categories) + answers.answer,
         offsets,
@@ -158,6 +146,7 @@ def dawid_skene(
         fit.parameters.prior,
         answers.categories,
         fit.convergence,
+        shrinkage,
     )
 
 
@@ -242,7 +231,19 @@ def _with_pseudo_raters(answers: Answers, pseudo_raters: Sequence[PseudoRater]) 
     return answers
 
 
-def _mean_answers(answers: Answers) -> Float[np.ndarray, "questions"]:
+def _plausible_rater(answers: Answers) -> Float[np.ndarray, "2 categories"]:
+    """A confusion matrix to expect before any answer: right in 80% of the sure answers, on both sides.
+
+    Category a of value v has P(a | present) ∝ f(a) 0.8^v 0.2^(1 - v), where f(a) is how often it and its
+    mirror image are answered; P(a | absent) is the mirror image.
+    """
+    frequency = np.bincount(answers.answer, minlength=len(answers.categories)) / len(answers)
+    frequency = (frequency + frequency[::-1]) / 2 + 1e-3
+    present = frequency * RIGHT**answers.values * (1 - RIGHT) ** (1 - answers.values)
+    return normalised(np.stack([present[::-1], present]))
+
+
+def mean_answers(answers: Answers) -> Float[np.ndarray, "questions"]:
     """(Q,) mean of each question's answers on the scale from 0 to 1; ½ without answers."""
     values = answers.values[answers.answer]
     sums = np.bincount(answers.question, values, minlength=len(answers.questions))

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="dawid-skene: pseudo-answers like the average rater's that every rater is given "
-        "(default 10; 0: maximum likelihood)",
+        "(default 20; 0: maximum likelihood)",
     )
     parser.add_argument(
         "--prior",

@@ -41,6 +41,43 @@ def rate(
     return Answers(questions(len(truth)), ids, row, rater, answer, categories)
 
 
+# Small sets of answers: images, labels an image, answers a question, raters, P(present), P("maybe").
+SMALL_CROWDS = (
+    (5, 1, 5, 5, 0.5, 0.0),
+    (20, 1, 3, 3, 0.5, 0.0),
+    (20, 1, 5, 5, 0.5, 0.0),
+    (50, 1, 3, 3, 0.5, 0.0),
+    (20, 3, 3, 3, 0.3, 0.1),
+    (50, 3, 5, 5, 0.3, 0.1),
+    (100, 1, 3, 8, 0.15, 0.0),
+)
+
+
+def crowd(
+    images: int,
+    labels: int,
+    per_question: int,
+    raters: int,
+    present: float,
+    maybe: float,
+    seed: int,
+) -> tuple[np.ndarray, Answers]:
+    """(truth, answers) of raters who are right with a probability drawn from 0.7 to 0.95.
+
+    In the share `maybe` of the cases they answer "maybe", else yes or no by whether they are right.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.random(images * labels) < present
+    skill = rng.uniform(0.7, 0.95, raters)
+    right = skill[:, None] * (1 - maybe)
+    wrong = (1 - skill[:, None]) * (1 - maybe)
+    unsure = np.full((raters, 1), maybe)
+    confusion = np.stack(
+        [np.hstack([right, unsure, wrong]), np.hstack([wrong, unsure, right])], axis=1
+    )
+    return truth, rate(truth, confusion, per_question, rng)
+
+
 def model(
     real: LabelSets,
     original: LabelSets,
