@@ -23,7 +23,7 @@ ALLOWED = {
     "real_labels.accuracy": "errors intervals files labels predictions",
     "real_labels": "errors intervals labels predictions answers accuracy",
     "real_labels.aggregation": "errors intervals files labels answers",
-    "real_labels.analysis.page": "errors intervals labels",
+    "real_labels.analysis.page": "errors intervals files labels",
     "real_labels.analysis": (
         "errors intervals files labels predictions answers accuracy aggregation analysis.page"
     ),

@@ -71,14 +71,14 @@ def npz_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
     shapes = {}
     with _opened(path) as archive:
         for name in archive.files:
-            with archive.zip.open(f"{name}.npy") as member:
+            with archive.member(name) as member:
                 shape, _, dtype = npz.read_header(member)
             shapes[name] = jax.ShapeDtypeStruct(shape, dtype)
     return _canonical(path, shapes)
 
 
 @contextlib.contextmanager
-def _opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
+def _opened(path: epath.PathLike) -> Iterator[npz.Archive]:
     """Opens a checkpoint's `.npz`, in which there are arrays alone.
 
     Raises:
@@ -88,7 +88,7 @@ def _opened(path: epath.PathLike) -> Iterator[np.lib.npyio.NpzFile]:
     check_exists(path)
     try:
         with npz.opened(path) as archive:
-            others = [name for name in archive.zip.namelist() if not name.endswith(".npy")]
+            others = [name for name in archive.members if not name.endswith(".npy")]
             if others:
                 raise InputError(f"holds {others[0]}, which is no array.")
             yield archive

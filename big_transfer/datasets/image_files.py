@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from big_transfer.datasets.source import DatasetError
+from real_labels.files.text import normalised
 from real_labels.labels import imagenet
 
 log = logging.getLogger("big_transfer")
@@ -79,7 +80,9 @@ class ImageFiles(Sequence):
                     f"{dataset} holds ILSVRC-2012's validation images; their split is 'validation', and "
                     f"not {split!r}."
                 )
-            self._images = sorted((_base(image.path), image) for image in found)
+            self._images = sorted(
+                (imagenet.file_name_of(_base(image.path)), image) for image in found
+            )
             self._check_imagenet()
             names: tuple[str, ...] = ()
         else:
@@ -208,7 +211,8 @@ def _images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
                 )
             beside.append(path)  # annotations and the like
             continue
-        name = below if split is not None else path[start:]
+        # In one form on every system: macOS hands out decomposed accents.
+        name = normalised(below if split is not None else path[start:])
         images.append(_Image(path, split, name, name.rpartition("/")[0].partition("/")[0]))
     if beside:
         log.warning(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,9 @@ import numpy as np
 from real_labels.accuracy import text, top_k
 from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
-from real_labels.labels import Reference, check_classes, find_rows, require_all
+from real_labels.labels import ClassNames, Reference, check_classes, imagenet, match, require_all
 from real_labels.predictions import Predictions, mixups, reading
+from real_labels.predictions.choice import Labels
 from real_labels.predictions.reading import PredictionFile
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def score(
     assume: Sequence[str] = (),
     *,
     column: str | None = None,
+    class_names: ClassNames | None = None,
     probabilities: bool = False,
 ) -> Scored:
     """Reads a file of predictions, looks for mix-ups, and scores it.
@@ -68,16 +68,51 @@ def score(
       reference: the labels.
       assume: mix-ups to undo first (mixups.REPAIRS); nothing else is ever repaired.
       column: the column of the predictions (see reading.read).
+      class_names: names that stand for classes.
       probabilities: whether logits of every class become probabilities in the predictions' scores.
 
     Raises:
       InputError: naming the file, if it cannot be read or does not fit the labels.
     """
-    found = reading.read(path, column)
+    found = reading.read(path, column, _labels(reference, assume), class_names)
+    if found.are_wordnet_ids and class_names is None:
+        with naming(path):
+            _check_wordnet_ids(reference)
     if probabilities:
         found = found.with_probabilities()
     with naming(path):
         return _score(str(path), found, reference, assume)
+
+
+def _labels(reference: Reference, assume: Sequence[str]) -> Labels:
+    """What tells predictions from the truth: agreement as given, and with the mix-ups undone."""
+
+    def hits(
+        file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
+    ) -> Bool[np.ndarray, "n"] | None:
+        try:
+            aligned = _Aligned.of(PredictionFile(file_names, classes), reference)
+            ways = [aligned]
+            if assume:
+                ways.append(aligned.repaired(assume, reference.num_known_classes))
+        except InputError:
+            return None  # of other images; that is said when they are scored
+        known = aligned.known
+        found = [one.classes[known, 0] == one.truth[known] for one in ways]
+        return max(found, key=np.count_nonzero)
+
+    return Labels(reference.num_known_classes, hits)
+
+
+def _check_wordnet_ids(reference: Reference) -> None:
+    """Refuses WordNet ids of another dataset's classes: they would be numbered as ILSVRC-2012's."""
+    known = reference.num_known_classes
+    if not reference.is_imagenet and known != imagenet.NUM_CLASSES:
+        raise InputError(
+            f"has WordNet ids, which stand for ILSVRC-2012's {imagenet.NUM_CLASSES:,} classes, while the "
+            f"labels are of another dataset ({known:,} classes). Name its classes in their order with "
+            f"--class-names FILE (WordNet ids will do), or save class indices."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,14 +161,18 @@ class _Aligned:
         classes = mixups.repair(self.classes, names, *about)
         scores = self.scores
         if scores is not None:
-            scores = mixups.repair(scores, [n for n in names if n in mixups.ORDERS], *about)
+            moved = [n for n in names if n in (*mixups.ORDERS, mixups.ASCENDING)]
+            scores = mixups.repair(scores, moved, *about)
         return dataclasses.replace(self, classes=classes, scores=scores)
 
     def predictions(self, num_classes: int) -> Predictions:
         """With an index that is nobody's label for those below 0."""
         beyond = 1 + max(num_classes, int(self.classes.max()))
         classes = np.where(self.classes < 0, beyond, self.classes)
-        return Predictions(self.names, classes, self.scores)
+        scores = self.scores
+        if scores is not None and (steps := np.diff(scores, axis=1)).any() and (steps >= 0).all():
+            scores = None  # in ascending order, which diagnose names
+        return Predictions(self.names, classes, scores)
 
 
 def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
@@ -163,6 +202,7 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
         aligned.names[known],
         num_classes,
         reference.describe_class,
+        last=aligned.classes[known, -1] if aligned.classes.shape[1] > 1 else None,
     )
     names = mixup.repair.split(",") if mixup is not None and mixup.repair is not None else []
     if not known.all() and set(names) & set(mixups.NEED_LABELS):
@@ -217,6 +257,7 @@ def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> 
             f"Has scores in {found.num_columns:,} columns, while the labels have "
             f"{reference.num_known_classes:,} classes; --num-classes says how many there are."
         )
+    remarks += found.remarks
     if n < len(reference.file_names):
         remarks.append(
             f"Covers {n:,} of the {len(reference.file_names):,} images; scored on these."
@@ -258,15 +299,7 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
     names = found.file_names
     if len(names) == len(known) and (names == known).all():
         return np.arange(len(known))
-    rows = find_rows(known, names)
-    # Else compare what follows a common folder: the last components, as many as tell our names apart.
-    depth = max(len(_parts(n)) for n in known.tolist())
-    for shorten in [*(functools.partial(_last, d) for d in range(depth, 0, -1)), _stem]:
-        if (rows >= 0).all():
-            break
-        ours = np.array([shorten(n) for n in known.tolist()])
-        if len(set(ours.tolist())) == len(ours):
-            rows = find_rows(ours, np.array([shorten(n) for n in names.tolist()]))
+    rows = match(known, names)
     require_all(
         rows,
         known,
@@ -283,18 +316,6 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
             f"and {b + 1})."
         )
     return rows
-
-
-def _parts(name: str) -> list[str]:
-    return name.replace("\\", "/").split("/")
-
-
-def _last(components: int, name: str) -> str:
-    return "/".join(_parts(name)[-components:])
-
-
-def _stem(name: str) -> str:
-    return pathlib.PurePosixPath(_parts(name)[-1]).stem
 
 
 def _check_range(

@@ -104,6 +104,29 @@ def remarks(results: Results, titles: Mapping[str, str]) -> list[str]:
     return said
 
 
+def together(remarks: Sequence[tuple[str, str]], total: int, what: str) -> list[str]:
+    """Remarks, each once, with the names that it is about.
+
+    Args:
+      remarks: (name, remark) of each.
+      total: number of names that there are.
+      what: what the names are of, such as "files".
+    """
+    names: dict[str, list[str]] = {}
+    for name, remark in remarks:
+        names.setdefault(remark, []).append(name)
+    said = []
+    for remark, about in names.items():
+        if len(about) == 1:
+            said.append(f"{about[0]}: {remark}")
+        elif len(about) == total:
+            said.append(f"All {total:,} {what}: {remark}")
+        else:
+            more = ", …" if len(about) > 3 else ""
+            said.append(f"{len(about):,} {what} ({', '.join(about[:3])}{more}): {remark}")
+    return said
+
+
 def pairs_table(tested: Sequence[Pair], titles: Mapping[str, str]) -> str:
     """Every pair for a person: differences in points, with intervals and p-values."""
     names = list(tested[0].by)

@@ -14,13 +14,14 @@ import tqdm
 
 from real_labels import aggregation
 from real_labels.accuracy import scoring
+from real_labels.accuracy.text import together
 from real_labels.aggregation import recipe
 from real_labels.analysis import other_models
 from real_labels.analysis.other_models import AccuracyTable
 from real_labels.analysis.study import Origin, Study
 from real_labels.answers import CATEGORIES, Answers, Scores
 from real_labels.errors import InputError
-from real_labels.labels import ORIGINAL, ClassNames, Reference, find_rows, published
+from real_labels.labels import ORIGINAL, ClassNames, Reference, match, published
 from real_labels.labels.class_names import printable
 from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
@@ -42,6 +43,7 @@ class Inputs:
       assume: mix-ups to undo in all files first (mixups.REPAIRS).
       answers: raters' answers; none for the published ones, with the published labels.
       categories: the answers that raters could give, from surely absent to surely present.
+      columns: what a table of answers calls its columns (see Answers.load).
       scores: .npz of the probability of each label; None for the published ones, with the published
         labels, or Dawid and Skene's model of `answers`.
       accuracy_table: accuracies of further models, in one table or two (other_models.read).
@@ -61,6 +63,7 @@ class Inputs:
     assume: Sequence[str] = ()
     answers: Sequence[str] | None = None
     categories: tuple[str, ...] = CATEGORIES
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scores: str | None = None
     accuracy_table: Sequence[str] | None = None
     class_names: str | None = None
@@ -204,6 +207,8 @@ def _models(
     paths: dict[str, str] = {}
     errors = []
     names = _names(given.predictions)
+    warnings: list[tuple[str, str]] = []
+    class_names = None if given.class_names is None else ClassNames.load(given.class_names)
     with tqdm.tqdm(
         list(zip(names, given.predictions, strict=True)),
         desc="reading",
@@ -214,13 +219,19 @@ def _models(
         for name, path in bar:
             try:
                 scored = scoring.score(
-                    path, reference, given.assume, column=given.column, probabilities=True
+                    path,
+                    reference,
+                    given.assume,
+                    column=given.column,
+                    class_names=class_names,
+                    probabilities=True,
                 )
             except InputError as error:
                 errors.append(str(error))
                 continue
             models[name], paths[name] = scored.predictions, str(path)
-            remarks += [f"{name}: {warning}" for warning in scored.warnings]
+            warnings += [(name, warning) for warning in scored.warnings]
+    remarks += together(warnings, len(models), "models")
     return models, paths, errors
 
 
@@ -250,8 +261,9 @@ def _answers(
     answers = scores = None
     scores_from = ""
     if given.answers:
-        parts = [Answers.load(path, given.categories) for path in given.answers]
+        parts = [Answers.load(path, given.categories, given.columns) for path in given.answers]
         answers = Answers.join(parts)
+        remarks += answers.remarks
     elif are_published:
         try:
             answers = recipe.raw_answers(given.data_dir)
@@ -278,11 +290,17 @@ def _answers(
             )
             remarks.append(absent[what])
             found[what] = None
-    return found["answers"], found["scores"], scores_from
+    named = reference.file_names
+    if (answers := found["answers"]) is not None:
+        asked = answers.questions.named_as(named)
+        answers = dataclasses.replace(answers, questions=asked)
+    if (scores := found["scores"]) is not None:
+        scores = dataclasses.replace(scores, questions=scores.questions.named_as(named))
+    return answers, scores, scores_from
 
 
 def _is_about(file_names: Any, reference: Reference) -> bool:
-    return bool((find_rows(reference.file_names, file_names) >= 0).any())
+    return bool((match(reference.file_names, file_names) >= 0).any())
 
 
 def _dataset(given: Inputs, reference: Reference) -> str:

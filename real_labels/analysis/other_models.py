@@ -165,10 +165,7 @@ def _matching(table: Any, pattern: re.Pattern[str], what: str) -> str:
 
 
 def _shares(table: Any, column: str) -> Float[np.ndarray, "models"]:
-    try:
-        values = np.asarray(tables.numbers(table[column]), np.float64)
-    except (TypeError, ValueError, BufferError):
-        raise InputError(f"the column {column} does not hold numbers.") from None
+    values = tables.floats(table[column], column)
     if values.size and np.nanmax(values) > 1:
         values = values / 100
     bad = ~((values >= 0) & (values <= 1))

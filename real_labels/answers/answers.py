@@ -5,22 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from real_labels import files
+from real_labels.answers import answer_tables
 from real_labels.answers.questions import Questions, info_array, questions_of_info
 from real_labels.errors import InputError, naming
 from real_labels.files import npz, tables
-from real_labels.labels import LabelSets, check_classes, class_columns, find_rows
+from real_labels.files.text import normalised
+from real_labels.labels import LabelSets, match
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 CATEGORIES = ("no", "maybe", "yes")
-_COLUMNS = ("file_name", "label", "rater", "answer")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +35,9 @@ class Answers:
       rater: (A,) int32 row in raters; rising among the answers to one question.
       answer: (A,) int16 row in categories.
       categories: what may be answered, from "surely absent" to "surely present"; two or more.
+      empty: number of answers that were empty in the file, and are left out.
+      repeats: number of answers that repeated another of the same rater, and are left out (the
+        constructor adds those that it finds).
     """
 
     questions: Questions
@@ -42,9 +46,13 @@ class Answers:
     rater: Int[np.ndarray, "answers"]
     answer: Int[np.ndarray, "answers"]
     categories: tuple[str, ...] = CATEGORIES
+    empty: int = 0
+    repeats: int = 0
 
     def __post_init__(self):
         raters = np.asarray(self.raters, dtype=np.str_)
+        raters = np.array([normalised(r) for r in raters.tolist()], dtype=np.str_)
+        object.__setattr__(self, "categories", tuple(map(normalised, self.categories)))
         if len(set(raters.tolist())) != len(raters):
             raise InputError("Answers: two raters have the same id.")
         lowered = [c.lower() for c in self.categories]
@@ -74,26 +82,44 @@ class Answers:
         steps = np.diff(key)
         order = None
         if (steps <= 0).any():
-            order = np.argsort(key)
+            order = np.argsort(key, kind="stable")
             steps = np.diff(key[order])
-        if (steps == 0).any():
-            at = int(np.argmin(steps))
-            first = at if order is None else order[at]
-            question, rater = int(columns["question"][0][first]), int(columns["rater"][0][first])
-            raise InputError(
-                f"{np.count_nonzero(steps == 0)} answers repeat a rater's answer to a question "
-                f"(first: rater {raters[rater]}, "
-                f"{self.questions.file_names[self.questions.image[question]]}, label "
-                f"{self.questions.label[question]}); each rater answers a question once."
-            )
+        again = np.flatnonzero(steps == 0) + 1  # places in order, of what repeats the place before
+        if len(again):
+            order = np.arange(n) if order is None else order
+            given = columns["answer"][0][order]
+            differs = given[again] != given[again - 1]
+            if differs.any():
+                first = order[again[int(np.argmax(differs))]]
+                question, rater = (
+                    int(columns["question"][0][first]),
+                    int(columns["rater"][0][first]),
+                )
+                raise InputError(
+                    f"{np.count_nonzero(differs)} answers contradict the same rater's answer to the same "
+                    f"question (first: rater {raters[rater]}, "
+                    f"{self.questions.file_names[self.questions.image[question]]}, label "
+                    f"{self.questions.label[question]}); each rater answers a question once."
+                )
+            order = np.delete(order, again)
+            object.__setattr__(self, "repeats", self.repeats + len(again))
         object.__setattr__(self, "raters", raters)
-        object.__setattr__(self, "categories", tuple(self.categories))
         for name, (column, _, dtype) in columns.items():
             column = column if order is None else column[order]
             object.__setattr__(self, name, column.astype(dtype, copy=False))
 
     def __len__(self) -> int:
         return len(self.question)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know of the answers: how many were left out, and why."""
+        found = []
+        if self.empty:
+            found.append(f"{self.empty:,} empty answers are left out.")
+        if self.repeats:
+            found.append(f"{self.repeats:,} exact repeats of an answer are left out.")
+        return found
 
     @property
     def asked(self) -> Int[np.ndarray, "questions"]:
@@ -146,7 +172,7 @@ class Answers:
         """
         if name in self.raters.tolist():
             raise InputError(f"There is a rater {name!r} already; give the label set another name.")
-        image = find_rows(labels.file_names, self.questions.file_names)[self.questions.image]
+        image = match(labels.file_names, self.questions.file_names)[self.questions.image]
         asked = image >= 0
         if classes is not None:
             asked &= np.isin(self.questions.label, classes)
@@ -182,6 +208,7 @@ class Answers:
                 )
         if not rest:
             return first
+        counts = {name: sum(getattr(part, name) for part in parts) for name in ("empty", "repeats")}
         questions = Questions.from_pairs(*_distinct_pairs([p.questions for p in parts]))
         raters = list(dict.fromkeys(r for part in parts for r in part.raters.tolist()))
         row = {r: i for i, r in enumerate(raters)}
@@ -192,20 +219,28 @@ class Answers:
             np.concatenate([np.array([row[r] for r in p.raters.tolist()])[p.rater] for p in parts]),
             np.concatenate([p.answer for p in parts]),
             first.categories,
+            **counts,
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], categories: Sequence[str] = CATEGORIES) -> Answers:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        categories: Sequence[str] = CATEGORIES,
+        columns: Mapping[str, str] | None = None,
+    ) -> Answers:
         """Reads the published `.npz` or a table (CSV, Parquet, JSON lines).
 
         The `.npz` has `tensor` (R, Q, K), one-hot over the answers and all zero where a rater was
         not asked, `info` (Q, 2) with file name and label as str, and `ids` (R,). A table has the
-        columns file_name, label, rater and answer, one row per answer; `answer` is one of the
-        categories or, where no category is a number, its position.
+        columns file_name, label, rater and answer, one row per answer, or file_name, label and a
+        column for each rater; `answer` is one of the categories or, where no category is a number,
+        its position. Empty answers and exact repeats are left out and counted.
 
         Args:
           path: the file.
           categories: what may be answered, from "surely absent" to "surely present".
+          columns: what a table calls file_name, label, rater and answer, where it is something else.
 
         Raises:
           InputError: naming the file and the place.
@@ -214,7 +249,22 @@ class Answers:
         with naming(path):
             if path.suffix.lower() == ".npz":
                 return _load_npz(path, tuple(categories))
-            return _load_table(path, tuple(categories))
+            rows = answer_tables.read(path, tuple(categories), columns)
+            # Questions come image by image, in the order in which the images first appear.
+            span = 1 + int(rows.label.max())
+            keys, question = np.unique(
+                rows.image.astype(np.int64) * span + rows.label, return_inverse=True
+            )
+            questions = Questions(rows.file_names, keys // span, keys % span)
+            return cls(
+                questions,
+                rows.raters,
+                question,
+                rows.rater,
+                rows.answer,
+                tuple(categories),
+                rows.empty,
+            )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what `load` reads, atomically: .npz in the published layout, .csv or .parquet."""
@@ -236,7 +286,7 @@ class Answers:
             self.raters[self.rater],
             np.array(self.categories)[self.answer],
         )
-        tables.write(path, dict(zip(_COLUMNS, columns, strict=True)))
+        tables.write(path, dict(zip(answer_tables.COLUMNS, columns, strict=True)))
 
 
 def _distinct_pairs(parts: Sequence[Questions]) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +302,7 @@ def _distinct_pairs(parts: Sequence[Questions]) -> tuple[np.ndarray, np.ndarray]
 def _load_npz(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
     with npz.opened(path, ("tensor", "info", "ids")) as archive:
         questions = questions_of_info(archive["info"], path)
-        raters = archive["ids"].astype(np.str_)
+        raters = np.atleast_1d(archive["ids"]).astype(np.str_)
         if not len(raters):
             raise InputError("has no raters.")
         shape = (len(raters), len(questions), len(categories))
@@ -266,10 +316,10 @@ def _load_npz(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
 
 
 def _slabs(
-    archive: np.lib.npyio.NpzFile, shape: tuple[int, int, int], categories: tuple[str, ...]
+    archive: npz.Archive, shape: tuple[int, int, int], categories: tuple[str, ...]
 ) -> Iterator[np.ndarray]:
     """Yields the tensor rater by rater: whole, the published one takes 0.4 GB for a million answers."""
-    with archive.zip.open("tensor.npy") as file:
+    with archive.member("tensor") as file:
         found, column_major, dtype = npz.read_header(file)
         if found != shape:
             raise InputError(
@@ -297,54 +347,6 @@ def _one_hot(rows: np.ndarray, rater: str) -> tuple[np.ndarray, np.ndarray]:
     twice = np.diff(question) == 0
     if twice.any():
         raise InputError(
-            f"tensor: rater {rater} gives two answers to question {question[int(np.argmax(twice))]}."
+            f"tensor: rater {rater} gives two answers to question {question[int(np.argmax(twice))] + 1}."
         )
     return question.astype(np.int32), answer.astype(np.int16)
-
-
-def _load_table(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
-    with tables.understood():
-        return _from_table(tables.with_plain_names(tables.read(path)), categories)
-
-
-def _from_table(table: Any, categories: tuple[str, ...]) -> Answers:
-    missing = [c for c in _COLUMNS if c not in table.column_names]
-    if missing:
-        raise InputError(
-            f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; expected "
-            f"{', '.join(_COLUMNS)}, found {', '.join(table.column_names)}."
-        )
-
-    label = class_columns.class_indices(table["label"], "label")
-    if label.min() < 0:
-        row = int(np.argmin(label))
-        raise InputError(f"row {row + 1} has the negative label {label[row]}.")
-    label = check_classes(label, "label").astype(np.int64)
-    image, file_names = tables.text(table["file_name"])
-    rater, raters = tables.text(table["rater"])
-    for codes, what in ((image, "file_name"), (rater, "rater")):
-        if codes.min() < 0:
-            raise InputError(f"row {int(np.argmin(codes)) + 1} has no {what}.")
-    answer = _answer_codes(table["answer"], categories)
-    # Questions come image by image, in the order in which the images first appear.
-    span = 1 + int(label.max())
-    keys, question = np.unique(image.astype(np.int64) * span + label, return_inverse=True)
-    questions = Questions(file_names, keys // span, keys % span)
-    return Answers(questions, raters, question, rater, answer, categories)
-
-
-def _answer_codes(column, categories: tuple[str, ...]) -> Int[np.ndarray, "n"]:
-    codes, texts = tables.text(column)
-    if codes.min() < 0:
-        raise InputError(f"row {int(np.argmin(codes)) + 1} has no answer.")
-    known = {c.lower(): i for i, c in enumerate(categories)}
-    if not any(c.isdecimal() for c in categories):  # where they are numbers, a number is a name
-        known |= {str(i): i for i in range(len(categories))}
-    position = np.array([known.get(t.strip().lower(), -1) for t in texts.tolist()], np.int64)
-    if (position < 0).any():
-        row = int(np.argmax(position[codes] < 0))
-        raise InputError(
-            f"row {row + 1} has the answer '{texts[codes[row]]}'; expected one of "
-            f"{', '.join(categories)}, or 0 to {len(categories) - 1} (--categories names others)."
-        )
-    return position[codes]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from real_labels.answers import answer_tables
 from real_labels.answers.answers import CATEGORIES, Answers
 from real_labels.answers.questions import Questions
 from real_labels.errors import InputError, naming
@@ -90,6 +91,7 @@ class Gold:
         path: str | os.PathLike[str],
         at_least: int | None = None,
         categories: Sequence[str] = CATEGORIES,
+        columns: Mapping[str, str] | None = None,
     ) -> Gold:
         """Reads experts' answers (see Answers.load), or a table of file_name, label, truth.
 
@@ -97,6 +99,7 @@ class Gold:
           path: the file. A truth is yes / no, true / false or 1 / 0.
           at_least: how many experts make a truth (see from_experts).
           categories: what experts may answer (see Answers.load).
+          columns: what a table of answers calls its columns (see Answers.load).
 
         Raises:
           InputError: naming the file and the place.
@@ -112,12 +115,12 @@ class Gold:
                         f"asked of it."
                     )
                 return _from_truths(path, table, named[0])
-            if "rater" not in table.column_names:
+            if not answer_tables.has_raters(table, categories, columns):
                 raise InputError(
                     f"{path}: expected the columns file_name, label and truth, or experts' answers "
                     f"(file_name, label, rater, answer); found {', '.join(table.column_names)}."
                 )
-        return cls.from_experts(Answers.load(path, categories), at_least)
+        return cls.from_experts(Answers.load(path, categories, columns), at_least)
 
     def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
         """(rows in questions, rows here) of the gold questions that are among these.
@@ -142,22 +145,23 @@ def _first(questions: Questions) -> str:
     return f"{questions.file_names[questions.image[0]]}, label {questions.label[0]}"
 
 
-def _from_truths(path: pathlib.Path, table, column: str) -> Gold:
-    for needed in ("file_name", "label"):
-        if needed not in table.column_names:
-            raise InputError(
-                f"{path}: lacks the column {needed}; found {', '.join(table.column_names)}."
-            )
-    codes, texts = tables.text(table[column])
-    truths = [_TRUTHS.get(t.strip().lower()) for t in texts.tolist()]
-    bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
-    if bad.any():
-        row = int(np.argmax(bad))
-        found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
-        raise InputError(f"{path}: row {row + 1} has the truth {found!r}; expected yes or no.")
-    with naming(path):
-        label = class_columns.class_indices(table["label"], "label")
-        image, file_names = tables.text(table["file_name"])
+def _from_truths(path: pathlib.Path, table: Any, column: str) -> Gold:
+    with naming(path), tables.understood():
+        names = answer_tables.columns_of_pairs(table)
+        for needed in ("file_name", "label"):
+            if needed not in names:
+                raise InputError(
+                    f"lacks the column {needed}; found {', '.join(table.column_names)}."
+                )
+        codes, texts = tables.names(table[column])
+        truths = [_TRUTHS.get(t.lower()) for t in texts.tolist()]
+        bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
+        if bad.any():
+            row = int(np.argmax(bad))
+            found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
+            raise InputError(f"row {row + 1} has the truth {found!r}; expected yes or no.")
+        label = class_columns.class_indices(table[names["label"]], names["label"])
+        image, file_names = tables.names(table[names["file_name"]])
         if image.min() < 0:
             raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
         return Gold(Questions(file_names, image, label), np.array(truths, bool)[codes])

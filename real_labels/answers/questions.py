@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.labels import check_classes, check_file_names, find_rows
+from real_labels.files.text import normalised
+from real_labels.labels import check_classes, check_file_names, match
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -69,7 +70,10 @@ class Questions:
         index: dict[str, int] = {}
         names = np.asarray(file_names, dtype=np.str_).tolist()
         image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
-        return cls(np.array(list(index), dtype=np.str_), image, label)
+        forms = [normalised(name) for name in index]  # two spellings are one image
+        place = {name: row for row, name in enumerate(dict.fromkeys(forms))}
+        image = np.array([place[form] for form in forms] or [0], np.int32)[image]
+        return cls(np.array(list(place), dtype=np.str_), image, label)
 
     def file_name(self) -> np.ndarray:
         """(Q,) str, the image of each question by name."""
@@ -80,11 +84,29 @@ class Questions:
         kept, image = np.unique(self.image[rows], return_inverse=True)
         return Questions(self.file_names[kept], image, self.label[rows])
 
+    def named_as(self, file_names: np.ndarray) -> Questions:
+        """The same questions, with the images called as they are in `file_names` where they are there.
+
+        Args:
+          file_names: (N,) str; matched whatever the folders (see labels.match).
+
+        Raises:
+          InputError: if two images here are the same one there.
+        """
+        row = {int(r): i for i, r in enumerate(match(file_names, self.file_names)) if r >= 0}
+        names = self.file_names.astype(object)
+        for there, here in row.items():
+            names[here] = file_names[there]
+        return dataclasses.replace(self, file_names=np.array(names, dtype=np.str_))
+
     def find(self, other: Questions) -> Int[np.ndarray, "other_questions"]:
-        """(len(other),) int64: row here of each of the other's questions, -1 where it is not."""
+        """(len(other),) int64: row here of each of the other's questions, -1 where it is not.
+
+        Images are matched whatever their folders (see labels.match).
+        """
         if not len(self) or not len(other):
             return np.full(len(other), -1, np.int64)
-        asked_image = find_rows(self.file_names, other.file_names)[other.image]
+        asked_image = match(self.file_names, other.file_names)[other.image]
         known = (asked_image >= 0) & (other.label < self._span)
         asked = np.where(known, self._keys(asked_image, other.label), -1)
         keys = self._keys(self.image, self.label)
@@ -130,9 +152,9 @@ def questions_of_info(info: np.ndarray, path: str | os.PathLike[str]) -> Questio
         )
     try:
         label = info[:, 1].astype(np.int64)
-    except ValueError:
-        row = next(i for i, t in enumerate(info[:, 1].tolist()) if not t.strip().isdecimal())
+    except (ValueError, OverflowError):
+        row = next((i for i, t in enumerate(info[:, 1].tolist()) if not t.strip().isdecimal()), 0)
         raise InputError(
-            f"{path}: info row {row} has the label '{info[row, 1]}', expected a class index."
+            f"{path}: info row {row + 1} has the label '{info[row, 1]}', expected a class index."
         ) from None
     return Questions.from_pairs(info[:, 0], label)

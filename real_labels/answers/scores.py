@@ -41,7 +41,7 @@ class Scores:
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(
-                f"Scores: probability must lie in [0, 1], found {probability[row]} at question {row}."
+                f"Scores: probability must lie in [0, 1], found {probability[row]} at question {row + 1}."
             )
         object.__setattr__(self, "probability", probability)
 

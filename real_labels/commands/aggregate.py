@@ -71,7 +71,12 @@ def run(options: argparse.Namespace) -> None:
     default = recipe.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
     threshold = common.threshold(options, aggregate.scores, gold, default)
     labels = aggregate.scores.label_sets(threshold, unrated)
+    written = _write(
+        options, aggregate, answers, labels
+    )  # first: the reader of the text may leave early
 
+    for remark in answers.remarks:
+        common.print_warning(remark)
     print(
         f"{len(answers):,} answers ({' < '.join(answers.categories)}) of {len(answers.raters):,} raters "
         f"to {len(answers.questions):,} questions on {len(answers.questions.file_names):,} images."
@@ -90,7 +95,8 @@ def run(options: argparse.Namespace) -> None:
     )
     for doubt in aggregation.doubts(aggregate, answers):
         common.print_warning(doubt)
-    _write(options, aggregate, answers, labels)
+    if written:
+        print(f"Wrote {', '.join(written)}.")
 
 
 def _print_labels(labels: LabelSets, threshold: float) -> None:
@@ -141,7 +147,8 @@ def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | No
 
 def _write(
     options: argparse.Namespace, aggregate: Aggregate, answers: Answers, labels: LabelSets
-) -> None:
+) -> list[str]:
+    """Writes the files that are asked for, and returns their paths."""
     from real_labels.aggregation.reliability import Reliability
     from real_labels.files import tables
 
@@ -155,8 +162,7 @@ def _write(
     asked = [(path, write) for path, write in outputs if path is not None]
     for path, write in asked:
         write(path)
-    if asked:
-        print(f"Wrote {', '.join(path for path, _ in asked)}.")
+    return [path for path, _ in asked]
 
 
 def _questions(aggregate: Aggregate, answers: Answers) -> dict[str, np.ndarray]:

@@ -26,7 +26,16 @@ _FOR = {
     "hold_gold": ("dawid-skene",),
     "gold_answers": ("gold",),
 }
-_NOT_WITH_PRESET = ("answers", "method", "categories", "gold", "gold_votes", "pseudo_rater", *_FOR)
+_NOT_WITH_PRESET = (
+    "answers",
+    "method",
+    "categories",
+    "columns",
+    "gold",
+    "gold_votes",
+    "pseudo_rater",
+    *_FOR,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,8 +139,8 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         raise InputError(
             f"{'--hold-gold' if options.hold_gold else '--method gold'} needs --gold FILE."
         )
-    categories = common.categories(options)
-    answers = Answers.join([Answers.load(path, categories) for path in options.answers])
+    categories, columns = common.categories(options), common.columns(options)
+    answers = Answers.join([Answers.load(path, categories, columns) for path in options.answers])
     if gold is not None and options.gold_answers is None:
         gold.among(answers.questions, "answers")  # it would be a pity to find out afterwards
     settings = {
@@ -145,7 +154,9 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
     if method == "majority":
         return aggregation.majority(answers, **settings), answers
     if method == "gold":
-        gold_answers = options.gold_answers and Answers.load(options.gold_answers, categories)
+        gold_answers = options.gold_answers and Answers.load(
+            options.gold_answers, categories, columns
+        )
         return aggregation.gold_calibrated(answers, gold, gold_answers, **settings), answers
     start = options.start and aggregation.Start.load(options.start)
     held = gold if options.hold_gold else None

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("first", metavar="A", help=common.PREDICTIONS)
     parser.add_argument("second", metavar="B", help="likewise")
+    parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     common.add_labels(parser)
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
@@ -38,13 +39,23 @@ def run(options: argparse.Namespace) -> None:
 
     from real_labels import accuracy
     from real_labels.accuracy import comparison, scoring
+    from real_labels.accuracy.text import together
+    from real_labels.files.paths import short_names
     from real_labels.files.text_table import text_table
     from real_labels.predictions import TOP_K
 
+    if options.more:
+        raise InputError(
+            f"compare takes two files, found {2 + len(options.more)}. `score` puts any number beside each "
+            f"other, and `report` tests every pair."
+        )
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
-    reference = common.reference(options)
+    reference = common.reference(options, [options.first, options.second])
+    names = common.class_names(options)
     scored = [
-        scoring.score(path, reference, common.repairs(assume), column=options.column)
+        scoring.score(
+            path, reference, common.repairs(assume), column=options.column, class_names=names
+        )
         for path, assume in ((options.first, options.assume_a), (options.second, options.assume_b))
     ]
     pair = [one.predictions for one in scored]
@@ -68,6 +79,9 @@ def run(options: argparse.Namespace) -> None:
                 rows.append((what, *_cells(difference)))
                 verdicts.append(_verdict(what, difference))
     record |= comparison.by_label_set(measured)
+    if options.json:
+        record["warnings"] = {one.file: list(one.warnings) for one in scored}
+        common.write_json(options.json, record)
     print(f"A = {options.first}\nB = {options.second}\n")
     print(text_table(rows, "<>>>>>>>") + "\n")
     print("\n".join(verdicts))
@@ -80,13 +94,16 @@ def run(options: argparse.Namespace) -> None:
             common.print_warning(
                 f"The {reference.titles[name]} labels cover {number} of the {len(images):,} images compared."
             )
-    for letter, one in zip("ab", scored, strict=True):
-        for warning in one.warnings:
-            text = warning.replace("--assume=", f"--assume-{letter}=")
-            common.print_warning(f"{one.file}: {text}")
+    short = short_names([one.file for one in scored])
+    warnings = [
+        (name, warning.replace("--assume=", f"--assume-{letter}="))
+        for letter, name, one in zip("ab", short, scored, strict=True)
+        for warning in one.warnings
+    ]
+    for warning in together(warnings, 2, "files"):
+        common.print_warning(warning)
     if options.json:
-        record["warnings"] = {one.file: list(one.warnings) for one in scored}
-        common.write_json(options.json, record)
+        print(f"Wrote {options.json}.")
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:

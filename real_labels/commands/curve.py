@@ -36,16 +36,18 @@ def run(options: argparse.Namespace) -> None:
     )
     scores, gold = Scores.load(options.scores), common.gold(options)
     curve = PrecisionRecall.of(scores, gold)
+    marked = best = curve.at_best_f1()
+    is_asked = options.threshold is not None or options.precision is not None
+    if is_asked:
+        marked = curve.at_threshold(common.threshold(options, scores, gold, best.threshold))
+    for out in options.out:  # first: the reader of the text may leave early
+        curve.save(out, marked)
     print(
         f"{curve.kept[-1]:,} gold questions, {curve.present:,} labels present; "
         f"{len(curve.thresholds):,} thresholds that differ."
     )
-    marked = best = curve.at_best_f1()
     print(f"Best F1:  {best}")
-    if options.threshold is not None or options.precision is not None:
-        marked = curve.at_threshold(common.threshold(options, scores, gold, best.threshold))
+    if is_asked:
         print(f"Asked:    {marked}")
-    for out in options.out:
-        curve.save(out, marked)
     if options.out:
         print(f"Wrote {', '.join(options.out)}.")

@@ -13,7 +13,7 @@ from real_labels.errors import InputError
 
 if TYPE_CHECKING:
     from real_labels.answers import Gold, Scores
-    from real_labels.labels import Reference
+    from real_labels.labels import ClassNames, Reference
 
 PREDICTIONS = (
     "predictions: .npy or .npz of classes (N,), ranked classes (N, k) or logits (N, C); .csv, .jsonl, "
@@ -26,13 +26,14 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """--data-dir."""
     parser.add_argument(
         "--data-dir",
+        "--data_dir",
         metavar="DIR",
         help="folder of the published files (default: $REAL_LABELS_DIR, or the user's cache)",
     )
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
-    """--labels, --label-sets, --original, --num-classes, --data-dir, --column."""
+    """--labels, --label-sets, --original, --num-classes, --class-names, --data-dir, --column."""
     parser.add_argument(
         "--labels",
         action="append",
@@ -57,20 +58,65 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="column or array of the predictions, where several could be (index for index_0, index_1, …)",
     )
+    parser.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help="names of the classes in the order of the class indices, as a JSON list or a name a line: for "
+        "predictions that are names, and for the report (default for ILSVRC-2012: its own)",
+    )
     add_data_dir(parser)
 
 
-def reference(options: argparse.Namespace) -> Reference:
-    """The labels that --labels, --original and the others name."""
+def reference(options: argparse.Namespace, predictions: Sequence[str] = ()) -> Reference:
+    """The labels that --labels, --original and the others name.
+
+    Args:
+      options: with what add_labels added.
+      predictions: the files that are to be scored.
+
+    Raises:
+      InputError: if there are no labels; of images that are not ILSVRC-2012's, with the option that names
+        them.
+    """
     from real_labels.labels import Reference
 
-    return Reference.load(
-        labels(options),
-        options.original,
-        label_sets=label_sets(options),
-        data_dir=options.data_dir,
-        num_classes=options.num_classes,
-    )
+    try:
+        return Reference.load(
+            labels(options),
+            options.original,
+            label_sets=label_sets(options),
+            data_dir=options.data_dir,
+            num_classes=options.num_classes,
+        )
+    except InputError:
+        if not (options.labels or options.original or options.label_sets):
+            _check_own_labels(predictions)
+        raise
+
+
+def _check_own_labels(predictions: Sequence[str]) -> None:
+    """Refuses predictions for images other than ILSVRC-2012's, which no published labels are about."""
+    from real_labels.labels import imagenet
+    from real_labels.predictions import reading
+
+    for path in predictions:
+        try:
+            names = reading.read(path).file_names
+        except InputError:
+            continue
+        if names is not None and not imagenet.is_validation_set(names):
+            raise InputError(
+                f"{path}: its images ({names[0]}, …) are not ILSVRC-2012's; name their labels with "
+                f"--original FILE.json, and reassessed ones with --labels FILE.json: an object from file "
+                f"name to class indices."
+            )
+
+
+def class_names(options: argparse.Namespace) -> ClassNames | None:
+    """The names of --class-names, or None."""
+    from real_labels.labels import ClassNames
+
+    return None if options.class_names is None else ClassNames.load(options.class_names)
 
 
 def labels(options: argparse.Namespace) -> dict[str, str]:
@@ -138,12 +184,32 @@ def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def add_categories(parser: argparse.ArgumentParser) -> None:
-    """--categories."""
+    """--categories, --columns."""
+    parser.add_argument(
+        "--columns",
+        metavar="ROLE=NAME,…",
+        help="what a table of answers calls file_name, label, rater and answer, if it is something else",
+    )
     parser.add_argument(
         "--categories",
         metavar="A,B,…",
         help="what may be answered, from surely absent to surely present (default no,maybe,yes)",
     )
+
+
+def columns(options: argparse.Namespace) -> dict[str, str]:
+    """A table's own names of file_name, label, rater and answer, by these."""
+    from real_labels.answers.answer_tables import COLUMNS
+
+    if options.columns is None:
+        return {}
+    pairs = [part.partition("=") for part in options.columns.split(",")]
+    named = {role.strip(): name for role, _, name in pairs}
+    if len(named) < len(pairs) or not set(named) <= set(COLUMNS) or not all(named.values()):
+        raise InputError(
+            f"--columns {options.columns}: expected ROLE=NAME,…, each role once, of {', '.join(COLUMNS)}."
+        )
+    return named
 
 
 def categories(options: argparse.Namespace) -> tuple[str, ...]:
@@ -163,7 +229,7 @@ def gold(options: argparse.Namespace) -> Gold | None:
         if options.gold_votes is not None:
             raise InputError("--gold-votes needs --gold.")
         return None
-    return Gold.load(options.gold, options.gold_votes, categories(options))
+    return Gold.load(options.gold, options.gold_votes, categories(options), columns(options))
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:
@@ -225,11 +291,10 @@ def check_outputs(
 
 
 def write_json(path: str, record: Any) -> None:
-    """Writes JSON, atomically, and says so."""
+    """Writes JSON, atomically: before anything is printed, as the reader of that may leave early."""
     from real_labels import files
 
     files.write_json(path, record, indent=2)
-    print(f"Wrote {path}.")
 
 
 def report_errors(errors: Sequence[str]) -> None:

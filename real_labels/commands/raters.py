@@ -33,6 +33,10 @@ def run(options: argparse.Namespace) -> None:
         options, aggregation_options.gold_questions(options)
     )
     columns = Reliability.of(aggregate).columns()
+    if options.out:
+        tables.write(options.out, columns)  # first: the reader of the text may leave early
+    for remark in answers.remarks:
+        common.print_warning(remark)
     rows = [
         (
             str(rater),
@@ -70,5 +74,4 @@ def run(options: argparse.Namespace) -> None:
     for doubt in aggregation.doubts(aggregate, answers):
         common.print_warning(doubt)
     if options.out:
-        tables.write(options.out, columns)
         print(f"Wrote {options.out}.")

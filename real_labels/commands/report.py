@@ -47,12 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--images", metavar="DIR", help="folder of the images, for thumbnails")
     parser.add_argument(
-        "--class-names",
-        metavar="FILE",
-        help=".json list or a name a line, in the order of the class indices (default for ILSVRC-2012: its "
-        "own)",
-    )
-    parser.add_argument(
         "--dataset", metavar="NAME", help="what to call the dataset (default: the labels' folder)"
     )
     parser.add_argument("--show", metavar="MODEL", help="the model that the report is about")
@@ -79,6 +73,7 @@ def run(options: argparse.Namespace) -> None:
     given["label_sets"] = common.label_sets(options)
     given["assume"] = common.repairs(options.assume)
     given["categories"] = common.categories(options)
+    given["columns"] = common.columns(options)
     study, origin, errors = inputs.gather(inputs.Inputs(**given))
     page = pathlib.Path(options.out) / "index.html"
     if errors and not study.models and page.exists():

@@ -35,34 +35,48 @@ def run(options: argparse.Namespace) -> None:
     import tqdm
 
     from real_labels.accuracy import scoring
-    from real_labels.accuracy.text import remarks
+    from real_labels.accuracy.text import remarks, together
+    from real_labels.files.paths import short_names
 
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
-    reference = common.reference(options)
+    reference = common.reference(options, options.predictions)
+    class_names = common.class_names(options)
     scored, errors = [], []
     for path in tqdm.tqdm(
         options.predictions, desc="scoring", unit=" files", leave=False, delay=1, disable=None
     ):
         try:
-            scored.append(scoring.score(path, reference, assume, column=options.column))
+            scored.append(
+                scoring.score(
+                    path, reference, assume, column=options.column, class_names=class_names
+                )
+            )
         except InputError as error:
             errors.append(str(error))
     if scored:
-        print(_table(scored, reference))
-        for one in scored:
-            for warning in (*one.warnings, *remarks(one.results, reference.titles)):
-                common.print_warning(f"{one.file}: {warning}")
         if options.json:
             common.write_json(options.json, [one.as_json() for one in scored])
+        names = short_names([one.file for one in scored])
+        print(_table(scored, names, reference))
+        warnings = [
+            (name, warning)
+            for name, one in zip(names, scored, strict=True)
+            for warning in (*one.warnings, *remarks(one.results, reference.titles))
+        ]
+        for warning in together(warnings, len(scored), "files"):
+            common.print_warning(warning)
+        if options.json:
+            print(f"Wrote {options.json}.")
     common.report_errors(errors)
 
 
-def _table(scored: Sequence[Scored], reference: Reference) -> str:
+def _table(scored: Sequence[Scored], names: Sequence[str], reference: Reference) -> str:
     from real_labels.accuracy import scoring
     from real_labels.accuracy.text import accuracy_table
 
     partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
     title = "the original labels" + (", all images" if partial else "")
     itself = title, scoring.original_on_reassessments(reference)
-    return accuracy_table([(one.file, one.results) for one in scored], reference.titles, itself)
+    rows = [(name, one.results) for name, one in zip(names, scored, strict=True)]
+    return accuracy_table(rows, reference.titles, itself)

@@ -2,11 +2,10 @@
 
 from real_labels.files.paths import (
     check_reachable,
-    distinct_keys,
     path_of,
     readable,
     replacing,
     write_json,
 )
 
-__all__ = ["check_reachable", "distinct_keys", "path_of", "readable", "replacing", "write_json"]
+__all__ = ["check_reachable", "path_of", "readable", "replacing", "write_json"]

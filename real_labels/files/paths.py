@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from real_labels.errors import InputError
@@ -69,6 +69,16 @@ def readable(path: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
+def short_names(paths: Sequence[str]) -> list[str]:
+    """What to call files in a table: their last components, as many as tell them apart."""
+    parts = [pathlib.PurePath(path).parts for path in paths]
+    for components in range(1, max(map(len, parts), default=1) + 1):
+        names = [os.path.join(*p[-components:]) if p else "" for p in parts]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return list(paths)
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives a temporary path beside `path` to write to, and renames it when all went well.
@@ -94,17 +104,3 @@ def write_json(path: str | os.PathLike[str], content: Any, indent: int | None = 
     """Writes JSON, atomically; `indent` is for a person to read it."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n")
-
-
-def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of a JSON file (json.load's object_pairs_hook).
-
-    Raises:
-      InputError: if a name occurs twice, of which plain JSON would keep the last.
-    """
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        twice = next(k for k, _ in pairs if k in seen or seen.add(k))
-        raise InputError(f"{twice} occurs more than once.")
-    return content

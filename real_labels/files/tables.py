@@ -1,4 +1,7 @@
-"""Tables as people have them (CSV, Parquet, JSON lines), read and written with PyArrow."""
+"""Tables as people have them (CSV, Parquet, JSON), read and written with PyArrow.
+
+Cells stay text until a reader knows what a column holds: names such as 0001, 1E3 or 12:30 are no numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,114 +9,241 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels.errors import InputError, naming
-from real_labels.files.paths import distinct_keys, readable, replacing
+from real_labels.files import delimited, json_text
+from real_labels.files.parsing import parsing
+from real_labels.files.paths import readable, replacing
+from real_labels.files.text import normalised, read_text
 
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".json")
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+_DELIMITED = (".csv", ".tsv", ".txt")
+_JSON_LINES = (".jsonl", ".ndjson")
+ENDINGS = (*_DELIMITED, ".parquet", *_JSON_LINES, ".json")
+# Columns of this name hold file names.
+FILE_COLUMNS = (
+    "file_name", "file_names", "filename", "filenames", "file", "files", "image", "image_name",
+    "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "image_path",
+    "name", "names", "fname", "id",
+)  # fmt: skip
+_LAYOUTS = (
+    "a list of records, an object from file name to record or to classes, an object of columns, or what "
+    "pandas writes with orient='records', 'index', 'columns', 'split' or 'table'"
+)
 
 
-def read(path: str | os.PathLike[str], *, header: bool = True) -> Any:
+def ending_of(path: str | os.PathLike[str]) -> str:
+    """The ending that tells a file's format, in lower case; that of x.csv.gz is .csv."""
+    path = pathlib.PurePath(path)
+    ending = path.suffix.lower()
+    return pathlib.PurePath(path.stem).suffix.lower() if ending == ".gz" else ending
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    is_header: Callable[[Sequence[str]], bool] = lambda cells: True,
+) -> Any:
     """Reads a table by its ending: .csv, .tsv, .txt, .parquet, .jsonl, .ndjson or .json.
 
-    A `.json` holds a list of records, an object from file name to record, or pandas' "split" form.
+    Text may be compressed (.csv.gz). A `.json` holds one of the layouts that pandas writes, or an object
+    from file name to classes.
 
     Args:
       path: the file.
-      header: whether the first line of a CSV names the columns; without, they are f0, f1, ….
+      is_header: of text with delimiters: whether the cells of the first row name the columns; else they are
+        named f0, f1, ….
 
     Returns:
-      A pyarrow.Table with at least one row.
+      A pyarrow.Table with at least one row. Its columns are strings, lists of strings, or, of Parquet, what
+      the file says; rows at the end without any cell are left out.
 
     Raises:
       InputError: naming the file, if it is none of these, damaged or empty.
     """
-    import pyarrow as pa
-
-    path = pathlib.Path(path)
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     with naming(path):
         if ending not in ENDINGS:
             raise InputError(f"unknown ending '{ending}'; expected one of {', '.join(ENDINGS)}.")
         if not readable(path).stat().st_size:
             raise InputError("is empty.")
-        try:
-            table = _read(path, ending, header)
-        except InputError:
-            raise
-        except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError) as error:
-            what = " ".join(str(error).split())
-            raise InputError(f"cannot be read as {ending[1:]}, or is cut short ({what}).") from None
+        if ending == ".parquet":
+            table = _from_parquet(path)
+        elif ending in _DELIMITED:
+            table = delimited.read(path, ending, is_header)
+        elif ending in _JSON_LINES:
+            table = _from_json_lines(read_text(path))
+        else:
+            table = _from_json(read_text(path))
+        table = _without_empty_rows(table)
         if table.num_rows == 0:
             raise InputError("has no rows.")
         repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
         if repeated:
             raise InputError(f"has several columns named {', '.join(sorted(repeated))}.")
-        for name in table.column_names:
-            if pa.types.is_binary(table.schema.field(name).type):
-                raise InputError(f"the column {name} is no UTF-8 text; save the file as UTF-8.")
     return table
 
 
-def _read(path: pathlib.Path, ending: str, header: bool) -> Any:
-    if ending == ".parquet":
-        from pyarrow import parquet
-
-        return parquet.read_table(path)
-    if ending in (".jsonl", ".ndjson"):
-        from pyarrow import json as arrow_json
-
-        return arrow_json.read_json(path)
-    if ending == ".json":
-        return _from_json(path)
-    from pyarrow import csv
-
-    return csv.read_csv(
-        path,
-        read_options=csv.ReadOptions(autogenerate_column_names=not header),
-        parse_options=csv.ParseOptions(
-            delimiter=_delimiter(path, ending),
-            newlines_in_values=True,  # NumPy breaks long arrays over several lines
-        ),
-        convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
-    )
-
-
-def _delimiter(path: pathlib.Path, ending: str) -> str:
-    """What separates the columns, as the first line tells."""
-    with path.open("rb") as file:
-        line = file.readline()
-    kinds = [",", ";", "\t"] + ([" "] if ending == ".txt" else [])
-    return next((kind for kind in kinds if kind.encode() in line), ",")
-
-
-def _from_json(path: pathlib.Path) -> Any:
+def _from_parquet(path: str | os.PathLike[str]) -> Any:
     import pyarrow as pa
-    from pyarrow import json as arrow_json
+    from pyarrow import parquet
 
-    text = path.read_text(encoding="utf-8")
+    with parsing("cannot be read as parquet, or is cut short", with_words=False):
+        table = parquet.read_table(readable(path))
+        table.validate(full=True)  # damaged offsets and text
+        for place, field in enumerate(table.schema):
+            kind = field.type
+            if pa.types.is_dictionary(kind):
+                column = table[field.name].cast(kind.value_type)
+            elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                column = table[field.name].cast(pa.string())
+            else:
+                continue
+            table = table.set_column(place, field.name, column)
+    return table
+
+
+def _without_empty_rows(table: Any) -> Any:
+    """The table without the rows at its end that have no cell."""
+    last = table.num_rows
+    while last and all(table[name][last - 1].as_py() is None for name in table.column_names):
+        last -= 1
+    return table.slice(0, last)
+
+
+def _from_json_lines(text: str) -> Any:
+    """The table of a record a line."""
+    records = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json_text.parse(line, literal=True)
+        except InputError as error:
+            raise InputError(f"line {number} {error}") from None
+        if not isinstance(record, dict):
+            raise InputError(f'line {number} is no object, such as {{"file_name": …}}.')
+        records.append(record)
+    return _from_records(records)
+
+
+def _from_json(text: str) -> Any:
     try:
-        content = json.loads(text, object_pairs_hook=distinct_keys)
-    except json.JSONDecodeError:
-        if text.lstrip()[:1] != "{":
+        content = json_text.parse(text, literal=True)
+    except InputError:
+        if not re.match(r"\s*\{.*\}\s*\n\s*\{", text):
             raise
-        return arrow_json.read_json(path)  # pandas writes JSON lines to .json, too
-    if isinstance(content, dict) and {"columns", "data"} <= set(content):
-        columns = zip(*content["data"], strict=True)
-        return pa.table(dict(zip(content["columns"], map(list, columns), strict=True)))
-    if isinstance(content, dict) and content and isinstance(next(iter(content.values())), dict):
-        content = [{"file_name": name} | record for name, record in content.items()]
-    elif isinstance(content, dict):
-        content = [{"file_name": name, "classes": value} for name, value in content.items()]
-    elif isinstance(content, list) and not any(isinstance(r, dict) for r in content):
-        content = [{"classes": value} for value in content]  # in the order of the sorted names
-    if not isinstance(content, list) or not all(isinstance(r, dict) for r in content):
-        raise InputError("expected a list of records or an object from file name to classes.")
-    return pa.Table.from_pylist(content)
+        return _from_json_lines(text)  # pandas writes JSON lines to .json, too
+    if isinstance(content, dict) and isinstance(content.get("data"), list):
+        if "schema" in content:  # pandas' orient="table"
+            content = content["data"]
+        elif isinstance(content.get("columns"), list):  # orient="split"
+            return _from_split(content["columns"], content["data"])
+    elif isinstance(content, dict) and {"columns", "data"} <= set(content):
+        raise InputError('holds JSON, but its "data" is no list of rows.')
+    if isinstance(content, dict) and content:
+        values = list(content.values())
+        if all(isinstance(value, dict) for value in values):
+            return _from_records(_records_of(content))
+        if any(_is_file_column(key) for key in content) and all(
+            isinstance(v, list) for v in values
+        ):
+            return _from_columns(content)
+        if not any(isinstance(value, dict) for value in values):
+            return _from_records([{"file_name": n, "classes": v} for n, v in content.items()])
+    elif isinstance(content, list):
+        if all(isinstance(record, dict) for record in content):
+            return _from_records(content)
+        if not any(isinstance(record, dict) for record in content):  # rows of sorted file names
+            return _from_records([{"classes": value} for value in content])
+    raise InputError(f"holds JSON, but no table: expected {_LAYOUTS}.")
+
+
+def _is_file_column(key: str) -> bool:
+    return re.sub(r"[\s-]+", "_", key.strip().lower()) in FILE_COLUMNS
+
+
+def _records_of(content: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of pandas' orient="columns" (column to row to cell) or orient="index" (row to record)."""
+    labels = list(next(iter(content.values())))
+    numbered = labels == [str(i) for i in range(len(labels))]
+    if numbered and any(map(_is_file_column, content)):
+        return [{name: cells.get(row) for name, cells in content.items()} for row in labels]
+    if any(map(_is_file_column, labels)):  # the outer names merely number the rows
+        return list(content.values())
+    return [{"file_name": name, **record} for name, record in content.items()]
+
+
+def _from_split(names: list[Any], rows: list[Any]) -> Any:
+    if not all(isinstance(name, str) for name in names):
+        raise InputError('holds JSON, but the names in its "columns" are no text.')
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise InputError(f'row {number} of its "data" is no list of {len(names)} cells.')
+    return _from_records([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _from_columns(content: dict[str, list[Any]]) -> Any:
+    lengths = {len(cells) for cells in content.values()}
+    if len(lengths) > 1:
+        raise InputError(
+            f"has columns of unequal length: "
+            f"{', '.join(f'{name} {len(cells):,}' for name, cells in content.items())}."
+        )
+    return _arrow(content)
+
+
+def _from_records(records: Sequence[dict[str, Any]]) -> Any:
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return _arrow({name: [record.get(name) for record in records] for name in names})
+
+
+def _arrow(columns: Mapping[str, list[Any]]) -> Any:
+    """A table of strings and lists of strings, from cells as `json_text` gives them."""
+    import pyarrow as pa
+
+    arrays = {}
+    for name, cells in columns.items():
+        try:
+            if any(isinstance(cell, list) for cell in cells):
+                lists = [c if isinstance(c, list) or c is None else [c] for c in cells]
+                arrays[name] = pa.array([_texts(c) for c in lists], pa.list_(pa.string()))
+            else:
+                arrays[name] = pa.array(_texts(cells), pa.string())
+        except _NestedError:
+            row = next(i for i, c in enumerate(cells, start=1) if _is_nested(c))
+            raise InputError(
+                f"row {row} has something unexpected in {name}: lists of lists and objects are no cells."
+            ) from None
+        except UnicodeEncodeError:
+            raise InputError(f"a cell of {name} holds half a character.") from None
+    return pa.table(arrays)
+
+
+class _NestedError(Exception):
+    """A cell is a list of lists, or an object."""
+
+
+def _texts(cells: list[Any] | None) -> list[str | None] | None:
+    if cells is None:
+        return None
+    if any(isinstance(cell, (list, dict)) for cell in cells):
+        raise _NestedError
+    return [cell if isinstance(cell, str) or cell is None else json.dumps(cell) for cell in cells]
+
+
+def _is_nested(cell: Any) -> bool:
+    cells = cell if isinstance(cell, list) else [cell]
+    return any(
+        isinstance(c, dict) or (isinstance(cell, list) and isinstance(c, list)) for c in cells
+    )
 
 
 @contextlib.contextmanager
@@ -161,32 +291,41 @@ def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> No
             parquet.write_table(table, temporary)
 
 
-def text(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(codes (N,) int32, values (V,) str): the distinct values of a column, in order of appearance.
+def names(column: Any) -> tuple[Int[np.ndarray, "rows"], np.ndarray]:
+    """(codes (N,) int32, values (V,) str): the distinct names in a column, in order of appearance.
 
-    Nulls have code -1.
+    Names are compared as `files.text.normalised` has them. Nulls and empty names have code -1.
     """
     encoded = _as_text(column).combine_chunks().dictionary_encode()
     codes = numbers(encoded.indices)
     if encoded.null_count:
         codes = np.where(np.isnan(codes), -1, codes)
-    return codes.astype(np.int32), np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+    codes = codes.astype(np.int32)
+    found = [normalised(name) for name in encoded.dictionary.to_pylist()]
+    place: dict[str, int] = {}
+    for name in found:
+        if name:
+            place.setdefault(name, len(place))
+    if len(place) == len(found):
+        return codes, np.array(found, dtype=np.str_)
+    renumbered = np.array([place.get(name, -1) for name in found] + [-1], np.int32)
+    return renumbered[codes], np.array(list(place), dtype=np.str_)
 
 
 def strings(column: Any, what: str) -> np.ndarray:
-    """(N,) str values of a column.
+    """(N,) str names in a column, as `files.text.normalised` has them.
 
     Raises:
-      InputError: at the first null.
+      InputError: at the first that is missing or empty.
     """
-    values = _as_text(column).to_pylist()
-    if column.null_count:
-        raise InputError(f"row {values.index(None) + 1} has no {what}.")
+    values = [normalised(v) if v is not None else "" for v in _as_text(column).to_pylist()]
+    if "" in values:
+        raise InputError(f"row {values.index('') + 1} has no {what}.")
     return np.array(values, dtype=np.str_)
 
 
 def numbers(column: Any) -> np.ndarray:
-    """(N,) a column's values, of NumPy's type for Arrow's; nulls as NaN."""
+    """(N,) values of a column of numbers, of NumPy's type for Arrow's; nulls as NaN."""
     array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     if array.null_count:
         return array.to_numpy(zero_copy_only=False)
@@ -194,7 +333,73 @@ def numbers(column: Any) -> np.ndarray:
     return np.from_dlpack(array)
 
 
-def _as_text(column: Any) -> Any:
+def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "values"]:
+    """(N,) float64 of a column of numbers or of text that is numbers; empty cells as NaN.
+
+    Args:
+      column: a pyarrow.ChunkedArray.
+      what: its name, for the error.
+      per_row: values that stand in one row of the table, where the column is made of lists.
+
+    Raises:
+      InputError: at the first text that is no number.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if is_text(column):
+        trimmed = pc.utf8_trim_whitespace(column)
+        try:
+            column = trimmed.cast(pa.float64())
+        except pa.ArrowInvalid:
+            lowered = pc.utf8_lower(trimmed)
+            truths = pc.if_else(pc.equal(lowered, "true"), "1", lowered)
+            truths = pc.if_else(pc.equal(truths, "false"), "0", truths)
+            try:
+                column = truths.cast(pa.float64())
+            except pa.ArrowInvalid:
+                place, value = next(
+                    (i, v)
+                    for i, v in enumerate(trimmed.to_pylist())
+                    if v is not None and not _is_number(v)
+                )
+                raise InputError(
+                    f"row {place // per_row + 1} has the {what} '{value}', expected a number."
+                ) from None
+    with parsing(f"column {what} holds something else than numbers"):
+        return np.asarray(numbers(column.cast(pa.float64())))
+
+
+def _is_number(text: str) -> bool:
+    if text.lower() in ("true", "false"):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def is_text(column: Any) -> bool:
+    """Whether a column holds text."""
     import pyarrow as pa
 
-    return column if column.type == pa.string() else column.cast(pa.string())
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def _as_text(column: Any) -> Any:
+    """A column as text; numbers as they are written in full, whole floats without a point."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.type == pa.string():
+        return column
+    if pa.types.is_floating(column.type):
+        whole = pc.all(pc.or_kleene(pc.equal(pc.floor(column), column), pc.is_null(column))).as_py()
+        if whole and pc.max(pc.abs(column)).as_py() is not None:
+            with contextlib.suppress(pa.ArrowInvalid):
+                return column.cast(pa.int64()).cast(pa.string())
+    with parsing("a column of names holds something unexpected"):
+        return column.cast(pa.string())

@@ -2,7 +2,7 @@
 
 from real_labels.labels.class_names import ClassNames
 from real_labels.labels.classes import check_classes
-from real_labels.labels.file_names import check_file_names, find_rows, require_all, rows_of
+from real_labels.labels.file_names import check_file_names, find_rows, match, require_all, rows_of
 from real_labels.labels.label_sets import LabelSets
 from real_labels.labels.reassessment import ORIGINAL, Reassessment, label_sets_of, titles_of
 from real_labels.labels.reference import Reference
@@ -17,6 +17,7 @@ __all__ = [
     "check_file_names",
     "find_rows",
     "label_sets_of",
+    "match",
     "require_all",
     "rows_of",
     "titles_of",

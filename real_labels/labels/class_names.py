@@ -5,19 +5,22 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import json
 import os
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels import files
 from real_labels.errors import InputError, naming
+from real_labels.files import json_text
+from real_labels.files.text import normalised, read_text
 from real_labels.labels import imagenet
 
 if TYPE_CHECKING:
     from jaxtyping import Int
+
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,14 @@ class ClassNames:
     def __getitem__(self, class_: int) -> str:
         return self.names[class_] if 0 <= class_ < len(self.names) else f"class {class_}"
 
+    def index_of(self, name: str) -> int | None:
+        """The class of this name, in capitals or not; None if there is none."""
+        return self._rows.get(normalised(name).lower())
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name.lower(): row for row, name in enumerate(self.names)}
+
     def of(self, classes: Int[np.ndarray, "n"]) -> np.ndarray:
         """(N,) str, the name of each class."""
         distinct, row = np.unique(classes, return_inverse=True)
@@ -46,13 +57,9 @@ class ClassNames:
           InputError: naming the file, if it is none of these.
         """
         with naming(path):
-            text = files.readable(path).read_text(encoding="utf-8")
-            if pathlib.Path(path).suffix.lower() != ".json":
-                return cls(_distinct(text.splitlines()))
-            try:
-                content = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise InputError(f"is no JSON, or cut short ({error}).") from None
+            if pathlib.PurePath(path).suffix.lower() != ".json":
+                return cls(_distinct(read_text(path).splitlines()))
+            content = json_text.read(path)
             if isinstance(content, dict):
                 content = _by_index(content)
             if not isinstance(content, list) or not all(isinstance(n, str) for n in content):
@@ -74,10 +81,12 @@ def printable(text: str) -> str:
 
 
 def _by_index(content: dict[str, str]) -> list[str]:
-    if not all(key.isdecimal() for key in content):
-        key = next(key for key in content if not key.isdecimal())
+    if not all(_INDEX.fullmatch(key) for key in content):
+        key = next(key for key in content if not _INDEX.fullmatch(key))
         raise InputError(f"expected class indices as keys, found {key!r}.")
     names = {int(key): name for key, name in content.items()}
+    if len(names) < len(content):
+        raise InputError("two keys are the same class index.")
     missing = next((i for i in range(len(names)) if i not in names), None)
     if missing is not None:
         raise InputError(f"has {len(names)} names, but none for class {missing}.")
@@ -86,7 +95,7 @@ def _by_index(content: dict[str, str]) -> list[str]:
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
     """The names; what several classes are called is told apart by the class index."""
-    names = [printable(" ".join(name.split())) for name in names]
+    names = [printable(normalised(" ".join(name.split()))) for name in names]
     counts = collections.Counter(name.lower() for name in names)
     return tuple(
         name if name and counts[name.lower()] == 1 else f"{name or 'class'} ({i})"

@@ -6,13 +6,16 @@ The class index is the position of the WordNet id in sorted order (0 = n01440764
 from __future__ import annotations
 
 import functools
-import pathlib
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels.labels.file_names import IMAGENET_FILE_NAME, imagenet_file_names
+from real_labels.labels.file_names import IMAGENET_FILE_NAME, imagenet_file_names, stem
+from real_labels.labels.imagenet_classes import class_names as class_names
+from real_labels.labels.imagenet_classes import class_of_wordnet_id as class_of_wordnet_id
+from real_labels.labels.imagenet_classes import table
+from real_labels.labels.imagenet_classes import wordnet_ids as wordnet_ids
 from real_labels.labels.label_sets import LabelSets
 
 if TYPE_CHECKING:
@@ -21,9 +24,8 @@ if TYPE_CHECKING:
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 NUM_ANIMALS = 398  # classes 0 to 397 are animals
-# One line a class: WordNet id, names, numbers of its 50 validation images.
-_TABLE = pathlib.Path(__file__).parent / "data" / "ilsvrc2012.tsv"
-_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+# Some copies have the class's WordNet id behind the number.
+_NAME = re.compile(r"ILSVRC2012_val_(\d{8})(_n\d{8})?\.JPE?G", re.IGNORECASE)
 
 
 def file_names() -> np.ndarray:
@@ -32,41 +34,20 @@ def file_names() -> np.ndarray:
 
 
 @functools.cache
-def _table() -> tuple[tuple[str, str, str], ...]:
-    """(WordNet id, names, numbers of its validation images) of each class."""
-    text = _TABLE.read_text(encoding="utf-8")
-    return tuple(tuple(line.split("\t")) for line in text.splitlines())
-
-
-@functools.cache
-def wordnet_ids() -> tuple[str, ...]:
-    """The 1,000 WordNet ids in the order of the class indices."""
-    return tuple(wordnet_id for wordnet_id, _, _ in _table())
-
-
-@functools.cache
-def class_names() -> tuple[str, ...]:
-    """Names of the 1,000 classes, each with its synonyms: "tench, Tinca tinca"."""
-    return tuple(names for _, names, _ in _table())
-
-
-@functools.cache
-def class_of_wordnet_id() -> dict[str, int]:
-    """Class index of each of the 1,000 WordNet ids."""
-    return {wordnet_id: index for index, wordnet_id in enumerate(wordnet_ids())}
-
-
-@functools.cache
 def original_labels() -> LabelSets:
     """The original label of each of the 50,000 validation images."""
     classes = np.empty(NUM_IMAGES, np.int32)
-    for class_, (_, _, numbers) in enumerate(_table()):
+    for class_, (_, _, numbers) in enumerate(table()):
         classes[np.array(numbers.split(), np.int64) - 1] = class_
     return LabelSets(file_names(), np.arange(NUM_IMAGES + 1), classes)
 
 
 def is_validation_name(name: str) -> bool:
-    """Whether this is the file name, without folder, of one of the validation images."""
+    """Whether this is the file name, without folder, of one of the validation images.
+
+    `ILSVRC2012_val_00000001.JPEG`, or with the WordNet id of its class, as some copies have it:
+    `ILSVRC2012_val_00000001_n01751748.JPEG`.
+    """
     match = _NAME.fullmatch(name)
     return match is not None and 1 <= int(match[1]) <= NUM_IMAGES
 
@@ -76,9 +57,14 @@ def row_of(name: str) -> int:
     return int(_NAME.fullmatch(name)[1]) - 1
 
 
+def file_name_of(name: str) -> str:
+    """The published file name of a validation image (see is_validation_name)."""
+    return IMAGENET_FILE_NAME.format(1 + row_of(name))
+
+
 def is_validation_set(names: np.ndarray) -> bool:
     """Whether these are file names of ILSVRC-2012's validation images, as the first one tells."""
-    return len(names) > 0 and str(names[0]).startswith(IMAGENET_FILE_NAME.partition("{")[0])
+    return len(names) > 0 and stem(str(names[0])).startswith(IMAGENET_FILE_NAME.partition("{")[0])
 
 
 def animals() -> Int[np.ndarray, "398"]:

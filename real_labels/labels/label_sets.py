@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import numpy as np
 
 from real_labels import files
 from real_labels.errors import InputError, naming
-from real_labels.files.paths import distinct_keys
+from real_labels.labels import label_json
 from real_labels.labels.classes import check_classes
 from real_labels.labels.file_names import check_file_names, imagenet_file_names, rows_of
 
@@ -117,41 +116,14 @@ class LabelSets:
 
         Either a list with one list of classes per image in the order of the sorted file names of
         ILSVRC-2012's validation set (`ILSVRC2012_val_00000001.JPEG` first), as published with
-        "Are we done with ImageNet?", or an object from file name to list of classes.
+        "Are we done with ImageNet?", or an object from file name to list of classes; or one of the
+        other layouts of `label_json.read`.
 
         Raises:
-          InputError: if the file holds neither, naming the file and the place.
+          InputError: if the file holds none of these, naming the file and the place.
         """
         with naming(path):
-            return cls._from_json(files.readable(path).read_text(encoding="utf-8"))
-
-    @classmethod
-    def _from_json(cls, text: str) -> LabelSets:
-        try:
-            content = json.loads(text, object_pairs_hook=distinct_keys)
-        except json.JSONDecodeError as error:
-            raise InputError(f"is no JSON, or cut short ({error}).") from None
-        if isinstance(content, list):
-            names = imagenet_file_names(len(content))
-            lists = content
-        elif isinstance(content, dict):
-            names, lists = list(content), list(content.values())
-        else:
-            raise InputError(
-                f"expected a list of label lists or an object from file name to label "
-                f"list, found {type(content).__name__}."
-            )
-        if not (_all_of(list, lists) and _all_of(int, itertools.chain.from_iterable(lists))):
-            name, classes = next(
-                (n, c)
-                for n, c in zip(names, lists, strict=True)
-                if type(c) is not list or not _all_of(int, c)
-            )
-            raise InputError(
-                f"the labels of {name} must be a list of class indices, "
-                f"such as [3]; found {json.dumps(classes)[:60]}."
-            )
-        return cls.from_lists(names, lists)
+            return cls.from_lists(*label_json.read(path))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes `real.json`'s layout (see `from_json`), atomically.
@@ -165,7 +137,7 @@ class LabelSets:
         files.write_json(path, content)
 
     def rows(self, file_names: np.ndarray, what: str = "predictions") -> Int[np.ndarray, "names"]:
-        """Row of each file name in these label sets.
+        """Row of each image in these label sets, however its folders are written (see file_names.match).
 
         Raises:
           InputError: if an image is not here, with the first of them.
@@ -201,8 +173,3 @@ class LabelSets:
         inside = place < len(keys)
         found[inside] = keys[place[inside]] == asked[inside]
         return found
-
-
-def _all_of(kind: type, values: Iterable) -> bool:
-    """Whether all values are of exactly this type (True is no int here)."""
-    return {kind}.issuperset(map(type, values))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.labels.file_names import find_rows
+from real_labels.labels.file_names import match
 from real_labels.labels.label_sets import LabelSets
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Reassessment:
         Args:
           file_names: (M,) str.
         """
-        rows = find_rows(file_names, self.labels.file_names)
+        rows = match(file_names, self.labels.file_names)
         image = np.repeat(rows, self.labels.counts)
         kept = image >= 0
         labels = LabelSets.from_pairs(file_names, image[kept], self.labels.classes[kept])

@@ -34,6 +34,7 @@ ONE_BASED = "one-based"
 ONE_LOW = "one-too-low"
 TEXT_SORTED = "text-sorted-indices"
 RENUMBERED = "renumbered-classes"
+ASCENDING = "ascending-ranks"
 
 REPAIRS = {
     FOLDER_ORDER: "rows follow the class folders, not the sorted file names",
@@ -43,6 +44,7 @@ REPAIRS = {
     ONE_LOW: "class indices are one too low",
     TEXT_SORTED: "class indices count the classes sorted as text (0, 1, 10, 100, …)",
     RENUMBERED: "classes are numbered in another way, consistently",
+    ASCENDING: "ranked classes stand in ascending order, the most likely last",
 }
 NEED_LABELS = (FOLDER_ORDER, TEXT_FOLDER_ORDER, RENUMBERED)  # the labels of all images, to undo
 _CERTAIN = 6.0  # standard errors
@@ -78,6 +80,7 @@ def diagnose(
     file_names: np.ndarray,
     num_classes: int,
     describe: Callable[[int], str] = str,
+    last: Int[np.ndarray, "n"] | None = None,
 ) -> Mixup | None:
     """Says how predictions are mixed up, or None if they look as they should.
 
@@ -87,6 +90,7 @@ def diagnose(
       file_names: (n,) str, sorted.
       num_classes: number of classes there are.
       describe: what to call a class in the evidence.
+      last: (n,) the last of several ranked classes; None where there is one.
     """
     if not len(top1):
         return None
@@ -95,6 +99,10 @@ def diagnose(
         return None  # nearly all images have one label and one prediction: nothing can be told
     if len(top1) >= _FEWEST and (top1 == top1[0]).all():
         return Mixup(None, f"Every image is predicted as class {describe(int(top1[0]))}.")
+    if last is not None:
+        reversed_ = _Agreement.of(last, original)
+        if reversed_.surely_above(as_given) and reversed_.share > 2 * as_given.share:
+            return Mixup(ASCENDING, _sentence(REPAIRS[ASCENDING], reversed_, as_given, "so"))
     # Nothing could more than double what is half of all already; single classes may still be moved.
     good = as_given.beyond_chance(as_given.share) >= 0.5
     placed = {"": top1}
@@ -158,6 +166,8 @@ def repair(
     for name in names:
         if name in _ORDERS:
             classes = _put(classes, _ORDERS[name](original, file_names))
+        elif name == ASCENDING:
+            classes = classes[:, ::-1]
         elif name == RENUMBERED:
             classes = Numbering.fit(classes[:, 0], original).classes_of(classes)
         else:

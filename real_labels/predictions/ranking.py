@@ -48,7 +48,7 @@ def top_k(
             if not np.isfinite(value).all():
                 row = int(np.argmin(np.isfinite(value)))
                 raise InputError(
-                    f"row {start + row} has the score {value[row]} at class {best[row]} (rank "
+                    f"row {start + row + 1} has the score {value[row]} at class {best[row]} (rank "
                     f"{place + 1}); expected finite logits or probabilities."
                 )
             classes[start : start + rows, place] = best

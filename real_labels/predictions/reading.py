@@ -9,15 +9,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels import files
 from real_labels.errors import InputError, naming
 from real_labels.files import npz, tables
-from real_labels.labels import class_columns
-from real_labels.predictions import columns, ranking
+from real_labels.labels import ClassNames
+from real_labels.predictions import choice, ranking
+from real_labels.predictions.choice import Labels
+from real_labels.predictions.fields import (
+    ARRAY,
+    ArchiveFields,
+    ArrayFields,
+    Fields,
+    TableFields,
+    is_data,
+)
 from real_labels.predictions.predictions import TOP_K
 
 if TYPE_CHECKING:
@@ -33,12 +41,16 @@ class PredictionFile:
       classes: (N, k) int64, the most likely first; any range: mixed-up numberings are found later.
       scores: (N, k) float of each, or None.
       every_score: (N, C) where the file held a score for every class, else None.
+      are_wordnet_ids: whether the classes are WordNet ids of ILSVRC-2012.
+      remarks: what a reader should know of the file, a sentence or two each.
     """
 
     file_names: np.ndarray | None
     classes: Int[np.ndarray, "images k"]
     scores: Float[np.ndarray, "images k"] | None = None
     every_score: Float[np.ndarray, "images classes"] | None = None
+    are_wordnet_ids: bool = False
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -59,217 +71,94 @@ class PredictionFile:
         return dataclasses.replace(self, scores=scores)
 
 
-def read(path: str | os.PathLike[str], column: str | None = None) -> PredictionFile:
+def read(
+    path: str | os.PathLike[str],
+    column: str | None = None,
+    labels: Labels | None = None,
+    class_names: ClassNames | None = None,
+) -> PredictionFile:
     """Reads a file of predictions.
 
-    `.npy`: (N,) classes, (N, k) ranked classes, or (N, C) floats, which are logits or probabilities.
+    `.npy`: (N,) classes, (N, k) ranked classes, or (N, C) scores of every class.
     `.npz`: the same under any name, with `file_names` beside it or without; our `predictions.npz`.
-    `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json`, `.parquet`: a column of file names (or none), and
-    classes as one column of indices or WordNet ids, one column of lists of them, or numbered columns
-    (index_0, index_1, …); or a score for every class in such columns. Columns called prediction,
-    pred_class or top1 go before those called class, index or label, which may be the truth; so do
-    scores of more classes than such a column has. Several that may be it are an error.
+    `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json`, `.parquet`, text also as `.csv.gz`: a column of file names (or
+    none), and classes as one column of indices or WordNet ids, one column of lists of them, or numbered
+    columns (index_0, index_1, …); or a score for every class in such columns. Which of several columns or
+    arrays it is, `choice` tells.
 
     Args:
       path: the file.
-      column: name of the column (or array) that holds the classes or scores, without the number of
-        numbered ones; None finds it.
+      column: the column, group of columns or array that holds the classes or scores; None finds it.
+      labels: what is known of the dataset, to tell predictions from the true labels beside them.
+      class_names: names that stand for classes.
 
     Raises:
       InputError: naming the file and the place: another format, damaged, empty, pickled, NaN, or
         several columns that could be the predictions.
     """
     path = pathlib.Path(path)
-    ending = path.suffix.lower()
+    ending = tables.ending_of(path)
     with naming(path):
         if path.is_dir():
             raise InputError("is a folder; name a file, such as the predictions.npz in it.")
         if ending == ".npy":
-            found = _from_array(_load_npy(path), None)
+            found = _from_fields(ArrayFields(npz.read_array(path)), column and ARRAY, labels)
         elif ending == ".npz":
-            found = _from_npz(path, column)
+            with npz.opened(path) as archive:
+                found = _from_fields(ArchiveFields(archive, class_names), column, labels)
         elif ending in tables.ENDINGS:
-            with tables.understood():
-                found = _from_table(path, column)
+            has_header = True
+
+            def names_columns(cells):
+                nonlocal has_header
+                has_header = not is_data(cells)
+                return has_header
+
+            table = tables.read(path, is_header=names_columns)
+            fields = TableFields(table, has_header, class_names)
+            found = _from_fields(fields, column, labels)
         else:
             raise InputError(
-                f"unknown ending '{ending}'; expected .npy, .npz, {', '.join(tables.ENDINGS)}."
+                f"unknown ending '{ending}'; expected .npy, .npz, {', '.join(tables.ENDINGS)}. Pickled "
+                f"files (.pkl, .pt) are never loaded: save arrays with np.savez."
             )
         if not len(found):
             raise InputError("holds no predictions.")
     return found
 
 
-def _load_npy(path: pathlib.Path) -> np.ndarray:
-    with files.readable(path).open("rb") as file:
-        if (magic := file.read(6)) != b"\x93NUMPY":  # NumPy would take it for a pickle
-            raise InputError("is no .npy file, or cut short." if magic else "is empty.")
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, EOFError) as error:
-        if "Python objects" in str(error):
-            raise npz.pickled() from None
-        raise InputError(f"is no .npy file, or cut short ({error}).") from None
+_SOME_TIED = 0.002  # share of images above which ties are said
+_MANY_TIED = 0.05  # share above which what depends on them is left out
 
 
-def _from_npz(path: pathlib.Path, column: str | None) -> PredictionFile:
-    with npz.opened(path) as archive:
-        names = next((n for n in archive.files if columns.key_of(n) in columns.FILE_COLUMNS), None)
-        arrays = {n: archive[n] for n in archive.files}
-        others = {columns.key_of(n): [n] for n in arrays if n != names}
-        classes, scores = columns.choose(others, lambda group: _width(arrays[group[0]]), column)
-        if not classes and not scores and len(others) == 1:
-            classes = next(iter(others.values()))
-        if not classes and not scores:
-            raise InputError(
-                f"expected an array of classes or logits (named 'classes' or 'logits'), with "
-                f"'file_names' beside it or without; found {', '.join(archive.files) or 'nothing'}."
-            )
-    file_names = None if names is None else arrays[names]
-    array = arrays[(classes or scores)[0]]
-    ranked_scores = arrays[scores[0]] if classes and scores else None
-    if file_names is not None:
-        if file_names.dtype.kind == "S":
-            try:
-                file_names = np.char.decode(file_names, "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(f"{names} is no UTF-8 text ({error}).") from None
-        if file_names.dtype.kind != "U" or file_names.shape != array.shape[:1]:
-            raise InputError(
-                f"{names} must be {array.shape[:1]} of str, one per row; found "
-                f"{file_names.shape} of {file_names.dtype}."
-            )
-    found = _from_array(array, file_names)
-    if ranked_scores is None or found.num_columns is not None:
-        return found
-    if ranked_scores.ndim == 1:
-        ranked_scores = ranked_scores[:, None]
-    if ranked_scores.shape != found.classes.shape:
-        return found  # scores of something else
-    return dataclasses.replace(found, scores=ranked_scores)
+def _from_fields(fields: Fields, column: str | None, labels: Labels | None) -> PredictionFile:
+    chosen = choice.choose(fields, column, labels)
+    if chosen.classes is None:
+        return _ranked(chosen.scores, fields.names)
+    ids = fields.are_wordnet_ids(chosen.field)
+    return PredictionFile(fields.names, chosen.classes, chosen.scores, are_wordnet_ids=ids)
 
 
-def _width(array: np.ndarray) -> int:
-    return array.shape[1] if array.ndim > 1 else 1
-
-
-def _from_array(array: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
-    if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or not array.size:
-        raise InputError(
-            f"expected classes (N,), ranked classes (N, k) or logits (N, C), found shape "
-            f"{array.shape} of {array.dtype}."
+def _ranked(scores: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
+    """The best classes of scores of every class, as many as are certain."""
+    k = max(TOP_K)
+    classes, best = ranking.top_k(scores, k + 1)
+    equal = (best[:, 1:] == best[:, :-1]).sum(
+        axis=0
+    )  # images whose i-th and next class share a score
+    remarks = []
+    tied = int(equal[k - 1]) if len(equal) >= k else 0
+    if tied > _SOME_TIED * len(best):
+        where = f"The {k}th and the next best class have the same score on {tied:,} of {len(best):,} images"
+        if tied > _MANY_TIED * len(best):
+            remarks.append(f"{where}, so the best {k} are not known: top-{k} is left out.")
+            k = min(TOP_K)
+        else:
+            remarks.append(f"{where}, where top-{k} counts the lower class index.")
+    if len(equal) and equal[0] > _SOME_TIED * len(best):
+        remarks.append(
+            f"Several classes share the best score on {equal[0]:,} of {len(best):,} images, where the "
+            f"lowest class index counts as the prediction."
         )
-    if array.dtype.kind in "iu" and not _are_integer_scores(array):
-        return PredictionFile(file_names, _columns(array).astype(np.int64))
-    if array.ndim == 1 or array.shape[1] == 1:
-        whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 1 << 53)
-        if not whole.all():
-            row = int(np.argmin(whole.ravel()))
-            raise InputError(
-                f"row {row} holds {array.ravel()[row]}: with one number per image, a class index is "
-                f"expected."
-            )
-        return PredictionFile(file_names, _columns(array).astype(np.int64))
-    if array.shape[1] <= columns.MOST_RANKED and _are_ranked_classes(np.asarray(array)):
-        return PredictionFile(file_names, array.astype(np.int64))
-    classes, scores = ranking.top_k(array, max(TOP_K))
-    return PredictionFile(file_names, classes.astype(np.int64), scores, array)
-
-
-def _columns(array: np.ndarray) -> np.ndarray:
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _are_integer_scores(array: np.ndarray) -> bool:
-    """Whether whole numbers are (quantized) scores: many a row, and not distinct indices."""
-    if array.ndim == 1 or array.shape[1] <= columns.MOST_RANKED:
-        return False
-    first = np.asarray(array[0])
-    return first.min() < 0 or len(np.unique(first)) < len(first)
-
-
-def _are_ranked_classes(array: np.ndarray) -> bool:
-    """Whether floats are class indices: whole, and beyond the number of columns."""
-    finite = np.isfinite(array).all()
-    whole = finite and (array == np.floor(array)).all()
-    return bool(whole and array.min() >= 0 and array.max() >= array.shape[1])
-
-
-def _from_table(path: pathlib.Path, column: str | None) -> PredictionFile:
-    table = tables.read(path)
-    if path.suffix.lower() in (".csv", ".tsv", ".txt") and columns.is_data(table.column_names):
-        table = tables.read(path, header=False)
-    found = columns.find_roles(table, column)
-    file_names = None
-    if found.file_name is not None:
-        file_names = tables.strings(table[found.file_name], found.file_name)
-    if found.classes:
-        classes = _class_matrix(table, found.classes)
-        scores = _score_matrix(table, found.scores) if found.scores else None
-        if scores is not None and scores.shape != classes.shape:
-            scores = None  # of something else than these classes
-        return PredictionFile(file_names, classes, scores)
-    scores = _score_matrix(table, found.scores)
-    if scores.shape[1] < 2:
-        raise InputError(
-            f"has a score ({found.scores[0]}) but no class; columns: {', '.join(table.column_names)}. "
-            f"From timm's inference.py, ask for --include-index."
-        )
-    return _from_array(scores, file_names)
-
-
-def _class_matrix(table: Any, names: list[str]) -> Int[np.ndarray, "rows k"]:
-    if len(names) > 1:
-        return np.stack([class_columns.class_indices(table[c], c) for c in names], axis=1)
-    flat, k = _flattened(table[names[0]], names[0])
-    return class_columns.class_indices(flat, names[0], per_row=k).reshape(-1, k)
-
-
-def _score_matrix(table: Any, names: list[str]) -> Float[np.ndarray, "rows k"]:
-    import pyarrow as pa
-
-    def floats(column: Any, name: str) -> np.ndarray:
-        try:
-            column = column.cast(pa.float64())
-        except pa.ArrowInvalid as error:
-            raise InputError(
-                f"column {name} holds something else than numbers ({error})."
-            ) from None
-        return tables.numbers(column)
-
-    if len(names) > 1:
-        return np.stack([floats(table[c], c) for c in names], axis=1)
-    flat, k = _flattened(table[names[0]], names[0])
-    return floats(flat, names[0]).reshape(-1, k)
-
-
-def _flattened(column: Any, name: str) -> tuple[Any, int]:
-    """(all elements in one column, elements per row) of a column of lists; itself and 1 of no lists."""
-    import pyarrow as pa
-
-    if pa.types.is_fixed_size_list(column.type):
-        column = column.cast(pa.list_(column.type.value_type))
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        lengths = np.array(column.combine_chunks().value_lengths().fill_null(0))
-        flat = pa.chunked_array([column.combine_chunks().flatten()])
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        texts = column.fill_null("").to_pylist()
-        if not any(c in texts[0] for c in " [,;("):
-            return column, 1
-        lists = [t.translate(columns.BRACKETS).split() for t in texts]
-        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-        flat = pa.chunked_array(
-            [pa.array([token for tokens in lists for token in tokens], pa.string())]
-        )
-    else:
-        return column, 1
-    if (lengths == 0).any():
-        raise InputError(f"row {int(np.argmin(lengths)) + 1} has no {name}.")
-    odd = lengths != lengths[0]
-    if odd.any():
-        row = int(np.argmax(odd))
-        raise InputError(
-            f"row {row + 1} has {lengths[row]} entries in {name}, row 1 has {lengths[0]}; expected "
-            f"equally many in each row."
-        )
-    return flat, int(lengths[0])
+    classes = classes[:, :k].astype(np.int64)
+    return PredictionFile(file_names, classes, best[:, :k], scores, remarks=tuple(remarks))

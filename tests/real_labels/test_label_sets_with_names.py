@@ -277,10 +277,21 @@ def test_all_published_sets_that_are_there(published, tmp_path, capsys):
 
     Predictions.from_labels(imagenet.original_labels()).save(tmp_path / "labels.npz")
     for options in (["--label-sets", "all"], ["--label-sets", "real"], []):
-        cli.main(["score", str(tmp_path / "labels.npz"), "--data-dir", str(published), *options])
+        cli.main(
+            [
+                "score",
+                str(tmp_path / "labels.npz"),
+                "--column",
+                "classes",
+                "--data-dir",
+                str(published),
+                *options,
+            ]
+        )
         assert "90.02% [89.75, 90.29]" in capsys.readouterr().out
+    labels = str(tmp_path / "labels.npz")
     cli.main(
-        ["score", str(tmp_path / "labels.npz"), "--data-dir", str(tmp_path), "--label-sets", "all"]
+        ["score", labels, "--data-dir", str(tmp_path), "--label-sets", "all", "--column", "classes"]
     )
     said = capsys.readouterr().out
     assert "real_labels fetch" in said and "original top-1" in said and "ReaL top-1" not in said

@@ -7,11 +7,14 @@ import io
 import os
 import pathlib
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from real_labels.errors import InputError
+from real_labels.files.text import normalised
+from real_labels.labels.file_names import stem
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,15 +53,12 @@ class Thumbnails:
             raise InputError(f"{folder}: holds no images ({', '.join(sorted(_ENDINGS))}).")
 
     def _add(self, path: pathlib.Path, parts: tuple[str, ...]) -> None:
-        keys = ["/".join(parts[i:]) for i in range(len(parts))] + [f"{path.stem}."]
-        for key in keys:
+        for key in _keys(tuple(map(normalised, parts))):
             self._paths[key] = None if key in self._paths else path
 
     def find(self, file_name: str) -> pathlib.Path | None:
         """The image of this file name, or None."""
-        parts = file_name.replace("\\", "/").split("/")
-        stem = pathlib.PurePosixPath(parts[-1]).stem
-        for key in [*("/".join(parts[i:]) for i in range(len(parts))), f"{stem}."]:
+        for key in _keys(normalised(file_name).replace("\\", "/").split("/")):
             if self._paths.get(key) is not None:
                 return self._paths[key]
         return None
@@ -72,6 +72,11 @@ class Thumbnails:
         jpeg = io.BytesIO()
         small.save(jpeg, "JPEG", quality=_QUALITY)
         return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+
+
+def _keys(parts: Sequence[str]) -> list[str]:
+    """What an image is found by: its last folders and name, as many as there are; then its stem."""
+    return ["/".join(parts[i:]) for i in range(len(parts))] + [f"{stem(parts[-1])}."]
 
 
 def _small(path: pathlib.Path) -> Image.Image | None:

@@ -54,7 +54,7 @@ def test_names_are_matched_however_they_are_written(tmp_path, imagenet_labels):
         written = [write(str(names[i]), wnid[i]) for i in order]
         rows = "\n".join(f"{n},{original[i]}" for n, i in zip(written, order))
         (tmp_path / "p.csv").write_text(f"image,class\n{rows}\n")
-        scored = scoring.score(tmp_path / "p.csv", imagenet_labels)
+        scored = scoring.score(tmp_path / "p.csv", imagenet_labels, column="class")
         assert scored.results.as_json()["original"]["top1"]["value"] == 1.0
         assert len(scored.warnings) == 1 and "or the labels themselves" in scored.warnings[0]
 
@@ -62,7 +62,7 @@ def test_names_are_matched_however_they_are_written(tmp_path, imagenet_labels):
 def test_a_part_is_scored_on_what_it_covers(tmp_path, imagenet_labels, published):
     names, original = imagenet.file_names()[100:300], imagenet.original_labels().classes[100:300]
     np.savez(tmp_path / "p.npz", file_names=names, classes=original)
-    scored = scoring.score(tmp_path / "p.npz", imagenet_labels)
+    scored = scoring.score(tmp_path / "p.npz", imagenet_labels, column="classes")
     real = json.loads((published / "real.json").read_text())[100:300]
     hits = [y in s for s, y in zip(real, original.tolist()) if s]
     assert scored.results.as_json()["original"]["top1"]["n"] == 200
@@ -212,7 +212,9 @@ def test_scores_of_another_number_of_classes_are_refused(tmp_path, imagenet_labe
 
 def test_the_labels_themselves_are_noticed(tmp_path, imagenet_labels):
     np.save(tmp_path / "p.npy", imagenet_labels.original.classes)
-    scored = scoring.score(tmp_path / "p.npy", imagenet_labels)
+    with pytest.raises(InputError, match="array equals the original labels on all 50,000 images"):
+        scoring.score(tmp_path / "p.npy", imagenet_labels)
+    scored = scoring.score(tmp_path / "p.npy", imagenet_labels, column="array")
     assert "are these predictions, or the labels themselves?" in scored.warnings[0]
 
 
@@ -275,7 +277,7 @@ def test_images_of_class_folders_with_the_same_names(tmp_path):
     for prefix in ("/data/val/", "", "val\\"):
         rows = "\n".join(f"{prefix}{names[i]},{i // 50}" for i in order)
         (tmp_path / "p.csv").write_text(f"file,class\n{rows}\n")
-        scored = scoring.score(tmp_path / "p.csv", reference).results.as_json()
+        scored = scoring.score(tmp_path / "p.csv", reference, column="class").results.as_json()
         assert scored["original"]["top1"]["value"] == 1.0
     (tmp_path / "p.csv").write_text("file,class\n000.jpg,0\n001.jpg,0\n")
     with pytest.raises(InputError, match="2 of 2 file names are of no image"):

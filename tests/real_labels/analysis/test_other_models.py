@@ -77,7 +77,10 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ([a, write(tmp_path / "f.csv", kind=["x"], top1=[1])], "f.csv: has no column model"),
         ([a, write(tmp_path / "g.csv", model=["x", "x"], top1=[1, 2])], "row 2 has x once more"),
         ([a, write(tmp_path / "h.csv", model=["x"], top1=[180])], "row 1 has the top1 180"),
-        ([a, write(tmp_path / "i.csv", model=["x"], top1=["?"])], "top1 does not hold numbers"),
+        (
+            [a, write(tmp_path / "i.csv", model=["x"], top1=["?"])],
+            "i.csv: row 1 has the top1 '.', expected a number",
+        ),
         (
             [twice, write(tmp_path / "j.csv", model=["x"], top1=[1])],
             "c.csv: has x at several image sizes",

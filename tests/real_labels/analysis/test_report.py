@@ -177,7 +177,7 @@ def test_a_model_without_mistakes_and_images_without_answers(files, tmp_path, ca
     Predictions.from_labels(small[0]).save(tmp_path / "labels.npz")
     (tmp_path / "answers.csv").write_text("file_name,label,rater,answer\nx.jpg,1,ann,yes\n")
     record, _printed, _ = run(
-        capsys, tmp_path / "labels.npz", "--out", tmp_path / "out", *labels_of(files),
+        capsys, tmp_path / "labels.npz", "--column", "classes", "--out", tmp_path / "out", *labels_of(files),
         "--answers", tmp_path / "answers.csv",
     )  # fmt: skip
     sections = record["sections"]

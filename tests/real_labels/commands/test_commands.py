@@ -209,7 +209,7 @@ def test_score_writes_the_schema_of_results_json(published, capsys, tmp_path):
     np.save(tmp_path / "b.npy", original + 1)
     out = printed(
         capsys, "score", tmp_path / "a.csv", tmp_path / "b.npy", "--data-dir", published,
-        "--json", tmp_path / "out.json",
+        "--json", tmp_path / "out.json", "--column", "index",
     )  # fmt: skip
     assert "the original labels" in out and "90.02% [89.75, 90.29]" in out
     assert "--assume=one-based it would score original top-1 100.00% and ReaL top-1 90.02%" in (
@@ -223,9 +223,10 @@ def test_score_writes_the_schema_of_results_json(published, capsys, tmp_path):
             assert set(first[part][k]) == {"value", "low", "high", "n"}
     assert first["original_labels"]["real_top1"]["value"] == pytest.approx(0.90022845, abs=1e-8)
     assert len(second["warnings"]) == 2 and second["repair"]["assume"] == "one-based"
-    out = printed(
-        capsys, "score", tmp_path / "b.npy", "--data-dir", published, "--assume", "one-based"
-    )
+    assumed = ["score", tmp_path / "b.npy", "--data-dir", published, "--assume", "one-based"]
+    with pytest.raises(SystemExit, match="array equals the original labels on all 50,000 images"):
+        cli.main(list(map(str, assumed)))
+    out = printed(capsys, *assumed, "--column", "array")
     assert "100.00%" in out and "Repaired as asked" in out
 
 
@@ -308,7 +309,13 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
     assert "this is written as .npz" in refused(
         "aggregate", "--answers", answers, "--scores-out", folder / "S.csv"
     )
-    assert "repeat a rater's answer" in refused("aggregate", "--answers", answers, answers, *out)
+    contrary = pd.read_csv(answers)[:1]
+    contrary["answer"] = "maybe" if contrary["answer"][0] != "maybe" else "no"
+    contrary.to_csv(folder / "contrary.csv", index=False)
+    assert "contradict the same rater's answer" in refused(
+        "aggregate", "--answers", answers, folder / "contrary.csv", *out
+    )
+    (folder / "contrary.csv").unlink()
     assert "expected one of no, yes" in refused(
         "aggregate", "--answers", answers, "--categories", "no,yes", *out
     )

@@ -241,24 +241,24 @@ BAD_TABLES = [
     ("a.csv", "file_name,index\n", "has no rows"),
     ("a.csv", "file_name,index\na.jpg,1\nb.jpg,\n", "row 2 has no index"),
     ("a.csv", "file_name,index\na.jpg,1\n,2\n", "row 2 has no file_name"),
-    ("a.csv", "file_name,index\na.jpg,1.5\n", r"row 1 has the index 1\.5"),
+    ("a.csv", "file_name,index\na.jpg,1.5\n", r"row 1 has the index '1\.5'"),
     ("a.csv", "file_name,index\na.jpg,1\nb.jpg,cat\n", "row 2 has the index 'cat'"),
     ("a.csv", "file_name,index\na.jpg,[1 2]\nb.jpg,[1]\n", "row 2 has 1 entries in index, row 1 has 2"),
     ("a.csv", "file_name,index\na.jpg,[1 2]\nb.jpg,[1 x]\n", "row 2 has the index 'x'"),
     ("a.csv", "file_name,width\na.jpg,wide\n", "found the columns file_name, width"),
-    ("a.csv", "file_name,index\na.jpg,1\nb.jpg\n", "cannot be read as csv"),
-    ("a.json", '{"a.jpg": [1, 2', "cannot be read as json"),
+    ("a.csv", "file_name,index\na.jpg,1\nb.jpg\n", "line 3 has 1 cells where the first has 2"),
+    ("a.json", '{"a.jpg": [1, 2', "is no JSON, or cut short"),
     ("a.json", '[1, {"a": 2}]', "expected a list of records"),
-    ("a.json", '{"columns": ["a"], "data": [[1, 2]]}', "cannot be read as json"),
-    ("a.json", '{"columns": ["a"], "data": 5}', "cannot be read as json"),
-    ("a.csv", "file_name,index\na.jpg,99999999999999999999\n", r"row 1 has the index 1e\+20"),
+    ("a.json", '{"columns": ["a"], "data": [[1, 2]]}', 'row 1 of its "data" is no list of 1 cells'),
+    ("a.json", '{"columns": ["a"], "data": 5}', 'its "data" is no list of rows'),
+    ("a.csv", "file_name,index\na.jpg,99999999999999999999\n", "row 1 has the index '99999999999999999999'"),
     ("a.csv", "file_name,index\na.jpg,n01440764\nb.jpg,--5\n", "row 2 has the index '--5'"),
     ("a.json", '{"a.jpg": [1], "a.jpg": [2]}', "a.jpg occurs more than once"),
     ("a.json", '{"a.jpg": [], "b.jpg": []}', "row 1 has no classes"),
     ("a.json", '[{"file_name": "a", "index": {"b": 1}}]', "something unexpected"),
     ("a.json", '[{"file_name": "a", "index": 1000000000000000000000000000000}]', "a.json: "),
     ("a.csv", "file_name,index,index\na.jpg,1,2\n", "several columns named index"),
-    ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "cannot be read as jsonl"),
+    ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "line 2 is no JSON, or cut short"),
     ("a.parquet", "PAR1 and nothing", "cannot be read as parquet"),
     ("a.xls", "1", "unknown ending '.xls'"),
 ]  # fmt: skip
@@ -276,13 +276,13 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
     logits, top, _ = ranked
     path = tmp_path / "a.npy"
     for array, complaint in (
-        (np.array([0.5, 0.25]), r"row 0 holds 0\.5"),
+        (np.array([0.5, 0.25]), r"row 1 holds 0\.5"),
         (np.zeros((2, 2, 2)), r"found shape \(2, 2, 2\)"),
         (np.zeros((0, 5), int), r"found shape \(0, 5\)"),
         (np.array(["cat"]), "found shape"),
-        (np.where(np.arange(C) == 7, np.nan, logits), "row 0 has the score nan at class 7"),
-        (np.where(np.arange(C) > 2, -np.inf, logits), r"row 0 has the score -inf .*rank 4"),
-        (np.where(np.arange(C) == 1, np.inf, logits), "row 0 has the score inf at class 1"),
+        (np.where(np.arange(C) == 7, np.nan, logits), "row 1 has the score nan at class 7"),
+        (np.where(np.arange(C) > 2, -np.inf, logits), r"row 1 has the score -inf .*rank 4"),
+        (np.where(np.arange(C) == 1, np.inf, logits), "row 1 has the score inf at class 1"),
     ):
         np.save(path, array)
         with pytest.raises(InputError, match=complaint) as error:
@@ -312,7 +312,7 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
     with pytest.raises(InputError, match=r"e.npz: file_names is no UTF-8 text"):
         reading.read(tmp_path / "e.npz")
     np.save(path, np.array([1e300]))
-    with pytest.raises(InputError, match=r"row 0 holds 1e\+300"):
+    with pytest.raises(InputError, match=r"row 1 holds 1e\+300"):
         reading.read(path)
     for ending in (".npy", ".npz", ".csv"):
         (tmp_path / f"folder{ending}").mkdir()
@@ -340,7 +340,7 @@ def test_top_k_of_many_rows():
     classes, _ = ranking.top_k(scores, 5)
     np.testing.assert_array_equal(classes, np.argsort(-scores, axis=1)[:, :5])
     scores[2999, 3] = np.nan
-    with pytest.raises(InputError, match="row 2999 has the score nan at class 3"):
+    with pytest.raises(InputError, match="row 3000 has the score nan at class 3"):
         ranking.top_k(scores, 5)
 
 

@@ -1,0 +1,86 @@
+"""What the name of a column or an array says about it: the rules, in one place.
+
+A name is compared in lower case, with _ for spaces and hyphens. The first rule that fits counts. Contents
+have the last word: see `fields` and `choice`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from real_labels.files.tables import FILE_COLUMNS
+
+
+class Role(enum.Enum):
+    """What a column holds, as its name says."""
+
+    FILE_NAME = "file names"
+    ASIDE = "something else about the image"
+    TRUTH = "the true labels"
+    SCORE = "scores"
+    PREDICTED = "predictions"
+    CLASS = "classes, predicted or true"
+    UNKNOWN = "unknown"
+
+
+_RULES = (
+    (Role.FILE_NAME, "|".join(FILE_COLUMNS)),
+    (
+        Role.ASIDE,
+        r"|unnamed(:_\d+)?|row|rows|split|fold|subset|width|height|size|area|loss|losses|entropy|margin"
+        r"|uncertainty|correct|is_correct|hits?|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
+        r"|batch|features?|embeddings?|latents?|source|url|md5|sha\d*|hash|comments?|notes?|caption"
+        r"|b?box(es)?|[xy]_?(min|max)|[xy][12]",
+    ),
+    (
+        Role.TRUTH,
+        r"(true|truth|gt|targets?|ground|actual|original|orig|y_true)(_.*)?|.*_(true|truth|gt)",
+    ),
+    (
+        Role.SCORE,
+        r"(.*_)?(scores?|logits?|probs?|probabilit(y|ies)|conf|confidences?|softmax|smx|sigmoids?|votes?"
+        r"|maxprob|msp|dists?|distributions?|likelihoods?)(_.*)?",
+    ),
+    (
+        Role.PREDICTED,
+        r"(pred|preds|prediction|predictions|predicted|predictionstring|top\d*|topk|y_?hat|guess|argmax"
+        r"|ranking|ranked)(_.*)?|.*_(pred|preds|predicted|predictions?)|outputs?",
+    ),
+    (
+        Role.CLASS,
+        r"(.*_)?(index|indices|idx|class|classes|label|labels|category|categories|wnid|wordnet_id|synset"
+        r"|class_?id|label_?id|y)(_(id|idx|index|val|test|name|names))?",
+    ),
+)
+_COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _RULES)
+# Numbers behind these names count ranks or classes, and not models or runs: index_0, top1, logit_3.
+_RANKED = re.compile(
+    r"(pred|prediction|predicted|top|rank)s?(_(class|label|index|idx|id|wnid|synset))?"
+    r"|index|indices|class|classes|class_id|class_index|class_idx|topk_indices|wnid|wordnet_id|synset|labels?"
+)
+_NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)")  # pred_1
+_NUMBERED_INSIDE = re.compile(r"(top|pred|prediction|rank)_?(\d+)_(.+)")  # top1_class
+
+
+def key_of(name: str) -> str:
+    """A column's name as rules compare it."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def role_of(key: str) -> Role:
+    """The role that a name (see key_of) says."""
+    return next((role for role, rule in _COMPILED if rule.fullmatch(key)), Role.UNKNOWN)
+
+
+def numbered(key: str) -> tuple[str, int] | None:
+    """(name without its number, number) of a name with a number; None of others."""
+    if found := _NUMBERED_INSIDE.fullmatch(key):
+        return f"{found[1]}_{found[3]}", int(found[2])
+    found = _NUMBERED.fullmatch(key)
+    return (found[1], int(found[2])) if found else None
+
+
+def counts_ranks(base: str) -> bool:
+    """Whether numbers behind such a name count ranks or classes, whatever the columns hold."""
+    return not base or bool(_RANKED.fullmatch(base)) or role_of(base) is Role.SCORE
