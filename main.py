@@ -25,6 +25,7 @@ from ml_collections import config_flags
 from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
 from big_transfer.run import hardware, memory
+from big_transfer.run.spelling import underscored
 from real_labels import files
 from real_labels.errors import ExpectedError
 
@@ -107,7 +108,7 @@ def _set_up_jax() -> None:
 def _parse_flags(arguments: list[str]) -> list[str]:
     """Parses the command line; what is wrong with it gets one line, no traceback."""
     try:
-        return flags.FLAGS(arguments)
+        return flags.FLAGS(underscored(arguments))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         names = [a.removeprefix("--").partition("=")[0] for a in arguments]
         fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]

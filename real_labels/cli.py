@@ -26,7 +26,8 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; bad input ends in one line on stderr and exit status 1."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(_hyphenated(given))
     try:
         options.run(options)
         sys.stdout.flush()
@@ -39,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"Error: {where}{error.strerror or error}.")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _hyphenated(arguments: Sequence[str]) -> list[str]:
+    """The arguments with --data-dir for --data_dir, as TensorFlow's programs spell options."""
+    spelled = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            argument = f"{name.replace('_', '-')}{equals}{value}"
+        spelled.append(argument)
+    return spelled
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from big_transfer.datasets.opening import (
     tfds_source_for,
 )
 from big_transfer.datasets.source import DatasetError, Source
+from big_transfer.run.spelling import underscored
 from real_labels import LabelSets, files
 from real_labels.errors import ExpectedError
 
@@ -96,4 +97,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    app.run(main, flags_parser=lambda given: app.parse_flags_with_usage(underscored(given)))

@@ -13,7 +13,14 @@ import ml_collections
 import numpy as np
 
 from big_transfer.datasets import image_files, preprocessing
-from big_transfer.datasets.source import DatasetError, Source, Subset, WithLabels, labels_of
+from big_transfer.datasets.source import (
+    DatasetError,
+    RandomImages,
+    Source,
+    Subset,
+    WithLabels,
+    labels_of,
+)
 from real_labels import LabelSets
 from real_labels.errors import InputError
 from real_labels.labels import Reassessment, imagenet, published, reassessment
@@ -46,7 +53,8 @@ def open_source(
       split: such as "train" or, with TFDS, "validation[:10%]".
       label_keys: the original labels' feature and, if any, that of the ReaL labels.
       data_dir: of TFDS; its default if None.
-      mock: random images with the features of a TFDS dataset.
+      mock: random images in place of the dataset's: with the features of a TFDS dataset, or the names
+        and labels of a folder or tar.
       real_labels: JSON of the ReaL labels (see `LabelSets.from_json`); None for the dataset's own or
         the published ones.
       features: further labels, which the dataset must have itself.
@@ -64,6 +72,8 @@ def open_source(
                 f"--config.eval.label_sets=NAME=FILE."
             )
         is_imagenet = source.is_imagenet
+        if mock:
+            source = RandomImages(source)
         # The one label of a folder's image is its original label.
         if not is_imagenet and label_keys[0] not in source.label_keys:
             raise DatasetError(

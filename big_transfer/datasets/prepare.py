@@ -17,6 +17,7 @@ import tqdm
 from absl import app, flags
 
 from big_transfer.datasets import opening
+from big_transfer.run.spelling import underscored
 from real_labels.errors import ExpectedError
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
@@ -75,4 +76,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=lambda given: app.parse_flags_with_usage(underscored(given)))

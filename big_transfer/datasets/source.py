@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from real_labels import LabelSets
 from real_labels.errors import ExpectedError
+from real_labels.labels import match
 
 
 class DatasetError(ExpectedError, ValueError):
@@ -53,6 +56,33 @@ class Subset(Sequence):
         return self._source[int(self._rows[index])] | {"index": index}
 
 
+class RandomImages(Sequence):
+    """A source whose images are random ones of 64×64 pixels, for trying a config; names and labels stay.
+
+    No image of the source is read. The images follow from their index.
+    """
+
+    def __init__(self, source: Source):
+        self._source = source
+        self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
+        self.num_classes, self.class_names = source.num_classes, source.class_names
+        self.file_names = list(source.file_names)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 3), np.uint8)
+        png = io.BytesIO()
+        Image.fromarray(pixels).save(png, "PNG")
+        example = {"image": png.getvalue(), "file_name": self.file_names[index], "index": index}
+        return example | {key: self.labels_of(key)[index] for key in self.label_keys}
+
+    def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]:
+        """The source's labels of every image."""
+        return labels_of(self._source, label_key)
+
+
 class WithLabels(Sequence):
     """A source whose examples get further labels, looked up by file name.
 
@@ -78,10 +108,8 @@ class WithLabels(Sequence):
         """
         self._source, self.label_keys = source, tuple(label_keys)
         self.dataset, self.split = source.dataset, source.split
-        self._labels = {
-            key: dict(zip(sets.file_names.tolist(), sets.to_lists(), strict=True))
-            for key, sets in label_sets.items()
-        }
+        known = list(getattr(source, "file_names", ()))  # where they are known beforehand
+        self._labels = {key: _by_name(sets, known) for key, sets in label_sets.items()}
         own = {key: tuple(class_names) for key in label_sets}
         names = {**source.class_names, **own}
         self.class_names = {key: names[key] for key in self.label_keys}
@@ -93,7 +121,7 @@ class WithLabels(Sequence):
                     f"{self.dataset}: the labels of {key} have class {highest}, but there are "
                     f"{self.num_classes[key]} classes, 0 to {self.num_classes[key] - 1}."
                 )
-        for name in getattr(source, "file_names", ()):  # where they are known beforehand
+        for name in known:
             self._of(name)
 
     def __len__(self) -> int:
@@ -113,6 +141,16 @@ class WithLabels(Sequence):
                 )
             found[key] = tuple(labels[name])
         return found
+
+
+def _by_name(sets: LabelSets, known: Sequence[str]) -> dict[str, list[int]]:
+    """The labels by file name, under the names of `known` where only the folders differ."""
+    lists = sets.to_lists()
+    labels = dict(zip(sets.file_names.tolist(), lists, strict=True))
+    if known:
+        rows = match(sets.file_names, np.array(known, dtype=np.str_)).tolist()
+        labels |= {name: lists[row] for name, row in zip(known, rows, strict=True) if row >= 0}
+    return labels
 
 
 def labels_of(source: Source, label_key: str) -> Sequence[tuple[int, ...]]:

@@ -197,7 +197,7 @@ def _run(
         "evaluation": partial.identity,
     }
     record = evaluation.record(config.eval.dataset, config.eval.split, step)
-    record = dataclasses.replace(record, about=about)
+    record = dataclasses.replace(record, about={**record.about, **about})
     finish(evaluator, evaluation, record, config, job.folder)
     return _Measured(evaluation, record, partial)
 

@@ -20,7 +20,7 @@ from jaxtyping import Int
 
 from big_transfer import datasets, losses, resnet
 from big_transfer.evaluation import partial_results
-from big_transfer.evaluation.record import Record
+from big_transfer.evaluation.record import MOCK, Record
 from big_transfer.run import preemption, sharding
 from big_transfer.run.progress import EvaluationProgress
 from real_labels import LabelSets, Predictions, accuracy
@@ -44,6 +44,7 @@ class Evaluation:
       loss: mean over all images, on the original labels.
       images_per_second: without compilation; None if all of it was done before.
       rows: (N,) int64, where each image is in the source.
+      is_mock: whether the images were random (input.mock), so that no number means anything.
     """
 
     predictions: Predictions
@@ -52,6 +53,7 @@ class Evaluation:
     loss: float
     images_per_second: float | None
     rows: Int[np.ndarray, "images"]
+    is_mock: bool = False
 
     @functools.cached_property
     def accuracies(self) -> accuracy.Results:
@@ -68,6 +70,7 @@ class Evaluation:
             self.accuracies,
             self.loss,
             self.images_per_second,
+            about={MOCK: True} if self.is_mock else {},
         )
 
 
@@ -104,6 +107,11 @@ class Evaluator:
         self._features = datasets.feature_keys(config)
         self._others = datasets.other_label_sets(config)
         self._left_out: set[str] = set()
+        if config.input.mock:
+            log.warning(
+                "input.mock: random images stand in for those of %s. No accuracy of this run means anything.",
+                config.eval.dataset,
+            )
         self.source[0]  # what is wrong with its labels is told now, not after the training
         self._standardize = jax.jit(
             functools.partial(resnet.standardize_kernels, dtype=model.dtype)
@@ -179,13 +187,14 @@ class Evaluator:
         )
         return Evaluation(
             predictions=Predictions(
-                names[order], columns["classes"][order], columns["scores"][order]
+                names[order], columns["classes"][order], columns["scores"][order], config.input.mock
             ),
             original=original,
             reassessments=self._reassessments(names[order], own),
             loss=float(columns["loss"].astype(np.float64).mean()),
             images_per_second=timer.images_per_second(),
             rows=np.array([example["index"] for example in examples])[order],
+            is_mock=config.input.mock,
         )
 
     def _reassessments(

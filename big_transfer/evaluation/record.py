@@ -8,6 +8,7 @@ from typing import Any
 
 from real_labels.accuracy import Pair, Results
 
+MOCK = "mock"  # in a record: the images were random (input.mock)
 _OWN = ("dataset", "split", "num_images", "step", "loss", "images_per_second")
 
 
@@ -23,7 +24,7 @@ class Record:
       loss: mean over all images, on the original labels.
       images_per_second: without compilation; None if all of it was done before.
       about: of an evaluation apart from a training run: "checkpoint", "size", "dtype", "evaluation" (its
-        identity).
+        identity); of one on random images: "mock".
     """
 
     dataset: str

@@ -10,13 +10,14 @@ from etils import epath
 
 from big_transfer.evaluation import gallery
 from big_transfer.evaluation.evaluator import Evaluation
-from big_transfer.evaluation.record import Comparison, Record
+from big_transfer.evaluation.record import MOCK, Comparison, Record
 from big_transfer.run import workdir
 from real_labels import files
 from real_labels.accuracy import Results
 from real_labels.accuracy.text import accuracy_table, as_table, pairs_table, remarks
 from real_labels.labels.reassessment import title_of
 from real_labels.predictions import TOP_K
+from real_labels.predictions.predictions import MOCK_REMARK
 
 log = logging.getLogger("big_transfer")
 
@@ -60,7 +61,14 @@ def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: 
             for name, one in accuracies.by_label_set.items()
             if one.top1.is_known
         ]
-        log.info("step %s evaluated: %s  loss %.4f", f"{step:,}", "  ".join(said), evaluation.loss)
+        of_mock = "  (random images)" if evaluation.is_mock else ""
+        log.info(
+            "step %s evaluated: %s  loss %.4f%s",
+            f"{step:,}",
+            "  ".join(said),
+            evaluation.loss,
+            of_mock,
+        )
 
 
 def _of_a_part(accuracies: Results, name: str) -> str:
@@ -79,7 +87,12 @@ def table(record: Record) -> str:
     )
     titles = _titles(record.accuracies)
     more = "".join(f"{said}\n" for said in remarks(record.accuracies, titles))
-    return f"\n{head}\n\n{as_table(record.accuracies, titles)}\n{more}"
+    return f"\n{head}\n{_mock_line(record)}\n{as_table(record.accuracies, titles)}\n{more}"
+
+
+def _mock_line(record: Record) -> str:
+    """A line that says that the images were random, or nothing."""
+    return f"{MOCK_REMARK}\n" if record.about.get(MOCK) else ""
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -96,7 +109,7 @@ def comparison_table(comparison: Comparison) -> str:
     table = accuracy_table(scored, titles, ("the original labels", own))
     more = "".join(f"\n{name}: {said}" for name, one in scored for said in remarks(one, titles))
     pairs = pairs_table(comparison.pairs, titles)
-    return f"\n{head} (95% intervals)\n\n{table}{more}\n\n{pairs}\n"
+    return f"\n{head} (95% intervals)\n{_mock_line(first)}\n{table}{more}\n\n{pairs}\n"
 
 
 def _titles(accuracies: Results) -> dict[str, str]:

@@ -26,7 +26,6 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """--data-dir."""
     parser.add_argument(
         "--data-dir",
-        "--data_dir",
         metavar="DIR",
         help="folder of the published files (default: $REAL_LABELS_DIR, or the user's cache)",
     )

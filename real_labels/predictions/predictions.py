@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 TOP_K = (1, 5)  # the accuracies that are reported
+MOCK = "mock"  # an array of predictions.npz: the images were random
+MOCK_REMARK = (
+    "These are predictions for random images (a debug run, input.mock): no accuracy means anything."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,11 +32,13 @@ class Predictions:
       classes: (N, k) int32, the most likely class first, no class twice in a row.
       scores: (N, k) float32 score of each of them (a probability in [0, 1] from our own program),
         never rising along a row, or None.
+      is_mock: whether the images were random, for trying a config.
     """
 
     file_names: np.ndarray
     classes: Int[np.ndarray, "images k"]
     scores: Float[np.ndarray, "images k"] | None = None
+    is_mock: bool = False
 
     def __post_init__(self):
         names = check_file_names(self.file_names, "Predictions")
@@ -101,7 +107,7 @@ class Predictions:
     def take(self, rows: Int[np.ndarray, "n"]) -> Predictions:
         """The predictions for these images, in this order."""
         scores = None if self.scores is None else self.scores[rows]
-        return Predictions(self.file_names[rows], self.classes[rows], scores)
+        return Predictions(self.file_names[rows], self.classes[rows], scores, self.is_mock)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `predictions.npz` (`file_names`, `classes`, `scores`), atomically.
@@ -111,6 +117,8 @@ class Predictions:
         arrays = {"file_names": self.file_names, "classes": self.classes}
         if self.scores is not None:
             arrays["scores"] = self.scores
+        if self.is_mock:
+            arrays[MOCK] = np.array(True)
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -124,4 +132,5 @@ class Predictions:
         with npz.opened(path, ("file_names", "classes")) as archive:
             arrays = {name: archive[name] for name in archive.files}
         with naming(path):
-            return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"))
+            is_mock = bool(arrays.get(MOCK, False))
+            return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"), is_mock)

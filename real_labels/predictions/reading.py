@@ -26,7 +26,7 @@ from real_labels.predictions.fields import (
     TableFields,
     is_data,
 )
-from real_labels.predictions.predictions import TOP_K
+from real_labels.predictions.predictions import MOCK, MOCK_REMARK, TOP_K
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -133,10 +133,14 @@ _MANY_TIED = 0.05  # share above which what depends on them is left out
 
 def _from_fields(fields: Fields, column: str | None, labels: Labels | None) -> PredictionFile:
     chosen = choice.choose(fields, column, labels)
+    remarks = (MOCK_REMARK,) if MOCK in fields.found else ()
     if chosen.classes is None:
-        return _ranked(chosen.scores, fields.names)
+        found = _ranked(chosen.scores, fields.names)
+        return dataclasses.replace(found, remarks=remarks + found.remarks)
     ids = fields.are_wordnet_ids(chosen.field)
-    return PredictionFile(fields.names, chosen.classes, chosen.scores, are_wordnet_ids=ids)
+    return PredictionFile(
+        fields.names, chosen.classes, chosen.scores, are_wordnet_ids=ids, remarks=remarks
+    )
 
 
 def _ranked(scores: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
