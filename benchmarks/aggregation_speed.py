@@ -8,8 +8,8 @@
    ids, which is what it is fastest with. An iteration is the difference of two runs, so that neither's
    setting up counts. Then iterations and time to the fixed point.
 2. Simulated answers, 5 to a question: 1,000 raters, 1, 3.2 and 10 million answers, maximum likelihood;
-   and the largest once more as a Parquet file through `python -m real_labels aggregate` with its
-   defaults, as a whole process.
+   a million raters of ten answers each, with the default; and the largest once more as a Parquet file
+   through `python -m real_labels aggregate` with its defaults, as a whole process.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def published_answers(data_dir: str) -> None:
     print(f"  crowd-kit  {1e3 * theirs:8.2f} ms")
     print(f"  ours       {1e3 * mine:8.2f} ms   {ratio:.0f} times faster")
     print("To the fixed point (no score changes by more than 1e-6):")
-    for shrinkage in (0.0, 10.0):
+    for shrinkage in (0.0, 20.0):
         for accelerate in (False, True):
             start = time.perf_counter()
             fit = aggregation.dawid_skene(answers, shrinkage=shrinkage, accelerate=accelerate)
@@ -90,16 +90,16 @@ def published_answers(data_dir: str) -> None:
             )
 
 
-def simulated(number: int) -> Answers:
-    """`number` answers of random raters, five to a question, yes on 30% of them."""
+def simulated(number: int, num_raters: int = 1_000) -> Answers:
+    """`number` answers of `num_raters` random raters, five to a question, yes on 30% of them."""
     rng = np.random.default_rng(0)
     num_questions = number // PER_QUESTION
     truth = rng.random(num_questions) < 0.3
     confusion = np.stack(
-        [rng.dirichlet([8, 1, 1], NUM_RATERS), rng.dirichlet([1, 1, 5], NUM_RATERS)], axis=1
+        [rng.dirichlet([8, 1, 1], num_raters), rng.dirichlet([1, 1, 5], num_raters)], axis=1
     )
     # Five distinct raters: one from each fifth of them.
-    fifth = NUM_RATERS // PER_QUESTION
+    fifth = num_raters // PER_QUESTION
     rater = rng.integers(0, fifth, (num_questions, PER_QUESTION), dtype=np.int32)
     rater += np.arange(PER_QUESTION, dtype=np.int32) * fifth
     rater = rater.ravel()
@@ -110,33 +110,48 @@ def simulated(number: int) -> Answers:
         answer[part] = (rng.random(len(part))[:, None] > chances[:, :2]).sum(axis=1)
     image, label = np.divmod(np.arange(num_questions, dtype=np.int32), 8)
     names = np.array([f"image{i:08d}.jpg" for i in range(int(image[-1]) + 1)])
-    ids = np.array([f"r{i:04d}" for i in range(NUM_RATERS)])
+    ids = np.array([f"r{i:04d}" for i in range(num_raters)])
     return Answers(Questions(names, image, label), ids, question, rater, answer)
 
 
-def one_size(number: int) -> None:
+def one_size(number: int, num_raters: int, shrinkage: float) -> None:
     """Worker: fits once and prints seconds, passes and peak memory."""
-    answers = simulated(number)
+    answers = simulated(number, num_raters)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    fit = aggregation.dawid_skene(answers, shrinkage=0)
+    fit = aggregation.dawid_skene(answers, shrinkage=shrinkage)
     seconds = time.perf_counter() - start
     assert fit.convergence.converged
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{seconds} {fit.convergence.passes} {before / 2**20} {peak / 2**20}")
 
 
+def in_a_process(number: int, num_raters: int, shrinkage: float) -> tuple[float, float, float]:
+    """(seconds, passes, peak in GiB) of one fit."""
+    output = subprocess.run(
+        [sys.executable, __file__, "--one-size", str(number), str(num_raters), str(shrinkage)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    seconds, passes, _, peak = map(float, output.split())
+    return seconds, passes, peak
+
+
+def many_raters() -> None:
+    """A crowd in which every rater has few answers."""
+    seconds, passes, peak = in_a_process(10_000_000, 1_000_000, 20)
+    print(
+        f"A million raters of ten answers each, the default: {seconds:.1f} s, {passes:.0f} passes, peak "
+        f"{peak:.2f} GiB"
+    )
+
+
 def growth() -> None:
     print(f"Simulated answers of {NUM_RATERS:,} raters, five to a question, to convergence:")
     measured = []
     for number in SIZES:
-        output = subprocess.run(
-            [sys.executable, __file__, "--one-size", str(number)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        seconds, passes, _, peak = map(float, output.split())
+        seconds, passes, peak = in_a_process(number, NUM_RATERS, 0)
         measured.append((number, seconds, passes))
         print(
             f"  {number:>11,} answers  {seconds:6.2f} s  {passes:3.0f} passes  "
@@ -196,10 +211,11 @@ def whole_process() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of the published files")
-    parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one-size", nargs=3, type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one_size:
-        one_size(options.one_size)
+        number, num_raters, shrinkage = options.one_size
+        one_size(int(number), int(num_raters), shrinkage)
         return
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "crowd-kit", "pandas")
@@ -208,6 +224,7 @@ def main() -> None:
     published_answers(options.data_dir)
     print()
     growth()
+    many_raters()
     print()
     whole_process()
 

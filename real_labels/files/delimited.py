@@ -43,12 +43,14 @@ def read(
     encoding, mark = text.encoding_of(raw)
     if encoding != "utf-8":
         raw, mark = text.decoded(raw, os.fspath(path)).encode(), 0
+    elif not raw.isascii():
+        text.decoded(raw, os.fspath(path))  # says what is wrong with it
     sample, is_whole = _sample(raw, mark)
     delimiter = _delimiter(sample, is_whole, ending)
     first = next(iter(_records(sample, is_whole, delimiter)), [])
     names = [name.strip() for name in first]
     headed = is_header(names)
-    table = _parse(memoryview(raw)[mark:], delimiter, len(first), raw, os.fspath(path))
+    table = _parse(memoryview(raw)[mark:], delimiter, len(first))
     if headed:
         table = table.slice(1)
     repeated = {name for name in names if names.count(name) > 1} if headed else set()
@@ -112,7 +114,7 @@ def _is_decimal(cell: str) -> bool:
     return bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
 
 
-def _parse(content: memoryview, delimiter: str, width: int, raw: bytes, name: str) -> Any:
+def _parse(content: memoryview, delimiter: str, width: int) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -140,19 +142,10 @@ def _parse(content: memoryview, delimiter: str, width: int, raw: bytes, name: st
         )
 
     with parsing("cannot be read as a table"):
-        try:
-            table = read(threads=True)
-            if odd:
-                odd.clear()
-                read(threads=False)  # the rows are counted then
-        except pa.ArrowInvalid as error:
-            if "invalid UTF8" in str(error):
-                try:
-                    bytes(content).decode()
-                except UnicodeDecodeError as bad:
-                    at = len(raw) - len(content) + bad.start
-                    raise text.not_text(raw, at, "utf-8", name) from None
-            raise
+        table = read(threads=True)
+        if odd:
+            odd.clear()
+            read(threads=False)  # the rows are counted then
     if odd:
         number, found = odd[0]
         raise InputError(

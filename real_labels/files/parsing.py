@@ -21,12 +21,14 @@ def parsing(complaint: str, *, with_words: bool = True) -> Iterator[None]:
     """
     try:
         yield
-    except (ExpectedError, OSError):
+    except ExpectedError:
         raise
     except MemoryError:
         raise InputError(f"{complaint}: it asks for more memory than there is.") from None
     except RecursionError:
         raise InputError(f"{complaint}: it is nested too deeply.") from None
     except Exception as error:  # parsers have a word of their own for each damage
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, and not a parser's (Arrow's are OSErrors, too)
         words = " ".join(str(error).split())[:200] if with_words else ""
         raise InputError(f"{complaint}{words and f' ({words})'}.") from None

@@ -154,6 +154,16 @@ def match(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted
     return exact if (exact >= 0).any() else _by_common_end(ours, theirs)
 
 
+def check_distinct(rows: Int[np.ndarray, "wanted"], wanted: np.ndarray) -> None:
+    """Raises InputError if two wanted names (see match) are the same image."""
+    known = np.flatnonzero(rows >= 0)
+    order = known[np.argsort(rows[known], kind="stable")]
+    twice = np.flatnonzero(np.diff(rows[order]) == 0)
+    if len(twice):
+        first, second = wanted[order[twice[0]]], wanted[order[twice[0] + 1]]
+        raise InputError(f"{first} and {second} are the same image; an image stands once.")
+
+
 def _by_common_end(ours: list[str], theirs: list[str]) -> Int[np.ndarray, "wanted"]:
     """Rows of the names whose folders are the end of the other's."""
     known: dict[str, list[tuple[int, list[str]]]] = {}
@@ -167,7 +177,9 @@ def _by_common_end(ours: list[str], theirs: list[str]) -> Int[np.ndarray, "wante
             for row, other in known.get(stem(components[-1]), ())
             if not other or not folders or _ends_with(other, folders) or _ends_with(folders, other)
         ]
-        if len(fitting) == 1:
+        if len(fitting) > 1:
+            return np.full(len(theirs), -1, np.int64)  # then folders tell images apart
+        if fitting:
             rows[i] = fitting[0]
     return rows
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.labels.file_names import match
+from real_labels.labels.file_names import check_distinct, match
 from real_labels.labels.label_sets import LabelSets
 
 if TYPE_CHECKING:
@@ -67,8 +67,12 @@ class Reassessment:
 
         Args:
           file_names: (M,) str.
+
+        Raises:
+          InputError: if two images here are the same one there.
         """
         rows = match(file_names, self.labels.file_names)
+        check_distinct(rows, self.labels.file_names)
         image = np.repeat(rows, self.labels.counts)
         kept = image >= 0
         labels = LabelSets.from_pairs(file_names, image[kept], self.labels.classes[kept])

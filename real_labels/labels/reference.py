@@ -117,10 +117,10 @@ class Reference:
         else:
             everywhere = dict.fromkeys(n for s in sets for n in s.file_names.tolist())
             names = sets[0].file_names if len(sets) == 1 else np.array(list(everywhere))
-        together = {
-            name: one if one.labels.file_names is names else one.on(names)
-            for name, one in reassessments.items()
-        }
+        together = {}
+        for name, one in reassessments.items():
+            with naming(paths.get(name, f"the published {one.title} labels")):
+                together[name] = one if one.labels.file_names is names else one.on(names)
         most = _MOST_CLASSES if num_classes is None else num_classes
         for name, one in label_sets_of(original, together).items():
             highest = int(one.classes.max(initial=0))

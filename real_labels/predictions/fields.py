@@ -157,6 +157,8 @@ class TableFields(Fields):
         kind = self._table[name].type
         if pa.types.is_boolean(kind):
             return Content.FLAGS, 1
+        if self._is_class_name(cells[0]):
+            return Content.WHOLE, 1
         rows = [tokens for tokens in map(_tokens, cells) if tokens]
         if not rows:
             return Content.NOTHING, 1
@@ -164,7 +166,7 @@ class TableFields(Fields):
 
     def _is_binary(self, name: str) -> bool:
         """Whether a column holds nothing but 0 and 1."""
-        return {"0", "1"}.issuperset(str(cell).strip() for cell in self._sample(name))
+        return {"0", "1", "0.0", "1.0"}.issuperset(str(cell).strip() for cell in self._sample(name))
 
     def classes(self, field: Field) -> Int[np.ndarray, "rows k"]:
         if len(field.columns) > 1:
@@ -172,8 +174,15 @@ class TableFields(Fields):
             return np.concatenate(columns, axis=1)
         return self._class_column(field.columns[0])
 
+    def _is_class_name(self, cell: Any) -> bool:
+        """Whether a cell is one of the class names, which may have spaces."""
+        names = self._class_names
+        return names is not None and isinstance(cell, str) and names.index_of(cell) is not None
+
     def _class_column(self, name: str) -> Int[np.ndarray, "rows k"]:
-        flat, k = _flattened(self._table[name], name)
+        flat, k = self._table[name], 1
+        if not any(map(self._is_class_name, self._sample(name)[:1])):
+            flat, k = _flattened(flat, name)
         return class_columns.class_indices(flat, name, k, self._class_names).reshape(-1, k)
 
     def numbers(self, field: Field) -> Float[np.ndarray, "rows k"]:
@@ -245,7 +254,8 @@ class ArchiveFields(Fields):
                     )
                 continue
             width = shape[1] if len(shape) > 1 else 1
-            self.fields.append(Field(key, (name,), role, self._content(name, dtype), width))
+            content = self._content(name, dtype) if rows[0] and width else Content.NOTHING
+            self.fields.append(Field(key, (name,), role, content, width))
 
     def _file_names(self, name: str) -> np.ndarray:
         array = self._array(name)
@@ -296,12 +306,12 @@ class ArchiveFields(Fields):
                 raise InputError(
                     f"row {row} has the {field.title} '{texts[bad]}', expected a class index or a WordNet id."
                 )
-            return np.array(found, np.int64)[place].reshape(len(array), -1)
-        return whole(array.reshape(len(array), -1), field.title)
+            return _rows(np.array(found, np.int64)[place].reshape(array.shape))
+        return whole(_rows(array), field.title)
 
     def numbers(self, field: Field) -> np.ndarray:
         array = self._array(field.columns[0])
-        return array.reshape(len(array), -1)
+        return self.classes(field) if array.dtype.kind in "US" else _rows(array)
 
     def texts(self, field: Field) -> list[str]:
         return self._texts(field.columns[0]).ravel().tolist()
@@ -332,7 +342,7 @@ class ArrayFields(Fields):
                 f"expected classes (N,), ranked classes (N, k) or logits (N, C), found shape "
                 f"{array.shape} of {array.dtype}."
             )
-        self._array = array.reshape(len(array), -1)
+        self._array = _rows(array)
         self.names, self.found = None, [ARRAY]
         self.fields = [Field(ARRAY, (ARRAY,), Role.UNKNOWN, Content.WHOLE, self._array.shape[1])]
 
@@ -352,6 +362,11 @@ class ArrayFields(Fields):
         return False
 
 
+def _rows(array: np.ndarray) -> np.ndarray:
+    """(N, k) of an array (N,) or (N, k)."""
+    return array if array.ndim > 1 else array[:, None]
+
+
 def whole(array: np.ndarray, what: str) -> Int[np.ndarray, "rows k"]:
     """(N, k) int64 of whole numbers of any type.
 
@@ -360,7 +375,8 @@ def whole(array: np.ndarray, what: str) -> Int[np.ndarray, "rows k"]:
     """
     if array.dtype.kind in "iub":
         return array.astype(np.int64)
-    fits = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 1 << 53)
+    wide = array.astype(np.float64)
+    fits = np.isfinite(wide) & (wide == np.floor(wide)) & (np.abs(wide) < 1 << 53)
     if not fits.all():
         row = int(np.argmin(fits.all(axis=1)))
         value = array[row][int(np.argmin(fits[row]))]
@@ -440,13 +456,16 @@ def _grouped(
         if found is not None:
             bases.setdefault(found[0], []).append((found[1], name))
     groups: dict[str, list[str]] = {}
+    plain = {roles.key_of(name) for name in columns}
     for name in columns:
         found = parsed[name]
         if found is not None and (
             roles.counts_ranks(found[0]) or _are_all_classes(bases[found[0]], contents)
         ):
             together = [n for _, n in sorted(bases[found[0]])]
-            groups.setdefault(found[0] or together[0], together)
+            # "class" may stand beside "class 0", "class 1", …
+            taken = not found[0] or found[0] in plain
+            groups.setdefault(together[0] if taken else found[0], together)
         else:
             key = roles.key_of(name)
             groups[key if key not in groups else name] = [name]

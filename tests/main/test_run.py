@@ -11,7 +11,8 @@ import pytest
 from big_transfer import checkpoint, resnet
 from big_transfer import config as config_lib
 from big_transfer.datasets import tfds_source
-from real_labels import Predictions
+from real_labels import Predictions, cli
+from real_labels.predictions import reading
 from tests.configs import tiny
 from tests.main.processes import final_state, finish, steps_saved
 
@@ -116,6 +117,40 @@ def test_every_config_runs_with_debug(start, tmp_path, name):
     assert record["num_images"] == 64
     assert ("real" in record) == ("digit_scenes" in name or "2012" in name)
     assert "Traceback" not in output
+    check_that_mock_data_is_said(tmp_path / "run", output)
+
+
+def check_that_mock_data_is_said(workdir, output):
+    """In the log, at each evaluation, in the table, in results.json and in what scores the predictions."""
+    assert "random images stand in for those of" in output and "(random images)" in output
+    assert "These are predictions for random images" in output
+    assert json.loads((workdir / "results.json").read_text())["mock"] is True
+    assert Predictions.load(workdir / "predictions.npz").is_mock
+    assert "random images" in reading.read(workdir / "predictions.npz").remarks[0]
+
+
+def test_a_debug_run_on_a_folder_says_that_its_images_are_random(start, shapes, tmp_path, capsys):
+    output = finish(
+        start(
+            tmp_path / "run", config=f"configs/bit_transfer.py:dataset={shapes},model=R50x1,debug"
+        )
+    )
+    check_that_mock_data_is_said(tmp_path / "run", output)
+    predictions = tmp_path / "run" / "predictions.npz"
+    names = Predictions.load(predictions).file_names.tolist()
+    labels = {name: [int(name.startswith("red"))] for name in names}
+    (tmp_path / "o.json").write_text(json.dumps(labels))
+    for command in (["score"], ["report", "--out", str(tmp_path / "report")]):
+        cli.main([*command, str(predictions), "--original", str(tmp_path / "o.json")])
+        assert "random images" in capsys.readouterr().out
+    assert "random images" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_real_images_are_not_called_random(finished):
+    workdir, output = finished
+    assert "random images" not in output
+    assert "mock" not in json.loads((workdir / "results.json").read_text())
+    assert not Predictions.load(workdir / "predictions.npz").is_mock
 
 
 @pytest.fixture

@@ -424,3 +424,120 @@ def test_a_tie_is_no_label(tmp_path, capsys):
     )  # fmt: skip
     assert "Score more than 0.5: 0 labels" in out
     assert json.loads((tmp_path / "L.json").read_text()) == {"a.jpg": []}
+
+
+# ---- what people type, and what they see --------------------------------------------------------
+
+
+def own_dataset(folder, names=("a.jpg", "b.jpg", "c.jpg", "d.jpg")):
+    (folder / "original.json").write_text(json.dumps(dict(zip(names, [0, 1, 2, 0]))))
+    rows = "\n".join(f"{n},{c}" for n, c in zip(names, [0, 1, 2, 1]))
+    (folder / "p.csv").write_text(f"file_name,pred\n{rows}\n")
+    return folder / "original.json", folder / "p.csv"
+
+
+@pytest.mark.parametrize("command", ["score", "compare", "aggregate", "raters", "curve"])
+def test_outputs_are_written_though_nobody_reads_the_text(rated, command):
+    """As with `… | head -1`: standard output is closed before the first line is printed."""
+    folder, _, _ = rated
+    original, predictions = own_dataset(folder)
+    answers, gold = folder / "answers.csv", folder / "gold.csv"
+    run("aggregate", "--answers", answers, "--scores-out", folder / "scores.npz")
+    arguments, outputs = {
+        "score": ([predictions, "--original", original], ["--json", "out.json"]),
+        "compare": ([predictions, predictions, "--original", original], ["--json", "out.json"]),
+        "aggregate": (
+            ["--answers", answers],
+            ["--scores-out", "s.npz", "--labels-out", "l.json", "--questions-out", "q.csv", "--raters-out",
+             "r.csv", "--fit-out", "f.npz"],
+        ),
+        "raters": (["--answers", answers], ["--out", "raters.csv"]),
+        "curve": (["--scores", folder / "scores.npz", "--gold", gold], ["--out", "curve.csv"]),
+    }[command]  # fmt: skip
+    paths = [folder / name for name in outputs[1::2]]
+    asked = [x for pair in zip(outputs[::2], paths) for x in pair]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "real_labels", command, *map(str, [*arguments, *asked])],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=PROJECT,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == "" and all(path.stat().st_size for path in paths)
+
+
+def test_options_may_be_spelled_with_underscores(rated, capsys):
+    folder, _, _ = rated
+    original, predictions = own_dataset(folder)
+    for spelled in ("--num-classes", "--num_classes"):
+        assert "75.00%" in printed(capsys, "score", predictions, "--original", original, spelled, 3)
+        assert "75.00%" in printed(
+            capsys, "score", predictions, "--original", original, f"{spelled}=3"
+        )
+
+
+def test_a_third_file_to_compare_gets_a_hint(rated):
+    folder, _, _ = rated
+    original, predictions = own_dataset(folder)
+    said = refused("compare", predictions, predictions, predictions, "--original", original)
+    assert "compare takes two files, found 3. `score` puts any number" in said
+
+
+def test_predictions_for_other_images_are_not_told_to_fetch_imagenets_labels(rated, monkeypatch):
+    folder, _, _ = rated
+    _, predictions = own_dataset(folder)
+    monkeypatch.setenv("REAL_LABELS_DIR", str(folder / "nowhere"))
+    for command in (["score", predictions], ["compare", predictions, predictions]):
+        said = refused(*command)
+        assert "(a.jpg, …) are not ILSVRC-2012's; name their labels with --original" in said
+        assert "fetch" not in said
+
+
+def test_long_paths_are_short_in_the_table_and_a_remark_stands_once(rated, capsys):
+    folder, _, _ = rated
+    names = [f"{i}.jpg" for i in range(8)]
+    (folder / "original.json").write_text(json.dumps(dict(zip(names, [0, 1] * 4))))
+    deep = folder / ("x" * 60) / ("y" * 60)
+    paths = []
+    for i in range(5):
+        (deep / f"run{i}").mkdir(parents=True)
+        paths.append(deep / f"run{i}" / "predictions.csv")
+        paths[-1].write_text("file_name,pred\n0.jpg,0\n1.jpg,1\n2.jpg,1\n")
+    out = printed(capsys, "score", *paths, "--original", folder / "original.json")
+    assert max(map(len, out.splitlines())) < 120
+    assert "run0/predictions.csv" in out and "x" * 60 not in out
+    assert "! All 5 files: Covers 3 of the 8 images; scored on these." in out
+    assert out.count("Covers") == 1
+
+
+def test_answers_left_out_are_said(rated, capsys):
+    folder, _, _ = rated
+    table = pd.read_csv(folder / "answers.csv")
+    table.loc[3, "answer"] = None
+    pd.concat([table, table[:2]]).to_csv(folder / "b.csv", index=False)
+    for command in ("aggregate", "raters"):
+        out = printed(capsys, command, "--answers", folder / "b.csv")
+        assert "! 1 empty answers are left out." in out and "! 2 exact repeats" in out
+
+
+def test_columns_of_answers_can_be_named(rated, capsys):
+    folder, _, _ = rated
+    table = pd.read_csv(folder / "answers.csv")
+    renamed = dict(
+        zip(
+            ["file_name", "label", "rater", "answer"], ["IN:image", "IN:label", "who", "OUT:result"]
+        )
+    )
+    table.rename(columns=renamed).to_csv(folder / "b.csv", index=False)
+    columns = ",".join(f"{role}={name}" for role, name in renamed.items())
+    plain = printed(capsys, "aggregate", "--answers", folder / "answers.csv")
+    assert (
+        printed(capsys, "aggregate", "--answers", folder / "b.csv", "--columns", columns) == plain
+    )
+    assert "--columns rater=who,x=y: expected ROLE=NAME" in refused(
+        "aggregate", "--answers", folder / "b.csv", "--columns", "rater=who,x=y"
+    )

@@ -1,0 +1,201 @@
+"""Every reader, fed with rubbish: it reads it, or raises the one error that people can act on."""
+
+from __future__ import annotations
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from real_labels import LabelSets, Predictions
+from real_labels.aggregation import Start
+from real_labels.analysis import other_models
+from real_labels.answers import Answers, Gold, Scores
+from real_labels.errors import InputError
+from real_labels.labels import ClassNames
+from real_labels.predictions import reading
+
+TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+READERS = {
+    "predictions": (reading.read, (*TEXT_ENDINGS, ".npy", ".npz", ".parquet", ".csv.gz")),
+    "answers": (Answers.load, (*TEXT_ENDINGS, ".npz", ".parquet")),
+    "gold": (Gold.load, (".csv", ".json", ".npz")),
+    "scores": (Scores.load, (".npz",)),
+    "our predictions": (Predictions.load, (".npz",)),
+    "start": (Start.load, (".npz",)),
+    "labels": (LabelSets.from_json, (".json",)),
+    "class names": (ClassNames.load, (".json", ".txt")),
+    "accuracies": (lambda path: other_models.read([path]), (".csv", ".json", ".parquet")),
+}
+NAMES = [
+    "file_name",
+    "image",
+    "label",
+    "rater",
+    "answer",
+    "truth",
+    "pred_0",
+    "pred_1",
+    "index",
+    "logits",
+    "p0",
+    "p1",
+    "model",
+    "original",
+    "real",
+    "tensor",
+    "info",
+    "ids",
+    "classes",
+    "scores",
+    "confusion",
+    "prior",
+    "raters",
+    "categories",
+    "data",
+    "columns",
+    "schema",
+]
+VALUES = [
+    "yes", "no", "maybe", "n01440764", "0", "1", "2", "1.5", "0,5", "-1", "1e400", "nan", "inf", "9" * 20,
+    "a.jpg", "ILSVRC2012_val_00000001.JPEG", "Zoe\u0308", "", " ", '"', "[1 2]", "[", "n01440764 1 2 3 4",
+    "true", "\x00", "\ud800", "\ufeff", "2026-11-25",
+]  # fmt: skip
+WORDS = st.sampled_from([*NAMES, *VALUES])
+CELLS = st.one_of(WORDS, st.text(max_size=6))
+SEPARATORS = st.sampled_from([",", ";", "\t", " ", "|"])
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), CELLS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(CELLS, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@st.composite
+def tables(draw):
+    separator, width = draw(SEPARATORS), draw(st.integers(1, 5))
+    rows = draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6))
+    return draw(st.sampled_from(["\n", "\r\n"])).join(separator.join(row) for row in rows)
+
+
+@st.composite
+def records(draw):
+    names = draw(st.lists(WORDS, min_size=1, max_size=4, unique=True))
+    rows = draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, JSON)), min_size=1, max_size=4))
+    return draw(st.sampled_from([json.dumps(rows), "\n".join(map(json.dumps, rows))]))
+
+
+DTYPES = ["i8", "u1", "f2", "f4", "f8", "?", "U5", "S5", "c16", "M8[s]", "i4,f4"]
+
+
+@st.composite
+def arrays(draw):
+    shape = draw(st.lists(st.integers(0, 4), max_size=3))
+    kind = np.dtype(draw(st.sampled_from(DTYPES)))
+    raw = draw(st.binary(min_size=1, max_size=8)) * (1 + int(np.prod(shape)) * kind.itemsize)
+    if kind.kind == "U":  # any four bytes are no character
+        words = np.array(list(raw[: int(np.prod(shape))]), dtype=np.str_)
+        return np.resize(words, shape) if words.size else np.zeros(shape, "U5")
+    return np.frombuffer(raw[: int(np.prod(shape)) * kind.itemsize], kind).reshape(shape)
+
+
+@st.composite
+def archives(draw):
+    found = draw(st.dictionaries(WORDS.filter(lambda w: w.isidentifier()), arrays(), max_size=4))
+    file = io.BytesIO()
+    np.savez(file, **found)
+    return file.getvalue()
+
+
+@st.composite
+def single_arrays(draw):
+    file = io.BytesIO()
+    np.save(file, draw(arrays()))
+    return file.getvalue()
+
+
+@st.composite
+def parquets(draw):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    column = st.one_of(
+        st.lists(st.one_of(st.none(), st.integers(-5, 5)), min_size=3, max_size=3),
+        st.lists(st.one_of(st.none(), st.floats()), min_size=3, max_size=3),
+        st.lists(st.one_of(st.none(), st.booleans()), min_size=3, max_size=3),
+        st.lists(st.one_of(st.none(), st.binary(max_size=3)), min_size=3, max_size=3),
+        st.lists(st.sampled_from(["a.jpg", "1", "yes", "x"]), min_size=3, max_size=3),
+        st.lists(st.lists(st.integers(-2, 3), max_size=2), min_size=3, max_size=3),
+        st.lists(st.dates(), min_size=3, max_size=3),
+        st.lists(st.fixed_dictionaries({"a": st.integers(0, 3)}), min_size=3, max_size=3),
+    )
+    names = draw(st.lists(WORDS.filter(str.isidentifier), min_size=1, max_size=4, unique=True))
+    file = io.BytesIO()
+    parquet.write_table(pa.table({name: draw(column) for name in names}), file)
+    return file.getvalue()
+
+
+def encoded(text, encoding):
+    return text.encode(
+        encoding, errors="surrogatepass" if encoding.startswith("utf") else "replace"
+    )
+
+
+ENCODINGS = st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1251"])
+CONTENTS = {
+    ".json": st.builds(encoded, st.one_of(JSON.map(json.dumps), records()), ENCODINGS),
+    ".jsonl": st.builds(encoded, records(), ENCODINGS),
+    ".npz": archives(),
+    ".npy": single_arrays(),
+    ".parquet": parquets(),
+}
+TEXTS = st.builds(encoded, st.one_of(tables(), st.text(max_size=60)), ENCODINGS)
+
+
+@st.composite
+def files(draw, ending):
+    """The bytes of a file: of its format, or damaged in one place, or rubbish."""
+    content = draw(CONTENTS.get(ending, TEXTS))
+    damage = draw(st.sampled_from(["none", "none", "none", "cut", "byte", "rubbish"]))
+    if damage == "cut":
+        content = content[: draw(st.integers(0, max(len(content) - 1, 0)))]
+    elif damage == "byte" and content:
+        at = draw(st.integers(0, len(content) - 1))
+        content = content[:at] + bytes([draw(st.integers(0, 255))]) + content[at + 1 :]
+    elif damage == "rubbish":
+        content = draw(st.binary(max_size=200))
+    return content
+
+
+CASES = [(name, ending) for name, (_, endings) in READERS.items() for ending in endings]
+
+
+def feed(name: str, ending: str, content: bytes, folder: pathlib.Path) -> None:
+    path = folder / f"fuzzed{ending}"
+    path.write_bytes(content)
+    said = ""
+    try:
+        READERS[name][0](path)
+    except InputError as error:
+        said = str(error)
+    assert not said or ("fuzzed" in said and "\n" not in said.strip()), said
+
+
+@pytest.mark.parametrize(("name", "ending"), CASES)
+@settings(suppress_health_check=list(HealthCheck), max_examples=100)
+@given(st.data())
+def test_a_reader_reads_or_raises_the_one_error(tmp_path_factory, name, ending, data):
+    feed(name, ending, data.draw(files(ending)), tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", READERS)
+@settings(suppress_health_check=list(HealthCheck), max_examples=20_000)
+@given(st.data())
+def test_a_reader_holds_against_twenty_thousand_files(tmp_path_factory, name, data):
+    ending = data.draw(st.sampled_from(READERS[name][1]))
+    feed(name, ending, data.draw(files(ending)), tmp_path_factory.getbasetemp())
