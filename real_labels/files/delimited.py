@@ -38,7 +38,7 @@ def read(
       InputError: without the file's name, if it is no such text.
     """
     raw = text.read_bytes(path)
-    if not raw.strip():
+    if not raw[:_SAMPLE].strip() and not raw.strip():
         raise InputError("is empty.")
     encoding, mark = text.encoding_of(raw)
     if encoding != "utf-8":

@@ -33,6 +33,7 @@ FILE_COLUMNS = (
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "image_path",
     "name", "names", "fname", "id",
 )  # fmt: skip
+_LINES = 1_000  # of JSON, that are turned into columns at a time
 _LAYOUTS = (
     "a list of records, an object from file name to record or to classes, an object of columns, or what "
     "pandas writes with orient='records', 'index', 'columns', 'split' or 'table'"
@@ -120,7 +121,9 @@ def _without_empty_rows(table: Any) -> Any:
 
 def _from_json_lines(text: str) -> Any:
     """The table of a record a line."""
-    records = []
+    import pyarrow as pa
+
+    records, parts = [], []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
@@ -131,7 +134,14 @@ def _from_json_lines(text: str) -> Any:
         if not isinstance(record, dict):
             raise InputError(f'line {number} is no object, such as {{"file_name": …}}.')
         records.append(record)
-    return _from_records(records)
+        if len(records) == _LINES:  # text in Arrow's arrays is a tenth of Python's
+            parts.append(_from_records(records))
+            records = []
+    parts.append(_from_records(records))
+    try:
+        return pa.concat_tables(parts, promote_options="default")
+    except pa.ArrowException:
+        raise InputError("a column holds lists in some rows and single values in others.") from None
 
 
 def _from_json(text: str) -> Any:
@@ -345,31 +355,37 @@ def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "value
       InputError: at the first text that is no number.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if is_text(column):
-        trimmed = pc.utf8_trim_whitespace(column)
         try:
-            column = trimmed.cast(pa.float64())
+            column = column.cast(pa.float64())
         except pa.ArrowInvalid:
-            lowered = pc.utf8_lower(trimmed)
-            truths = pc.if_else(pc.equal(lowered, "true"), "1", lowered)
-            truths = pc.if_else(pc.equal(truths, "false"), "0", truths)
-            try:
-                column = truths.cast(pa.float64())
-            except pa.ArrowInvalid:
-                place, value = next(
-                    (i, v)
-                    for i, v in enumerate(trimmed.to_pylist())
-                    if v is not None and not _is_number(v)
-                )
-                raise InputError(
-                    f"row {place // per_row + 1} has the {what} '{value}', expected a number."
-                ) from None
+            column = _as_numbers(column, what, per_row)
     with parsing(f"column {what} holds something else than numbers"):
         return np.asarray(numbers(column.cast(pa.float64())))
+
+
+def _as_numbers(column: Any, what: str, per_row: int) -> Any:
+    """A column of text as numbers, with spaces around them and true and false for 1 and 0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    truths = pc.if_else(pc.equal(trimmed, "true"), "1", trimmed)
+    truths = pc.if_else(pc.equal(truths, "false"), "0", truths)
+    try:
+        return truths.cast(pa.float64())
+    except pa.ArrowInvalid:
+        place, value = next(
+            (i, v)
+            for i, v in enumerate(column.to_pylist())
+            if v is not None and not _is_number(v.strip())
+        )
+        raise InputError(
+            f"row {place // per_row + 1} has the {what} '{value.strip()}', expected a number."
+        ) from None
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import numpy as np
 
 from real_labels.errors import InputError
 from real_labels.files.text import listed
-from real_labels.predictions import roles
+from real_labels.predictions import ranking, roles
 from real_labels.predictions.fields import Content, Field, Fields
 from real_labels.predictions.roles import Role
 
@@ -102,7 +103,6 @@ class _Reading:
 
     Attributes:
       field: which.
-      top1: (N,) first class of each image, or None.
       problem: why it cannot be read, or None.
       is_plain: whether it has one class an image and nothing more, as true labels have.
     """
@@ -110,7 +110,6 @@ class _Reading:
     def __init__(self, found: Fields, field: Field, labels: Labels | None):
         self.field = field
         self.problem: InputError | None = None
-        self.top1: np.ndarray | None = None
         self.classes: np.ndarray | None = None
         self.scores: np.ndarray | None = None
         self.is_plain = field.width == 1
@@ -143,10 +142,13 @@ class _Reading:
                         f"class. If these are the scores of the best classes, their "
                         f"indices are missing: timm's inference.py writes them with --include-index."
                     )
-        if self.classes is not None:
-            self.top1 = self.classes[:, 0]
-        elif self.scores is not None:
-            self.top1 = np.nan_to_num(np.asarray(self.scores)).argmax(axis=1)
+
+    @functools.cached_property
+    def top1(self) -> np.ndarray | None:
+        """(N,) first class of each image; None where it cannot be read."""
+        if self.scores is None:
+            return None if self.classes is None else self.classes[:, 0]
+        return ranking.first_classes(self.scores)
 
     @property
     def is_every_score(self) -> bool:

@@ -525,9 +525,10 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
         lengths = np.array(column.combine_chunks().value_lengths().fill_null(0))
         flat = pa.chunked_array([column.combine_chunks().flatten()])
     elif tables.is_text(column):
-        texts = column.fill_null("").to_pylist()
-        if not any(c in texts[0].strip() for c in " [,;("):
+        first = column[0].as_py() or ""
+        if not any(c in first.strip() for c in " [,;("):
             return column, 1
+        texts = [text or "" for text in column.to_pylist()]  # fill_null would import pandas
         lists = [t.translate(_BRACKETS).split() for t in texts]
         if any(map(_is_boxes, lists)):
             lists = [tokens[:1] if _is_boxes(tokens) else tokens for tokens in lists]

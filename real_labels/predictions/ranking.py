@@ -60,6 +60,17 @@ def top_k(
     return classes, values
 
 
+def first_classes(scores: Float[np.ndarray, "images classes"]) -> Int[np.ndarray, "images"]:
+    """(N,) the class of the highest score of each row, the lowest of equal ones; NaN counts as nothing."""
+    rows = max(1, _BLOCK // scores.shape[1])
+    found = np.empty(len(scores), np.int64)
+    for start in range(0, len(scores), rows):
+        block = np.array(scores[start : start + rows], np.float64)
+        block[np.isnan(block)] = -np.inf
+        found[start : start + rows] = block.argmax(axis=1)
+    return found
+
+
 def probabilities(
     scores: Float[np.ndarray, "images classes"], best: Float[np.ndarray, "images k"]
 ) -> Float[np.ndarray, "images k"]:
