@@ -6,9 +6,11 @@ Commands import what they need when they run, so that help comes in a blink.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, TextIO
 
 from real_labels.commands import aggregate, compare, curve, fetch, raters, report, score
 from real_labels.errors import ExpectedError
@@ -27,27 +29,58 @@ _COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; bad input ends in one line on stderr and exit status 1."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(_hyphenated(given))
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except ExpectedError as error:
-        sys.exit(f"Error: {error}")
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"Error: {where}{error.strerror or error}.")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with contextlib.redirect_stdout(_Output(sys.stdout)):
+        options = _parser().parse_args(_hyphenated(given))
+        try:
+            options.run(options)
+            sys.stdout.flush()
+        except ExpectedError as error:
+            sys.stdout.flush()
+            sys.exit(f"Error: {error}")
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            sys.exit(f"Error: {where}{error.strerror or error}.")
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+class _Output:
+    """Standard output whose reader, `head` say, may leave early, or which is closed: the work goes on."""
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes, as long as somebody reads."""
+        if self._stream is not None:
+            try:
+                return self._stream.write(text)
+            except BrokenPipeError:
+                self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes, as long as somebody reads."""
+        if self._stream is not None:
+            try:
+                self._stream.flush()
+            except BrokenPipeError:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _hyphenated(arguments: Sequence[str]) -> list[str]:
     """The arguments with --data-dir for --data_dir, as TensorFlow's programs spell options."""
-    spelled = []
+    spelled, end = [], False
     for argument in arguments:
+        end = end or argument == "--"
         name, equals, value = argument.partition("=")
-        if name.startswith("--"):
+        if name.startswith("--") and not end:
             argument = f"{name.replace('_', '-')}{equals}{value}"
         spelled.append(argument)
     return spelled

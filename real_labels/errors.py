@@ -27,8 +27,13 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise InputError(f"{path}: {error}") from None
+        said = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        raise InputError(_in_one_line(said)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+
+
+def _in_one_line(text: str) -> str:
+    """The text with spaces for line breaks, and � for other characters that a terminal would obey."""
+    text = " ".join(text.splitlines()).replace("\t", " ")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -13,7 +13,7 @@ from real_labels.accuracy import text, top_k
 from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
 from real_labels.labels import ClassNames, Reference, check_classes, imagenet, match, require_all
-from real_labels.predictions import Predictions, mixups, reading
+from real_labels.predictions import Predictions, choice, mixups, reading
 from real_labels.predictions.choice import Labels
 from real_labels.predictions.reading import PredictionFile
 
@@ -77,7 +77,7 @@ def score(
     found = reading.read(path, column, _labels(reference, assume), class_names)
     if found.are_wordnet_ids and class_names is None:
         with naming(path):
-            _check_wordnet_ids(reference)
+            _check_wordnet_ids(found, reference)
     if probabilities:
         found = found.with_probabilities()
     with naming(path):
@@ -87,31 +87,39 @@ def score(
 def _labels(reference: Reference, assume: Sequence[str]) -> Labels:
     """What tells predictions from the truth: agreement as given, and with the mix-ups undone."""
 
+    aligned_before: dict[int, _Aligned] = {}
+
     def hits(
         file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
     ) -> Bool[np.ndarray, "n"] | None:
         try:
-            aligned = _Aligned.of(PredictionFile(file_names, classes), reference)
-            ways = [aligned]
+            before = aligned_before.get(id(file_names))
+            if before is None:  # names are matched once for all candidates of a file
+                before = _Aligned.of(PredictionFile(file_names, classes[:, :1]), reference)
+                aligned_before[id(file_names)] = before
+            ways = [dataclasses.replace(before, classes=classes[before.order], scores=None)]
             if assume:
-                ways.append(aligned.repaired(assume, reference.num_known_classes))
+                ways.append(ways[0].repaired(assume, reference.num_known_classes))
         except InputError:
             return None  # of other images; that is said when they are scored
-        known = aligned.known
+        known = before.known
         found = [one.classes[known, 0] == one.truth[known] for one in ways]
         return max(found, key=np.count_nonzero)
 
-    return Labels(reference.num_known_classes, hits)
+    def know(names: np.ndarray) -> bool:
+        return bool((match(reference.file_names, names) >= 0).all())
+
+    return Labels(reference.num_known_classes, hits, know)
 
 
-def _check_wordnet_ids(reference: Reference) -> None:
-    """Refuses WordNet ids of another dataset's classes: they would be numbered as ILSVRC-2012's."""
-    known = reference.num_known_classes
-    if not reference.is_imagenet and known != imagenet.NUM_CLASSES:
+def _check_wordnet_ids(found: PredictionFile, reference: Reference) -> None:
+    """Refuses WordNet ids of a dataset that numbers its classes otherwise than ILSVRC-2012."""
+    ours = np.unique(reference.truth.classes)
+    if not reference.is_imagenet and np.isin(found.classes[:, 0], ours).mean() < 0.5:
         raise InputError(
             f"has WordNet ids, which stand for ILSVRC-2012's {imagenet.NUM_CLASSES:,} classes, while the "
-            f"labels are of another dataset ({known:,} classes). Name its classes in their order with "
-            f"--class-names FILE (WordNet ids will do), or save class indices."
+            f"labels are of another dataset ({len(ours):,} classes) or numbered otherwise. Name the classes "
+            f"in their order with --class-names FILE (WordNet ids will do), or save class indices."
         )
 
 
@@ -121,6 +129,7 @@ class _Aligned:
 
     Attributes:
       rows: (n,) row of each image in the reference.
+      order: (n,) row of each in the file.
       names: (n,) str.
       classes: (n, k) int64, any range.
       scores: (n, k), or None.
@@ -129,6 +138,7 @@ class _Aligned:
     """
 
     rows: Int[np.ndarray, "n"]
+    order: Int[np.ndarray, "n"]
     names: np.ndarray
     classes: Int[np.ndarray, "n k"]
     scores: np.ndarray | None
@@ -148,7 +158,7 @@ class _Aligned:
         truth = np.zeros(len(rows), np.int64)
         truth[known] = sets.classes[sets.offsets[rows[known]]]
         scores = None if found.scores is None else found.scores[by_name]
-        return cls(rows, names, found.classes[by_name], scores, truth, known)
+        return cls(rows, by_name, names, found.classes[by_name], scores, truth, known)
 
     def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
         """Without the named mix-ups."""
@@ -169,10 +179,13 @@ class _Aligned:
         """With an index that is nobody's label for those below 0."""
         beyond = 1 + max(num_classes, int(self.classes.max()))
         classes = np.where(self.classes < 0, beyond, self.classes)
-        scores = self.scores
-        if scores is not None and (steps := np.diff(scores, axis=1)).any() and (steps >= 0).all():
-            scores = None  # in ascending order, which diagnose names
+        scores = self.scores if _fall(self.scores) else None
         return Predictions(self.names, classes, scores)
+
+
+def _fall(scores: np.ndarray | None) -> bool:
+    """Whether scores are finite and never rise along a ranking."""
+    return scores is not None and bool(np.isfinite(scores).all() and (np.diff(scores) <= 0).all())
 
 
 def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
@@ -192,6 +205,10 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     num_classes = reference.num_known_classes
     aligned = _Aligned.of(found, reference)
     warnings = _remarks(aligned, found, reference)
+    if found.scores is not None and not (_fall(found.scores) or _fall(-found.scores)):
+        warnings.append(
+            "The scores beside the classes are not finite or not in falling order; they are left out."
+        )
     if assume:
         aligned = aligned.repaired(assume, num_classes)
         warnings.append(f"Repaired as asked: {'; '.join(mixups.REPAIRS[name] for name in assume)}.")
@@ -202,7 +219,7 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
         aligned.names[known],
         num_classes,
         reference.describe_class,
-        last=aligned.classes[known, -1] if aligned.classes.shape[1] > 1 else None,
+        last=_last_ranks(aligned.classes[known], found),
     )
     names = mixup.repair.split(",") if mixup is not None and mixup.repair is not None else []
     if not known.all() and set(names) & set(mixups.NEED_LABELS):
@@ -220,6 +237,12 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     repaired = _results(undone.predictions(num_classes), reference)
     if mixups.RENUMBERED in names and _is_taste(results, repaired):
         return scored
+    would_be = repaired.original.top1.value if repaired.original is not None else 0.0
+    if found.rivals and aligned.classes.shape[1] == 1 and would_be >= choice.TRUTH:
+        raise InputError(
+            f"With {'; '.join(mixups.REPAIRS[name] for name in names)}, "
+            + choice.may_be_true("the column", found.rivals, would_be)
+        )
     repair = ",".join([*assume, *names])
     fitted = " (of a numbering fitted to all of them)" if mixups.RENUMBERED in names else ""
     shares = text.shares(repaired, reference.titles)
@@ -227,6 +250,11 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
         f"Nothing was repaired. With --assume={repair} it would score {shares}{fitted}."
     )
     return dataclasses.replace(scored, warnings=tuple(warnings), repair=repair, repaired=repaired)
+
+
+def _last_ranks(classes: np.ndarray, found: PredictionFile) -> np.ndarray | None:
+    """The last of several classes that the file itself ranks."""
+    return classes[:, -1] if classes.shape[1] > 1 and found.every_score is None else None
 
 
 def _results(predictions: Predictions, reference: Reference) -> Results:
@@ -305,7 +333,7 @@ def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "imag
         known,
         names,
         "{missing:,} of {total:,} file names are of no image that has labels (first: row {row}, {first}; "
-        "the labels begin with {begin}).",
+        "the labels begin with {begin}). Labels of other images are named with --original FILE.json.",
     )
     order = np.argsort(rows, kind="stable")
     twice = np.flatnonzero(np.diff(rows[order]) == 0)

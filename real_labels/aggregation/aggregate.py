@@ -111,8 +111,12 @@ class Start:
           InputError: naming the file.
         """
         with npz.opened(path, ("raters", "confusion", "prior", "categories")) as archive:
-            raters, categories = archive["raters"], tuple(archive["categories"].tolist())
-            confusion, prior = archive["confusion"], float(archive["prior"])
+            raters = npz.as_text(archive["raters"], "raters")
+            categories = tuple(npz.as_text(archive["categories"], "categories").tolist())
+            confusion, prior = archive["confusion"], archive["prior"]
+            if prior.shape != () or prior.dtype.kind not in "iuf":
+                raise InputError(f"prior must be a number, found {prior.shape} of {prior.dtype}.")
+            prior = float(prior)
         shape = (len(raters), 2, len(categories))
         if (
             confusion.shape != shape

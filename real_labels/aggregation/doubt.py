@@ -10,6 +10,10 @@ from real_labels.answers import Answers
 
 _LEAST_KAPPA = 0.1  # agreement beyond chance (Fleiss) below which answers tell nothing
 _MOST_UNLIKE_MAJORITY = 0.1  # share of decisions; the published answers differ in 9.7%
+_CERTAIN = 3.0  # standard errors of the agreement by chance, above which answers tell something
+_FEW_FOR_A_CROWD = (
+    5 * 2 * ANSWERS_BEFORE_ANY
+)  # answers below which the prior of the average rater weighs
 _UNANIMOUS = 0.95  # share of equal pairs of answers above which nothing is disputed
 
 
@@ -28,7 +32,7 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
     yes = answers.votes()[asked > 0]
     asked = asked[asked > 0]
     by_majority = 2 * yes > asked
-    agreement, by_chance = _agreement(answers)
+    agreement, by_chance, noise = _agreement(answers)
     disputed = agreement < _UNANIMOUS
     if not aggregate.convergence.converged:
         found.append("EM did not converge; allow it more passes.")
@@ -46,7 +50,8 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
             f"whatever the raters say: it has given up on them. Compare it with the majority; more "
             f"shrinkage, a prior or gold questions help."
         )
-    if disputed and agreement - by_chance < _LEAST_KAPPA * (1 - by_chance):
+    beyond = agreement - by_chance
+    if disputed and beyond < min(_LEAST_KAPPA * (1 - by_chance), _CERTAIN * noise):
         found.append(
             f"Raters agree hardly more often than random answers would: two answers to a question are "
             f"equal in {100 * agreement:.0f}% of the cases, {100 * by_chance:.0f}% by chance. No method can "
@@ -65,18 +70,27 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
         )
     per_rater = np.bincount(answers.rater)
     typical = float(np.median(per_rater[per_rater > 0]))
-    few = typical < 2 * aggregate.shrinkage or len(answers) < 2 * ANSWERS_BEFORE_ANY
-    if disputed and aggregate.shrinkage and few:
-        found.append(
-            f"With {len(answers):,} answers in all and {typical:.0f} of a typical rater, the scores lean on "
-            f"the prior that raters are right in {100 * RIGHT:.0f}% of the cases. More answers or gold "
-            f"questions help."
-        )
+    if disputed and aggregate.shrinkage:
+        if len(answers) < _FEW_FOR_A_CROWD:
+            found.append(
+                f"With {len(answers):,} answers in all and {typical:.0f} of a typical rater, the scores lean "
+                f"on the prior that raters are right in {100 * RIGHT:.0f}% of the cases. More answers or "
+                f"gold questions help."
+            )
+        elif typical < aggregate.shrinkage:
+            found.append(
+                f"A typical rater gave {typical:.0f} answers: the scores lean on the average rater, and "
+                f"raters are hardly told apart. More answers of each or gold questions help."
+            )
     return found
 
 
-def _agreement(answers: Answers) -> tuple[float, float]:
-    """(share of equal pairs of answers to one question, share by chance): Fleiss 1971."""
+def _agreement(answers: Answers) -> tuple[float, float, float]:
+    """(share of equal pairs of answers to one question, share by chance, its spread by chance).
+
+    Fleiss 1971, "Measuring nominal scale agreement among many raters"; the spread is of its equation 13, with
+    the mean number of answers.
+    """
     num_categories = len(answers.categories)
     codes = answers.question.astype(np.int64) * num_categories + answers.answer
     counts = np.bincount(codes, minlength=len(answers.questions) * num_categories)
@@ -84,7 +98,10 @@ def _agreement(answers: Answers) -> tuple[float, float]:
     asked = counts.sum(axis=1)
     several = asked > 1
     if not several.any():
-        return 1.0, 1.0
+        return 1.0, 1.0, 0.0
     pairs = (counts * (counts - 1)).sum(axis=1)[several] / (asked * (asked - 1))[several]
     shares = counts.sum(axis=0) / counts.sum()
-    return float(pairs.mean()), float((shares**2).sum())
+    squares, cubes = float((shares**2).sum()), float((shares**3).sum())
+    m, n = float(asked[several].mean()), int(several.sum())
+    variance = 2 * (squares - (2 * m - 3) * squares**2 + 2 * (m - 2) * cubes) / (n * m * (m - 1))
+    return float(pairs.mean()), squares, float(np.sqrt(max(variance, 0.0)))

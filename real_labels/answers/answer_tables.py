@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from real_labels.errors import InputError
 from real_labels.files import tables
 from real_labels.files.text import listed, normalised
-from real_labels.labels import check_classes, class_columns
+from real_labels.labels import check_classes, class_columns, imagenet
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -31,6 +32,13 @@ _WORDS = {
     "rater": ("worker", "rater", "annotator", "user", "performer"),
     "answer": ("answer", "result", "response", "output", "judg", "vote"),
 }
+# Columns beside those of the raters that are no rater's: a truth that votes would be a wrong number.
+_NO_RATER = re.compile(
+    r"truth|true|gold(en)?|gt|present|majority|consensus|target|split|batch|fold|row|n|id|count|index|unnamed.*|"
+    r"|.*_(truth|true|gold|gt|majority|consensus|count|id)|(n|num|is)_.*"
+)
+_OF_ANYTHING = ("id", "name", "names")  # file names only where they look like it
+_IMAGE = re.compile(r".*\.(jpe?g|png|webp|bmp|gif|tiff?)|ILSVRC2012_val_.*", re.IGNORECASE)
 _EMPTY = ("nan", "none", "null", "na", "n/a")  # beside the empty cell
 
 
@@ -44,6 +52,7 @@ class AnswerRows:
       label: (A,) int64 class of each.
       answer: (A,) position of each in the categories.
       empty: number of rows without an answer, which are left out.
+      remarks: what a reader should know, a sentence each.
     """
 
     file_names: np.ndarray
@@ -53,6 +62,7 @@ class AnswerRows:
     label: Int[np.ndarray, "answers"]
     answer: Int[np.ndarray, "answers"]
     empty: int
+    remarks: tuple[str, ...] = ()
 
 
 def read(
@@ -78,7 +88,7 @@ def read(
             if raters:
                 return _wide(table, names, raters, categories)
         if missing := [role for role in COLUMNS if role not in names]:
-            raise _lacking(table.column_names, names, missing)
+            raise _lacking(table, names, missing)
         return _long(table, names, categories)
 
 
@@ -86,13 +96,19 @@ def has_raters(
     table: Any, categories: Sequence[str], columns: Mapping[str, str] | None = None
 ) -> bool:
     """Whether a table holds answers, and not something else about images and labels."""
-    names = _columns_of(table, dict(columns or {}))
+    names = _columns_of(table, only_known(table, columns))
     return "rater" in names or bool(_raters_beside(table, names, tuple(categories)))
 
 
-def columns_of_pairs(table: Any) -> dict[str, str]:
+def only_known(table: Any, columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Those of the named columns that a table has: gold may have other headers than the answers."""
+    plain = {name.strip().lower() for name in table.column_names}
+    return {role: name for role, name in (columns or {}).items() if name.strip().lower() in plain}
+
+
+def columns_of_pairs(table: Any, columns: Mapping[str, str] | None = None) -> dict[str, str]:
     """The columns file_name and label of a table, as far as it has them."""
-    names = _columns_of(table, {})
+    names = _columns_of(table, only_known(table, columns))
     return {role: names[role] for role in ("file_name", "label") if role in names}
 
 
@@ -108,18 +124,37 @@ def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:
         names[role] = plain[name.strip().lower()]
     for role in COLUMNS:
         taken = set(names.values())
-        found = (plain[n] for n in (role, *_ALSO[role]) if n in plain and plain[n] not in taken)
+        found = (
+            plain[n]
+            for n in (role, *_ALSO[role])
+            if n in plain
+            and plain[n] not in taken
+            and (n not in _OF_ANYTHING or _holds_images(table[plain[n]]))
+        )
         if role not in names and (name := next(found, None)) is not None:
             names[role] = name
     return names
 
 
-def _lacking(found: list[str], names: dict[str, str], missing: list[str]) -> InputError:
+def _holds_images(column: Any) -> bool:
+    first = next((c for c in column.slice(0, 20).to_pylist() if c), None)
+    return isinstance(first, str) and bool(_IMAGE.fullmatch(first.strip()))
+
+
+def _lacking(table: Any, names: dict[str, str], missing: list[str]) -> InputError:
+    found = table.column_names
     says = (
         f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; expected "
         f"{', '.join(COLUMNS)}, found {listed(found)}."
     )
-    if {"task", "worker", "label"} <= {name.strip().lower() for name in found}:
+    if {"file_name", "label"} <= set(names) and missing == ["rater", "answer"] and len(found) > 3:
+        return InputError(
+            f"{says} In a table with a column for each rater, all other columns must hold answers: leave out "
+            f"those that do not. In one with a row for each answer, say what they are called: --columns "
+            f'"rater=NAME,answer=NAME".'
+        )
+    plain = {name.strip().lower(): name for name in found}
+    if {"task", "worker", "label"} <= set(plain) and "|" in str(table[plain["task"]][0].as_py()):
         return InputError(
             f"{says} In crowd-kit's layout a task is image and label together: split it, as with pandas: "
             f"table = table.rename(columns={{'worker': 'rater', 'label': 'answer'}}); "
@@ -137,6 +172,7 @@ def _lacking(found: list[str], names: dict[str, str], missing: list[str]) -> Inp
 
 def _long(table: Any, names: dict[str, str], categories: tuple[str, ...]) -> AnswerRows:
     position = _positions(table[names["answer"]], categories, names["answer"])
+    _check_scale([table[names["answer"]]], categories)
     given = np.flatnonzero(position >= 0)
     empty = table.num_rows - len(given)
     if not len(given):
@@ -146,7 +182,36 @@ def _long(table: Any, names: dict[str, str], categories: tuple[str, ...]) -> Ans
     label = _labels(table[names["label"]], names["label"], given)
     image, file_names = _names(table[names["file_name"]], names["file_name"], given)
     rater, raters = _names(table[names["rater"]], names["rater"], given)
-    return AnswerRows(file_names, raters, image, rater, label, position[given], empty)
+    remarks = _remarks(table[names["label"]], file_names)
+    return AnswerRows(file_names, raters, image, rater, label, position[given], empty, remarks)
+
+
+def _remarks(labels: Any, file_names: np.ndarray) -> tuple[str, ...]:
+    if not class_columns.are_wordnet_ids(labels) or imagenet.is_validation_set(file_names):
+        return ()
+    return (
+        "The labels are WordNet ids; they are numbered as ILSVRC-2012's classes, and so must be all other "
+        "files about these images.",
+    )
+
+
+def _check_scale(columns: Sequence[Any], categories: tuple[str, ...]) -> None:
+    """Refuses answers such as 0 and 1 where there are three categories: 1 would be the middle one.
+
+    Raises:
+      InputError: if the answers are numbers, some above 0, and none is the last category.
+    """
+    if any(c.isdecimal() for c in categories):
+        return
+    used = {text for column in columns for text in tables.names(column)[1].tolist()}
+    numbers = {text.partition(".")[0] for text in used if text.lower() not in _EMPTY}
+    last = len(categories) - 1
+    if numbers and all(n.isdecimal() for n in numbers) and 0 < max(map(int, numbers)) < last:
+        raise InputError(
+            f"has the answers {', '.join(sorted(numbers))}, and of {' < '.join(categories)} these are "
+            f"{', '.join(categories[int(n)] for n in sorted(numbers))}. If {max(numbers)} means "
+            f"{categories[-1]}, say --categories {categories[0]},{categories[-1]}."
+        )
 
 
 def _labels(column: Any, what: str, rows: np.ndarray) -> Int[np.ndarray, "answers"]:
@@ -202,7 +267,14 @@ def _raters_beside(table: Any, names: dict[str, str], categories: tuple[str, ...
         found = [(_positions(table[name], categories, name) >= 0).any() for name in others]
     except InputError:
         return []
-    return others if len(others) > 1 and any(found) else []
+    if len(others) < 2 or not any(found):
+        return []
+    if odd := [name for name in others if _NO_RATER.fullmatch(name.strip().lower())]:
+        raise InputError(
+            f"has a column for each rater, and {listed(odd)}, which {'are' if len(odd) > 1 else 'is'} no "
+            f"rater's by name: leave out what is no answer of a rater, or rename it."
+        )
+    return others
 
 
 def _wide(
@@ -212,6 +284,7 @@ def _wide(
     label = _labels(table[names["label"]], names["label"], rows)
     image, file_names = _names(table[names["file_name"]], names["file_name"], rows)
     position = np.stack([_positions(table[name], categories, name) for name in raters], axis=1)
+    _check_scale([table[name] for name in raters], categories)
     row, rater = np.nonzero(position >= 0)
     # Nobody asked every rater about everything: an empty cell is no skipped answer.
     return AnswerRows(
@@ -222,4 +295,5 @@ def _wide(
         label[row],
         position[row, rater],
         0,
+        (f"Read as a table with a column for each rater: {listed(raters)}.",),
     )

@@ -38,6 +38,7 @@ class Answers:
       empty: number of answers that were empty in the file, and are left out.
       repeats: number of answers that repeated another of the same rater, and are left out (the
         constructor adds those that it finds).
+      notes: what else a reader should know of the file, a sentence each.
     """
 
     questions: Questions
@@ -48,6 +49,7 @@ class Answers:
     categories: tuple[str, ...] = CATEGORIES
     empty: int = 0
     repeats: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         raters = np.asarray(self.raters, dtype=np.str_)
@@ -96,7 +98,7 @@ class Answers:
                     int(columns["rater"][0][first]),
                 )
                 raise InputError(
-                    f"{np.count_nonzero(differs)} answers contradict the same rater's answer to the same "
+                    f"{np.count_nonzero(differs):,} answers contradict the same rater's answer to the same "
                     f"question (first: rater {raters[rater]}, "
                     f"{self.questions.file_names[self.questions.image[question]]}, label "
                     f"{self.questions.label[question]}); each rater answers a question once."
@@ -114,11 +116,13 @@ class Answers:
     @property
     def remarks(self) -> list[str]:
         """What a reader should know of the answers: how many were left out, and why."""
-        found = []
+        found = list(self.notes)
         if self.empty:
-            found.append(f"{self.empty:,} empty answers are left out.")
+            found.append(_left_out(self.empty, "empty answer", "empty answers"))
         if self.repeats:
-            found.append(f"{self.repeats:,} exact repeats of an answer are left out.")
+            found.append(
+                _left_out(self.repeats, "exact repeat of an answer", "exact repeats of an answer")
+            )
         return found
 
     @property
@@ -208,7 +212,9 @@ class Answers:
                 )
         if not rest:
             return first
+        parts = _of_the_same_images(parts)
         counts = {name: sum(getattr(part, name) for part in parts) for name in ("empty", "repeats")}
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         questions = Questions.from_pairs(*_distinct_pairs([p.questions for p in parts]))
         raters = list(dict.fromkeys(r for part in parts for r in part.raters.tolist()))
         row = {r: i for i, r in enumerate(raters)}
@@ -220,6 +226,7 @@ class Answers:
             np.concatenate([p.answer for p in parts]),
             first.categories,
             **counts,
+            notes=notes,
         )
 
     @classmethod
@@ -264,6 +271,7 @@ class Answers:
                 rows.answer,
                 tuple(categories),
                 rows.empty,
+                notes=rows.remarks,
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -289,6 +297,25 @@ class Answers:
         tables.write(path, dict(zip(answer_tables.COLUMNS, columns, strict=True)))
 
 
+def _left_out(count: int, one: str, several: str) -> str:
+    return f"{f'1 {one} is' if count == 1 else f'{count:,} {several} are'} left out."
+
+
+def _of_the_same_images(parts: Sequence[Answers]) -> list[Answers]:
+    """The parts with each image called as in the first part that has it.
+
+    An image is the same where its folders are the end of the other's: batches in folders of their own
+    stay apart.
+    """
+    known = parts[0].questions.file_names
+    renamed = [parts[0]]
+    for part in parts[1:]:
+        questions = part.questions.named_as(known, strict=True)
+        renamed.append(dataclasses.replace(part, questions=questions))
+        known = np.unique(np.concatenate([known, questions.file_names]))
+    return renamed
+
+
 def _distinct_pairs(parts: Sequence[Questions]) -> tuple[np.ndarray, np.ndarray]:
     pairs: dict[tuple[str, int], None] = {}
     for part in parts:
@@ -302,7 +329,7 @@ def _distinct_pairs(parts: Sequence[Questions]) -> tuple[np.ndarray, np.ndarray]
 def _load_npz(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
     with npz.opened(path, ("tensor", "info", "ids")) as archive:
         questions = questions_of_info(archive["info"], path)
-        raters = np.atleast_1d(archive["ids"]).astype(np.str_)
+        raters = npz.as_text(archive["ids"], "ids")
         if not len(raters):
             raise InputError("has no raters.")
         shape = (len(raters), len(questions), len(categories))
@@ -321,6 +348,8 @@ def _slabs(
     """Yields the tensor rater by rater: whole, the published one takes 0.4 GB for a million answers."""
     with archive.member("tensor") as file:
         found, column_major, dtype = npz.read_header(file)
+        if dtype.kind not in "biuf":
+            raise InputError(f"tensor must hold numbers, found {dtype}.")
         if found != shape:
             raise InputError(
                 f"tensor must have shape {shape} (raters, questions, categories "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
 _TRUTH_COLUMNS = ("truth", "present", "gold")
-_TRUTHS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_TRUTHS = dict.fromkeys(("1", "1.0", "true", "yes"), True) | dict.fromkeys(
+    ("0", "0.0", "false", "no"), False
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,16 +108,21 @@ class Gold:
         """
         path = pathlib.Path(path)
         if path.suffix.lower() != ".npz":
-            table = tables.with_plain_names(tables.read(path))
-            named = [c for c in _TRUTH_COLUMNS if c in table.column_names]
+            table = tables.read(path)
+            table = table.rename_columns([name.strip() for name in table.column_names])
+            plain = {name.lower(): name for name in table.column_names}
+            named = [plain[c] for c in _TRUTH_COLUMNS if c in plain]
             if named:
                 if at_least is not None:
                     raise InputError(
                         f"{path}: holds truths, not experts' answers, so no number of votes can be "
                         f"asked of it."
                     )
-                return _from_truths(path, table, named[0])
-            if not answer_tables.has_raters(table, categories, columns):
+                return _from_truths(path, table, named[0], columns)
+            with naming(path):
+                has_raters = answer_tables.has_raters(table, categories, columns)
+                columns = answer_tables.only_known(table, columns)
+            if not has_raters:
                 raise InputError(
                     f"{path}: expected the columns file_name, label and truth, or experts' answers "
                     f"(file_name, label, rater, answer); found {', '.join(table.column_names)}."
@@ -126,10 +133,20 @@ class Gold:
         """(rows in questions, rows here) of the gold questions that are among these.
 
         Raises:
-          InputError: if none is.
+          InputError: if none is, or two spellings of one image have different truths.
         """
         rows = questions.find(self.questions)
         here = np.flatnonzero(rows >= 0)
+        asked = self.questions
+        here = here[
+            _without_repeats(
+                rows[here],
+                self.present[here],
+                lambda row: (
+                    f"{asked.file_names[asked.image[here[row]]]}, label {asked.label[here[row]]}"
+                ),
+            )
+        ]
         if not len(here):
             raise InputError(
                 f"None of the {len(self)} gold questions is among the {len(questions)} questions "
@@ -145,9 +162,11 @@ def _first(questions: Questions) -> str:
     return f"{questions.file_names[questions.image[0]]}, label {questions.label[0]}"
 
 
-def _from_truths(path: pathlib.Path, table: Any, column: str) -> Gold:
+def _from_truths(
+    path: pathlib.Path, table: Any, column: str, columns: Mapping[str, str] | None
+) -> Gold:
     with naming(path), tables.understood():
-        names = answer_tables.columns_of_pairs(table)
+        names = answer_tables.columns_of_pairs(table, columns)
         for needed in ("file_name", "label"):
             if needed not in names:
                 raise InputError(
@@ -158,10 +177,31 @@ def _from_truths(path: pathlib.Path, table: Any, column: str) -> Gold:
         bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
         if bad.any():
             row = int(np.argmax(bad))
-            found = str(texts[codes[row]]) if codes[row] >= 0 else "nothing"
-            raise InputError(f"row {row + 1} has the truth {found!r}; expected yes or no.")
+            found = f"the truth {str(texts[codes[row]])!r}" if codes[row] >= 0 else "no truth"
+            raise InputError(f"row {row + 1} has {found}; expected yes or no.")
         label = class_columns.class_indices(table[names["label"]], names["label"])
         image, file_names = tables.names(table[names["file_name"]])
         if image.min() < 0:
             raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
-        return Gold(Questions(file_names, image, label), np.array(truths, bool)[codes])
+        present = np.array(truths, bool)[codes]
+        keys = image.astype(np.int64) * (1 + int(label.max())) + label
+        kept = _without_repeats(
+            keys, present, lambda row: f"{file_names[image[row]]}, label {label[row]}"
+        )
+        return Gold(Questions(file_names, image[kept], label[kept]), present[kept])
+
+
+def _without_repeats(
+    keys: Int[np.ndarray, "n"], present: Bool[np.ndarray, "n"], describe: Callable[[int], str]
+) -> Int[np.ndarray, "kept"]:
+    """Rows of the first of equal gold questions.
+
+    Raises:
+      InputError: if a question has two truths.
+    """
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    differs = present != present[first][inverse]
+    if differs.any():
+        row = int(np.argmax(differs))
+        raise InputError(f"row {row + 1} gives {describe(row)} another truth than a row before.")
+    return np.sort(first)

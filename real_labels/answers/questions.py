@@ -11,7 +11,7 @@ import numpy as np
 
 from real_labels.errors import InputError
 from real_labels.files.text import normalised
-from real_labels.labels import check_classes, check_file_names, match
+from real_labels.labels import check_classes, check_distinct, check_file_names, match
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -84,19 +84,20 @@ class Questions:
         kept, image = np.unique(self.image[rows], return_inverse=True)
         return Questions(self.file_names[kept], image, self.label[rows])
 
-    def named_as(self, file_names: np.ndarray) -> Questions:
+    def named_as(self, file_names: np.ndarray, *, strict: bool = False) -> Questions:
         """The same questions, with the images called as they are in `file_names` where they are there.
 
         Args:
           file_names: (N,) str; matched whatever the folders (see labels.match).
+          strict: whether contradicting folders are other images.
 
         Raises:
           InputError: if two images here are the same one there.
         """
-        row = {int(r): i for i, r in enumerate(match(file_names, self.file_names)) if r >= 0}
+        rows = match(file_names, self.file_names, strict=strict)
+        check_distinct(rows, self.file_names)
         names = self.file_names.astype(object)
-        for there, here in row.items():
-            names[here] = file_names[there]
+        names[rows >= 0] = file_names[rows[rows >= 0]]
         return dataclasses.replace(self, file_names=np.array(names, dtype=np.str_))
 
     def find(self, other: Questions) -> Int[np.ndarray, "other_questions"]:

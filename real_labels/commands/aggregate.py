@@ -121,7 +121,8 @@ def _print_gold(aggregate: Aggregate, gold: Gold, threshold: float) -> None:
             f"None of the {here.sum():,} gold questions has its label present: nothing to measure."
         )
         return
-    print(f"On gold, {PrecisionRecall.of(aggregate.scores, gold).at_threshold(threshold)}.")
+    point = PrecisionRecall.of(aggregate.scores, gold).at_threshold(threshold)
+    print(f"On gold, {point} ({here.sum():,} of {len(gold):,} gold questions were asked).")
 
 
 def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | None) -> None:

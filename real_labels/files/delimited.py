@@ -16,6 +16,8 @@ from real_labels.files.parsing import parsing
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 16  # bytes from the beginning, by which the delimiter is found
 _RECORDS = 20  # of them
+DECIMAL_COMMA = "decimal comma"  # a table's metadata: commas do not separate its columns
+_NAMED_DELIMITER = re.compile(rb"sep=([,;\t|])\r?\n")  # which Excel writes into a first line
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _A_NAME = re.compile(r"[^,;\t|]+\.[A-Za-z]{3,4}")  # of a file
 
@@ -31,8 +33,8 @@ def read(
       is_header: whether the cells of the first row are the columns' names; else these are f0, f1, ….
 
     Returns:
-      A pyarrow.Table of string columns; an empty cell is null, and so is every cell of a decimal comma a
-      decimal point, where commas do not separate the columns.
+      A pyarrow.Table of string columns; an empty cell is null. Its metadata has DECIMAL_COMMA where numbers
+      may be written so.
 
     Raises:
       InputError: without the file's name, if it is no such text.
@@ -45,11 +47,20 @@ def read(
         raw, mark = text.decoded(raw, os.fspath(path)).encode(), 0
     elif not raw.isascii():
         text.decoded(raw, os.fspath(path))  # says what is wrong with it
+    if not raw[mark:].strip():
+        raise InputError("is empty.")
+    if named := _NAMED_DELIMITER.match(raw, mark):
+        mark = named.end()
     sample, is_whole = _sample(raw, mark)
-    delimiter = _delimiter(sample, is_whole, ending)
+    delimiter = named[1].decode() if named else _delimiter(sample, is_whole, ending)
+    if delimiter == " ":
+        raw, mark = re.sub(rb" +", b" ", raw[mark:]), 0
+        sample, is_whole = _sample(raw, mark)
     first = next(iter(_records(sample, is_whole, delimiter)), [])
     names = [name.strip() for name in first]
     headed = is_header(names)
+    if headed:  # columns that nothing is called, as two commas at the end make
+        names = [name or f"unnamed_{i}" for i, name in enumerate(names)]
     table = _parse(memoryview(raw)[mark:], delimiter, len(first))
     if headed:
         table = table.slice(1)
@@ -57,7 +68,7 @@ def read(
     if repeated:
         raise InputError(f"has several columns named {', '.join(sorted(repeated))}.")
     table = table.rename_columns(names if headed else [f"f{i}" for i in range(len(first))])
-    return table if delimiter == "," else _with_decimal_points(table)
+    return table if delimiter == "," else table.replace_schema_metadata({DECIMAL_COMMA: "possible"})
 
 
 def _sample(raw: bytes, start: int) -> tuple[str, bool]:
@@ -111,6 +122,7 @@ def _delimiter(sample: str, is_whole: bool, ending: str) -> str:
 
 
 def _is_decimal(cell: str) -> bool:
+    """Whether a cell is a number with a decimal comma."""
     return bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
 
 
@@ -156,19 +168,3 @@ def _parse(content: memoryview, delimiter: str, width: int) -> Any:
 
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces", "|": "bars"}
-
-
-def _with_decimal_points(table: Any) -> Any:
-    """The table with 0.5 for 0,5 in columns that hold nothing but numbers and empty cells."""
-    import pyarrow.compute as pc
-
-    for place, name in enumerate(table.column_names):
-        column = table[name]
-        head = [c for c in column.slice(0, 100).to_pylist() if c is not None]
-        if not any(map(_is_decimal, head)):
-            continue
-        changed = pc.replace_substring_regex(
-            column, r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$", r"\1.\2"
-        )
-        table = table.set_column(place, name, changed)
-    return table

@@ -16,7 +16,7 @@ def read(path: str | os.PathLike[str], *, literal: bool = False) -> Any:
 
     Args:
       path: the file; UTF-8, or as its byte order mark says; may be compressed by gzip.
-      literal: whether numbers, true and false come as the text that stands in the file.
+      literal: whether numbers come as the text that stands in the file, and NaN as nothing.
 
     Raises:
       InputError: without the file's name (see errors.naming), if it is no JSON or an object has a name twice.
@@ -28,11 +28,24 @@ def parse(text: str, *, literal: bool = False) -> Any:
     """The content of a JSON text; see `read`."""
     hooks: dict[str, Any] = {"object_pairs_hook": _distinct}
     if literal:
-        hooks |= dict.fromkeys(("parse_int", "parse_float", "parse_constant"), str)
+        hooks |= {"parse_int": str, "parse_float": str, "parse_constant": lambda name: None}
     if not text.strip():
         raise InputError("is empty.")
     with parsing("is no JSON, or cut short"):
-        return json.loads(text, **hooks)
+        try:
+            content = json.loads(text, **hooks)
+        except json.JSONDecodeError as error:
+            if error.msg == "Extra data":
+                raise InputError(
+                    f"has more behind its first value, in line {error.lineno}: JSON lines are called .jsonl."
+                ) from None
+            raise
+    if "\\ud" in text or "\\uD" in text:  # may be half of a pair, which is no character
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise InputError("holds half a character (a lone surrogate such as \\ud800).") from None
+    return content
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

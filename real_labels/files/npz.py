@@ -81,6 +81,22 @@ def opened(path: str | os.PathLike[str], required: tuple[str, ...] = ()) -> Iter
             yield archive
 
 
+def as_text(array: np.ndarray, what: str) -> np.ndarray:
+    """(N,) str of an array of text, bytes in UTF-8 or whole numbers.
+
+    Raises:
+      InputError: if it is another array.
+    """
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise InputError(f"{what} must be (N,) of str, found {array.shape} of {array.dtype}.")
+    if array.dtype.kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{what} is no UTF-8 text ({error}).") from None
+    return array.astype(np.str_)
+
+
 def read_array(path: str | os.PathLike[str]) -> np.ndarray:
     """The array of a `.npy`, memory-mapped where it is on a disk.
 

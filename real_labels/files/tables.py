@@ -31,8 +31,9 @@ ENDINGS = (*_DELIMITED, ".parquet", *_JSON_LINES, ".json")
 FILE_COLUMNS = (
     "file_name", "file_names", "filename", "filenames", "file", "files", "image", "image_name",
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "image_path",
-    "name", "names", "fname", "id",
+    "img_path", "img_name", "image_file", "image_url", "url", "name", "names", "fname", "id",
 )  # fmt: skip
+_DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*$"
 _LINES = 1_000  # of JSON, that are turned into columns at a time
 _LAYOUTS = (
     "a list of records, an object from file name to record or to classes, an object of columns, or what "
@@ -93,28 +94,54 @@ def read(
 
 
 def _from_parquet(path: str | os.PathLike[str]) -> Any:
+    """The table, of columns of numbers, text and lists of these; others become text, or are left out."""
     import pyarrow as pa
     from pyarrow import parquet
 
     with parsing("cannot be read as parquet, or is cut short", with_words=False):
         table = parquet.read_table(readable(path))
         table.validate(full=True)  # damaged offsets and text
+        columns = {}
         for place, field in enumerate(table.schema):
-            kind = field.type
-            if pa.types.is_dictionary(kind):
-                column = table[field.name].cast(kind.value_type)
-            elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-                column = table[field.name].cast(pa.string())
-            else:
-                continue
-            table = table.set_column(place, field.name, column)
-    return table
+            if pa.types.is_nested(field.type) and not _is_list(field.type):
+                continue  # structures are no cells
+            plain = _plain_type(field.type)
+            column = table.column(place)
+            try:
+                columns[field.name] = column if plain == field.type else column.cast(plain)
+            except pa.ArrowException:
+                continue  # bytes of images, say
+        if len(columns) < len(set(table.column_names)) and not columns:
+            raise InputError("holds no column of numbers or text.")
+    if len(set(table.column_names)) < table.num_columns:
+        return table  # which `read` refuses
+    return pa.table(columns)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_one(kind) for is_one in lists) and not pa.types.is_nested(kind.value_type)
+
+
+def _plain_type(kind: Any) -> Any:
+    """The type that a column is read as: itself if numbers or text, else text."""
+    import pyarrow as pa
+
+    if _is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return kind
+    return pa.string()
 
 
 def _without_empty_rows(table: Any) -> Any:
     """The table without the rows at its end that have no cell."""
     last = table.num_rows
-    while last and all(table[name][last - 1].as_py() is None for name in table.column_names):
+    while last and all(column.slice(last - 1, 1).null_count for column in table.columns):
         last -= 1
     return table.slice(0, last)
 
@@ -232,8 +259,6 @@ def _arrow(columns: Mapping[str, list[Any]]) -> Any:
             raise InputError(
                 f"row {row} has something unexpected in {name}: lists of lists and objects are no cells."
             ) from None
-        except UnicodeEncodeError:
-            raise InputError(f"a cell of {name} holds half a character.") from None
     return pa.table(arrays)
 
 
@@ -367,12 +392,30 @@ def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "value
         return np.asarray(numbers(column.cast(pa.float64())))
 
 
+def may_have_decimal_commas(table: Any) -> bool:
+    """Whether commas may stand for decimal points, as they do not separate columns."""
+    return delimited.DECIMAL_COMMA.encode() in (table.schema.metadata or {})
+
+
+def with_decimal_points(column: Any) -> Any:
+    """A column of text with 0.5 for 0,5, if it holds nothing but numbers and at least one of these."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring_regex(column, _DECIMAL_COMMA)).as_py():
+        return column
+    pattern = r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$"
+    pointed = pc.replace_substring_regex(column, pattern, r"\1.\2")
+    return (
+        pointed if all(map(_is_number, pointed.slice(0, 100).drop_null().to_pylist())) else column
+    )
+
+
 def _as_numbers(column: Any, what: str, per_row: int) -> Any:
     """A column of text as numbers, with spaces around them and true and false for 1 and 0."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    trimmed = pc.utf8_lower(pc.utf8_trim_whitespace(with_decimal_points(column)))
     truths = pc.if_else(pc.equal(trimmed, "true"), "1", trimmed)
     truths = pc.if_else(pc.equal(truths, "false"), "0", truths)
     try:
@@ -413,9 +456,10 @@ def _as_text(column: Any) -> Any:
     if column.type == pa.string():
         return column
     if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
         whole = pc.all(pc.or_kleene(pc.equal(pc.floor(column), column), pc.is_null(column))).as_py()
         if whole and pc.max(pc.abs(column)).as_py() is not None:
             with contextlib.suppress(pa.ArrowInvalid):
                 return column.cast(pa.int64()).cast(pa.string())
-    with parsing("a column of names holds something unexpected"):
+    with parsing("a column holds lists where names are expected", with_words=False):
         return column.cast(pa.string())

@@ -6,8 +6,8 @@ import codecs
 import gzip
 import io
 import os
-import pathlib
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 
@@ -25,7 +25,10 @@ _MARKS = (
 )
 _MOST_BYTES = 4 << 30  # that a compressed file may grow to
 _CHUNK = 1 << 24
-_SPACES = " \t\r\n\v\f\ufeff\u00a0\u200b"  # invisible at either end of a name
+# Invisible at either end of a name.
+_SPACES = (
+    "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) + "\ufeff\u200b\u200e\u200f\u2060"
+)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -93,6 +96,10 @@ def not_text(raw: bytes, at: int, encoding: str, name: str) -> InputError:
       encoding: what they were taken for.
       name: of the file, for the command that converts it.
     """
+    if raw.startswith(b"PK"):
+        return InputError(
+            "is a zip archive, such as an Excel workbook, and no text: save it as CSV."
+        )
     line = raw.count(b"\n", 0, at) + 1
     if encoding != "utf-8":
         return InputError(
@@ -103,8 +110,8 @@ def not_text(raw: bytes, at: int, encoding: str, name: str) -> InputError:
     guess = "WINDOWS-1251" if runs else "WINDOWS-1252"
     kind = "Windows-1251 (Cyrillic)" if runs else "Windows-1252 or Latin-1"
     return InputError(
-        f"is not UTF-8 text: line {line} has the byte 0x{raw[at]:02x}, as in {kind}. Convert it: "
-        f"iconv -f {guess} -t UTF-8 {pathlib.PurePath(name).name} > NEW"
+        f"is not UTF-8 text: line {line} has the byte 0x{raw[at]:02x}, perhaps as in {kind}. If so, convert "
+        f"it: iconv -f {guess} -t UTF-8 {shlex.quote(name)} > NEW"
     )
 
 

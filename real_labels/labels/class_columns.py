@@ -15,8 +15,9 @@ from real_labels.labels.class_names import ClassNames
 if TYPE_CHECKING:
     from jaxtyping import Int
 
-# A whole number, also as a float is written.
+# A whole number, also as a float is written; up to 15 digits.
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_EXPONENT = re.compile(r"[+-]?\d\.?\d{0,20}[eE][+-]?\d{1,2}")
 WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -80,9 +81,25 @@ def index_of(value: str, names: ClassNames | None = None) -> int | None:
     """The class that a text stands for: by its name, as a whole number, or by its WordNet id; or None."""
     if names is not None and (index := names.index_of(value)) is not None:
         return index
-    if _WHOLE.fullmatch(value):
-        return int(value.partition(".")[0])
+    if is_whole(value) and len(value) < 32:
+        return int(float(value)) if "e" in value.lower() else int(value.partition(".")[0])
     return imagenet.class_of_wordnet_id().get(value) if names is None else None
+
+
+def is_whole(value: str) -> bool:
+    """Whether a text is a whole number: 3, 3.0, and 3.0e+00 as NumPy writes it."""
+    if _WHOLE.fullmatch(value):
+        return True
+    return (
+        bool(_EXPONENT.fullmatch(value)) and float(value).is_integer() and abs(float(value)) < 1e15
+    )
+
+
+def index_of_name(name: str, names: ClassNames | None = None) -> int | None:
+    """The class that a column is called after: a class name, or a WordNet id of ILSVRC-2012; or None."""
+    if names is not None:
+        return names.index_of(name)
+    return imagenet.class_of_wordnet_id().get(name.strip())
 
 
 def are_wordnet_ids(column: Any) -> bool:

@@ -20,6 +20,7 @@ from real_labels.labels import imagenet
 if TYPE_CHECKING:
     from jaxtyping import Int
 
+_HEADERS = ("class", "class_name", "classname", "name", "names", "label", "labels", "category")
 _INDEX = re.compile(r"[0-9]{1,9}")
 
 
@@ -58,7 +59,7 @@ class ClassNames:
         """
         with naming(path):
             if pathlib.PurePath(path).suffix.lower() != ".json":
-                return cls(_distinct(read_text(path).splitlines()))
+                return cls(_distinct(_of_lines(read_text(path))))
             content = json_text.read(path)
             if isinstance(content, dict):
                 content = _by_index(content)
@@ -78,6 +79,14 @@ class ClassNames:
 def printable(text: str) -> str:
     """The text with � for what cannot be written into a page: control characters, half characters."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _of_lines(text: str) -> list[str]:
+    """A name a line; a first line that is a header is none."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if "" in lines:
+        raise InputError(f"line {lines.index('') + 1} is empty; expected a name in each line.")
+    return lines[1:] if lines and lines[0].lower() in _HEADERS else lines
 
 
 def _by_index(content: dict[str, str]) -> list[str]:

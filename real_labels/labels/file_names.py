@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import functools
-import pathlib
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ _SHOWN = 3
 
 IMAGENET_FILE_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 _IMAGENET_STEM = re.compile(r"ILSVRC2012_val_\d{8}")
+_ENDING = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy|ppm)$", re.IGNORECASE)
 _IMAGENET_SUFFIX = re.compile(r"(_n\d{8})?")
 
 
@@ -51,7 +52,7 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     if (names[1:] > names[:-1]).all() and (not names.size or names[0]):
         return names  # ascending, hence distinct: the usual case, told at once
     if (names == "").any():
-        raise InputError(f"{what}: row {int(np.argmax(names == ''))} has an empty file name.")
+        raise InputError(f"{what}: row {int(np.argmax(names == '')) + 1} has an empty file name.")
     if len(set(names.tolist())) != len(names):
         repeated = [n for n, count in collections.Counter(names.tolist()).items() if count > 1]
         raise InputError(
@@ -117,41 +118,83 @@ def require_all(
         )
 
 
-def match(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
+def match(
+    file_names: np.ndarray, wanted: np.ndarray, *, strict: bool = False
+) -> Int[np.ndarray, "wanted"]:
     """(len(wanted),) int64 row of each image in file_names, whatever its folders; -1 without one.
 
-    Names are compared as they are; then by their last components, as many as tell the images apart; then
-    without ending, where ILSVRC-2012's may have their WordNet id behind
-    (`ILSVRC2012_val_00000001_n01751748.JPEG`). The first of these counts that finds all wanted images, or
-    else all of `file_names`; else the names as they are, and if these find nothing, those whose folders are
-    the end of the other's, once each side's common folder is left away.
+    A name that is not there as it is stands for the one image of the same stem (see `stem`) where the folders
+    of one are the end of the folders of the other. Where folders contradict each other, names are compared
+    without the folders that each side has in common; then by the longest common end, if most of the wanted
+    images are found so, each once.
 
     Args:
       file_names: (N,) str, distinct.
       wanted: (M,) str.
+      strict: whether contradicting folders are other images.
     """
-    exact = find_rows(file_names, wanted)
-    if (exact >= 0).all() or not len(file_names):
-        return exact
-    ours, theirs = file_names.tolist(), np.asarray(wanted).tolist()
-    depth = max(len(_components(name)) for name in ours)
-    ways: list[Callable[[str], str]] = [
-        *(functools.partial(_last, components) for components in range(depth, 0, -1)),
-        stem,
-    ]
-    tried = []
-    for shorten in ways:
-        known = {shorten(name): row for row, name in enumerate(ours)}
-        if len(known) == len(ours):
-            rows = np.array([known.get(shorten(name), -1) for name in theirs], dtype=np.int64)
-            if (rows >= 0).all():
-                return rows
-            tried.append(rows)
-    for rows in tried:
-        found = rows[rows >= 0]
-        if len(found) == len(ours) and len(set(found.tolist())) == len(ours):
-            return rows
-    return exact if (exact >= 0).any() else _by_common_end(ours, theirs)
+    rows = find_rows(file_names, wanted)
+    if (rows >= 0).all() or not len(file_names):
+        return rows
+    ours = [_components(name) for name in file_names.tolist()]
+    theirs = [_components(name) for name in np.asarray(wanted).tolist()]
+    by_stem: dict[str, list[int]] = {}
+    for row, components in enumerate(ours):
+        by_stem.setdefault(stem(components[-1]), []).append(row)
+    missing = np.flatnonzero(rows < 0).tolist()
+    same_stem = {i: by_stem.get(stem(theirs[i][-1]), []) for i in missing}
+    for i in missing:
+        rows[i] = _only(r for r in same_stem[i] if _agree(ours[r], theirs[i]))
+    if strict or (rows >= 0).all():
+        return rows
+    missing = [i for i in missing if rows[i] < 0 and same_stem[i]]
+    if len(ours) > 1 and len(theirs) > 1:
+        left, right = _common_folders(ours), _common_folders(theirs)
+        found = {
+            i: [r for r in same_stem[i] if _agree(ours[r][left:], theirs[i][right:])]
+            for i in missing
+        }
+        if not any(len(one) > 1 for one in found.values()):
+            for i, one in found.items():
+                rows[i] = one[0] if one else -1
+    missing = [i for i in missing if rows[i] < 0]
+    stems_tell = len(by_stem) == len(ours) and len({stem(c[-1]) for c in theirs}) == len(theirs)
+    by_end = rows.copy()
+    for i in missing:
+        ends = {r: _common_end(ours[r], theirs[i]) for r in same_stem[i]}
+        longest = max(ends.values())
+        if longest or stems_tell:
+            by_end[i] = _only(r for r, end in ends.items() if end == longest)
+    found = by_end[by_end >= 0]
+    are_most = len(found) > 1 and 2 * len(found) >= len(theirs)
+    return by_end if are_most and len(set(found.tolist())) == len(found) else rows
+
+
+def _only(rows: Iterable[int]) -> int:
+    """The one row; -1 if there is none, or several."""
+    found = list(rows)
+    return found[0] if len(found) == 1 else -1
+
+
+def _agree(first: list[str], second: list[str]) -> bool:
+    """Whether the folders of one path are the end of the other's."""
+    shared = min(len(first), len(second)) - 1
+    return first[len(first) - 1 - shared : -1] == second[len(second) - 1 - shared : -1]
+
+
+def _common_end(first: list[str], second: list[str]) -> int:
+    """Number of folders, from the last one up, that two paths have in common."""
+    pairs = zip(reversed(first[:-1]), reversed(second[:-1]), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _common_folders(names: list[list[str]]) -> int:
+    """Number of folders, from the top, that all paths have in common."""
+    first, last = min(names), max(names)
+    shared = 0
+    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
+        shared += 1
+    return shared
 
 
 def check_distinct(rows: Int[np.ndarray, "wanted"], wanted: np.ndarray) -> None:
@@ -164,50 +207,12 @@ def check_distinct(rows: Int[np.ndarray, "wanted"], wanted: np.ndarray) -> None:
         raise InputError(f"{first} and {second} are the same image; an image stands once.")
 
 
-def _by_common_end(ours: list[str], theirs: list[str]) -> Int[np.ndarray, "wanted"]:
-    """Rows of the names whose folders are the end of the other's."""
-    known: dict[str, list[tuple[int, list[str]]]] = {}
-    for row, components in enumerate(_without_common_folder(ours)):
-        known.setdefault(stem(components[-1]), []).append((row, components[:-1]))
-    rows = np.full(len(theirs), -1, np.int64)
-    for i, components in enumerate(_without_common_folder(theirs)):
-        folders = components[:-1]
-        fitting = [
-            row
-            for row, other in known.get(stem(components[-1]), ())
-            if not other or not folders or _ends_with(other, folders) or _ends_with(folders, other)
-        ]
-        if len(fitting) > 1:
-            return np.full(len(theirs), -1, np.int64)  # then folders tell images apart
-        if fitting:
-            rows[i] = fitting[0]
-    return rows
-
-
-def _ends_with(longer: list[str], shorter: list[str]) -> bool:
-    return longer[-len(shorter) :] == shorter
-
-
-def _without_common_folder(names: list[str]) -> list[list[str]]:
-    """The components of each name, without the folders that all have in common."""
-    split = [_components(name) for name in names]
-    first, last = min(split), max(split)
-    shared = 0
-    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
-        shared += 1
-    return [components[shared:] for components in split]
-
-
 def _components(name: str) -> list[str]:
     return name.replace("\\", "/").split("/")
 
 
-def _last(components: int, name: str) -> str:
-    return "/".join(_components(name)[-components:])
-
-
 def stem(name: str) -> str:
-    """A file's name without folder and ending; ILSVRC-2012's without the WordNet id behind its number."""
-    base = pathlib.PurePosixPath(_components(name)[-1]).stem
+    """A file's name without folder and an image's ending; ILSVRC-2012's without its WordNet id, too."""
+    base = _ENDING.sub("", _components(name)[-1])
     found = _IMAGENET_STEM.match(base)
     return found[0] if found and _IMAGENET_SUFFIX.fullmatch(base[found.end() :]) else base

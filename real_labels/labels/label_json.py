@@ -19,16 +19,9 @@ from real_labels.labels.file_names import IMAGENET_FILE_NAME, imagenet_file_name
 from real_labels.labels.imagenet_classes import class_of_wordnet_id
 
 _LABEL_COLUMNS = (
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "class_id",
-    "class_index",
-    "index",
-    "wnid",
-    "synset",
-)
+    "label", "labels", "class", "classes", "class_id", "class_index", "category", "category_id", "target",
+    "wnid", "synset", "index",
+)  # fmt: skip
 _WHOLE = re.compile(r"[+-]?\d{1,15}")
 _WORDNET_ID = re.compile(r"n\d{8}")
 
@@ -75,7 +68,8 @@ def _of_records(records: Sequence[dict[str, Any]]) -> tuple[np.ndarray, list[Any
     """(file names, labels) of records; several records of an image are its labels together."""
     keys = list(dict.fromkeys(key for record in records for key in record))
     named = _first(keys, FILE_COLUMNS)
-    labelled = _first(keys, _LABEL_COLUMNS)
+    numbers_rows = [record.get("index") for record in records] == list(range(len(records)))
+    labelled = _first([key for key in keys if key != "index" or not numbers_rows], _LABEL_COLUMNS)
     if named is None or labelled is None:
         raise InputError(
             f'expected records with a file name and a label, such as {{"file_name": "cat.jpg", '

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +15,18 @@ from real_labels.errors import InputError
 from real_labels.files import npz, tables
 from real_labels.labels import ClassNames, class_columns
 from real_labels.predictions import roles
+from real_labels.predictions.predictions import MOCK
 from real_labels.predictions.roles import Role
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+_FEW_COLUMNS = 20  # of which every row is looked at where they have no names
 _SAMPLE = 100  # rows by which a content is told
 _IMAGE_NAME = re.compile(
     r"[^,;\t]*\.(jpe?g|png|webp|bmp|gif|tiff?|npy)|ILSVRC2012_val_\d{8}(_n\d{8})?", re.IGNORECASE
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _BRACKETS = str.maketrans("[](),;'\"\n\t", " " * 10)
 ARRAY = "array"  # what the array of a .npy is called
 _BOX = 4  # numbers behind a class in Kaggle's PredictionString: x, y, x, y
@@ -81,12 +82,18 @@ class Fields(abc.ABC):
       fields: the others.
       found: names of all columns or arrays, for messages.
       kind: what messages call them.
+      unread: names of arrays that are none of these, such as those of three dimensions.
+      is_mock: whether the file says that its images were random.
+      class_names: names that stand for classes, or None.
     """
 
     names: np.ndarray | None
     fields: list[Field]
     found: list[str]
     kind = ""
+    unread: tuple[str, ...] = ()
+    is_mock = False
+    class_names: ClassNames | None = None
 
     @abc.abstractmethod
     def classes(self, field: Field) -> Int[np.ndarray, "rows k"]:
@@ -101,6 +108,10 @@ class Fields(abc.ABC):
         """(N,) the cells of a field of text."""
 
     @abc.abstractmethod
+    def are_words(self, field: Field) -> bool:
+        """Whether classes are written as words: class names, or WordNet ids."""
+
+    @abc.abstractmethod
     def are_wordnet_ids(self, field: Field) -> bool:
         """Whether classes are WordNet ids of ILSVRC-2012."""
 
@@ -112,6 +123,8 @@ class Fields(abc.ABC):
 def is_data(header: Sequence[str]) -> bool:
     """Whether the first row of a table is data already, and not the names of columns."""
     cells = [cell.strip() for cell in header]
+    if len(cells) > 2 and cells == [str(i) for i in range(len(cells))]:
+        return False  # 0, 1, 2, …: pandas' names of columns that have none
     return any(_IMAGE_NAME.fullmatch(c) for c in cells) or all(
         _NUMBER.fullmatch(c) or class_columns.WORDNET_ID.fullmatch(c) for c in cells
     )
@@ -130,20 +143,29 @@ class TableFields(Fields):
           has_header: whether its columns have names.
           class_names: names that stand for classes.
         """
-        self._table, self._class_names = table, class_names
+        self._table, self.class_names = table, class_names
         self.found = list(table.column_names)
         file_column = _file_column(table, has_header)
         self.names = (
             None if file_column is None else tables.strings(table[file_column], file_column)
         )
         others = [name for name in table.column_names if name != file_column]
+        for name in others if tables.may_have_decimal_commas(table) else ():
+            if tables.is_text(table[name]):
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, tables.with_decimal_points(table[name]))
+        self._table = table
+        # Without names the contents must tell, and all rows are looked at.
+        self._sampled = (
+            _SAMPLE if has_header or table.num_columns > _FEW_COLUMNS else table.num_rows
+        )
         contents = {name: self._content(name) for name in others}
         if has_header:
             groups = _grouped(others, contents, {n for n in others if self._is_binary(n)})
         else:
             groups = _by_content(others, contents)
         self.fields = [
-            Field(key, tuple(names), roles.role_of(key), *_together([contents[n] for n in names]))
+            Field(key, tuple(names), _role(key, names), *_together([contents[n] for n in names]))
             for key, names in groups.items()
         ]
 
@@ -151,18 +173,18 @@ class TableFields(Fields):
         """(content, width) of a column."""
         import pyarrow as pa
 
-        cells = [c for c in self._table[name].slice(0, _SAMPLE).to_pylist() if c not in (None, "")]
+        cells = [c for c in self._sample(name) if c != ""]
         if not cells:
             return Content.NOTHING, 1
         kind = self._table[name].type
         if pa.types.is_boolean(kind):
             return Content.FLAGS, 1
         if self._is_class_name(cells[0]):
-            return Content.WHOLE, 1
+            return Content.WHOLE, len(cells[0]) if isinstance(cells[0], list) else 1
         rows = [tokens for tokens in map(_tokens, cells) if tokens]
         if not rows:
             return Content.NOTHING, 1
-        return _content_of(rows, self._class_names), len(rows[0])
+        return _content_of(rows, self.class_names), len(rows[0])
 
     def _is_binary(self, name: str) -> bool:
         """Whether a column holds nothing but 0 and 1."""
@@ -175,31 +197,47 @@ class TableFields(Fields):
         return self._class_column(field.columns[0])
 
     def _is_class_name(self, cell: Any) -> bool:
-        """Whether a cell is one of the class names, which may have spaces."""
-        names = self._class_names
+        """Whether a cell is one of the class names, which may have spaces, or a list of them."""
+        names = self.class_names
+        if names is not None and isinstance(cell, list):
+            return bool(cell) and all(map(self._is_class_name, cell))
         return names is not None and isinstance(cell, str) and names.index_of(cell) is not None
 
     def _class_column(self, name: str) -> Int[np.ndarray, "rows k"]:
         flat, k = self._table[name], 1
-        if not any(map(self._is_class_name, self._sample(name)[:1])):
+        named = any(map(self._is_class_name, self._sample(name)[:1]))
+        if not named or not tables.is_text(flat):
             flat, k = _flattened(flat, name)
-        return class_columns.class_indices(flat, name, k, self._class_names).reshape(-1, k)
+        return class_columns.class_indices(flat, name, k, self.class_names).reshape(-1, k)
 
     def numbers(self, field: Field) -> Float[np.ndarray, "rows k"]:
         if len(field.columns) > 1:
-            first = tables.floats(self._table[field.columns[0]], field.columns[0])
-            numbers = np.empty((len(first), len(field.columns)))
-            for place, name in enumerate(field.columns):
+            numbers = np.empty((self._table.num_rows, len(field.columns)))
+            for place, name in zip(self._places(field.columns), field.columns, strict=True):
                 numbers[:, place] = tables.floats(self._table[name], name)
             return numbers
         flat, k = _flattened(self._table[field.columns[0]], field.columns[0])
         return tables.floats(flat, field.columns[0], k).reshape(-1, k)
+
+    def _places(self, columns: Sequence[str]) -> list[int]:
+        """Place of each column: that of the class it is called after, where all are, else as they stand."""
+        found = [class_columns.index_of_name(name, self.class_names) for name in columns]
+        return (
+            found
+            if sorted(map(str, found)) == sorted(map(str, range(len(found))))
+            else list(range(len(found)))
+        )
 
     def texts(self, field: Field) -> list[str]:
         return [
             str(cell).strip() if cell is not None else ""
             for cell in self._table[field.columns[0]].to_pylist()
         ]
+
+    def are_words(self, field: Field) -> bool:
+        return self.are_wordnet_ids(field) or any(
+            map(self._is_class_name, self._sample(field.columns[0])[:1])
+        )
 
     def are_wordnet_ids(self, field: Field) -> bool:
         cell = next(iter(self._sample(field.columns[0])), None)
@@ -211,7 +249,8 @@ class TableFields(Fields):
         )
 
     def _sample(self, name: str) -> list[Any]:
-        return [c for c in self._table[name].slice(0, _SAMPLE).to_pylist() if c is not None]
+        column = self._table[name].slice(0, self._sampled)
+        return [c for c in column.to_pylist() if c is not None]
 
 
 class ArchiveFields(Fields):
@@ -219,10 +258,10 @@ class ArchiveFields(Fields):
 
     def __init__(self, archive: npz.Archive, class_names: ClassNames | None):
         """Finds the fields; of the arrays only the headers are read, and those that are asked for."""
-        self._archive, self._class_names = archive, class_names
+        self._archive, self.class_names = archive, class_names
         self._arrays: dict[str, np.ndarray] = {}
         self.found = list(archive.files)
-        shapes = {}
+        shapes, unread = {}, []
         for name in archive.files:
             role = roles.role_of(roles.key_of(name))
             try:
@@ -230,32 +269,41 @@ class ArchiveFields(Fields):
                     shape, _, dtype = npz.read_header(member)
             except InputError:
                 if role in (Role.UNKNOWN, Role.ASIDE):
-                    continue  # pickled, or no array at all; nobody asks for it
+                    unread.append(name)  # pickled, or no array at all
+                    continue
                 raise
             shapes[name] = (shape, dtype)
         keys = {roles.key_of(name): name for name in shapes}
         named = next((keys[n] for n in tables.FILE_COLUMNS if n in keys), None)
-        lengths = [shape[0] for shape, _ in shapes.values() if len(shape) in (1, 2)]
-        rows = (
-            shapes[named][0][:1] if named else (max(lengths, key=lengths.count),) if lengths else ()
-        )
+        rows = shapes[named][0][:1] if named else _most_rows(shapes)
         self.names = None if named is None else self._file_names(named)
         self.fields = []
         for name, (shape, dtype) in shapes.items():
             key = roles.key_of(name)
-            if name == named or not shape or len(shape) > 2:
-                continue
             role = roles.role_of(key)
+            if name == named or not shape or role is Role.ASIDE:
+                continue
+            is_asked = role in (Role.PREDICTED, Role.SCORE, Role.CLASS)
             if shape[:1] != rows:
-                if named and role in (Role.PREDICTED, Role.SCORE, Role.CLASS):
+                if named and is_asked:
                     raise InputError(
                         f"{named} must be {shape[:1]} of str, one per row of {name}; found "
                         f"{shapes[named][0]} of {shapes[named][1]}."
                     )
+                unread += [name] if abs(shape[0] - rows[0]) < max(rows[0], 1) / 10 else []
+                continue
+            if len(shape) > 2 or dtype.kind not in "iufbUS":
+                if is_asked:
+                    raise InputError(
+                        f"{name} must be (N,), (N, k) or (N, C) of numbers; found {shape} of {dtype}."
+                    )
+                unread.append(name)
                 continue
             width = shape[1] if len(shape) > 1 else 1
             content = self._content(name, dtype) if rows[0] and width else Content.NOTHING
             self.fields.append(Field(key, (name,), role, content, width))
+        self.unread = tuple(unread)
+        self.is_mock = MOCK in shapes and bool(np.all(self._array(MOCK)))
 
     def _file_names(self, name: str) -> np.ndarray:
         array = self._array(name)
@@ -288,7 +336,7 @@ class ArchiveFields(Fields):
             return Content.WHOLE if head.size and (head == np.floor(head)).all() else Content.REAL
         if dtype.kind in "US":
             cells = np.char.strip(self._texts(name)[:_SAMPLE]).ravel().tolist()
-            return _content_of([[cell] for cell in cells if cell], self._class_names)
+            return _content_of([[cell] for cell in cells if cell], self.class_names)
         return Content.NOTHING
 
     def _texts(self, name: str) -> np.ndarray:
@@ -299,7 +347,7 @@ class ArchiveFields(Fields):
         array = self._array(field.columns[0])
         if array.dtype.kind in "US":
             texts, place = np.unique(self._texts(field.columns[0]), return_inverse=True)
-            found = [class_columns.index_of(t.strip(), self._class_names) for t in texts.tolist()]
+            found = [class_columns.index_of(t.strip(), self.class_names) for t in texts.tolist()]
             if None in found:
                 bad = found.index(None)
                 row = int(np.argmax(place.reshape(array.shape[0], -1) == bad)) // field.width + 1
@@ -315,6 +363,9 @@ class ArchiveFields(Fields):
 
     def texts(self, field: Field) -> list[str]:
         return self._texts(field.columns[0]).ravel().tolist()
+
+    def are_words(self, field: Field) -> bool:
+        return self._array(field.columns[0]).dtype.kind in "US"
 
     def are_wordnet_ids(self, field: Field) -> bool:
         array = self._array(field.columns[0])
@@ -355,11 +406,27 @@ class ArrayFields(Fields):
     def texts(self, field: Field) -> list[str]:
         return []
 
+    def are_words(self, field: Field) -> bool:
+        return False
+
     def are_wordnet_ids(self, field: Field) -> bool:
         return False
 
     def are_boxes(self, field: Field) -> bool:
         return False
+
+
+def _most_rows(shapes: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> tuple[int, ...]:
+    """(N,), the number of images: of most arrays of scores, else of predictions, classes, others."""
+    for wanted in ((Role.SCORE,), (Role.PREDICTED,), (Role.CLASS,), tuple(Role)):
+        lengths = [
+            shape[0]
+            for name, (shape, _) in shapes.items()
+            if len(shape) in (1, 2) and roles.role_of(roles.key_of(name)) in wanted
+        ]
+        if lengths:
+            return (max(lengths, key=lengths.count),)
+    return (0,)
 
 
 def _rows(array: np.ndarray) -> np.ndarray:
@@ -432,7 +499,7 @@ def _content_of(rows: list[list[str]], class_names: ClassNames | None) -> Conten
     if not all(map(_NUMBER.fullmatch, first)):
         return Content.TEXT
     numbers = [token for row in rows for token in row if _NUMBER.fullmatch(token)]
-    return Content.WHOLE if all(map(_WHOLE.fullmatch, numbers)) else Content.REAL
+    return Content.WHOLE if all(map(class_columns.is_whole, numbers)) else Content.REAL
 
 
 def _together(contents: list[tuple[Content, int]]) -> tuple[Content, int]:
@@ -469,6 +536,14 @@ def _grouped(
         else:
             key = roles.key_of(name)
             groups[key if key not in groups else name] = [name]
+    templates: dict[str, list[str]] = {}
+    for key, names in groups.items():
+        template = roles.score_template(key)
+        if len(names) == 1 and template and contents[names[0]][1] == 1:
+            templates.setdefault(template, []).append(key)
+    for template, keys in templates.items():  # prob_cat, prob_dog, …
+        if len(keys) > 1 and template not in groups:
+            groups[template] = [groups.pop(key)[0] for key in keys]
     loose = [
         key
         for key, names in groups.items()
@@ -498,6 +573,13 @@ def _are_all_classes(
         and any(contents[name][0] is Content.REAL for _, name in found)
         and all(contents[name][0] in (Content.REAL, Content.WHOLE) for _, name in found)
     )
+
+
+def _role(key: str, names: Sequence[str]) -> Role:
+    """The role of columns together; top1, top2, … are a ranking, a column "top" is an edge."""
+    if len(names) == 1:
+        return roles.role_of(roles.key_of(names[0]))
+    return Role.PREDICTED if key in ("top", "rank") else roles.role_of(key)
 
 
 def _by_content(
@@ -553,7 +635,13 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
 
 def _check_unmixed(lists: list[list[str]], name: str) -> None:
     """Refuses a row of WordNet ids and numbers, which are boxes or scores, and no classes."""
+    boxed = roles.key_of(name) == "predictionstring"
     for row, tokens in enumerate(lists, start=1):
+        if boxed and len(tokens) > 1 and not class_columns.WORDNET_ID.fullmatch(tokens[0]):
+            raise InputError(
+                f"row {row} has several numbers in {name} ({' '.join(tokens)[:60]}): boxes or scores stand "
+                f"beside the class. Write the class alone."
+            )
         ids = sum(map(bool, map(class_columns.WORDNET_ID.fullmatch, tokens)))
         if 0 < ids < len(tokens) and all(
             map(_NUMBER.fullmatch, (t for t in tokens if not class_columns.WORDNET_ID.fullmatch(t)))

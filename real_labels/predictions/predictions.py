@@ -132,5 +132,9 @@ class Predictions:
         with npz.opened(path, ("file_names", "classes")) as archive:
             arrays = {name: archive[name] for name in archive.files}
         with naming(path):
-            is_mock = bool(arrays.get(MOCK, False))
-            return cls(arrays["file_names"], arrays["classes"], arrays.get("scores"), is_mock)
+            scores = arrays.get("scores")
+            if scores is not None and scores.dtype.kind not in "iuf":
+                raise InputError(f"scores must be numbers, found {scores.dtype}.")
+            is_mock = bool(np.all(arrays.get(MOCK, False)))
+            names = npz.as_text(arrays["file_names"], "file_names")
+            return cls(names, arrays["classes"], scores, is_mock)

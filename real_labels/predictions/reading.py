@@ -26,7 +26,7 @@ from real_labels.predictions.fields import (
     TableFields,
     is_data,
 )
-from real_labels.predictions.predictions import MOCK, MOCK_REMARK, TOP_K
+from real_labels.predictions.predictions import MOCK_REMARK, TOP_K
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -43,6 +43,7 @@ class PredictionFile:
       every_score: (N, C) where the file held a score for every class, else None.
       are_wordnet_ids: whether the classes are WordNet ids of ILSVRC-2012.
       remarks: what a reader should know of the file, a sentence or two each.
+      rivals: other columns that may be the predictions (see choice.Chosen).
     """
 
     file_names: np.ndarray | None
@@ -51,6 +52,7 @@ class PredictionFile:
     every_score: Float[np.ndarray, "images classes"] | None = None
     are_wordnet_ids: bool = False
     remarks: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -133,13 +135,18 @@ _MANY_TIED = 0.05  # share above which what depends on them is left out
 
 def _from_fields(fields: Fields, column: str | None, labels: Labels | None) -> PredictionFile:
     chosen = choice.choose(fields, column, labels)
-    remarks = (MOCK_REMARK,) if MOCK in fields.found else ()
+    remarks = (MOCK_REMARK,) if fields.is_mock else ()
     if chosen.classes is None:
         found = _ranked(chosen.scores, fields.names)
-        return dataclasses.replace(found, remarks=remarks + found.remarks)
+        return dataclasses.replace(found, remarks=remarks + found.remarks, rivals=chosen.rivals)
     ids = fields.are_wordnet_ids(chosen.field)
     return PredictionFile(
-        fields.names, chosen.classes, chosen.scores, are_wordnet_ids=ids, remarks=remarks
+        fields.names,
+        chosen.classes,
+        chosen.scores,
+        are_wordnet_ids=ids,
+        remarks=remarks,
+        rivals=chosen.rivals,
     )
 
 

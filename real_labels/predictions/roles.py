@@ -24,33 +24,36 @@ class Role(enum.Enum):
     UNKNOWN = "unknown"
 
 
+_SCORE_WORDS = (
+    r"(scores?|logits?|probs?|probabilit(?:y|ies)|conf|confidences?|softmax|smx|sigmoids?|votes?|maxprob|msp"
+    r"|dists?|distributions?|likelihoods?)"
+)
 _RULES = (
     (Role.FILE_NAME, "|".join(FILE_COLUMNS)),
     (
         Role.ASIDE,
         r"|unnamed(:_\d+)?|row|rows|split|fold|subset|width|height|size|area|loss|losses|entropy|margin"
-        r"|uncertainty|correct|is_correct|hits?|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
-        r"|batch|features?|embeddings?|latents?|source|url|md5|sha\d*|hash|comments?|notes?|caption"
-        r"|b?box(es)?|[xy]_?(min|max)|[xy][12]",
+        r"|uncertainty|correct|is_.*|hits?|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
+        r"|batch|source|url|md5|sha\d*|hash|comments?|notes?|mock"
+        r"|b?box(es)?(_.*)?|[xy]_?(min|max)|[xy][12]|x|w|h|left|top|right|bottom"
+        r"|(pred|predictions?|predicted|top_?\d*)_(is_)?(correct|right|hit|time|date|ms|model|loss|error)",
     ),
     (
         Role.TRUTH,
         r"(true|truth|gt|targets?|ground|actual|original|orig|y_true)(_.*)?|.*_(true|truth|gt)",
     ),
-    (
-        Role.SCORE,
-        r"(.*_)?(scores?|logits?|probs?|probabilit(y|ies)|conf|confidences?|softmax|smx|sigmoids?|votes?"
-        r"|maxprob|msp|dists?|distributions?|likelihoods?)(_.*)?",
-    ),
+    (Role.SCORE, rf"(.*_)?{_SCORE_WORDS}(_.*)?"),
+    (Role.UNKNOWN, r"predictions?_id"),  # of the row, or of the class
     (
         Role.PREDICTED,
-        r"(pred|preds|prediction|predictions|predicted|predictionstring|top\d*|topk|y_?hat|guess|argmax"
-        r"|ranking|ranked)(_.*)?|.*_(pred|preds|predicted|predictions?)|outputs?",
+        r"(pred|preds|prediction|predictions|predicted|predictionstring|top\d+|topk|y_?hat|guess|argmax"
+        r"|ranking|ranked)(_.*)?|top_(class|label|index|idx|id|wnid|synset)|.*_(pred|preds|predicted|predictions?)"
+        r"|outputs?",
     ),
     (
         Role.CLASS,
-        r"(.*_)?(index|indices|idx|class|classes|label|labels|category|categories|wnid|wordnet_id|synset"
-        r"|class_?id|label_?id|y)(_(id|idx|index|val|test|name|names))?",
+        r"y|(.*_)?(index|indices|idx|class|classes|label|labels|category|categories|wnid|wordnet_id|synset"
+        r"|class_?id|label_?id)(_(id|idx|index|val|test|name|names))?",
     ),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _RULES)
@@ -84,3 +87,14 @@ def numbered(key: str) -> tuple[str, int] | None:
 def counts_ranks(base: str) -> bool:
     """Whether numbers behind such a name count ranks or classes, whatever the columns hold."""
     return not base or bool(_RANKED.fullmatch(base)) or role_of(base) is Role.SCORE
+
+
+def score_template(key: str) -> str | None:
+    """What the names of a score for each of several classes have in common: "prob_*" of prob_cat, or None."""
+    for pattern, template in (
+        (rf"{_SCORE_WORDS}_(.+)", "{}_*"),
+        (rf"(?:.+)_{_SCORE_WORDS}", "*_{}"),
+    ):
+        if found := re.fullmatch(pattern, key):
+            return template.format(found[1])
+    return None

@@ -111,6 +111,27 @@ def archives(draw):
     return file.getvalue()
 
 
+INFO = np.array([["a.jpg", "1"], ["b.jpg", "2"]])
+VALID = [
+    {"tensor": np.eye(3)[None, :2], "info": INFO, "ids": np.array(["x"])},
+    {"tensor": np.array([0.1, 0.9]), "info": INFO},
+    {"raters": np.array(["x"]), "confusion": np.full((1, 2, 2), 0.5), "prior": np.array(0.3),
+     "categories": np.array(["no", "yes"])},
+    {"file_names": np.array(["a.jpg", "b.jpg"]), "classes": np.array([[1, 2], [0, 1]]),
+     "scores": np.array([[0.9, 0.1], [0.8, 0.2]], np.float32), "mock": np.array(False)},
+]  # fmt: skip
+
+
+@st.composite
+def nearly_valid_archives(draw):
+    """An archive as a reader expects it, with one array exchanged for another."""
+    found = dict(draw(st.sampled_from(VALID)))
+    found[draw(st.sampled_from(sorted(found)))] = draw(arrays())
+    file = io.BytesIO()
+    np.savez(file, **found)
+    return file.getvalue()
+
+
 @st.composite
 def single_arrays(draw):
     file = io.BytesIO()
@@ -149,7 +170,7 @@ ENCODINGS = st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "
 CONTENTS = {
     ".json": st.builds(encoded, st.one_of(JSON.map(json.dumps), records()), ENCODINGS),
     ".jsonl": st.builds(encoded, records(), ENCODINGS),
-    ".npz": archives(),
+    ".npz": st.one_of(archives(), nearly_valid_archives()),
     ".npy": single_arrays(),
     ".parquet": parquets(),
 }

@@ -105,3 +105,73 @@ def test_gold_of_other_names_and_forms(tmp_path):
     gold = Gold.load(tmp_path / "g.csv")
     assert gold.questions.file_names.tolist() == ["0001", "01"]
     np.testing.assert_array_equal(gold.present, [True, False])
+
+
+def test_zero_and_one_of_three_categories_are_not_no_and_maybe(tmp_path):
+    binary = frame([(n, c, r, {"yes": 1, "no": 0, "maybe": 0}[a]) for n, c, r, a in ROWS])
+    with pytest.raises(InputError, match="has the answers 0, 1, and of no < maybe < yes .* no,yes"):
+        load(tmp_path, binary)
+    assert load(tmp_path, binary, categories=("no", "yes")).answer.tolist() == [1, 0, 0, 1]
+    full = binary.assign(answer=[2, 1, 0, 2])
+    assert load(tmp_path, full).answer.tolist() == [2, 1, 0, 2]
+    wide = pd.DataFrame({"file_name": ["a", "b"], "label": [1, 1], "anna": [0, 1], "ben": [1, 1]})
+    with pytest.raises(InputError, match="say --categories no,yes"):
+        load(tmp_path, wide)
+
+
+@pytest.mark.parametrize("column", ["truth", "gold", "majority", "n_yes", "batch"])
+def test_a_truth_beside_the_raters_does_not_vote(tmp_path, column):
+    wide = (
+        frame().pivot(index=["file_name", "label"], columns="rater", values="answer").reset_index()
+    )
+    wide[column] = "yes"
+    with pytest.raises(InputError, match=f"{column}, which is no rater's by name"):
+        load(tmp_path, wide)
+
+
+def test_a_number_of_the_row_or_a_person_is_no_file_name(tmp_path):
+    table = frame(columns=["image_url", "label", "worker", "answer"])
+    table.insert(0, "id", range(len(table)))
+    table.insert(0, "name", ["x", "y", "x", "y"])
+    assert as_rows(load(tmp_path, table)) == sorted(ROWS)
+
+
+def test_files_of_answers_are_about_the_same_images_whatever_their_folders(tmp_path):
+    plain = load(tmp_path, frame())
+    there = load(tmp_path, frame([(f"data/{n}", c, f"{r}2", a) for n, c, r, a in ROWS]))
+    together = Answers.join([plain, there])
+    assert len(together.questions) == 3 and len(together) == 8
+    with pytest.raises(InputError, match="contradict"):
+        Answers.join([plain, load(tmp_path, frame([("data/a.jpg", 1, "anna", "no")]))])
+    batches = [load(tmp_path, frame([(f"{b}/1.jpg", 1, "anna", "yes")])) for b in ("one", "two")]
+    assert len(Answers.join(batches).questions) == 2  # folders of their own: other images
+
+
+def test_wordnet_ids_of_other_images_are_remarked(tmp_path):
+    answers = load(tmp_path, frame([("a.jpg", "n01443537", "anna", "yes")]))
+    assert "numbered as ILSVRC-2012's classes" in answers.remarks[0]
+    ours = frame([("ILSVRC2012_val_00000001.JPEG", "n01443537", "anna", "yes")])
+    assert load(tmp_path, ours).remarks == []
+
+
+def test_gold_that_is_there_twice(tmp_path):
+    (tmp_path / "g.csv").write_text("file_name,label,truth\na,1,yes\na,1,yes\nb,1,0.0\n")
+    assert Gold.load(tmp_path / "g.csv").present.tolist() == [True, False]
+    (tmp_path / "g.csv").write_text("file_name,label,truth\na,1,yes\na ,1,no\n")
+    with pytest.raises(InputError, match="g.csv: row 2 gives a, label 1 another truth"):
+        Gold.load(tmp_path / "g.csv")
+    asked = load(tmp_path, frame()).questions
+    (tmp_path / "g.csv").write_text("file_name,label,truth\na.jpg,1,yes\nx/a.jpg,1,no\n")
+    with pytest.raises(InputError, match="another truth"):
+        Gold.load(tmp_path / "g.csv").among(asked, "answers")
+
+
+def test_gold_and_answers_may_have_other_headers(tmp_path):
+    named = {"file_name": "IN:image", "label": "IN:label", "rater": "who", "answer": "what"}
+    load(tmp_path, frame(columns=list(named.values())), columns=named)
+    (tmp_path / "g.csv").write_text("file_name,label,truth\na.jpg,1,yes\n")
+    assert len(Gold.load(tmp_path / "g.csv", columns=named)) == 1
+    (tmp_path / "g.csv").write_text("IN:image,IN:label,truth\na.jpg,1,yes\n")
+    assert len(Gold.load(tmp_path / "g.csv", columns=named)) == 1
+    frame().to_csv(tmp_path / "g.csv", index=False)
+    assert len(Gold.load(tmp_path / "g.csv", columns=named)) == 3

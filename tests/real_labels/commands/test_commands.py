@@ -521,7 +521,7 @@ def test_answers_left_out_are_said(rated, capsys):
     pd.concat([table, table[:2]]).to_csv(folder / "b.csv", index=False)
     for command in ("aggregate", "raters"):
         out = printed(capsys, command, "--answers", folder / "b.csv")
-        assert "! 1 empty answers are left out." in out and "! 2 exact repeats" in out
+        assert "! 1 empty answer is left out." in out and "! 2 exact repeats" in out
 
 
 def test_columns_of_answers_can_be_named(rated, capsys):

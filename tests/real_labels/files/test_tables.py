@@ -88,7 +88,7 @@ DELIMITED = [
     ("a\tb\nx, y.jpg\t3\n", [["x, y.jpg"], ["3"]]),
     ("a,b\nx.jpg,1;2;3\n", [["x.jpg"], ["1;2;3"]]),
     ("a|b\nx.jpg|3\n", [["x.jpg"], ["3"]]),
-    ("a;b\nx.jpg;0,449\ny.jpg;1,5e-3\n", [["x.jpg", "y.jpg"], ["0.449", "1.5e-3"]]),
+    ("a;b\nx.jpg;0,449\ny.jpg;1,5e-3\n", [["x.jpg", "y.jpg"], ["0,449", "1,5e-3"]]),
     ('a;b\nx.jpg;"1,2,3"\n', [["x.jpg"], ["1,2,3"]]),
     ('a,b\n"x;y.jpg",3\n', [["x;y.jpg"], ["3"]]),
     ("a,b\nx.jpg,3\n\n\n", [["x.jpg"], ["3"]]),
@@ -120,6 +120,22 @@ def test_delimiters_without_a_header(tmp_path, content, width):
     found = columns(tmp_path / "t.csv", is_header=lambda cells: False)
     assert list(found) == [f"f{i}" for i in range(width)]
     assert found["f0"][0].endswith((".jpg", ".JPEG"))
+
+
+def test_decimal_commas_are_numbers_but_no_names():
+    import pyarrow as pa
+
+    column = pa.chunked_array([pa.array(["0,449", None, "1,5e-3", "2"])])
+    np.testing.assert_allclose(tables.floats(column, "x"), [0.449, np.nan, 0.0015, 2])
+    assert tables.names(column)[1].tolist() == ["0,449", "1,5e-3", "2"]
+
+
+def test_excels_first_line_names_the_delimiter(tmp_path):
+    (tmp_path / "t.csv").write_text("sep=;\na;b\nx.jpg;3\n")
+    assert columns(tmp_path / "t.csv") == {"a": ["x.jpg"], "b": ["3"]}
+    (tmp_path / "t.csv").write_bytes(b"PK\x03\x04" + bytes(range(256)))
+    with pytest.raises(InputError, match="t.csv: is a zip archive, such as an Excel workbook"):
+        tables.read(tmp_path / "t.csv")
 
 
 def test_a_row_of_another_length_is_named(tmp_path):
@@ -154,7 +170,8 @@ def test_other_encodings_are_named_with_the_way_out(tmp_path, content, encoding,
     path = tmp_path / f"t{ending}"
     path.write_bytes(content.encode(encoding))
     with pytest.raises(
-        InputError, match=rf"t{ending}: is not UTF-8 text: line .* iconv -f {guess} -t UTF-8 t"
+        InputError,
+        match=rf"t{ending}: is not UTF-8 text: line .* iconv -f {guess} -t UTF-8 .*t{ending} > NEW",
     ):
         tables.read(path)
 

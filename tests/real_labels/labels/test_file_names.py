@@ -157,3 +157,44 @@ def test_bad_forms_of_labels(tmp_path, content, says):
     (tmp_path / "l.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=f"l.json: .*{says}"):
         LabelSets.from_json(tmp_path / "l.json")
+
+
+def test_a_stray_image_does_not_hide_the_others():
+    known = np.array([f"data/a{i}.jpg" for i in range(6)])
+    wanted = np.array(["data/a0.jpg", *(f"gold/a{i}.jpg" for i in range(1, 5)), "gold/zz.jpg"])
+    assert match(known, wanted).tolist() == [0, 1, 2, 3, 4, -1]
+    mixed = np.array(
+        ["x/ILSVRC2012_val_00000002_n01440764.JPEG", str(ILSVRC[2]), "ILSVRC2012_val_00009999.JPEG"]
+    )
+    assert match(ILSVRC, mixed).tolist() == [1, 2, -1]
+
+
+def test_only_endings_of_images_are_left_away():
+    assert match(np.array(["a.1", "b.2"]), np.array(["a.7", "b.8"])).tolist() == [-1, -1]
+    cats = np.array(["cat.0.jpg", "cat.1.jpg", "dog.0.jpg"])
+    assert match(cats, np.array(["dog.0", "cat.1"])).tolist() == [2, 1]
+    assert match(np.array(["val/ant/1.jpg"]), np.array(["bee/1.jpg"])).tolist() == [-1]
+
+
+def test_questions_of_one_image_in_two_folders_cannot_be_renamed():
+    asked = Questions.from_pairs(["/d/im0.jpg", "im0.jpg", "/d/im1.jpg"], np.array([0, 1, 0]))
+    with pytest.raises(InputError, match="im0.jpg and im0.jpg are the same image"):
+        asked.named_as(np.array(["im0.jpg", "im1.jpg"]))
+
+
+def test_pandas_row_numbers_are_no_labels(tmp_path):
+    rows = [{"index": i, "file_name": f"a{i}.jpg", "category": i % 2} for i in range(4)]
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    assert LabelSets.from_json(tmp_path / "l.json").to_lists() == [[0], [1], [0], [1]]
+
+
+def test_class_names_in_lines(tmp_path):
+    from real_labels.labels import ClassNames
+
+    path = tmp_path / "c.txt"
+    for content in ("cat\ndog\n", "\n\ncat\ndog\n\n", "class\ncat\ndog\n", "\ufeffcat \n dog"):
+        path.write_text(content)
+        assert ClassNames.load(path).names == ("cat", "dog")
+    path.write_text("cat\n\ndog\n")
+    with pytest.raises(InputError, match="c.txt: line 2 is empty"):
+        ClassNames.load(path)
