@@ -81,6 +81,16 @@ def read(
       InputError: without the file's name (see errors.naming), naming the row.
     """
     table = tables.read(path)
+    try:
+        return _rows_of(table, categories, columns)
+    finally:
+        del table
+        tables.release_memory()  # millions of answers are fitted next
+
+
+def _rows_of(
+    table: Any, categories: tuple[str, ...], columns: Mapping[str, str] | None
+) -> AnswerRows:
     names = _columns_of(table, dict(columns or {}))
     with tables.understood():
         if "rater" not in names and "answer" not in names and {"file_name", "label"} <= set(names):
@@ -171,8 +181,9 @@ def _lacking(table: Any, names: dict[str, str], missing: list[str]) -> InputErro
 
 
 def _long(table: Any, names: dict[str, str], categories: tuple[str, ...]) -> AnswerRows:
-    position = _positions(table[names["answer"]], categories, names["answer"])
-    _check_scale([table[names["answer"]]], categories)
+    codes, texts = tables.names(table[names["answer"]])
+    _check_scale(texts.tolist(), categories)
+    position = _positions(codes, texts, categories, names["answer"])
     given = np.flatnonzero(position >= 0)
     empty = table.num_rows - len(given)
     if not len(given):
@@ -195,7 +206,7 @@ def _remarks(labels: Any, file_names: np.ndarray) -> tuple[str, ...]:
     )
 
 
-def _check_scale(columns: Sequence[Any], categories: tuple[str, ...]) -> None:
+def _check_scale(used: Sequence[str], categories: tuple[str, ...]) -> None:
     """Refuses answers such as 0 and 1 where there are three categories: 1 would be the middle one.
 
     Raises:
@@ -203,7 +214,6 @@ def _check_scale(columns: Sequence[Any], categories: tuple[str, ...]) -> None:
     """
     if any(c.isdecimal() for c in categories):
         return
-    used = {text for column in columns for text in tables.names(column)[1].tolist()}
     numbers = {text.partition(".")[0] for text in used if text.lower() not in _EMPTY}
     last = len(categories) - 1
     if numbers and all(n.isdecimal() for n in numbers) and 0 < max(map(int, numbers)) < last:
@@ -229,13 +239,19 @@ def _names(column: Any, what: str, rows: np.ndarray) -> tuple[np.ndarray, np.nda
     return codes, found
 
 
-def _positions(column: Any, categories: tuple[str, ...], what: str) -> Int[np.ndarray, "rows"]:
+def _positions(
+    codes: Int[np.ndarray, "rows"], texts: np.ndarray, categories: tuple[str, ...], what: str
+) -> Int[np.ndarray, "rows"]:
     """(N,) position of each answer in the categories; -1 where there is none.
+
+    Args:
+      codes, texts: the answers (see tables.names).
+      categories: what may be answered.
+      what: the column, for the error.
 
     Raises:
       InputError: at the first that is no category.
     """
-    codes, texts = tables.names(column)
     known = {normalised(c).lower(): i for i, c in enumerate(categories)}
     if not any(c.isdecimal() for c in categories):  # where they are numbers, a number is a name
         known |= {str(i): i for i in range(len(categories))}
@@ -264,7 +280,9 @@ def _raters_beside(table: Any, names: dict[str, str], categories: tuple[str, ...
     """The columns beside image and label, if they all hold answers; none if they do not."""
     others = [name for name in table.column_names if name not in names.values()]
     try:
-        found = [(_positions(table[name], categories, name) >= 0).any() for name in others]
+        found = [
+            (_positions(*tables.names(table[name]), categories, name) >= 0).any() for name in others
+        ]
     except InputError:
         return []
     if len(others) < 2 or not any(found):
@@ -283,8 +301,10 @@ def _wide(
     rows = np.arange(table.num_rows)
     label = _labels(table[names["label"]], names["label"], rows)
     image, file_names = _names(table[names["file_name"]], names["file_name"], rows)
-    position = np.stack([_positions(table[name], categories, name) for name in raters], axis=1)
-    _check_scale([table[name] for name in raters], categories)
+    found = {name: tables.names(table[name]) for name in raters}
+    _check_scale([text for _, texts in found.values() for text in texts.tolist()], categories)
+    columns = [_positions(*found[name], categories, name) for name in raters]
+    position = np.stack(columns, axis=1)
     row, rater = np.nonzero(position >= 0)
     # Nobody asked every rater about everything: an empty cell is no skipped answer.
     return AnswerRows(

@@ -392,6 +392,13 @@ def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "value
         return np.asarray(numbers(column.cast(pa.float64())))
 
 
+def release_memory() -> None:
+    """Gives the memory of tables that are gone back to the system, which Arrow would keep."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
 def may_have_decimal_commas(table: Any) -> bool:
     """Whether commas may stand for decimal points, as they do not separate columns."""
     return delimited.DECIMAL_COMMA.encode() in (table.schema.metadata or {})

@@ -24,7 +24,7 @@ EXPECTED = {
     "22": ({"2 empty answers are left out": 1, "718 answers": 1}, ()),
     "28": ({"41 labels on 27 of 40 images": 2, "of 6 raters": 2}, ("of 12 raters",)),
     "29": ({"all 50 images": 1}, ("are of no image",)),
-    "30": ({"10124420001034504": 9, " 007 ": 2, " 012 ": 2, " 1E3 ": 1}, ("e+19", "Error")),
+    "30": ({"101244200010345": 12, " 007 ": 2, " 012 ": 2, " 1E3 ": 1}, ("e+19", "Error")),
     "32": ({RIGHT[0]: 5, RIGHT[1]: 5}, ()),
     "36": ({RIGHT[0]: 4, "Windows-1251": 1}, ()),
     "37": ({RIGHT[0]: 2, RIGHT[1]: 2}, ()),
