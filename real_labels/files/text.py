@@ -42,16 +42,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return raw
     parts, size = [], 0
     with parsing("is no gzip file, or is cut short"), gzip.open(io.BytesIO(raw)) as file:
-        try:
-            while part := file.read(_CHUNK):
-                parts.append(part)
-                size += len(part)
-                if size > _MOST_BYTES:
-                    raise InputError(
-                        "grows beyond 4 GiB when decompressed; decompress it yourself."
-                    )
-        except (OSError, EOFError) as error:
-            raise InputError(f"is no gzip file, or is cut short ({error}).") from None
+        while part := file.read(_CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > _MOST_BYTES:
+                raise InputError("grows beyond 4 GiB when decompressed; decompress it yourself.")
     return b"".join(parts)
 
 

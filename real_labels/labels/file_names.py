@@ -124,9 +124,9 @@ def match(
     """(len(wanted),) int64 row of each image in file_names, whatever its folders; -1 without one.
 
     A name that is not there as it is stands for the one image of the same stem (see `stem`) where the folders
-    of one are the end of the folders of the other. Where folders contradict each other, names are compared
-    without the folders that each side has in common; then by the longest common end, if most of the wanted
-    images are found so, each once.
+    of one are the end of the folders of the other. If no name is found so, names are compared without the
+    folders that each side has in common. What is missing still is compared by the longest common end, if most
+    of the wanted images are found so, each once.
 
     Args:
       file_names: (N,) str, distinct.
@@ -148,7 +148,7 @@ def match(
     if strict or (rows >= 0).all():
         return rows
     missing = [i for i in missing if rows[i] < 0 and same_stem[i]]
-    if len(ours) > 1 and len(theirs) > 1:
+    if len(ours) > 1 and len(theirs) > 1 and not (rows >= 0).any():
         left, right = _common_folders(ours), _common_folders(theirs)
         found = {
             i: [r for r in same_stem[i] if _agree(ours[r][left:], theirs[i][right:])]
@@ -158,7 +158,12 @@ def match(
             for i, one in found.items():
                 rows[i] = one[0] if one else -1
     missing = [i for i in missing if rows[i] < 0]
-    stems_tell = len(by_stem) == len(ours) and len({stem(c[-1]) for c in theirs}) == len(theirs)
+    # Where some are found by their folders, others' folders are no mere spelling.
+    stems_tell = (
+        not (rows >= 0).any()
+        and len(by_stem) == len(ours)
+        and len({stem(c[-1]) for c in theirs}) == len(theirs)
+    )
     by_end = rows.copy()
     for i in missing:
         ends = {r: _common_end(ours[r], theirs[i]) for r in same_stem[i]}

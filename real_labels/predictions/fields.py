@@ -257,7 +257,7 @@ class ArchiveFields(Fields):
     """The fields of an open `.npz`: its arrays of a row an image."""
 
     def __init__(self, archive: npz.Archive, class_names: ClassNames | None):
-        """Finds the fields; of the arrays only the headers are read, and those that are asked for."""
+        """Finds the fields by the headers of the arrays; arrays of decimals and of text are read at once."""
         self._archive, self.class_names = archive, class_names
         self._arrays: dict[str, np.ndarray] = {}
         self.found = list(archive.files)

@@ -159,9 +159,17 @@ def test_bad_forms_of_labels(tmp_path, content, says):
         LabelSets.from_json(tmp_path / "l.json")
 
 
+def test_folders_that_tell_images_apart_are_not_left_away():
+    known = np.array(["cat/1.jpg", "cat/2.jpg"])
+    assert match(known, np.array(["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"])).tolist() == [0, 1, -1]
+    assert match(known, np.array(["dog/1.jpg", "dog/3.jpg", "cat/2.jpg"])).tolist() == [-1, -1, 1]
+
+
 def test_a_stray_image_does_not_hide_the_others():
     known = np.array([f"data/a{i}.jpg" for i in range(6)])
-    wanted = np.array(["data/a0.jpg", *(f"gold/a{i}.jpg" for i in range(1, 5)), "gold/zz.jpg"])
+    wanted = np.array([*(f"gold/a{i}.jpg" for i in range(5)), "gold/zz.jpg"])
+    assert match(known, wanted).tolist() == [0, 1, 2, 3, 4, -1]
+    wanted = np.array([*(f"x/data/a{i}.jpg" for i in range(5)), "zz.jpg"])
     assert match(known, wanted).tolist() == [0, 1, 2, 3, 4, -1]
     mixed = np.array(
         ["x/ILSVRC2012_val_00000002_n01440764.JPEG", str(ILSVRC[2]), "ILSVRC2012_val_00009999.JPEG"]
