@@ -16,7 +16,7 @@ def check_classes(classes: np.ndarray, what: str) -> np.ndarray:
       InputError: if they are no integers, negative, or beyond 32 bits.
     """
     classes = np.asarray(classes)
-    if classes.size and classes.dtype.kind not in "iuO":
+    if classes.dtype.kind not in ("iuO" if classes.size else "iuOf"):  # an empty list is of floats
         raise InputError(f"{what} must be integers, found {classes.dtype}.")
     if classes.size and classes.min() < 0:
         raise InputError(f"{what}: {classes.min()} is negative.")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from real_labels import LabelSets, Predictions
+from real_labels.errors import InputError
 
 
 def test_saved_predictions_come_back_and_equal_ones_give_equal_files(tmp_path):
@@ -52,3 +53,10 @@ def test_only_single_labels_stand_for_predictions():
     assert Predictions.from_labels(labels).classes.tolist() == [[4], [2]]
     with pytest.raises(ValueError, match="b has 2 labels"):
         Predictions.from_labels(LabelSets.from_lists(["a", "b"], [[4], [2, 3]]))
+
+
+def test_empty_classes_of_another_kind_are_refused(tmp_path):
+    classes = np.zeros((0, 2), dtype="i4,f4")
+    np.savez(tmp_path / "p.npz", file_names=np.zeros(0, "U5"), classes=classes)
+    with pytest.raises(InputError, match="p.npz: Predictions: classes must be integers"):
+        Predictions.load(tmp_path / "p.npz")
