@@ -362,7 +362,7 @@ class ArchiveFields(Fields):
         return self.classes(field) if array.dtype.kind in "US" else _rows(array)
 
     def texts(self, field: Field) -> list[str]:
-        return self._texts(field.columns[0]).ravel().tolist()
+        return [" ".join(map(str, row)) for row in _rows(self._texts(field.columns[0])).tolist()]
 
     def are_words(self, field: Field) -> bool:
         return self._array(field.columns[0]).dtype.kind in "US"

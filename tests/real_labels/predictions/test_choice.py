@@ -347,3 +347,11 @@ def test_ascending_ranks_are_named_and_undone(world, tmp_path, with_scores):
     straight = pd.DataFrame({"file_name": NAMES} | {f"pred_{i}": best[:, i] for i in range(5)})
     straight.to_csv(tmp_path / "q.csv", index=False)
     assert scoring.score(tmp_path / "q.csv", reference).repair is None
+
+
+def test_several_words_an_image_are_one_text(tmp_path):
+    from real_labels.predictions import reading
+
+    words = np.array([["a", "b"], ["c", "d"], ["e", "f"]])
+    np.savez(tmp_path / "p.npz", words=words, label=np.array([1, 5, 2]))
+    assert reading.read(tmp_path / "p.npz").classes.tolist() == [[1], [5], [2]]
