@@ -13,7 +13,7 @@ import numpy as np
 from real_labels.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
@@ -157,6 +157,16 @@ def mcnemar(only_first: int, only_second: int) -> float:
         if term < 1e-20 * total:
             break
     return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
+
+
+def mcnemar_z(ours: Bool[np.ndarray, "n"], theirs: Bool[np.ndarray, "n"]) -> float:
+    """Standard errors by which more images are hit than by the other: McNemar's (b - c) / √(b + c).
+
+    Args:
+      ours, theirs: which of the same n images each hits.
+    """
+    gained, lost = np.count_nonzero(ours & ~theirs), np.count_nonzero(theirs & ~ours)
+    return (gained - lost) / math.sqrt(gained + lost) if gained + lost else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

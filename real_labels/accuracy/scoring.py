@@ -14,7 +14,7 @@ from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
 from real_labels.labels import ClassNames, Reference, check_classes, imagenet, match, require_all
 from real_labels.predictions import Predictions, choice, mixups, reading
-from real_labels.predictions.choice import Labels
+from real_labels.predictions.known_labels import KnownLabels
 from real_labels.predictions.reading import PredictionFile
 
 if TYPE_CHECKING:
@@ -74,42 +74,14 @@ def score(
     Raises:
       InputError: naming the file, if it cannot be read or does not fit the labels.
     """
-    found = reading.read(path, column, _labels(reference, assume), class_names)
-    if found.are_wordnet_ids and class_names is None:
-        with naming(path):
-            _check_wordnet_ids(found, reference)
-    if probabilities:
-        found = found.with_probabilities()
+    labels = _ReferenceLabels(reference, assume)
+    found = reading.read(path, column, labels, class_names)
     with naming(path):
-        return _score(str(path), found, reference, assume)
-
-
-def _labels(reference: Reference, assume: Sequence[str]) -> Labels:
-    """What tells predictions from the truth: agreement as given, and with the mix-ups undone."""
-
-    aligned_before: dict[int, _Aligned] = {}
-
-    def hits(
-        file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
-    ) -> Bool[np.ndarray, "n"] | None:
-        try:
-            before = aligned_before.get(id(file_names))
-            if before is None:  # names are matched once for all candidates of a file
-                before = _Aligned.of(PredictionFile(file_names, classes[:, :1]), reference)
-                aligned_before[id(file_names)] = before
-            ways = [dataclasses.replace(before, classes=classes[before.order], scores=None)]
-            if assume:
-                ways.append(ways[0].repaired(assume, reference.num_known_classes))
-        except InputError:
-            return None  # of other images; that is said when they are scored
-        known = before.known
-        found = [one.classes[known, 0] == one.truth[known] for one in ways]
-        return max(found, key=np.count_nonzero)
-
-    def know(names: np.ndarray) -> bool:
-        return bool((match(reference.file_names, names) >= 0).all())
-
-    return Labels(reference.num_known_classes, hits, know)
+        if found.are_wordnet_ids and class_names is None:
+            _check_wordnet_ids(found, reference)
+        if probabilities:
+            found = found.with_probabilities()
+        return _score(str(path), found, labels)
 
 
 def _check_wordnet_ids(found: PredictionFile, reference: Reference) -> None:
@@ -124,15 +96,13 @@ def _check_wordnet_ids(found: PredictionFile, reference: Reference) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Aligned:
-    """Predictions beside the labels of their images, sorted by file name: mix-ups are about that order.
+class _Images:
+    """The images of a file, sorted by name, and their labels.
 
     Attributes:
-      rows: (n,) row of each image in the reference.
+      rows: (n,) row of each in the reference.
       order: (n,) row of each in the file.
       names: (n,) str.
-      classes: (n, k) int64, any range.
-      scores: (n, k), or None.
       truth: (n,) original label, or the only label of the first reassessment where there are none.
       known: (n,) whether an image has that.
     """
@@ -140,14 +110,12 @@ class _Aligned:
     rows: Int[np.ndarray, "n"]
     order: Int[np.ndarray, "n"]
     names: np.ndarray
-    classes: Int[np.ndarray, "n k"]
-    scores: np.ndarray | None
     truth: Int[np.ndarray, "n"]
     known: Bool[np.ndarray, "n"]
 
     @classmethod
-    def of(cls, found: PredictionFile, reference: Reference) -> _Aligned:
-        rows = _match(found, reference)
+    def of(cls, file_names: np.ndarray | None, number: int, reference: Reference) -> _Images:
+        rows = _match(file_names, number, reference)
         by_name = np.argsort(reference.file_names[rows], kind="stable")
         rows = rows[by_name]
         names = reference.file_names  # itself where it can be: find_rows knows it again at once
@@ -157,17 +125,44 @@ class _Aligned:
         known = sets.counts[rows] == 1
         truth = np.zeros(len(rows), np.int64)
         truth[known] = sets.classes[sets.offsets[rows[known]]]
-        scores = None if found.scores is None else found.scores[by_name]
-        return cls(rows, by_name, names, found.classes[by_name], scores, truth, known)
+        return cls(rows, by_name, names, truth, known)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Aligned:
+    """Predictions beside the labels of their images, sorted by file name: mix-ups are about that order.
+
+    Attributes:
+      images: the images.
+      classes: (n, k) int64, any range.
+      scores: (n, k), or None.
+    """
+
+    images: _Images
+    classes: Int[np.ndarray, "n k"]
+    scores: np.ndarray | None = None
+
+    def known_rank(self, rank: int) -> Int[np.ndarray, "known"]:
+        """The class of this rank of each image that has an original label."""
+        return self.classes[self.images.known, rank]
+
+    @property
+    def known_truth(self) -> Int[np.ndarray, "known"]:
+        """The label of each image that has an original one."""
+        return self.images.truth[self.images.known]
+
+    def may_undo(self, names: Sequence[str]) -> bool:
+        """Whether the labels are there that undoing these mix-ups needs."""
+        return bool(self.images.known.all()) or not set(names) & set(mixups.NEED_LABELS)
 
     def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
         """Without the named mix-ups."""
-        if not self.known.all() and set(names) & set(mixups.NEED_LABELS):
+        if not self.may_undo(names):
             raise InputError(
                 "A mix-up can only be undone where each image has its original label; give them with "
                 "--original."
             )
-        about = (self.truth, self.names, num_classes)
+        about = (self.images.truth, self.images.names, num_classes)
         classes = mixups.repair(self.classes, names, *about)
         scores = self.scores
         if scores is not None:
@@ -180,7 +175,54 @@ class _Aligned:
         beyond = 1 + max(num_classes, int(self.classes.max()))
         classes = np.where(self.classes < 0, beyond, self.classes)
         scores = self.scores if _fall(self.scores) else None
-        return Predictions(self.names, classes, scores)
+        return Predictions(self.images.names, classes, scores)
+
+
+class _ReferenceLabels(KnownLabels):
+    """The reference beside a file, whose images are matched once for all its columns.
+
+    Attributes:
+      reference: the labels.
+      assume: mix-ups to undo.
+    """
+
+    def __init__(self, reference: Reference, assume: Sequence[str]):
+        self.reference, self.assume = reference, assume
+        self.num_classes = reference.num_known_classes
+        self._matched: tuple[np.ndarray | None, _Images] | None = None
+
+    def aligned(
+        self,
+        file_names: np.ndarray | None,
+        classes: Int[np.ndarray, "images k"],
+        scores: np.ndarray | None = None,
+    ) -> _Aligned:
+        """Predictions of a file, (N, k), beside the labels.
+
+        Raises:
+          InputError: if the images are not the reference's.
+        """
+        if self._matched is None or self._matched[0] is not file_names:
+            self._matched = file_names, _Images.of(file_names, len(classes), self.reference)
+        images = self._matched[1]
+        return _Aligned(
+            images, classes[images.order], None if scores is None else scores[images.order]
+        )
+
+    def hits(
+        self, file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
+    ) -> Bool[np.ndarray, "n"] | None:
+        """As given, or with the mix-ups undone, whichever hits more."""
+        try:
+            ways = [self.aligned(file_names, classes)]
+            if self.assume:
+                ways.append(ways[0].repaired(self.assume, self.num_classes))
+        except InputError:
+            return None  # of other images; that is said when they are scored
+        return max((way.known_rank(0) == way.known_truth for way in ways), key=np.count_nonzero)
+
+    def know(self, file_names: np.ndarray) -> bool:
+        return bool((match(self.reference.file_names, file_names) >= 0).all())
 
 
 def _fall(scores: np.ndarray | None) -> bool:
@@ -199,11 +241,11 @@ def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
     }
 
 
-def _score(path: str, found: PredictionFile, reference: Reference, assume: Sequence[str]) -> Scored:
+def _score(path: str, found: PredictionFile, labels: _ReferenceLabels) -> Scored:
+    reference, assume, num_classes = labels.reference, labels.assume, labels.num_classes
     _check_columns(found, reference)
     check_classes(np.abs(found.classes), "classes")
-    num_classes = reference.num_known_classes
-    aligned = _Aligned.of(found, reference)
+    aligned = labels.aligned(found.file_names, found.classes, found.scores)
     warnings = _remarks(aligned, found, reference)
     if found.scores is not None and not (_fall(found.scores) or _fall(-found.scores)):
         warnings.append(
@@ -212,17 +254,17 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     if assume:
         aligned = aligned.repaired(assume, num_classes)
         warnings.append(f"Repaired as asked: {'; '.join(mixups.REPAIRS[name] for name in assume)}.")
-    known = aligned.known
+    is_ranked = aligned.classes.shape[1] > 1 and found.every_score is None  # by the file itself
     mixup = mixups.diagnose(
-        aligned.classes[known, 0],
-        aligned.truth[known],
-        aligned.names[known],
+        aligned.known_rank(0),
+        aligned.known_truth,
+        aligned.images.names[aligned.images.known],
         num_classes,
         reference.describe_class,
-        last=_last_ranks(aligned.classes[known], found),
+        last=aligned.known_rank(-1) if is_ranked else None,
     )
     names = mixup.repair.split(",") if mixup is not None and mixup.repair is not None else []
-    if not known.all() and set(names) & set(mixups.NEED_LABELS):
+    if not aligned.may_undo(names):
         names = []
     undone = aligned.repaired(names, num_classes) if names else aligned
     _check_range(undone, found, reference, allow_background=bool(names or assume))
@@ -252,11 +294,6 @@ def _score(path: str, found: PredictionFile, reference: Reference, assume: Seque
     return dataclasses.replace(scored, warnings=tuple(warnings), repair=repair, repaired=repaired)
 
 
-def _last_ranks(classes: np.ndarray, found: PredictionFile) -> np.ndarray | None:
-    """The last of several classes that the file itself ranks."""
-    return classes[:, -1] if classes.shape[1] > 1 and found.every_score is None else None
-
-
 def _results(predictions: Predictions, reference: Reference) -> Results:
     return top_k.results(predictions, reference.original, reference.reassessments)
 
@@ -279,7 +316,7 @@ def _is_taste(results: Results, repaired: Results) -> bool:
 
 def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> list[str]:
     remarks = []
-    n, known = len(aligned.rows), aligned.known
+    n = len(aligned.images.rows)
     if reference.num_classes is None and (found.num_columns or 0) > reference.num_known_classes:
         remarks.append(
             f"Has scores in {found.num_columns:,} columns, while the labels have "
@@ -290,7 +327,7 @@ def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> 
         remarks.append(
             f"Covers {n:,} of the {len(reference.file_names):,} images; scored on these."
         )
-    right = aligned.classes[known, 0] == aligned.truth[known]
+    right = aligned.known_rank(0) == aligned.known_truth
     if len(right) >= _SUSPICIOUS and right.all():
         remarks.append(
             "Every top-1 prediction is the image's label: are these predictions, or the labels "
@@ -300,33 +337,27 @@ def _remarks(aligned: _Aligned, found: PredictionFile, reference: Reference) -> 
 
 
 def _check_columns(found: PredictionFile, reference: Reference) -> None:
-    """Refuses scores of another number of classes; one more may be a background class."""
-    columns, needed = found.num_columns, reference.num_known_classes
-    if columns is None:
-        return
-    exact = reference.num_classes is not None
-    if columns < needed or (exact and columns > needed + 1):
+    """Refuses scores of too many classes; one more may be a background class."""
+    columns, needed = found.num_columns, reference.num_classes
+    if columns is not None and needed is not None and columns > needed + 1:
         raise InputError(
-            f"has scores in {columns:,} columns; expected {'' if exact else 'at least '}{needed:,}, one "
-            f"for each class. If these are the scores of the best classes, their indices are missing: "
-            f"timm's inference.py writes them with --include-index."
+            f"has scores in {columns:,} columns; expected {needed:,}, one for each class."
         )
 
 
-def _match(found: PredictionFile, reference: Reference) -> Int[np.ndarray, "images"]:
-    """Row in the reference of each prediction: by file name, or by place among the sorted names."""
+def _match(
+    names: np.ndarray | None, number: int, reference: Reference
+) -> Int[np.ndarray, "images"]:
+    """Row in the reference of each of `number` predictions: by name, or by place among the sorted names."""
     known = reference.file_names
-    if found.file_names is None:
-        if len(found) != len(known):
+    if names is None:
+        if number != len(known):
             raise InputError(
-                f"has {len(found):,} rows and no file names; expected {len(known):,}, one for each "
+                f"has {number:,} rows and no file names; expected {len(known):,}, one for each "
                 f"image in the order of the sorted file names. Save file names beside the predictions "
                 f"to score a part."
             )
         return np.argsort(known, kind="stable")
-    names = found.file_names
-    if len(names) == len(known) and (names == known).all():
-        return np.arange(len(known))
     rows = match(known, names)
     require_all(
         rows,
@@ -361,6 +392,6 @@ def _check_range(
         )
         raise InputError(
             f"{np.count_nonzero(outside):,} images have a class out of range (first: "
-            f"{aligned.names[where]}, {aligned.classes[where].tolist()}); there are {n:,} classes, 0 to "
-            f"{n - 1:,}{columns}."
+            f"{aligned.images.names[where]}, {aligned.classes[where].tolist()}); there are {n:,} classes, "
+            f"0 to {n - 1:,}{columns}."
         )

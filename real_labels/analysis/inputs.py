@@ -95,13 +95,20 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
     if reference is None:
         study = Study(accuracies=accuracies, seed=given.seed, absent=absent)
         return study, Origin("Published accuracies", {}, remarks), []
-    models, paths, errors = _models(given, reference, remarks)
+    names = None if given.class_names is None else reference.class_names(given.class_names)
+    models, paths, errors = _models(given, reference, names, remarks)
     if errors and not models:
         absent["models"] = f"No predictions can be used: {errors[0]}"
     if accuracies is not None:
         accuracies = accuracies.beside(models)
     answers, scores, scores_from = _answers(given, reference, absent, remarks)
-    names = _class_names(given, reference, remarks)
+    if names is None:
+        names = ClassNames.of_imagenet() if reference.is_imagenet else ClassNames()
+    elif len(names.names) > reference.num_known_classes:
+        remarks.append(
+            f"{given.class_names} names {len(names.names):,} classes, while the labels have "
+            f"{reference.num_known_classes:,}; --num-classes says how many there are."
+        )
     remarks += _same(reference)
     shown = _shown(given.show, models, paths)
     study = Study(
@@ -121,21 +128,6 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
     )
     dataset = _dataset(given, reference)
     return study, Origin(dataset, paths, [*remarks, *errors]), errors
-
-
-def _class_names(given: Inputs, reference: Reference, remarks: list[str]) -> ClassNames:
-    if given.class_names is None:
-        return ClassNames.of_imagenet() if reference.is_imagenet else ClassNames()
-    names = ClassNames.load(given.class_names)
-    known, named = reference.num_known_classes, len(names.names)
-    if named < known or (reference.num_classes is not None and named > known):
-        raise InputError(f"{given.class_names}: names {named:,} classes; expected {known:,}.")
-    if named > known:
-        remarks.append(
-            f"{given.class_names} names {named:,} classes, while the labels have {known:,}; "
-            f"--num-classes says how many there are."
-        )
-    return names
 
 
 def _doubts(accuracies: AccuracyTable) -> list[str]:
@@ -200,7 +192,7 @@ def _reference(given: Inputs, absent: dict[str, str]) -> Reference | None:
 
 
 def _models(
-    given: Inputs, reference: Reference, remarks: list[str]
+    given: Inputs, reference: Reference, class_names: ClassNames | None, remarks: list[str]
 ) -> tuple[dict[str, Predictions], dict[str, str], list[str]]:
     """(predictions by model, file by model, errors of those that cannot be used)."""
     models: dict[str, Predictions] = {}
@@ -208,7 +200,6 @@ def _models(
     errors = []
     names = _names(given.predictions)
     warnings: list[tuple[str, str]] = []
-    class_names = None if given.class_names is None else ClassNames.load(given.class_names)
     with tqdm.tqdm(
         list(zip(names, given.predictions, strict=True)),
         desc="reading",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MODEL_COLUMNS = ("model", "name", "model_name")
 _SETTING_COLUMNS = ("img_size", "resolution", "size")  # one model may be there at several
-_TOP1 = ("top1", "top_1", "top-1", "acc1", "acc@1", "accuracy", "top1_accuracy")
+_TOP1 = ("top1", "top_1", "acc1", "acc@1", "accuracy", "top1_accuracy")
 _ORIGINAL = re.compile(r"(original|imagenet|orig)(_?(top_?1|acc1?|accuracy))?")
 _REAL = re.compile(r"(real|reassessed)(_?(top_?1|acc1?|accuracy))?")
 _ONLY_IN_REAL = "top1_diff"  # timm writes how much ReaL differs from the original labels
@@ -64,7 +64,7 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
     """
     if len(paths) == 1:
         with naming(paths[0]), tables.understood():
-            table = _plain(paths[0])
+            table = tables.with_plain_names(tables.read(paths[0]))
             keys = _keys(table)
             original = _shares(table, _matching(table, _ORIGINAL, "original"))
             real = _shares(table, _matching(table, _REAL, "real"))
@@ -77,7 +77,7 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
     columns: list[dict[tuple[str, ...], float]] = []
     for path in paths:
         with naming(path), tables.understood():
-            table = _plain(path)
+            table = tables.with_plain_names(tables.read(path))
             if path == paths[0] and _ONLY_IN_REAL in table.column_names:
                 raise InputError(
                     f"has a column {_ONLY_IN_REAL}, so it holds the ReaL accuracies; name the table of "
@@ -116,13 +116,6 @@ def _by_name(
             f"needs a column img_size, too."
         )
     return found
-
-
-def _plain(path: str | os.PathLike[str]) -> Any:
-    table = tables.with_plain_names(tables.read(path))
-    if not table.num_rows:
-        raise InputError("holds no models.")
-    return table
 
 
 def _keys(table: Any) -> list[tuple[str, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from real_labels.errors import InputError
 from real_labels.files import tables
 from real_labels.files.text import listed, normalised
 from real_labels.labels import check_classes, class_columns, imagenet
+from real_labels.labels.file_names import is_image_name
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -38,7 +38,6 @@ _NO_RATER = re.compile(
     r"|.*_(truth|true|gold|gt|majority|consensus|count|id)|(n|num|is)_.*"
 )
 _OF_ANYTHING = ("id", "name", "names")  # file names only where they look like it
-_IMAGE = re.compile(r".*\.(jpe?g|png|webp|bmp|gif|tiff?)|ILSVRC2012_val_.*", re.IGNORECASE)
 _EMPTY = ("nan", "none", "null", "na", "n/a")  # beside the empty cell
 
 
@@ -65,38 +64,26 @@ class AnswerRows:
     remarks: tuple[str, ...] = ()
 
 
-def read(
-    path: str | os.PathLike[str],
-    categories: tuple[str, ...],
-    columns: Mapping[str, str] | None = None,
+def rows_of(
+    table: Any, categories: tuple[str, ...], columns: Mapping[str, str] | None = None
 ) -> AnswerRows:
-    """Reads a table of file_name, label, rater and answer, or one of file_name, label and a column a rater.
+    """The answers in a table.
 
     Args:
-      path: the file.
+      table: a pyarrow.Table of file_name, label, rater and answer, or of file_name, label and a column a
+        rater.
       categories: what may be answered.
       columns: the table's own names of these columns, where they are called otherwise.
 
     Raises:
       InputError: without the file's name (see errors.naming), naming the row.
     """
-    table = tables.read(path)
-    try:
-        return _rows_of(table, categories, columns)
-    finally:
-        del table
-        tables.release_memory()  # millions of answers are fitted next
-
-
-def _rows_of(
-    table: Any, categories: tuple[str, ...], columns: Mapping[str, str] | None
-) -> AnswerRows:
     names = _columns_of(table, dict(columns or {}))
     with tables.understood():
         if "rater" not in names and "answer" not in names and {"file_name", "label"} <= set(names):
-            raters = _raters_beside(table, names, categories)
-            if raters:
-                return _wide(table, names, raters, categories)
+            positions = _raters_beside(table, names, categories)
+            if positions:
+                return _wide(table, names, positions)
         if missing := [role for role in COLUMNS if role not in names]:
             raise _lacking(table, names, missing)
         return _long(table, names, categories)
@@ -112,8 +99,8 @@ def has_raters(
 
 def only_known(table: Any, columns: Mapping[str, str] | None) -> dict[str, str]:
     """Those of the named columns that a table has: gold may have other headers than the answers."""
-    plain = {name.strip().lower() for name in table.column_names}
-    return {role: name for role, name in (columns or {}).items() if name.strip().lower() in plain}
+    keys = tables.by_key(table.column_names)
+    return {role: name for role, name in (columns or {}).items() if tables.key_of(name) in keys}
 
 
 def columns_of_pairs(table: Any, columns: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -124,22 +111,22 @@ def columns_of_pairs(table: Any, columns: Mapping[str, str] | None = None) -> di
 
 def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:
     """Role -> the table's column."""
-    plain = {name.strip().lower(): name for name in table.column_names}
+    by_key = tables.by_key(table.column_names)
     names = {}
     for role, name in given.items():
-        if name.strip().lower() not in plain:
+        if tables.key_of(name) not in by_key:
             raise InputError(
                 f"has no column {name!r} (--columns {role}={name}); there are {listed(table.column_names)}."
             )
-        names[role] = plain[name.strip().lower()]
+        names[role] = by_key[tables.key_of(name)]
     for role in COLUMNS:
         taken = set(names.values())
         found = (
-            plain[n]
-            for n in (role, *_ALSO[role])
-            if n in plain
-            and plain[n] not in taken
-            and (n not in _OF_ANYTHING or _holds_images(table[plain[n]]))
+            by_key[key]
+            for key in (role, *_ALSO[role])
+            if key in by_key
+            and by_key[key] not in taken
+            and (key not in _OF_ANYTHING or _holds_images(table[by_key[key]]))
         )
         if role not in names and (name := next(found, None)) is not None:
             names[role] = name
@@ -148,7 +135,7 @@ def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:
 
 def _holds_images(column: Any) -> bool:
     first = next((c for c in column.slice(0, 20).to_pylist() if c), None)
-    return isinstance(first, str) and bool(_IMAGE.fullmatch(first.strip()))
+    return isinstance(first, str) and is_image_name(first)
 
 
 def _lacking(table: Any, names: dict[str, str], missing: list[str]) -> InputError:
@@ -163,8 +150,8 @@ def _lacking(table: Any, names: dict[str, str], missing: list[str]) -> InputErro
             f"those that do not. In one with a row for each answer, say what they are called: --columns "
             f'"rater=NAME,answer=NAME".'
         )
-    plain = {name.strip().lower(): name for name in found}
-    if {"task", "worker", "label"} <= set(plain) and "|" in str(table[plain["task"]][0].as_py()):
+    by_key = tables.by_key(found)
+    if {"task", "worker", "label"} <= set(by_key) and "|" in str(table[by_key["task"]][0].as_py()):
         return InputError(
             f"{says} In crowd-kit's layout a task is image and label together: split it, as with pandas: "
             f"table = table.rename(columns={{'worker': 'rater', 'label': 'answer'}}); "
@@ -276,44 +263,46 @@ def _position(text: str, known: dict[str, int]) -> int | None:
     return known.get(whole) if decimals.strip("0") == "" and whole.isdecimal() else None
 
 
-def _raters_beside(table: Any, names: dict[str, str], categories: tuple[str, ...]) -> list[str]:
-    """The columns beside image and label, if they all hold answers; none if they do not."""
+def _raters_beside(
+    table: Any, names: dict[str, str], categories: tuple[str, ...]
+) -> dict[str, Int[np.ndarray, "rows"]]:
+    """The columns beside image and label (see _positions), if they all hold answers; none if they do not."""
     others = [name for name in table.column_names if name not in names.values()]
+    positions, used = {}, []
     try:
-        found = [
-            (_positions(*tables.names(table[name]), categories, name) >= 0).any() for name in others
-        ]
+        for name in others:
+            codes, texts = tables.names(table[name])
+            positions[name] = _positions(codes, texts, categories, name)
+            used += texts.tolist()
     except InputError:
-        return []
-    if len(others) < 2 or not any(found):
-        return []
-    if odd := [name for name in others if _NO_RATER.fullmatch(name.strip().lower())]:
+        return {}
+    if len(others) < 2 or not any((one >= 0).any() for one in positions.values()):
+        return {}
+    if odd := [name for name in others if _NO_RATER.fullmatch(tables.key_of(name))]:
         raise InputError(
             f"has a column for each rater, and {listed(odd)}, which {'are' if len(odd) > 1 else 'is'} no "
             f"rater's by name: leave out what is no answer of a rater, or rename it."
         )
-    return others
+    _check_scale(used, categories)
+    return positions
 
 
 def _wide(
-    table: Any, names: dict[str, str], raters: list[str], categories: tuple[str, ...]
+    table: Any, names: dict[str, str], positions: Mapping[str, Int[np.ndarray, "rows"]]
 ) -> AnswerRows:
     rows = np.arange(table.num_rows)
     label = _labels(table[names["label"]], names["label"], rows)
     image, file_names = _names(table[names["file_name"]], names["file_name"], rows)
-    found = {name: tables.names(table[name]) for name in raters}
-    _check_scale([text for _, texts in found.values() for text in texts.tolist()], categories)
-    columns = [_positions(*found[name], categories, name) for name in raters]
-    position = np.stack(columns, axis=1)
+    position = np.stack(list(positions.values()), axis=1)
     row, rater = np.nonzero(position >= 0)
     # Nobody asked every rater about everything: an empty cell is no skipped answer.
     return AnswerRows(
         file_names,
-        np.array([normalised(name) for name in raters]),
+        np.array(list(positions), dtype=np.str_),
         image[row],
         rater,
         label[row],
         position[row, rater],
         0,
-        (f"Read as a table with a column for each rater: {listed(raters)}.",),
+        (f"Read as a table with a column for each rater: {listed(list(positions))}.",),
     )

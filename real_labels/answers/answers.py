@@ -6,7 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from real_labels.answers import answer_tables
 from real_labels.answers.questions import Questions, info_array, questions_of_info
 from real_labels.errors import InputError, naming
 from real_labels.files import npz, tables
-from real_labels.files.text import normalised
+from real_labels.files.text import all_normalised, normalised
 from real_labels.labels import LabelSets, match
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ class Answers:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        raters = np.asarray(self.raters, dtype=np.str_)
-        raters = np.array([normalised(r) for r in raters.tolist()], dtype=np.str_)
+        raters = all_normalised(np.asarray(self.raters, dtype=np.str_))
         object.__setattr__(self, "categories", tuple(map(normalised, self.categories)))
         if len(set(raters.tolist())) != len(raters):
             raise InputError("Answers: two raters have the same id.")
@@ -256,23 +255,40 @@ class Answers:
         with naming(path):
             if path.suffix.lower() == ".npz":
                 return _load_npz(path, tuple(categories))
-            rows = answer_tables.read(path, tuple(categories), columns)
-            # Questions come image by image, in the order in which the images first appear.
-            span = 1 + int(rows.label.max())
-            keys, question = np.unique(
-                rows.image.astype(np.int64) * span + rows.label, return_inverse=True
-            )
-            questions = Questions(rows.file_names, keys // span, keys % span)
-            return cls(
-                questions,
-                rows.raters,
-                question,
-                rows.rater,
-                rows.answer,
-                tuple(categories),
-                rows.empty,
-                notes=rows.remarks,
-            )
+            return cls.from_table(tables.read(path), categories, columns)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        categories: Sequence[str] = CATEGORIES,
+        columns: Mapping[str, str] | None = None,
+    ) -> Answers:
+        """Takes the answers from a pyarrow.Table (see `load`).
+
+        Raises:
+          InputError: naming the row.
+        """
+        categories = tuple(categories)
+        rows = answer_tables.rows_of(table, categories, columns)
+        del table
+        tables.release_memory()  # millions of answers are fitted next
+        # Questions come image by image, in the order in which the images first appear.
+        span = 1 + int(rows.label.max())
+        keys, question = np.unique(
+            rows.image.astype(np.int64) * span + rows.label, return_inverse=True
+        )
+        questions = Questions(rows.file_names, keys // span, keys % span)
+        return cls(
+            questions,
+            rows.raters,
+            question,
+            rows.rater,
+            rows.answer,
+            categories,
+            rows.empty,
+            notes=rows.remarks,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what `load` reads, atomically: .npz in the published layout, .csv or .parquet."""

@@ -109,9 +109,8 @@ class Gold:
         path = pathlib.Path(path)
         if path.suffix.lower() != ".npz":
             table = tables.read(path)
-            table = table.rename_columns([name.strip() for name in table.column_names])
-            plain = {name.lower(): name for name in table.column_names}
-            named = [plain[c] for c in _TRUTH_COLUMNS if c in plain]
+            by_key = tables.by_key(table.column_names)
+            named = [by_key[c] for c in _TRUTH_COLUMNS if c in by_key]
             if named:
                 if at_least is not None:
                     raise InputError(
@@ -120,14 +119,16 @@ class Gold:
                     )
                 return _from_truths(path, table, named[0], columns)
             with naming(path):
-                has_raters = answer_tables.has_raters(table, categories, columns)
+                if not answer_tables.has_raters(table, categories, columns):
+                    raise InputError(
+                        "expected the columns file_name, label and truth, or experts' answers (file_name, "
+                        f"label, rater, answer); found {', '.join(table.column_names)}."
+                    )
                 columns = answer_tables.only_known(table, columns)
-            if not has_raters:
-                raise InputError(
-                    f"{path}: expected the columns file_name, label and truth, or experts' answers "
-                    f"(file_name, label, rater, answer); found {', '.join(table.column_names)}."
-                )
-        return cls.from_experts(Answers.load(path, categories, columns), at_least)
+                experts = Answers.from_table(table, categories, columns)
+        else:
+            experts = Answers.load(path, categories)
+        return cls.from_experts(experts, at_least)
 
     def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
         """(rows in questions, rows here) of the gold questions that are among these.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.files.text import normalised
+from real_labels.files.text import all_normalised
 from real_labels.labels import check_classes, check_distinct, check_file_names, match
 
 if TYPE_CHECKING:
@@ -68,12 +68,9 @@ class Questions:
     def from_pairs(cls, file_names: Sequence[str] | np.ndarray, label: np.ndarray) -> Questions:
         """Builds questions from one file name and one label each, (Q,) both."""
         index: dict[str, int] = {}
-        names = np.asarray(file_names, dtype=np.str_).tolist()
+        names = all_normalised(np.asarray(file_names, dtype=np.str_)).tolist()
         image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
-        forms = [normalised(name) for name in index]  # two spellings are one image
-        place = {name: row for row, name in enumerate(dict.fromkeys(forms))}
-        image = np.array([place[form] for form in forms] or [0], np.int32)[image]
-        return cls(np.array(list(place), dtype=np.str_), image, label)
+        return cls(np.array(list(index), dtype=np.str_), image, label)
 
     def file_name(self) -> np.ndarray:
         """(Q,) str, the image of each question by name."""

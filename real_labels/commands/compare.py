@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         )
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
     reference = common.reference(options, [options.first, options.second])
-    names = common.class_names(options)
+    names = common.class_names(options, reference)
     scored = [
         scoring.score(
             path, reference, common.repairs(assume), column=options.column, class_names=names

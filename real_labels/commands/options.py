@@ -111,11 +111,9 @@ def _check_own_labels(predictions: Sequence[str]) -> None:
             )
 
 
-def class_names(options: argparse.Namespace) -> ClassNames | None:
+def class_names(options: argparse.Namespace, of: Reference) -> ClassNames | None:
     """The names of --class-names, or None."""
-    from real_labels.labels import ClassNames
-
-    return None if options.class_names is None else ClassNames.load(options.class_names)
+    return None if options.class_names is None else of.class_names(options.class_names)
 
 
 def labels(options: argparse.Namespace) -> dict[str, str]:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
     reference = common.reference(options, options.predictions)
-    class_names = common.class_names(options)
+    class_names = common.class_names(options, reference)
     scored, errors = [], []
     for path in tqdm.tqdm(
         options.predictions, desc="scoring", unit=" files", leave=False, delay=1, disable=None

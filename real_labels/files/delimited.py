@@ -16,9 +16,12 @@ from real_labels.files.parsing import parsing
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 16  # bytes from the beginning, by which the delimiter is found
 _RECORDS = 20  # of them
-DECIMAL_COMMA = "decimal comma"  # a table's metadata: commas do not separate its columns
+# A table's metadata: its columns have no names; commas do not separate its columns.
+NO_HEADER = "no header"
+DECIMAL_COMMA = "decimal comma"
 _NAMED_DELIMITER = re.compile(rb"sep=([,;\t|])\r?\n")  # which Excel writes into a first line
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
+# A number with a decimal comma: what stands before it, and behind it.
+WITH_COMMA = r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$"
 _A_NAME = re.compile(r"[^,;\t|]+\.[A-Za-z]{3,4}")  # of a file
 
 
@@ -34,20 +37,18 @@ def read(
 
     Returns:
       A pyarrow.Table of string columns; an empty cell is null. Its metadata has DECIMAL_COMMA where numbers
-      may be written so.
+      may be written so, and NO_HEADER.
 
     Raises:
       InputError: without the file's name, if it is no such text.
     """
     raw = text.read_bytes(path)
-    if not raw[:_SAMPLE].strip() and not raw.strip():
-        raise InputError("is empty.")
     encoding, mark = text.encoding_of(raw)
     if encoding != "utf-8":
         raw, mark = text.decoded(raw, os.fspath(path)).encode(), 0
     elif not raw.isascii():
         text.decoded(raw, os.fspath(path))  # says what is wrong with it
-    if not raw[mark:].strip():
+    if not raw[mark : mark + _SAMPLE].strip() and not raw[mark:].strip():
         raise InputError("is empty.")
     if named := _NAMED_DELIMITER.match(raw, mark):
         mark = named.end()
@@ -64,11 +65,9 @@ def read(
     table = _parse(memoryview(raw)[mark:], delimiter, len(first))
     if headed:
         table = table.slice(1)
-    repeated = {name for name in names if names.count(name) > 1} if headed else set()
-    if repeated:
-        raise InputError(f"has several columns named {', '.join(sorted(repeated))}.")
     table = table.rename_columns(names if headed else [f"f{i}" for i in range(len(first))])
-    return table if delimiter == "," else table.replace_schema_metadata({DECIMAL_COMMA: "possible"})
+    notes = {DECIMAL_COMMA: delimiter != ",", NO_HEADER: not headed}
+    return table.replace_schema_metadata({note: "" for note, holds in notes.items() if holds})
 
 
 def _sample(raw: bytes, start: int) -> tuple[str, bool]:
@@ -107,7 +106,7 @@ def _delimiter(sample: str, is_whole: bool, ending: str) -> str:
         others = [k for k in _DELIMITERS if k != kind]
         cells = [cell for record in records for cell in record]
         broken = sum(
-            any(k in cell for k in others) and not (kind != "," and _is_decimal(cell))
+            any(k in cell for k in others) and not (kind != "," and re.match(WITH_COMMA, cell))
             for cell in cells
         )
         named = any(_A_NAME.fullmatch(cell.strip()) for cell in cells)
@@ -119,11 +118,6 @@ def _delimiter(sample: str, is_whole: bool, ending: str) -> str:
     # Rows of unequal length, or one column: the first line decides, so that the odd row can be named.
     line = sample.partition("\n")[0]
     return next((kind for kind in kinds if kind in line), ",")
-
-
-def _is_decimal(cell: str) -> bool:
-    """Whether a cell is a number with a decimal comma."""
-    return bool(_DECIMAL_COMMA.fullmatch(cell.strip()))
 
 
 def _parse(content: memoryview, delimiter: str, width: int) -> Any:

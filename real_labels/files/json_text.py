@@ -11,21 +11,25 @@ from real_labels.files.parsing import parsing
 from real_labels.files.text import read_text
 
 
-def read(path: str | os.PathLike[str], *, literal: bool = False) -> Any:
+def read(path: str | os.PathLike[str]) -> Any:
     """The content of a JSON file.
 
     Args:
       path: the file; UTF-8, or as its byte order mark says; may be compressed by gzip.
-      literal: whether numbers come as the text that stands in the file, and NaN as nothing.
 
     Raises:
       InputError: without the file's name (see errors.naming), if it is no JSON or an object has a name twice.
     """
-    return parse(read_text(path), literal=literal)
+    return parse(read_text(path))
 
 
 def parse(text: str, *, literal: bool = False) -> Any:
-    """The content of a JSON text; see `read`."""
+    """The content of a JSON text; see `read`.
+
+    Args:
+      text: the JSON.
+      literal: whether numbers come as the text that stands there, and NaN as nothing.
+    """
     hooks: dict[str, Any] = {"object_pairs_hook": _distinct}
     if literal:
         hooks |= {"parse_int": str, "parse_float": str, "parse_constant": lambda name: None}

@@ -5,12 +5,13 @@ Cells stay text until a reader knows what a column holds: names such as 0001, 1E
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,6 @@ FILE_COLUMNS = (
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "image_path",
     "img_path", "img_name", "image_file", "image_url", "url", "name", "names", "fname", "id",
 )  # fmt: skip
-_DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*$"
 _LINES = 1_000  # of JSON, that are turned into columns at a time
 _LAYOUTS = (
     "a list of records, an object from file name to record or to classes, an object of columns, or what "
@@ -46,6 +46,16 @@ def ending_of(path: str | os.PathLike[str]) -> str:
     path = pathlib.PurePath(path)
     ending = path.suffix.lower()
     return pathlib.PurePath(path.stem).suffix.lower() if ending == ".gz" else ending
+
+
+def key_of(name: str) -> str:
+    """A column's name as rules compare it: in lower case, with _ for spaces and hyphens."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def by_key(names: Iterable[str]) -> dict[str, str]:
+    """The names of columns by their keys."""
+    return {key_of(name): name for name in names}
 
 
 def read(
@@ -65,7 +75,7 @@ def read(
 
     Returns:
       A pyarrow.Table with at least one row. Its columns are strings, lists of strings, or, of Parquet, what
-      the file says; rows at the end without any cell are left out.
+      the file says, and have different names; rows at the end without any cell are left out.
 
     Raises:
       InputError: naming the file, if it is none of these, damaged or empty.
@@ -84,13 +94,17 @@ def read(
             table = _from_json_lines(read_text(path))
         else:
             table = _from_json(read_text(path))
+        _check_distinct(table.column_names)
         table = _without_empty_rows(table)
         if table.num_rows == 0:
             raise InputError("has no rows.")
-        repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
-        if repeated:
-            raise InputError(f"has several columns named {', '.join(sorted(repeated))}.")
     return table
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    repeated = sorted(name for name, count in collections.Counter(names).items() if count > 1)
+    if repeated:
+        raise InputError(f"has several columns named {', '.join(repeated)}.")
 
 
 def _from_parquet(path: str | os.PathLike[str]) -> Any:
@@ -101,21 +115,20 @@ def _from_parquet(path: str | os.PathLike[str]) -> Any:
     with parsing("cannot be read as parquet, or is cut short", with_words=False):
         table = parquet.read_table(readable(path))
         table.validate(full=True)  # damaged offsets and text
-        columns = {}
+        names, columns = [], []
         for place, field in enumerate(table.schema):
             if pa.types.is_nested(field.type) and not _is_list(field.type):
                 continue  # structures are no cells
             plain = _plain_type(field.type)
             column = table.column(place)
             try:
-                columns[field.name] = column if plain == field.type else column.cast(plain)
+                columns.append(column if plain == field.type else column.cast(plain))
+                names.append(field.name)
             except pa.ArrowException:
                 continue  # bytes of images, say
-        if len(columns) < len(set(table.column_names)) and not columns:
+        if not columns:
             raise InputError("holds no column of numbers or text.")
-    if len(set(table.column_names)) < table.num_columns:
-        return table  # which `read` refuses
-    return pa.table(columns)
+    return pa.table(columns, names=names)
 
 
 def _is_list(kind: Any) -> bool:
@@ -189,9 +202,7 @@ def _from_json(text: str) -> Any:
         values = list(content.values())
         if all(isinstance(value, dict) for value in values):
             return _from_records(_records_of(content))
-        if any(_is_file_column(key) for key in content) and all(
-            isinstance(v, list) for v in values
-        ):
+        if any(map(_is_file_column, content)) and all(isinstance(v, list) for v in values):
             return _from_columns(content)
         if not any(isinstance(value, dict) for value in values):
             return _from_records([{"file_name": n, "classes": v} for n, v in content.items()])
@@ -203,8 +214,8 @@ def _from_json(text: str) -> Any:
     raise InputError(f"holds JSON, but no table: expected {_LAYOUTS}.")
 
 
-def _is_file_column(key: str) -> bool:
-    return re.sub(r"[\s-]+", "_", key.strip().lower()) in FILE_COLUMNS
+def _is_file_column(name: str) -> bool:
+    return key_of(name) in FILE_COLUMNS
 
 
 def _records_of(content: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -248,37 +259,27 @@ def _arrow(columns: Mapping[str, list[Any]]) -> Any:
 
     arrays = {}
     for name, cells in columns.items():
-        try:
-            if any(isinstance(cell, list) for cell in cells):
-                lists = [c if isinstance(c, list) or c is None else [c] for c in cells]
-                arrays[name] = pa.array([_texts(c) for c in lists], pa.list_(pa.string()))
-            else:
-                arrays[name] = pa.array(_texts(cells), pa.string())
-        except _NestedError:
-            row = next(i for i, c in enumerate(cells, start=1) if _is_nested(c))
-            raise InputError(
-                f"row {row} has something unexpected in {name}: lists of lists and objects are no cells."
-            ) from None
+        if any(isinstance(cell, list) for cell in cells):
+            lists = [c if isinstance(c, list) or c is None else [c] for c in cells]
+            texts = [
+                None if c is None else [_text(one, name, row) for one in c]
+                for row, c in enumerate(lists, start=1)
+            ]
+            arrays[name] = pa.array(texts, pa.list_(pa.string()))
+        else:
+            texts = [_text(cell, name, row) for row, cell in enumerate(cells, start=1)]
+            arrays[name] = pa.array(texts, pa.string())
     return pa.table(arrays)
 
 
-class _NestedError(Exception):
-    """A cell is a list of lists, or an object."""
-
-
-def _texts(cells: list[Any] | None) -> list[str | None] | None:
-    if cells is None:
-        return None
-    if any(isinstance(cell, (list, dict)) for cell in cells):
-        raise _NestedError
-    return [cell if isinstance(cell, str) or cell is None else json.dumps(cell) for cell in cells]
-
-
-def _is_nested(cell: Any) -> bool:
-    cells = cell if isinstance(cell, list) else [cell]
-    return any(
-        isinstance(c, dict) or (isinstance(cell, list) and isinstance(c, list)) for c in cells
-    )
+def _text(cell: Any, name: str, row: int) -> str | None:
+    if isinstance(cell, str) or cell is None:
+        return cell
+    if isinstance(cell, (list, dict)):
+        raise InputError(
+            f"row {row} has something unexpected in {name}: lists of lists and objects are no cells."
+        )
+    return json.dumps(cell)
 
 
 @contextlib.contextmanager
@@ -294,8 +295,14 @@ def understood() -> Iterator[None]:
 
 
 def with_plain_names(table: Any) -> Any:
-    """The table with its columns named in lower case and without spaces around them."""
-    return table.rename_columns([name.strip().lower() for name in table.column_names])
+    """The table with its columns named by their keys.
+
+    Raises:
+      InputError: if two have the same key.
+    """
+    keys = [key_of(name) for name in table.column_names]
+    _check_distinct(keys)
+    return table.rename_columns(keys)
 
 
 def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> None:
@@ -399,6 +406,11 @@ def release_memory() -> None:
     pa.default_memory_pool().release_unused()
 
 
+def has_header(table: Any) -> bool:
+    """Whether the columns have names of their own; else they are called f0, f1, …."""
+    return delimited.NO_HEADER.encode() not in (table.schema.metadata or {})
+
+
 def may_have_decimal_commas(table: Any) -> bool:
     """Whether commas may stand for decimal points, as they do not separate columns."""
     return delimited.DECIMAL_COMMA.encode() in (table.schema.metadata or {})
@@ -408,13 +420,11 @@ def with_decimal_points(column: Any) -> Any:
     """A column of text with 0.5 for 0,5, if it holds nothing but numbers and at least one of these."""
     import pyarrow.compute as pc
 
-    if not pc.any(pc.match_substring_regex(column, _DECIMAL_COMMA)).as_py():
+    if not pc.any(pc.match_substring_regex(column, delimited.WITH_COMMA)).as_py():
         return column
-    pattern = r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$"
-    pointed = pc.replace_substring_regex(column, pattern, r"\1.\2")
-    return (
-        pointed if all(map(_is_number, pointed.slice(0, 100).drop_null().to_pylist())) else column
-    )
+    pointed = pc.replace_substring_regex(column, delimited.WITH_COMMA, r"\1.\2")
+    are_numbers = all(map(_is_number, pointed.slice(0, 100).drop_null().to_pylist()))
+    return pointed if are_numbers else column
 
 
 def _as_numbers(column: Any, what: str, per_row: int) -> Any:
@@ -439,13 +449,17 @@ def _as_numbers(column: Any, what: str, per_row: int) -> Any:
 
 
 def _is_number(text: str) -> bool:
-    if text.lower() in ("true", "false"):
-        return True
+    """Whether `floats` takes a text for a number."""
+    return is_number(text) or text.lower() in ("true", "false")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, such as 3, -0.5, 1e-3, nan or inf."""
     try:
         float(text)
     except ValueError:
         return False
-    return "_" not in text
+    return "_" not in text  # Python alone writes 1_000
 
 
 def is_text(column: Any) -> bool:

@@ -11,6 +11,8 @@ import shlex
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+
 from real_labels.errors import InputError
 from real_labels.files.parsing import parsing
 from real_labels.files.paths import readable
@@ -124,3 +126,13 @@ def normalised(name: str) -> str:
     """
     name = name.strip(_SPACES)
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def all_normalised(names: np.ndarray) -> np.ndarray:
+    """(N,) str names, each in the form of `normalised`; the array itself where they are so already."""
+    if not names.size or not names.itemsize:
+        return names
+    codes = np.ascontiguousarray(names).view(np.uint32).reshape(len(names), -1)
+    if codes.max() < 128 and not ((codes > 0) & (codes <= 32)).any():
+        return names  # plain ASCII without spaces, the usual case, told at once
+    return np.array([normalised(name) for name in names.tolist()], dtype=np.str_)

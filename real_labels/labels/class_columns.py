@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +10,10 @@ from real_labels.errors import InputError
 from real_labels.files import tables
 from real_labels.labels import imagenet
 from real_labels.labels.class_names import ClassNames
+from real_labels.labels.classes import WORDNET_ID, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Int
-
-# A whole number, also as a float is written; up to 15 digits.
-_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
-_EXPONENT = re.compile(r"[+-]?\d\.?\d{0,20}[eE][+-]?\d{1,2}")
-WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def class_indices(
@@ -81,18 +76,9 @@ def index_of(value: str, names: ClassNames | None = None) -> int | None:
     """The class that a text stands for: by its name, as a whole number, or by its WordNet id; or None."""
     if names is not None and (index := names.index_of(value)) is not None:
         return index
-    if is_whole(value) and len(value) < 32:
-        return int(float(value)) if "e" in value.lower() else int(value.partition(".")[0])
+    if (number := whole_number(value)) is not None:
+        return number
     return imagenet.class_of_wordnet_id().get(value) if names is None else None
-
-
-def is_whole(value: str) -> bool:
-    """Whether a text is a whole number: 3, 3.0, and 3.0e+00 as NumPy writes it."""
-    if _WHOLE.fullmatch(value):
-        return True
-    return (
-        bool(_EXPONENT.fullmatch(value)) and float(value).is_integer() and abs(float(value)) < 1e15
-    )
 
 
 def index_of_name(name: str, names: ClassNames | None = None) -> int | None:

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.files.text import normalised
+from real_labels.files.text import all_normalised
 
 if TYPE_CHECKING:
     from jaxtyping import Int
 
 
 _SHOWN = 3
-
-
 IMAGENET_FILE_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 _IMAGENET_STEM = re.compile(r"ILSVRC2012_val_\d{8}")
-_ENDING = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy|ppm)$", re.IGNORECASE)
+_ENDING = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|npy|ppm)$", re.IGNORECASE)  # of an image
 _IMAGENET_SUFFIX = re.compile(r"(_n\d{8})?")
 
 
@@ -48,7 +46,7 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
     names = np.asarray(file_names, dtype=np.str_)
     if names.ndim != 1:
         raise InputError(f"{what}: file_names must have shape (N,), found {names.shape}.")
-    names = _in_one_form(names)
+    names = all_normalised(names)
     if (names[1:] > names[:-1]).all() and (not names.size or names[0]):
         return names  # ascending, hence distinct: the usual case, told at once
     if (names == "").any():
@@ -60,16 +58,6 @@ def check_file_names(file_names: Sequence[str] | np.ndarray, what: str) -> np.nd
             f"({', '.join(repeated[:_SHOWN])}…); every image needs a name of its own."
         )
     return names
-
-
-def _in_one_form(names: np.ndarray) -> np.ndarray:
-    """The names as `files.text.normalised` has them; itself where they are so already."""
-    if not names.size or not names.itemsize:
-        return names
-    codes = np.ascontiguousarray(names).view(np.uint32).reshape(len(names), -1)
-    if codes.max() < 128 and not ((codes > 0) & (codes <= 32)).any():
-        return names
-    return np.array([normalised(name) for name in names.tolist()], dtype=np.str_)
 
 
 def find_rows(file_names: np.ndarray, wanted: np.ndarray) -> Int[np.ndarray, "wanted"]:
@@ -221,3 +209,18 @@ def stem(name: str) -> str:
     base = _ENDING.sub("", _components(name)[-1])
     found = _IMAGENET_STEM.match(base)
     return found[0] if found and _IMAGENET_SUFFIX.fullmatch(base[found.end() :]) else base
+
+
+def is_imagenet_name(name: str) -> bool:
+    """Whether a path is of an image of ILSVRC-2012's validation set, as its file's name tells."""
+    return bool(_IMAGENET_STEM.match(stem(name)))
+
+
+def is_image_name(text: str) -> bool:
+    """Whether a text is the file name of an image: by its ending, or as ILSVRC-2012's without one.
+
+    Several names in one text are no name.
+    """
+    text = text.strip()
+    is_one = not any(mark in text for mark in ",;\t")
+    return is_one and (bool(_ENDING.search(text)) or is_imagenet_name(text))

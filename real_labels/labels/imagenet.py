@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels.labels.file_names import IMAGENET_FILE_NAME, imagenet_file_names, stem
+from real_labels.labels.file_names import (
+    IMAGENET_FILE_NAME,
+    imagenet_file_names,
+    is_imagenet_name,
+)
 from real_labels.labels.imagenet_classes import class_names as class_names
 from real_labels.labels.imagenet_classes import class_of_wordnet_id as class_of_wordnet_id
 from real_labels.labels.imagenet_classes import table
@@ -64,7 +68,7 @@ def file_name_of(name: str) -> str:
 
 def is_validation_set(names: np.ndarray) -> bool:
     """Whether these are file names of ILSVRC-2012's validation images, as the first one tells."""
-    return len(names) > 0 and stem(str(names[0])).startswith(IMAGENET_FILE_NAME.partition("{")[0])
+    return len(names) > 0 and is_imagenet_name(str(names[0]))
 
 
 def animals() -> Int[np.ndarray, "398"]:

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,16 +13,15 @@ import numpy as np
 
 from real_labels.errors import InputError
 from real_labels.files import json_text
-from real_labels.files.tables import FILE_COLUMNS
-from real_labels.labels.file_names import IMAGENET_FILE_NAME, imagenet_file_names, stem
+from real_labels.files.tables import FILE_COLUMNS, key_of
+from real_labels.labels.classes import WORDNET_ID, whole_number
+from real_labels.labels.file_names import imagenet_file_names, is_imagenet_name
 from real_labels.labels.imagenet_classes import class_of_wordnet_id
 
 _LABEL_COLUMNS = (
     "label", "labels", "class", "classes", "class_id", "class_index", "category", "category_id", "target",
     "wnid", "synset", "index",
 )  # fmt: skip
-_WHOLE = re.compile(r"[+-]?\d{1,15}")
-_WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[list[int]]]:
@@ -64,7 +62,7 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[list[int]]]:
     return names, _as_indices(names, labels)
 
 
-def _of_records(records: Sequence[dict[str, Any]]) -> tuple[np.ndarray, list[Any]]:
+def _of_records(records: Sequence[dict[str, Any]]) -> tuple[np.ndarray, list[list[Any]]]:
     """(file names, labels) of records; several records of an image are its labels together."""
     keys = list(dict.fromkeys(key for record in records for key in record))
     named = _first(keys, FILE_COLUMNS)
@@ -75,28 +73,18 @@ def _of_records(records: Sequence[dict[str, Any]]) -> tuple[np.ndarray, list[Any
             f'expected records with a file name and a label, such as {{"file_name": "cat.jpg", '
             f'"label": 281}}; found {", ".join(keys)}.'
         )
-    together: dict[str, Any] = {}
+    together: dict[str, list[Any]] = {}
     for number, record in enumerate(records, start=1):
         name = record.get(named)
         if not isinstance(name, str):
             raise InputError(f"record {number} has no {named}.")
         label = record.get(labelled)
-        if name in together:
-            ours = together[name]
-            label = [
-                *(ours if isinstance(ours, list) else [ours]),
-                *(label if isinstance(label, list) else [label]),
-            ]
-        together[name] = label
-    if any(isinstance(label, list) for label in together.values()):
-        together = {
-            n: label if isinstance(label, list) else [label] for n, label in together.items()
-        }
+        together.setdefault(name, []).extend(label if isinstance(label, list) else [label])
     return np.array(list(together), dtype=np.str_), list(together.values())
 
 
 def _first(keys: Sequence[str], wanted: Sequence[str]) -> str | None:
-    plain = {re.sub(r"[\s-]+", "_", key.strip().lower()): key for key in keys}
+    plain = {key_of(key): key for key in keys}
     return next((plain[name] for name in wanted if name in plain), None)
 
 
@@ -107,7 +95,7 @@ def _as_indices(names: np.ndarray, labels: list[list[Any]]) -> list[list[int]]:
         ours = [_index(value, by_id) for value in classes]
         if None in ours:
             value = classes[ours.index(None)]
-            if isinstance(value, str) and _WORDNET_ID.fullmatch(value) and not by_id:
+            if isinstance(value, str) and WORDNET_ID.fullmatch(value) and not by_id:
                 raise InputError(
                     f"{name} has the WordNet id {value}; that tells a class of ILSVRC-2012's images alone. "
                     f"Write the class indices of your dataset."
@@ -119,8 +107,7 @@ def _as_indices(names: np.ndarray, labels: list[list[Any]]) -> list[list[int]]:
 
 def _classes_of_wordnet_ids(names: np.ndarray) -> dict[str, int]:
     """The classes of ILSVRC-2012 by WordNet id, if these are its images; else none."""
-    first = IMAGENET_FILE_NAME.partition("{")[0]
-    ours = all(stem(name).startswith(first) for name in names[:3].tolist())
+    ours = all(map(is_imagenet_name, names[:3].tolist()))
     return class_of_wordnet_id() if ours else {}
 
 
@@ -132,7 +119,8 @@ def _index(value: Any, by_id: dict[str, int]) -> int | None:
     if not isinstance(value, str):
         return None
     value = value.strip()
-    return int(value) if _WHOLE.fullmatch(value) else by_id.get(value)
+    number = whole_number(value)
+    return by_id.get(value) if number is None else number
 
 
 def _no_classes(name: str, found: Any) -> InputError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from real_labels.errors import InputError, naming
 from real_labels.labels import imagenet, published
+from real_labels.labels.class_names import ClassNames
 from real_labels.labels.file_names import rows_of
 from real_labels.labels.label_sets import LabelSets
 from real_labels.labels.reassessment import REAL, Reassessment, label_sets_of, mine, titles_of
@@ -158,6 +159,18 @@ class Reference:
     def truth(self) -> LabelSets:
         """The labels that mix-ups are looked for by: the original ones, or the first reassessment."""
         return next(iter(self.label_sets.values()))
+
+    def class_names(self, path: _PathLike) -> ClassNames:
+        """Reads the names of these classes.
+
+        Raises:
+          InputError: naming the file, if it is none, or has too few or too many names.
+        """
+        names = ClassNames.load(path)
+        known, named = self.num_known_classes, len(names.names)
+        if named < known or (self.num_classes is not None and named > known):
+            raise InputError(f"{path}: names {named:,} classes; expected {known:,}.")
+        return names
 
     def describe_class(self, class_: int) -> str:
         """A class index, with its WordNet id where it is ILSVRC-2012's."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from real_labels.errors import InputError
-from real_labels.intervals import Estimate, percent, wilson_interval
+from real_labels.intervals import Estimate, mcnemar_z, percent, wilson_interval
 from real_labels.predictions.numbering import Numbering
 
 if TYPE_CHECKING:
@@ -225,16 +225,10 @@ class _Agreement:
 
     def surely_above(self, other: _Agreement) -> bool:
         """Whether more predictions are the label, by more than six standard errors."""
-        return _standard_errors(self.hits, other.hits) > _CERTAIN
+        return mcnemar_z(self.hits, other.hits) > _CERTAIN
 
     def __str__(self) -> str:
         return f"{100 * self.share:.2f}% agree, {100 * self.chance:.2f}% by chance"
-
-
-def _standard_errors(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """McNemar's z of paired hits."""
-    gained, lost = np.count_nonzero(ours & ~theirs), np.count_nonzero(theirs & ~ours)
-    return (gained - lost) / math.sqrt(gained + lost) if gained + lost else 0.0
 
 
 def _sentence(ways: str, found: _Agreement, as_given: _Agreement, so: str) -> str:
@@ -322,7 +316,7 @@ def _find_numbering(
     if len(set(top1[moved].tolist())) < 2:
         return None  # a class that is taken for another is not yet a numbering
     now, before = surely[moved] == original[moved], top1[moved] == original[moved]
-    if not (_standard_errors(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
+    if not (mcnemar_z(now, before) > _CERTAIN and now.mean() > 4 * before.mean()):
         return None
     found = _Agreement.of(wholly, original)
     fitted = Numbering.fit(top1, original)

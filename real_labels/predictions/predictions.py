@@ -23,6 +23,11 @@ MOCK_REMARK = (
 )
 
 
+def says_mock(array: np.ndarray) -> bool:
+    """Whether a file's array `mock` says that its images were random."""
+    return array.dtype.kind == "b" and bool(array.all())
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
     """A model's ranked classes for N images.
@@ -135,6 +140,6 @@ class Predictions:
             scores = arrays.get("scores")
             if scores is not None and scores.dtype.kind not in "iuf":
                 raise InputError(f"scores must be numbers, found {scores.dtype}.")
-            is_mock = bool(np.all(arrays.get(MOCK, False)))
+            is_mock = MOCK in arrays and says_mock(arrays[MOCK])
             names = npz.as_text(arrays["file_names"], "file_names")
             return cls(names, arrays["classes"], scores, is_mock)

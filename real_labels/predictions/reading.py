@@ -17,19 +17,17 @@ from real_labels.errors import InputError, naming
 from real_labels.files import npz, tables
 from real_labels.labels import ClassNames
 from real_labels.predictions import choice, ranking
-from real_labels.predictions.choice import Labels
-from real_labels.predictions.fields import (
-    ARRAY,
-    ArchiveFields,
-    ArrayFields,
-    Fields,
-    TableFields,
-    is_data,
-)
+from real_labels.predictions.array_fields import ARRAY, ArchiveFields, ArrayFields
+from real_labels.predictions.fields import Fields
+from real_labels.predictions.known_labels import KnownLabels
 from real_labels.predictions.predictions import MOCK_REMARK, TOP_K
+from real_labels.predictions.table_fields import TableFields, is_header
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+_SOME_TIED = 0.002  # share of images above which ties are said
+_MANY_TIED = 0.05  # share above which what depends on them is left out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +74,7 @@ class PredictionFile:
 def read(
     path: str | os.PathLike[str],
     column: str | None = None,
-    labels: Labels | None = None,
+    labels: KnownLabels | None = None,
     class_names: ClassNames | None = None,
 ) -> PredictionFile:
     """Reads a file of predictions.
@@ -91,7 +89,8 @@ def read(
     Args:
       path: the file.
       column: the column, group of columns or array that holds the classes or scores; None finds it.
-      labels: what is known of the dataset, to tell predictions from the true labels beside them.
+      labels: what is known of the dataset, to tell predictions from the true labels beside them; None:
+        nothing.
       class_names: names that stand for classes.
 
     Raises:
@@ -99,6 +98,7 @@ def read(
         several columns that could be the predictions.
     """
     path = pathlib.Path(path)
+    labels = labels or KnownLabels()
     ending = tables.ending_of(path)
     with naming(path):
         if path.is_dir():
@@ -109,15 +109,7 @@ def read(
             with npz.opened(path) as archive:
                 found = _from_fields(ArchiveFields(archive, class_names), column, labels)
         elif ending in tables.ENDINGS:
-            has_header = True
-
-            def names_columns(cells):
-                nonlocal has_header
-                has_header = not is_data(cells)
-                return has_header
-
-            table = tables.read(path, is_header=names_columns)
-            fields = TableFields(table, has_header, class_names)
+            fields = TableFields(tables.read(path, is_header=is_header), class_names)
             found = _from_fields(fields, column, labels)
         else:
             raise InputError(
@@ -129,22 +121,17 @@ def read(
     return found
 
 
-_SOME_TIED = 0.002  # share of images above which ties are said
-_MANY_TIED = 0.05  # share above which what depends on them is left out
-
-
-def _from_fields(fields: Fields, column: str | None, labels: Labels | None) -> PredictionFile:
+def _from_fields(fields: Fields, column: str | None, labels: KnownLabels) -> PredictionFile:
     chosen = choice.choose(fields, column, labels)
     remarks = (MOCK_REMARK,) if fields.is_mock else ()
     if chosen.classes is None:
         found = _ranked(chosen.scores, fields.names)
         return dataclasses.replace(found, remarks=remarks + found.remarks, rivals=chosen.rivals)
-    ids = fields.are_wordnet_ids(chosen.field)
     return PredictionFile(
         fields.names,
         chosen.classes,
         chosen.scores,
-        are_wordnet_ids=ids,
+        are_wordnet_ids=fields.are_wordnet_ids(chosen.field),
         remarks=remarks,
         rivals=chosen.rivals,
     )
@@ -154,9 +141,8 @@ def _ranked(scores: np.ndarray, file_names: np.ndarray | None) -> PredictionFile
     """The best classes of scores of every class, as many as are certain."""
     k = max(TOP_K)
     classes, best = ranking.top_k(scores, k + 1)
-    equal = (best[:, 1:] == best[:, :-1]).sum(
-        axis=0
-    )  # images whose i-th and next class share a score
+    # Images whose i-th and next class share a score.
+    equal = (best[:, 1:] == best[:, :-1]).sum(axis=0)
     remarks = []
     tied = int(equal[k - 1]) if len(equal) >= k else 0
     if tied > _SOME_TIED * len(best):

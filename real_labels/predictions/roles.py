@@ -1,7 +1,7 @@
 """What the name of a column or an array says about it: the rules, in one place.
 
-A name is compared in lower case, with _ for spaces and hyphens. The first rule that fits counts. Contents
-have the last word: see `fields` and `choice`.
+A name is compared by its key (see `files.tables.key_of`). The first rule that fits counts. Contents have the
+last word: see `fields` and `choice`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class Role(enum.Enum):
     """What a column holds, as its name says."""
 
     FILE_NAME = "file names"
+    ABOUT_PREDICTION = "something about a prediction, such as whether it is right"
     ASIDE = "something else about the image"
     TRUTH = "the true labels"
     SCORE = "scores"
@@ -31,12 +32,16 @@ _SCORE_WORDS = (
 _RULES = (
     (Role.FILE_NAME, "|".join(FILE_COLUMNS)),
     (
+        Role.ABOUT_PREDICTION,
+        r"correct|is_correct.*|hits?"
+        r"|(pred|predictions?|predicted|top_?\d*)_(is_)?(correct|right|hit|time|date|ms|model|loss|error)",
+    ),
+    (
         Role.ASIDE,
         r"|unnamed(:_\d+)?|row|rows|split|fold|subset|width|height|size|area|loss|losses|entropy|margin"
-        r"|uncertainty|correct|is_.*|hits?|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
+        r"|uncertainty|is_.*|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
         r"|batch|source|url|md5|sha\d*|hash|comments?|notes?|mock"
-        r"|b?box(es)?(_.*)?|[xy]_?(min|max)|[xy][12]|x|w|h|left|top|right|bottom"
-        r"|(pred|predictions?|predicted|top_?\d*)_(is_)?(correct|right|hit|time|date|ms|model|loss|error)",
+        r"|b?box(es)?(_.*)?|[xy]_?(min|max)|[xy][12]|x|w|h|left|top|right|bottom",
     ),
     (
         Role.TRUTH,
@@ -66,13 +71,8 @@ _NUMBERED = re.compile(r"(.*?)[_ ]?(\d+)")  # pred_1
 _NUMBERED_INSIDE = re.compile(r"(top|pred|prediction|rank)_?(\d+)_(.+)")  # top1_class
 
 
-def key_of(name: str) -> str:
-    """A column's name as rules compare it."""
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
-
-
 def role_of(key: str) -> Role:
-    """The role that a name (see key_of) says."""
+    """The role that a column's key says."""
     return next((role for role, rule in _COMPILED if rule.fullmatch(key)), Role.UNKNOWN)
 
 

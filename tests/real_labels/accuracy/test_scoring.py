@@ -315,3 +315,11 @@ def test_columns_for_more_classes_than_known_are_remarked(tmp_path):
     reference = Reference.load(tmp_path / "real.json", tmp_path / "original.json")
     warnings = scoring.score(tmp_path / "p.npz", reference).warnings
     assert "64 columns, while the labels have 3 classes" in warnings[0]
+
+
+def test_class_names_must_be_as_many_as_the_classes(tmp_path):
+    (tmp_path / "original.json").write_text('{"a.png": 0, "b.png": 3}')
+    (tmp_path / "names.json").write_text('["ant", "bee", "cow"]')
+    reference = Reference.load(original=tmp_path / "original.json")
+    with pytest.raises(InputError, match=r"names.json: names 3 classes; expected 4"):
+        reference.class_names(tmp_path / "names.json")

@@ -90,3 +90,9 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
     ):
         with pytest.raises(InputError, match=says.replace("?", r"\?")):
             other_models.read(paths)
+
+
+def test_a_table_with_two_columns_of_one_name_but_for_capitals_is_refused(tmp_path):
+    (tmp_path / "twice.csv").write_text("Model,model,top1\na,b,70\nc,d,71\n")
+    with pytest.raises(InputError, match="twice.csv: has several columns named model"):
+        other_models.read([tmp_path / "twice.csv"] * 2)

@@ -355,3 +355,31 @@ def test_several_words_an_image_are_one_text(tmp_path):
     words = np.array([["a", "b"], ["c", "d"], ["e", "f"]])
     np.savez(tmp_path / "p.npz", words=words, label=np.array([1, 5, 2]))
     assert reading.read(tmp_path / "p.npz").classes.tolist() == [[1], [5], [2]]
+
+
+def test_an_array_called_like_a_hit_is_a_rival_where_its_content_is_of_classes(world, tmp_path):
+    original, truth, predicted, _ = world
+    np.savez(tmp_path / "p.npz", file_names=np.array(NAMES), pred_correct=predicted, labels=truth)
+    with pytest.raises(InputError, match="pred_correct"):
+        accuracy(tmp_path / "p.npz", tmp_path)
+    np.savez(
+        tmp_path / "p.npz",
+        file_names=np.array(NAMES),
+        pred=predicted,
+        correct=predicted == original,
+    )
+    assert accuracy(tmp_path / "p.npz", tmp_path) == (predicted == original).mean()
+
+
+def test_logits_are_scored_beside_the_truth_as_indices_and_one_hot(world, tmp_path):
+    original, truth, predicted, scores = world
+    arrays = {"y_true": np.eye(C)[truth], "labels": truth, "logits": scores * 9 - 4}
+    np.savez(tmp_path / "p.npz", file_names=np.array(NAMES), **arrays)
+    assert accuracy(tmp_path / "p.npz", tmp_path) == (predicted == original).mean()
+
+
+def test_an_array_mock_of_another_type_says_nothing(world, tmp_path):
+    original, _, predicted, _ = world
+    odd = np.zeros(2, dtype=[("a", "i4"), ("b", "f4")])
+    np.savez(tmp_path / "p.npz", file_names=np.array(NAMES), classes=predicted[:, None], mock=odd)
+    assert accuracy(tmp_path / "p.npz", tmp_path) == (predicted == original).mean()

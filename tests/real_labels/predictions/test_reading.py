@@ -301,7 +301,7 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
         with pytest.raises(InputError, match=r"a.npy: is (empty|no \.npy file, or cut short)"):
             reading.read(path)
     np.savez(tmp_path / "b.npz", file_names=np.array(NAMES[1:]), classes=top)
-    with pytest.raises(InputError, match=r"file_names must be \(40,\) of str"):
+    with pytest.raises(InputError, match="classes has 40 rows, .* 39 file names"):
         reading.read(tmp_path / "b.npz")
     np.savez(tmp_path / "c.npz", width=top, height=top)
     with pytest.raises(InputError, match="found width, height"):
