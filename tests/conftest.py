@@ -44,3 +44,14 @@ def published() -> pathlib.Path:
     if not (folder / "real.json").exists():
         pytest.skip("the published ReaL files are not on this machine (../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """The folder of real data beside the project, or a skip where this machine has none."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not (folder / "imagenet_models" / "top5.npz").exists():
+        pytest.skip(
+            "the real models' predictions and tasks are not on this machine (../shared/data)"
+        )
+    return folder

@@ -58,22 +58,37 @@ class ClassNames:
           InputError: naming the file, if it is none of these.
         """
         with naming(path):
-            if pathlib.PurePath(path).suffix.lower() != ".json":
-                return cls(_distinct(_of_lines(read_text(path))))
-            content = json_text.read(path)
-            if isinstance(content, dict):
-                content = _by_index(content)
-            if not isinstance(content, list) or not all(isinstance(n, str) for n in content):
-                raise InputError(
-                    "expected a list of class names in the order of the class indices, or an object "
-                    "from class index to name."
-                )
-            return cls(_distinct(content))
+            return cls(_distinct(_texts(path)))
 
     @classmethod
     def of_imagenet(cls) -> ClassNames:
         """ILSVRC-2012's, by their first word in WordNet ("tench"); no network is needed."""
         return cls(_imagenet_names())
+
+
+def load_descriptions(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Reads a description of each class, from the same files as ClassNames.load.
+
+    Raises:
+      InputError: naming the file, if it is none of these.
+    """
+    with naming(path):
+        return tuple(printable(normalised(" ".join(text.split()))) for text in _texts(path))
+
+
+def _texts(path: str | os.PathLike[str]) -> list[str]:
+    """A text for each class, in the order of the class indices."""
+    if pathlib.PurePath(path).suffix.lower() != ".json":
+        return _of_lines(read_text(path))
+    content = json_text.read(path)
+    if isinstance(content, dict):
+        content = _by_index(content)
+    if not isinstance(content, list) or not all(isinstance(n, str) for n in content):
+        raise InputError(
+            "expected a list of texts in the order of the class indices, or an object from class index to "
+            "text."
+        )
+    return content
 
 
 def printable(text: str) -> str:

@@ -25,7 +25,7 @@ def test_class_names(tmp_path):
     (tmp_path / "twice.json").write_text('["mouse", "Mouse", "rat"]')
     assert ClassNames.load(tmp_path / "twice.json").names == ("mouse (0)", "Mouse (1)", "rat")
     for content, says in (
-        ("[1, 2]", "expected a list of class names"),
+        ("[1, 2]", "expected a list of texts in the order of the class indices"),
         ('{"a": "cat"}', "expected class indices as keys, found 'a'"),
         ('{"0": "cat", "2": "dog"}', "has 2 names, but none for class 1"),
         ('["cat"', "is no JSON, or cut short"),
