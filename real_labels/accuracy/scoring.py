@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from real_labels.accuracy import text, top_k
 from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
 from real_labels.labels import ClassNames, Reference, check_classes, imagenet, match, require_all
-from real_labels.predictions import Predictions, choice, mixups, reading
+from real_labels.predictions import Predictions, choice, mixups, reading, several_models
 from real_labels.predictions.known_labels import KnownLabels
 from real_labels.predictions.reading import PredictionFile
 
@@ -34,6 +34,7 @@ class Scored:
       warnings: what the reader should know, a sentence or two each.
       repair: what `assume` would undo the mix-up that was found, or None.
       repaired: its accuracy if that were undone, or None.
+      evidence: why a mix-up is suspected, or None; it is among the warnings, too.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Scored:
     warnings: tuple[str, ...]
     repair: str | None
     repaired: Results | None
+    evidence: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The schema of results.json, with "file" and "warnings"."""
@@ -76,12 +78,47 @@ def score(
     """
     labels = _ReferenceLabels(reference, assume)
     found = reading.read(path, column, labels, class_names)
-    with naming(path):
+    ranked = PredictionFile.with_probabilities if probabilities else None
+    return _score_read(str(path), found, labels, class_names, ranked)
+
+
+def score_each(
+    path: str | os.PathLike[str],
+    reference: Reference,
+    assume: Sequence[str] = (),
+    *,
+    column: str | None = None,
+    class_names: ClassNames | None = None,
+    ranked: Callable[[PredictionFile], PredictionFile] | None = None,
+) -> Iterator[tuple[str | None, Scored]]:
+    """(model's name, its scores) of each model of a file; see several_models.read_each.
+
+    Args:
+      path, reference, column, class_names: see `score`.
+      assume: mix-ups to undo first in the models that show just these; the others are left as they are.
+      ranked: what is taken of a model's file; None: the classes that are scored.
+    """
+    labels = _ReferenceLabels(reference, ())
+    for name, found in several_models.read_each(path, column, labels, class_names):
+        where = str(path) if name is None else f"{path}: {name}"
+        scored = _score_read(where, found, labels, class_names, ranked)
+        if assume and scored.repair is not None and set(scored.repair.split(",")) <= set(assume):
+            repairing = _ReferenceLabels(reference, assume)
+            scored = _score_read(where, found, repairing, class_names, ranked)
+        yield name, scored
+
+
+def _score_read(
+    where: str,
+    found: PredictionFile,
+    labels: _ReferenceLabels,
+    class_names: ClassNames | None,
+    ranked: Callable[[PredictionFile], PredictionFile] | None,
+) -> Scored:
+    with naming(where):
         if found.are_wordnet_ids and class_names is None:
-            _check_wordnet_ids(found, reference)
-        if probabilities:
-            found = found.with_probabilities()
-        return _score(str(path), found, labels)
+            _check_wordnet_ids(found, labels.reference)
+        return _score(where, ranked(found) if ranked else found, labels)
 
 
 def _check_wordnet_ids(found: PredictionFile, reference: Reference) -> None:
@@ -274,11 +311,12 @@ def _score(path: str, found: PredictionFile, labels: _ReferenceLabels) -> Scored
     if mixup is None:
         return scored
     warnings.append(mixup.evidence)
+    scored = dataclasses.replace(scored, evidence=mixup.evidence)
     if not names:
         return dataclasses.replace(scored, warnings=tuple(warnings))
     repaired = _results(undone.predictions(num_classes), reference)
     if mixups.RENUMBERED in names and _is_taste(results, repaired):
-        return scored
+        return dataclasses.replace(scored, evidence=None)
     would_be = repaired.original.top1.value if repaired.original is not None else 0.0
     if found.rivals and aligned.classes.shape[1] == 1 and would_be >= choice.TRUTH:
         raise InputError(

@@ -12,7 +12,7 @@ from real_labels import files
 from real_labels.answers.questions import Questions, info_array, questions_of_info
 from real_labels.errors import InputError, naming
 from real_labels.files import npz
-from real_labels.labels import LabelSets
+from real_labels.labels import LabelSets, match
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,12 +53,13 @@ class Scores:
 
         Args:
           threshold: in [0, 1]; the published labels have 0.8.
-          unrated: all images of the dataset, in the order of the result; those without a question
-            keep its labels (the paper's 25,111 images on which all models agreed). None: the
-            images that were asked about, as ordered in the questions.
+          unrated: labels of all images of the dataset, in the order of the result; those without a question
+            keep them (the paper's 25,111 images on which all models agreed). Or of the other images alone:
+            then the result is of both, sorted by name. None: the images that were asked about, as ordered
+            in the questions.
 
         Raises:
-          InputError: if an image that was asked about is missing in `unrated`.
+          InputError: if `unrated` has some of the images that were asked about, and lacks others.
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"The threshold must lie in [0, 1], found {threshold}.")
@@ -67,6 +68,8 @@ class Scores:
         image, label = asked.image[kept].astype(np.int64), asked.label[kept]
         if unrated is None:
             return LabelSets.from_pairs(asked.file_names, image, label)
+        if not (match(unrated.file_names, asked.file_names) >= 0).any():
+            unrated = _with_images(unrated, asked.file_names)
         rows = unrated.rows(asked.file_names, "questions")
         rated = np.zeros(len(unrated), bool)
         rated[rows] = True
@@ -96,3 +99,11 @@ class Scores:
             if tensor.dtype.kind not in "fiu":
                 raise InputError(f"tensor must hold numbers, found {tensor.dtype}.")
             return cls(questions_of_info(info, path), tensor)
+
+
+def _with_images(labels: LabelSets, file_names: np.ndarray) -> LabelSets:
+    """The label sets and other images without labels, sorted by name."""
+    names = np.concatenate([labels.file_names, file_names])
+    image = np.repeat(np.arange(len(labels)), labels.counts)
+    together = LabelSets.from_pairs(names, image, labels.classes)
+    return together.take(np.argsort(names, kind="stable"))

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unrated",
         metavar="LABELS",
-        help="labels of all images (JSON, or 'original' for ILSVRC-2012's); those without a question "
-        "keep them",
+        help="labels of all images (JSON, or 'original' for ILSVRC-2012's), of which those without a "
+        "question keep them; or of the other images alone (propose --unrated-out)",
     )
     common.add_operating_point(parser)
     parser.add_argument("--scores-out", metavar="FILE.npz", help="scores, as published")
@@ -71,6 +71,14 @@ def run(options: argparse.Namespace) -> None:
     default = recipe.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
     threshold = common.threshold(options, aggregate.scores, gold, default)
     labels = aggregate.scores.label_sets(threshold, unrated)
+    rated = len(answers.questions.file_names)
+    are_others = unrated is not None and len(labels) == len(unrated) + rated
+    if are_others and len(unrated) == rated:
+        raise InputError(
+            f"{options.unrated}: has labels of {rated:,} images, none of which was rated, and as many others "
+            f"were rated (the labels begin with {unrated.file_names[0]}, the answers with "
+            f"{answers.questions.file_names[0]}): are these the same images under other names?"
+        )
     written = _write(
         options, aggregate, answers, labels
     )  # first: the reader of the text may leave early
@@ -84,6 +92,8 @@ def run(options: argparse.Namespace) -> None:
     if aggregate.convergence is not None:
         print(f"{aggregate.convergence}.")
     _print_labels(labels, threshold)
+    if are_others:
+        print(f"{len(unrated):,} of them were not rated and keep the labels of {options.unrated}.")
     if gold is not None and not options.hold_gold:
         _print_gold(aggregate, gold, threshold)
     if options.preset:

@@ -164,7 +164,7 @@ def _from_json_lines(text: str) -> Any:
     import pyarrow as pa
 
     records, parts = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

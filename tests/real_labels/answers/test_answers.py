@@ -365,6 +365,10 @@ def test_scores_become_label_sets(tmp_path):
     assert labels.to_lists() == [[], [0, 2], [], [7], []]
     labels.to_json(tmp_path / "labels.json")
     assert json.loads((tmp_path / "labels.json").read_text())["b"] == [0, 2]
+    others = LabelSets.from_lists(["bb", "aa"], [[4], [6, 7]])
+    labels = scores.label_sets(0.8, unrated=others)
+    assert labels.file_names.tolist() == ["a", "aa", "b", "bb", "c"]
+    assert labels.to_lists() == [[], [6, 7], [0, 2], [4], []]
     with pytest.raises(InputError, match="images of the questions"):
         scores.label_sets(0.8, unrated=everything.take(np.array([0, 1])))
     with pytest.raises(InputError, match="threshold"):

@@ -1,0 +1,83 @@
+"""Expert labels: the truth about some images, which pools of models are judged by."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.answers import CATEGORIES, Gold, Questions
+from real_labels.errors import InputError, naming
+from real_labels.labels import LabelSets
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExpertLabels:
+    """Labels of some images, by experts.
+
+    Attributes:
+      questions: pairs of image and label whose truth is known.
+      present: (G,) whether the label is present.
+      are_complete: whether every label that is not among the questions is absent from these images. Gold
+        questions are not: of a pair that nobody was asked about, nothing is known.
+    """
+
+    questions: Questions
+    present: Bool[np.ndarray, "gold"]
+    are_complete: bool
+
+    def __post_init__(self):
+        if not self.present.any():
+            raise InputError("no label of the gold is present: there is no recall to measure.")
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        at_least: int | None = None,
+        categories: Sequence[str] = CATEGORIES,
+        columns: Mapping[str, str] | None = None,
+    ) -> ExpertLabels:
+        """Reads gold questions (see Gold.load), or label sets (see LabelSets.from_json), which are complete.
+
+        Raises:
+          InputError: naming the file, if it is neither, or no label is present.
+        """
+        try:
+            gold = Gold.load(path, at_least, categories, columns)
+        except InputError:
+            labels = _label_sets(path)
+            if labels is None:
+                raise
+            if at_least is not None:
+                raise InputError(
+                    f"{path}: holds label sets, so no number of votes can be asked of it."
+                ) from None
+            with naming(path):
+                return cls.of_label_sets(labels)
+        with naming(path):
+            return cls(gold.questions, gold.present, are_complete=False)
+
+    @classmethod
+    def of_label_sets(cls, labels: LabelSets) -> ExpertLabels:
+        """All labels of some images."""
+        image = np.repeat(np.arange(len(labels)), labels.counts)
+        questions = Questions(labels.file_names, image, labels.classes)
+        return cls(questions, np.ones(len(questions), bool), are_complete=True)
+
+
+def _label_sets(path: str | os.PathLike[str]) -> LabelSets | None:
+    """The label sets of a JSON file; None of any other file."""
+    if pathlib.PurePath(path).suffix.lower() != ".json":
+        return None
+    try:
+        return LabelSets.from_json(path)
+    except InputError:
+        return None

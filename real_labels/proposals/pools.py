@@ -1,0 +1,228 @@
+"""Pools: what any set of models proposes, and how much of the experts' labels that finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from real_labels.errors import InputError
+from real_labels.intervals import Estimate, bootstrap_estimate, bootstrap_means
+from real_labels.labels import check_distinct, match
+from real_labels.proposals.expert_labels import ExpertLabels
+from real_labels.proposals.proposals import Proposals
+from real_labels.proposals.subset_sums import proposed_by_subset
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Some of the models, and what they propose together with the original labels.
+
+    Attributes:
+      models: their names.
+      proposals_per_image: mean number over all images.
+      unrated: number of images on which all agree with the original label.
+      questions: number of pairs to ask about, on the other images.
+      recall: share of the experts' labels that are proposed; n is the number of labels. None without gold.
+      recall_asked: share of the experts' labels that are asked about, or kept on images that stand unrated:
+        proposals beside the original label are dropped there. None without gold.
+      precision: share of the proposals of known truth that are present; n is their number. None without gold.
+    """
+
+    models: tuple[str, ...]
+    proposals_per_image: float
+    unrated: int
+    questions: int
+    recall: Estimate | None = None
+    recall_asked: Estimate | None = None
+    precision: Estimate | None = None
+
+
+class Pools:
+    """Measures pools of a set of models.
+
+    Attributes:
+      proposals: what the models propose.
+      experts: the experts' labels, or None.
+      present: (L, M) which models propose each of the L labels of the experts.
+      always_found: (L,) which of these are the original label, proposed whatever the pool.
+      present_image: (L,) the image of each, from 0 to the number of gold images.
+      num_gold_images: number of images with experts' labels.
+      left_out: number of the experts' images that no model predicts.
+    """
+
+    def __init__(self, proposals: Proposals, experts: ExpertLabels | None = None, seed: int = 0):
+        """Brings proposals and experts' labels together.
+
+        Args:
+          proposals: what the models propose.
+          experts: labels of some of the images.
+          seed: of the bootstrap.
+
+        Raises:
+          InputError: if none of the experts' labels is of an image that a model predicts.
+        """
+        self.proposals, self.experts, self._seed = proposals, experts, seed
+        asked = proposals.questions
+        num_models = len(proposals.models)
+        is_present = np.zeros(len(asked), bool)
+        is_judged = np.zeros(len(asked), bool)
+        image_of = np.full(proposals.num_images, -1)  # the gold image of each image
+        self.present = np.zeros((0, num_models), bool)
+        self.present_image: Int[np.ndarray, "labels"] = np.zeros(0, np.int64)
+        self.always_found: Bool[np.ndarray, "labels"] = np.zeros(0, bool)
+        self._image_of_gold: Int[np.ndarray, "gold_images"] = np.zeros(0, np.int64)
+        self.num_gold_images = self.left_out = 0
+        if experts is not None:
+            gold = experts.questions
+            rows = match(asked.file_names, gold.file_names)
+            check_distinct(rows, gold.file_names)
+            known = rows >= 0
+            if not (known[gold.image] & experts.present).any():
+                raise InputError(
+                    f"none of the gold labels is of an image that was predicted (gold begins with "
+                    f"{gold.file_names[0]}, the predictions with {asked.file_names[0]})."
+                )
+            self.left_out = int(np.count_nonzero(~known))
+            self.num_gold_images = int(np.count_nonzero(known))
+            self._image_of_gold = rows[known]
+            image_of[rows[known]] = np.arange(self.num_gold_images)
+            place = asked.find(gold)
+            is_proposed = place >= 0
+            is_present[place[is_proposed & experts.present]] = True
+            is_judged[place[is_proposed]] = True
+            if experts.are_complete:
+                is_judged = image_of[asked.image] >= 0
+            labels = np.flatnonzero(known[gold.image] & experts.present)
+            self.present_image = image_of[rows[gold.image[labels]]]
+            at = np.where(is_proposed[labels], place[labels], 0)
+            self.present = proposals.by[at] & is_proposed[labels, None]
+            self.always_found = proposals.original[at] & is_proposed[labels]
+        judged = np.flatnonzero(is_judged)
+        self._judged_by, self._judged_original = proposals.by[judged], proposals.original[judged]
+        self._judged_present, self._judged_image = is_present[judged], image_of[asked.image[judged]]
+
+    @property
+    def num_present(self) -> int:
+        """L, the number of the experts' labels."""
+        return len(self.present)
+
+    def found(self, columns: Sequence[int]) -> Bool[np.ndarray, "labels"]:
+        """(L,) which of the experts' labels a pool proposes."""
+        return self.always_found | self.present[:, list(columns)].any(axis=1)
+
+    @functools.cached_property
+    def patterns(
+        self,
+    ) -> tuple[Bool[np.ndarray, "patterns models"], Int[np.ndarray, "patterns"]]:
+        """(P, M) the distinct sets of models that propose a pair, and (P,) the number of pairs of each.
+
+        Original labels are left out: they are proposed whatever the pool.
+        """
+        proposals = self.proposals
+        packed = np.packbits(proposals.by[~proposals.original], axis=1)
+        # A row of bytes as one value: sorted much faster than rows are.
+        as_one = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+        rows, counts = np.unique(as_one, return_counts=True)
+        rows = rows.view(np.uint8).reshape(len(rows), packed.shape[1])
+        return np.unpackbits(rows, axis=1, count=len(proposals.models)).astype(bool), counts
+
+    def num_proposals(self, columns: Sequence[int]) -> int:
+        """Number of pairs that a pool proposes beside the original labels."""
+        rows, counts = self.patterns
+        return int(counts[rows[:, list(columns)].any(axis=1)].sum())
+
+    def proposals_per_image(self, columns: Sequence[int]) -> float:
+        """Mean number of proposals of a pool over all images, the original label among them."""
+        return 1 + self.num_proposals(columns) / self.proposals.num_images
+
+    def recall(self, columns: Sequence[int]) -> float:
+        """Share of the experts' labels that a pool proposes; NaN without gold."""
+        return float(self.found(columns).mean()) if self.num_present else math.nan
+
+    def precision(self, columns: Sequence[int]) -> float:
+        """Share of a pool's proposals of known truth that are present; NaN if there is none."""
+        hits = self._judged_present[self._proposed_judged(columns)]
+        return float(hits.mean()) if len(hits) else math.nan
+
+    def of_every_subset(
+        self,
+    ) -> tuple[Float[np.ndarray, "subsets"], Float[np.ndarray, "subsets"]]:
+        """(2^M,) recall and precision of every pool; bit m of a pool's number is model m."""
+        ones = np.ones
+        found = self.always_found.sum() + proposed_by_subset(
+            self.present[~self.always_found],
+            ones(np.count_nonzero(~self.always_found), int),
+            np.int64,
+        )
+        judged, hits = (
+            np.count_nonzero(self._judged_original & among)
+            + proposed_by_subset(
+                self._judged_by[~self._judged_original & among],
+                ones(np.count_nonzero(~self._judged_original & among), int),
+                np.int64,
+            )
+            for among in (np.ones_like(self._judged_present), self._judged_present)
+        )
+        with np.errstate(invalid="ignore"):
+            return found / self.num_present, hits / judged
+
+    def _proposed_judged(self, columns: Sequence[int]) -> Bool[np.ndarray, "judged"]:
+        """Which of the pairs of known truth a pool proposes."""
+        return self._judged_original | self._judged_by[:, list(columns)].any(axis=1)
+
+    def measure(self, columns: Sequence[int]) -> Pool:
+        """What a pool proposes, and its recall and precision on the gold, with intervals over images."""
+        proposals, columns = self.proposals, list(columns)
+        recall = asked = precision = None
+        if self.experts is not None:
+            found = self.found(columns)
+            recall = self.share(found, self.present_image)
+            unrated = proposals.unrated(columns)[self._image_of_gold][self.present_image]
+            asked = self.share(found & (self.always_found | ~unrated), self.present_image)
+            judged = self._proposed_judged(columns)
+            precision = self.share(self._judged_present[judged], self._judged_image[judged])
+        return Pool(
+            tuple(proposals.models[column] for column in columns),
+            self.proposals_per_image(columns),
+            int(np.count_nonzero(proposals.unrated(columns))),
+            int(np.count_nonzero(proposals.to_ask(columns))),
+            recall,
+            asked,
+            precision,
+        )
+
+    def share(self, hits: Bool[np.ndarray, "n"], image: Int[np.ndarray, "n"]) -> Estimate:
+        """The share of hits with its interval: images are drawn with replacement (bootstrap), not labels.
+
+        Args:
+          hits: (n,).
+          image: (n,) gold image of each.
+        """
+        n = len(hits)
+        if not n:
+            return Estimate.of_nothing()
+        per_image = np.stack(
+            [
+                np.bincount(image, hits, minlength=self.num_gold_images),
+                np.bincount(image, minlength=self.num_gold_images),
+            ],
+            axis=1,
+        )
+        drawn = bootstrap_means(per_image, self._seed)
+        with np.errstate(invalid="ignore"):
+            return bootstrap_estimate(float(hits.mean()), drawn[:, 0] / drawn[:, 1], n)
+
+
+def estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    """{"value", "low", "high", "n"}; None of nothing."""
+    if estimate is None or not estimate.is_known:
+        return None
+    return dataclasses.asdict(estimate)

@@ -1,0 +1,163 @@
+"""Proposals: image and label pairs worth asking about, and the models that proposed each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.answers import Questions
+from real_labels.errors import InputError
+from real_labels.files import tables
+from real_labels.labels import LabelSets, find_rows
+from real_labels.predictions import Predictions
+from real_labels.proposals.rules import Rules
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
+SEPARATOR = ";"  # between the models of a pair, in proposals.csv
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Proposals:
+    """What M models and the original labels propose for I images.
+
+    Attributes:
+      models: (M,) distinct names.
+      questions: the Q proposed pairs, image by image, labels ascending.
+      by: (Q, M) whether the model proposes the pair.
+      original: (Q,) whether it is the image's original label, which is always proposed.
+      differs: (I, M) whether the model's first class is another than the original label.
+      covers: (I, M) whether the model has a prediction for the image.
+      ask_all: whether an image is rated whenever a class beside the original label is proposed (see Rules).
+    """
+
+    models: tuple[str, ...]
+    questions: Questions
+    by: Bool[np.ndarray, "questions models"]
+    original: Bool[np.ndarray, "questions"]
+    differs: Bool[np.ndarray, "images models"]
+    covers: Bool[np.ndarray, "images models"]
+    ask_all: bool = False
+
+    @classmethod
+    def of(
+        cls, original: LabelSets, models: Iterable[tuple[str, Predictions]], rules: Rules
+    ) -> Proposals:
+        """Collects the proposals.
+
+        Args:
+          original: one label an image; images that no model predicts are left out.
+          models: name and predictions of each; of images with an original label, under its file names.
+            They are taken one after another, so that only one needs to be in memory.
+          rules: which classes a model proposes.
+
+        Raises:
+          InputError: if there is no model, or two have the same name.
+        """
+        names, parts, covers, differs = [], [], [], []
+        label = original.classes.astype(np.int64)
+        span = np.int64(1) << 32
+        for name, predictions in models:
+            rows = find_rows(original.file_names, predictions.file_names)
+            image, rank = np.nonzero(rules.taken(predictions))
+            parts.append(np.sort(rows[image] * span + predictions.classes[image, rank]))
+            covered = np.zeros(len(original), bool)
+            covered[rows] = True
+            other = np.zeros(len(original), bool)
+            other[rows] = predictions.classes[:, 0] != label[rows]
+            names.append(name)
+            covers.append(covered)
+            differs.append(other)
+        if not names:
+            raise InputError("There are no models, so there is nothing to propose.")
+        if twice := next((n for n in names if names.count(n) > 1), None):
+            raise InputError(f"Two models are called {twice}; a reader could not tell them apart.")
+        kept = np.flatnonzero(np.any(covers, axis=0))
+        own = kept * span + label[kept]
+        keys = np.unique(np.concatenate([own, *parts]))
+        by = np.zeros((len(keys), len(names)), bool)
+        for column, part in enumerate(parts):
+            by[np.searchsorted(keys, part), column] = True
+        image, labels = np.divmod(keys, span)
+        return cls(
+            tuple(names),
+            Questions(original.file_names[kept], np.searchsorted(kept, image), labels),
+            by,
+            labels == label[image],
+            np.stack(differs, axis=1)[kept],
+            np.stack(covers, axis=1)[kept],
+            rules.ask_all,
+        )
+
+    @property
+    def num_images(self) -> int:
+        """I, the images that a model predicts."""
+        return len(self.questions.file_names)
+
+    def columns(self, pool: Sequence[str]) -> list[int]:
+        """The columns of these models, in the order of `models`.
+
+        Raises:
+          InputError: if one is none of the models, or there is none.
+        """
+        if unknown := [name for name in pool if name not in self.models]:
+            raise InputError(
+                f"There is no model {unknown[0]!r}; there are {', '.join(self.models)}."
+            )
+        if not pool:
+            raise InputError("A pool needs a model.")
+        return sorted({self.models.index(name) for name in pool})
+
+    def proposed(self, columns: Sequence[int]) -> Bool[np.ndarray, "questions"]:
+        """(Q,) whether a pair is the original label or proposed by one of these models."""
+        return self.original | self.by[:, list(columns)].any(axis=1)
+
+    def unrated(self, columns: Sequence[int]) -> Bool[np.ndarray, "images"]:
+        """(I,) which images stand unrated: a model covers them, and none proposes another first class.
+
+        With ask_all, none may propose any other class.
+        """
+        if self.ask_all:
+            others = self.questions.image[self.proposed(columns) & ~self.original]
+            unrated = self.covers[:, list(columns)].any(axis=1)
+            unrated[others] = False
+            return unrated
+        return ~self.differs[:, list(columns)].any(axis=1) & self.covers[:, list(columns)].any(
+            axis=1
+        )
+
+    def to_ask(self, columns: Sequence[int]) -> Bool[np.ndarray, "questions"]:
+        """(Q,) which pairs are asked about: those proposed, on images that do not stand unrated."""
+        return self.proposed(columns) & ~self.unrated(columns)[self.questions.image]
+
+    def unrated_labels(self, columns: Sequence[int]) -> LabelSets:
+        """The images that stand unrated, with their original labels."""
+        kept = self.original & self.unrated(columns)[self.questions.image]
+        names = self.questions.file_names[self.questions.image[kept]]
+        return LabelSets.from_pairs(names, np.arange(len(names)), self.questions.label[kept])
+
+    def save(self, path: str | os.PathLike[str], columns: Sequence[int]) -> None:
+        """Writes the pairs to ask about: file_name, label, models (joined by ";"), as .csv or .parquet.
+
+        A pair that only the original label proposes has no models.
+        """
+        rows = np.flatnonzero(self.to_ask(columns))
+        patterns, pattern = np.unique(
+            np.packbits(self.by[rows][:, list(columns)], axis=1), axis=0, return_inverse=True
+        )
+        bits = np.unpackbits(patterns, axis=1, count=len(columns)).astype(bool)
+        names = [self.models[column] for column in columns]
+        texts = [
+            SEPARATOR.join(n for n, is_by in zip(names, row, strict=True) if is_by) for row in bits
+        ]
+        content = {
+            "file_name": self.questions.file_names[self.questions.image[rows]],
+            "label": self.questions.label[rows],
+            "models": np.array(texts or [""], dtype=object)[pattern.ravel()],
+        }
+        tables.write(path, content)
