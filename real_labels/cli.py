@@ -12,17 +12,33 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from real_labels.commands import aggregate, compare, curve, fetch, raters, report, score
+from real_labels.commands import (
+    aggregate,
+    compare,
+    curve,
+    fetch,
+    next,
+    propose,
+    raters,
+    replay,
+    report,
+    score,
+    tasks,
+)
 from real_labels.errors import ExpectedError
 
 _COMMANDS = {
     "fetch": fetch,
-    "aggregate": aggregate,
-    "curve": curve,
-    "raters": raters,
     "score": score,
     "compare": compare,
     "report": report,
+    "propose": propose,
+    "tasks": tasks,
+    "next": next,
+    "replay": replay,
+    "aggregate": aggregate,
+    "curve": curve,
+    "raters": raters,
 }
 
 

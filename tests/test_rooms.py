@@ -23,12 +23,15 @@ ALLOWED = {
     "real_labels.accuracy": "errors intervals files labels predictions",
     "real_labels": "errors intervals labels predictions answers accuracy",
     "real_labels.aggregation": "errors intervals files labels answers",
+    "real_labels.proposals": "errors intervals files labels predictions answers",
+    "real_labels.rating": "errors files labels answers aggregation",
     "real_labels.analysis.page": "errors intervals files labels",
     "real_labels.analysis": (
         "errors intervals files labels predictions answers accuracy aggregation analysis.page"
     ),
     "real_labels.commands": (
-        "errors files labels predictions answers accuracy aggregation analysis analysis.page"
+        "errors intervals files labels predictions answers accuracy aggregation analysis analysis.page "
+        "proposals rating"
     ),
     "real_labels.cli": "errors commands",
     "real_labels.__main__": "cli",

@@ -12,7 +12,7 @@ import numpy as np
 from real_labels.errors import InputError
 from real_labels.files import tables
 from real_labels.files.text import listed, normalised
-from real_labels.labels import check_classes, class_columns, imagenet
+from real_labels.labels import ClassNames, check_classes, class_columns, imagenet
 from real_labels.labels.file_names import is_image_name
 
 if TYPE_CHECKING:
@@ -107,6 +107,37 @@ def columns_of_pairs(table: Any, columns: Mapping[str, str] | None = None) -> di
     """The columns file_name and label of a table, as far as it has them."""
     names = _columns_of(table, only_known(table, columns))
     return {role: names[role] for role in ("file_name", "label") if role in names}
+
+
+def pairs_of(
+    table: Any,
+    columns: Mapping[str, str] | None = None,
+    class_names: ClassNames | None = None,
+) -> tuple[np.ndarray, Int[np.ndarray, "rows"], Int[np.ndarray, "rows"]]:
+    """(file names (I,), row in these of each pair, class of each pair) of a table of file_name and label.
+
+    Args:
+      table: a pyarrow.Table.
+      columns: the table's own names of these columns, where they are called otherwise.
+      class_names: names that stand for classes.
+
+    Raises:
+      InputError: without the file's name (see errors.naming), naming the column or the row.
+    """
+    with tables.understood():
+        names = columns_of_pairs(table, columns)
+        for needed in ("file_name", "label"):
+            if needed not in names:
+                raise InputError(
+                    f"lacks the column {needed}; found {', '.join(table.column_names)}."
+                )
+        label = class_columns.class_indices(
+            table[names["label"]], names["label"], names=class_names
+        )
+        image, file_names = tables.names(table[names["file_name"]])
+        if image.min() < 0:
+            raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
+    return file_names, image, label
 
 
 def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from real_labels import files
-from real_labels.answers import answer_tables
+from real_labels.answers import answer_tables, label_studio
 from real_labels.answers.questions import Questions, info_array, questions_of_info
 from real_labels.errors import InputError, naming
-from real_labels.files import npz, tables
+from real_labels.files import json_text, npz, tables
 from real_labels.files.text import all_normalised, normalised
 from real_labels.labels import LabelSets, match
 
@@ -235,7 +235,7 @@ class Answers:
         categories: Sequence[str] = CATEGORIES,
         columns: Mapping[str, str] | None = None,
     ) -> Answers:
-        """Reads the published `.npz` or a table (CSV, Parquet, JSON lines).
+        """Reads the published `.npz`, a table (CSV, Parquet, JSON lines) or Label Studio's export (JSON).
 
         The `.npz` has `tensor` (R, Q, K), one-hot over the answers and all zero where a rater was
         not asked, `info` (Q, 2) with file name and label as str, and `ids` (R,). A table has the
@@ -255,6 +255,11 @@ class Answers:
         with naming(path):
             if path.suffix.lower() == ".npz":
                 return _load_npz(path, tuple(categories))
+            if path.suffix.lower() == ".json":
+                content = json_text.read(path)
+                if label_studio.is_export(content):
+                    rows = label_studio.rows_of(content, categories)
+                    return cls._from_rows(rows, tuple(categories))
             return cls.from_table(tables.read(path), categories, columns)
 
     @classmethod
@@ -273,6 +278,10 @@ class Answers:
         rows = answer_tables.rows_of(table, categories, columns)
         del table
         tables.release_memory()  # millions of answers are fitted next
+        return cls._from_rows(rows, categories)
+
+    @classmethod
+    def _from_rows(cls, rows: answer_tables.AnswerRows, categories: tuple[str, ...]) -> Answers:
         # Questions come image by image, in the order in which the images first appear.
         span = 1 + int(rows.label.max())
         keys, question = np.unique(

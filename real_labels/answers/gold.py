@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from real_labels.answers import answer_tables
+from real_labels.answers import answer_tables, label_studio
 from real_labels.answers.answers import CATEGORIES, Answers
 from real_labels.answers.questions import Questions
 from real_labels.errors import InputError, naming
 from real_labels.files import tables
-from real_labels.labels import class_columns
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -107,7 +106,9 @@ class Gold:
           InputError: naming the file and the place.
         """
         path = pathlib.Path(path)
-        if path.suffix.lower() != ".npz":
+        if path.suffix.lower() == ".npz" or label_studio.is_export_file(path):
+            experts = Answers.load(path, categories)
+        else:
             table = tables.read(path)
             by_key = tables.by_key(table.column_names)
             named = [by_key[c] for c in _TRUTH_COLUMNS if c in by_key]
@@ -126,8 +127,6 @@ class Gold:
                     )
                 columns = answer_tables.only_known(table, columns)
                 experts = Answers.from_table(table, categories, columns)
-        else:
-            experts = Answers.load(path, categories)
         return cls.from_experts(experts, at_least)
 
     def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -167,12 +166,7 @@ def _from_truths(
     path: pathlib.Path, table: Any, column: str, columns: Mapping[str, str] | None
 ) -> Gold:
     with naming(path), tables.understood():
-        names = answer_tables.columns_of_pairs(table, columns)
-        for needed in ("file_name", "label"):
-            if needed not in names:
-                raise InputError(
-                    f"lacks the column {needed}; found {', '.join(table.column_names)}."
-                )
+        file_names, image, label = answer_tables.pairs_of(table, columns)
         codes, texts = tables.names(table[column])
         truths = [_TRUTHS.get(t.lower()) for t in texts.tolist()]
         bad = np.array([t is None for t in truths] + [True])[codes]  # code -1 is a null
@@ -180,10 +174,6 @@ def _from_truths(
             row = int(np.argmax(bad))
             found = f"the truth {str(texts[codes[row]])!r}" if codes[row] >= 0 else "no truth"
             raise InputError(f"row {row + 1} has {found}; expected yes or no.")
-        label = class_columns.class_indices(table[names["label"]], names["label"])
-        image, file_names = tables.names(table[names["file_name"]])
-        if image.min() < 0:
-            raise InputError(f"row {int(np.argmin(image)) + 1} has no file_name.")
         present = np.array(truths, bool)[codes]
         keys = image.astype(np.int64) * (1 + int(label.max())) + label
         kept = _without_repeats(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels.errors import InputError
+from real_labels.answers import answer_tables
+from real_labels.errors import InputError, naming
+from real_labels.files import tables
 from real_labels.files.text import all_normalised
-from real_labels.labels import check_classes, check_distinct, check_file_names, match
+from real_labels.labels import ClassNames, check_classes, check_distinct, check_file_names, match
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -71,6 +73,20 @@ class Questions:
         names = all_normalised(np.asarray(file_names, dtype=np.str_)).tolist()
         image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
         return cls(np.array(list(index), dtype=np.str_), image, label)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], class_names: ClassNames | None = None) -> Questions:
+        """Reads a table of file_name and label, such as proposals.csv.
+
+        Args:
+          path: the file (.csv, .tsv, .jsonl, .json, .parquet).
+          class_names: names that stand for classes.
+
+        Raises:
+          InputError: naming the file, and the row where one is at fault; if a pair occurs twice.
+        """
+        with naming(path):
+            return cls(*answer_tables.pairs_of(tables.read(path), class_names=class_names))
 
     def file_name(self) -> np.ndarray:
         """(Q,) str, the image of each question by name."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from real_labels.commands import options as common
 from real_labels.errors import InputError
@@ -47,8 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FILE",
         help="raters' answers: .npz as published, or .csv, .parquet, .jsonl with the columns "
-        "file_name, label, rater, answer; several files are joined",
+        "file_name, label, rater, answer, or Label Studio's export; several files are joined",
     )
+    add_method(parser)
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """What may be answered, the method and what belongs to it."""
     common.add_categories(parser)
     parser.add_argument(
         "--method",
@@ -65,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gold-answers",
         metavar="FILE",
-        help="gold: the raters' answers to gold questions, if they are not among --answers",
+        help="gold: the raters' answers to gold questions, if they are not among the answers",
     )
     parser.add_argument(
         "--pseudo-rater",
@@ -115,9 +122,7 @@ def gold_questions(options: argparse.Namespace) -> Gold | None:
 
 def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregate, Answers]:
     """The aggregate that the options ask for, and the answers behind it (without pseudo-raters)."""
-    from real_labels import aggregation
     from real_labels.aggregation import recipe
-    from real_labels.answers import Answers
 
     if options.preset:
         given = [name for name in _NOT_WITH_PRESET if getattr(options, name) is not None]
@@ -127,6 +132,13 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         return recipe.rebuild(options.data_dir, answers), answers
     if not options.answers:
         raise InputError(f"Give --answers FILE, or --preset {PRESET}.")
+    _check_method(options, gold)
+    answers = answers_of(options)
+    return method_of(options, gold, answers)(answers), answers
+
+
+def _check_method(options: argparse.Namespace, gold: Gold | None) -> None:
+    """Refuses options that the method has no use for, and one that lacks what it needs."""
     method = options.method or "dawid-skene"
     unused = [
         name
@@ -139,28 +151,64 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
         raise InputError(
             f"{'--hold-gold' if options.hold_gold else '--method gold'} needs --gold FILE."
         )
+
+
+def answers_of(options: argparse.Namespace) -> Answers:
+    """The answers of all files."""
+    from real_labels.answers import Answers
+
     categories, columns = common.categories(options), common.columns(options)
-    answers = Answers.join([Answers.load(path, categories, columns) for path in options.answers])
+    return Answers.join([Answers.load(path, categories, columns) for path in options.answers])
+
+
+def method_of(
+    options: argparse.Namespace, gold: Gold | None, answers: Answers
+) -> Callable[[Answers], Aggregate]:
+    """The method that the options ask for, which turns answers into an aggregate."""
+    from real_labels import aggregation
+
+    _check_method(options, gold)
     if gold is not None and options.gold_answers is None:
         gold.among(answers.questions, "answers")  # it would be a pity to find out afterwards
-    settings = {
-        name: getattr(options, name)
-        for name in ("smoothing", "shrinkage", "prior", "max_passes")
-        if getattr(options, name) is not None
-    }
-    settings["pseudo_raters"] = [
-        _pseudo_rater(text, gold, method) for text in options.pseudo_rater or ()
-    ]
+    method = options.method or "dawid-skene"
+    settings = _settings(options, gold)
     if method == "majority":
-        return aggregation.majority(answers, **settings), answers
+        return functools.partial(aggregation.majority, **settings)
     if method == "gold":
-        gold_answers = options.gold_answers and Answers.load(
-            options.gold_answers, categories, columns
-        )
-        return aggregation.gold_calibrated(answers, gold, gold_answers, **settings), answers
-    start = options.start and aggregation.Start.load(options.start)
-    held = gold if options.hold_gold else None
-    return aggregation.dawid_skene(answers, gold=held, start=start, **settings), answers
+        gold_answers = gold_answers_of(options)
+        return lambda given: calibrated(options, given, gold, gold_answers)
+    settings["start"] = options.start and aggregation.Start.load(options.start)
+    settings["gold"] = gold if options.hold_gold else None
+    return functools.partial(aggregation.dawid_skene, **settings)
+
+
+def gold_answers_of(options: argparse.Namespace) -> Answers | None:
+    """The raters' answers to gold questions of --gold-answers, or None."""
+    from real_labels.answers import Answers
+
+    if options.gold_answers is None:
+        return None
+    return Answers.load(options.gold_answers, common.categories(options), common.columns(options))
+
+
+def calibrated(
+    options: argparse.Namespace, answers: Answers, gold: Gold, gold_answers: Answers | None
+) -> Aggregate:
+    """The aggregate of answers by confusions measured on gold (--method gold)."""
+    from real_labels import aggregation
+
+    return aggregation.gold_calibrated(answers, gold, gold_answers, **_settings(options, gold))
+
+
+def _settings(options: argparse.Namespace, gold: Gold | None) -> dict[str, Any]:
+    """The method's settings that are given."""
+    names = ("smoothing", "shrinkage", "prior", "max_passes")
+    settings = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
+    settings["pseudo_raters"] = [
+        _pseudo_rater(text, gold, options.method or "dawid-skene")
+        for text in options.pseudo_rater or ()
+    ]
+    return settings
 
 
 def inputs(options: argparse.Namespace) -> list[str | None]:

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
             f"compare takes two files, found {2 + len(options.more)}. `score` puts any number beside each "
             f"other, and `report` tests every pair."
         )
+    common.check_seed(options.seed)
     common.check_outputs((options.json, (".json",)), inputs=[options.first, options.second])
     reference = common.reference(options, [options.first, options.second])
     names = common.class_names(options, reference)

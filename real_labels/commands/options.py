@@ -32,7 +32,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
-    """--labels, --label-sets, --original, --num-classes, --class-names, --data-dir, --column."""
+    """--labels, --label-sets, and the options of `add_dataset`."""
     parser.add_argument(
         "--labels",
         action="append",
@@ -46,10 +46,15 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
         help="published reassessments of ILSVRC-2012, joined by commas, or all that were fetched: "
         "real, …, all",
     )
+    add_dataset(parser)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """--original, --num-classes, --column, --class-names, --data-dir."""
     parser.add_argument(
         "--original",
         metavar="FILE.json",
-        help="original labels, likewise (default for ILSVRC-2012 images: its own)",
+        help="original labels: an object from file name to class (default for ILSVRC-2012 images: its own)",
     )
     parser.add_argument("--num-classes", type=int, metavar="C", help="if it is not ILSVRC-2012")
     parser.add_argument(
@@ -89,12 +94,17 @@ def reference(options: argparse.Namespace, predictions: Sequence[str] = ()) -> R
         )
     except InputError:
         if not (options.labels or options.original or options.label_sets):
-            _check_own_labels(predictions)
+            check_own_labels(predictions, ", and reassessed ones with --labels FILE.json")
         raise
 
 
-def _check_own_labels(predictions: Sequence[str]) -> None:
-    """Refuses predictions for images other than ILSVRC-2012's, which no published labels are about."""
+def check_own_labels(predictions: Sequence[str], options: str = "") -> None:
+    """Refuses predictions for images other than ILSVRC-2012's, which no published labels are about.
+
+    Args:
+      predictions: the files.
+      options: what else names labels.
+    """
     from real_labels.labels import imagenet
     from real_labels.predictions import reading
 
@@ -106,8 +116,7 @@ def _check_own_labels(predictions: Sequence[str]) -> None:
         if names is not None and not imagenet.is_validation_set(names):
             raise InputError(
                 f"{path}: its images ({names[0]}, …) are not ILSVRC-2012's; name their labels with "
-                f"--original FILE.json, and reassessed ones with --labels FILE.json: an object from file "
-                f"name to class indices."
+                f"--original FILE.json{options}: an object from file name to class indices."
             )
 
 
@@ -154,6 +163,17 @@ def label_sets(options: argparse.Namespace) -> list[str] | None:
         except InputError as error:
             print_warning(str(error))
     return found
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 task", "2,000 tasks"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that no random generator takes."""
+    if seed < 0:
+        raise InputError(f"The seed must be at least 0, found {seed}.")
 
 
 def repairs(text: str) -> list[str]:

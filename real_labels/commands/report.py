@@ -105,8 +105,7 @@ def _check(options: argparse.Namespace) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder.")
     common.check_outputs((str(out / "index.html"), (".html",)))
-    if options.seed < 0:
-        raise InputError(f"The seed must be at least 0, found {options.seed}.")
+    common.check_seed(options.seed)
     if options.accuracy_table and len(options.accuracy_table) > 2:
         raise InputError(
             f"--accuracy-table takes one file or two, found {len(options.accuracy_table)}."

@@ -1,0 +1,140 @@
+"""Answers in Label Studio's export (JSON) of tasks that `tasks --format label-studio` wrote.
+
+Its other exports (JSON_MIN, CSV) leave the answers to repeated questions out (seen with version 1.23.2).
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from real_labels.answers.answer_tables import AnswerRows
+from real_labels.errors import InputError, naming
+from real_labels.files import json_text
+from real_labels.files.text import normalised
+
+_ANSWER = re.compile(r"answer_(\d{1,6})")
+
+
+def is_export(content: Any) -> bool:
+    """Whether the content of a JSON file is Label Studio's export of our tasks."""
+    if not isinstance(content, list):
+        return False
+    tasks = [entry for entry in content if isinstance(entry, dict)]
+    return any(
+        "annotations" in task or ("annotator" in task and "questions" in task) for task in tasks
+    )
+
+
+def is_export_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is Label Studio's export of our tasks.
+
+    Raises:
+      InputError: naming the file, if it is called .json and is none.
+    """
+    if pathlib.PurePath(path).suffix.lower() != ".json":
+        return False
+    with naming(path):
+        return is_export(json_text.read(path))
+
+
+def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
+    """The answers in an export.
+
+    A rater is called by e-mail address where the export has it, else by number. Skipped tasks (cancelled
+    annotations) are left out.
+
+    Args:
+      content: of the JSON file (see is_export).
+      categories: what may be answered, as the interface's choices.
+
+    Raises:
+      InputError: without the file's name (see errors.naming), naming the task by its place in the list.
+    """
+    position = {normalised(category).lower(): i for i, category in enumerate(categories)}
+    images: dict[str, int] = {}
+    raters: dict[str, int] = {}
+    rows: list[tuple[int, int, int, int]] = []
+    for place, entry in enumerate(content, 1):
+        for data, rater, choices in _annotations(entry, place):
+            file_name, questions = _data(data, place)
+            for number, choice in choices:
+                if number >= len(questions):
+                    raise InputError(
+                        f"task {place} has answer_{number}, but {len(questions)} questions."
+                    )
+                answer = position.get(normalised(choice).lower())
+                if answer is None:
+                    raise InputError(
+                        f"task {place} has the answer {choice!r}; expected one of {', '.join(categories)} "
+                        f"(--categories names others)."
+                    )
+                image = images.setdefault(normalised(file_name), len(images))
+                rows.append(
+                    (image, raters.setdefault(rater, len(raters)), questions[number], answer)
+                )
+    if not rows:
+        raise InputError("holds no answer: none of the tasks was annotated.")
+    image, rater, label, answer = np.array(rows, np.int64).T
+    names = np.array(list(images), dtype=np.str_)
+    return AnswerRows(names, np.array(list(raters), dtype=np.str_), image, rater, label, answer, 0)
+
+
+def _annotations(
+    entry: Any, place: int
+) -> Iterator[tuple[dict[str, Any], str, list[tuple[int, str]]]]:
+    """(data of the task, rater, (number of the question, choice) of each answer) of each annotation."""
+    if not isinstance(entry, dict):
+        raise InputError(f"task {place} is {entry!r}; expected an object.")
+    if "annotations" not in entry and "annotator" in entry:
+        raise InputError(
+            "is Label Studio's JSON_MIN, which leaves the answers out; export the project as JSON."
+        )
+    annotations = entry.get("annotations")
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise InputError(f"task {place}: annotations must be a list of objects.")
+    for annotation in annotations:
+        if annotation.get("was_cancelled"):
+            continue
+        results = annotation.get("result", [])
+        if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
+            raise InputError(
+                f"task {place}: the result of an annotation must be a list of objects."
+            )
+        given = [(_ANSWER.fullmatch(str(r.get("from_name"))), r.get("value")) for r in results]
+        choices = [(int(found[1]), _choice(value, place)) for found, value in given if found]
+        yield entry.get("data", {}), _rater(annotation.get("completed_by"), place), choices
+
+
+def _choice(value: Any, place: int) -> str:
+    chosen = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(chosen, list) or len(chosen) != 1 or not isinstance(chosen[0], str):
+        raise InputError(f"task {place}: expected one choice for each question, found {value!r}.")
+    return chosen[0]
+
+
+def _rater(by: Any, place: int) -> str:
+    if isinstance(by, dict):
+        by = by.get("email") or by.get("id")
+    if by is None or isinstance(by, list | dict | bool) or not str(by).strip():
+        raise InputError(f"task {place}: an annotation has no annotator (completed_by).")
+    return normalised(str(by))
+
+
+def _data(data: Any, place: int) -> tuple[str, list[int]]:
+    """(file name, the label of each question) of a task's data."""
+    fields = data if isinstance(data, dict) else {}
+    file_name, questions = fields.get("file_name"), fields.get("questions")
+    if isinstance(file_name, str) and file_name and isinstance(questions, list):
+        labels = [q.get("label") if isinstance(q, dict) else None for q in questions]
+        if all(type(label) is int and 0 <= label < 1 << 31 for label in labels):
+            return file_name, labels
+    raise InputError(
+        f"task {place} has no file_name and questions in its data: expected tasks that "
+        f"`real_labels tasks --format label-studio` wrote."
+    )

@@ -1,0 +1,82 @@
+"""python -m real_labels next."""
+
+from __future__ import annotations
+
+import argparse
+
+from real_labels.commands import aggregation_options, task_output
+from real_labels.commands import options as common
+from real_labels.errors import InputError
+
+SUMMARY = "which questions need more answers: the tasks of the next round"
+EXAMPLE = "answers.csv --tasks tasks.jsonl --out more.jsonl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "answers", nargs="+", metavar="ANSWERS", help="the answers so far, as aggregate reads them"
+    )
+    parser.add_argument(
+        "--tasks", required=True, metavar="FILE.jsonl", help="all tasks, as `tasks` writes them"
+    )
+    add_policy(parser)
+    task_output.add_arguments(parser)
+    aggregation_options.add_method(parser)
+    parser.set_defaults(preset=None)
+
+
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    """--ask-until, --at-least, --at-most."""
+    parser.add_argument(
+        "--ask-until",
+        type=float,
+        default=0.95,
+        metavar="P",
+        help="sureness at which a question is done (default 0.95)",
+    )
+    parser.add_argument(
+        "--at-least", type=int, default=3, metavar="N", help="answers to every question (default 3)"
+    )
+    parser.add_argument(
+        "--at-most", type=int, default=9, metavar="N", help="answers to a question (default 9)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Aggregates the answers so far, and writes the tasks that still have something to ask."""
+    from real_labels.rating import asking
+    from real_labels.rating import tasks as rated
+
+    policy = asking.Policy(options.ask_until, options.at_least, options.at_most)
+    if options.gold and options.method != "gold" and not options.hold_gold:
+        raise InputError("--gold would be ignored: give --method gold or --hold-gold with it.")
+    task_output.check(options, [*aggregation_options.inputs(options), options.tasks])
+    tasks = rated.load(options.tasks)
+    aggregate, answers = aggregation_options.aggregated(options, common.gold(options))
+    state = asking.state(tasks, answers, aggregate.sureness, policy)
+    more = asking.more_tasks(tasks, state)
+    written = task_output.write(options, more)
+
+    for remark in answers.remarks:
+        common.print_warning(remark)
+    print(
+        f"{len(answers):,} answers of {len(answers.raters):,} raters. Of {len(state.needed):,} questions,\n"
+        f"  {state.sure:,} are done: {policy.at_least} answers or more, and at least {policy.until:g} sure;\n"
+        f"  {state.given_up:,} are left unsure after {policy.at_most} answers;\n"
+        f"  {state.unsure:,} are unsure and asked again;\n"
+        f"  {state.too_few:,} have fewer than {policy.at_least} answers."
+    )
+    if state.unknown:
+        common.print_warning(
+            f"{state.unknown:,} answered questions are in none of the tasks; they help to judge the raters."
+        )
+    if more:
+        asked = int(state.needed.sum())
+        print(
+            f"To ask once more: {common.counted(asked, 'question')} in {len(more):,} of {len(tasks):,} "
+            f"tasks, whose other labels are shown for contrast."
+        )
+    else:
+        print("Nothing is left to ask.")
+    print(f"Wrote {', '.join(written)}.")

@@ -1,0 +1,162 @@
+"""Writing tasks, which `tasks` and `next` both do."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from real_labels.commands import options as common
+from real_labels.errors import InputError
+
+if TYPE_CHECKING:
+    from real_labels.labels import ClassNames
+    from real_labels.rating.tasks import Task
+
+IMAGENET = "imagenet"
+_LABEL_STUDIO = "label-studio"
+_MOST_SIZES = 12  # lines of the table of sizes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--out, --format, and the names and descriptions of the labels. --categories is added elsewhere."""
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="tasks.jsonl; .json for Label Studio"
+    )
+    parser.add_argument(
+        "--format",
+        choices=["jsonl", _LABEL_STUDIO],
+        default="jsonl",
+        help="jsonl (default), or the JSON that Label Studio imports, with its labelling interface beside it "
+        "(.xml)",
+    )
+    parser.add_argument(
+        "--image-url",
+        metavar="URL",
+        default="/data/local-files/?d=",
+        help="label-studio: address of the images' folder (default: Label Studio's local files)",
+    )
+    parser.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help="names of the classes, a JSON list or a name a line (default for ILSVRC-2012's: its own)",
+    )
+    descriptions = parser.add_mutually_exclusive_group()
+    descriptions.add_argument(
+        "--wordnet",
+        metavar="DIR",
+        help="describe ILSVRC-2012's classes by the glosses of WordNet 3.0 (Debian's wordnet-base: "
+        "/usr/share/wordnet)",
+    )
+    descriptions.add_argument(
+        "--descriptions",
+        metavar="FILE",
+        help="descriptions of the classes, in a file like --class-names",
+    )
+
+
+def check(options: argparse.Namespace, inputs: Sequence[str | None]) -> None:
+    """Before any work: files that cannot be written, and categories that are none."""
+    outputs = [(options.out, (".jsonl",))]
+    if options.format == _LABEL_STUDIO:
+        outputs = [(options.out, (".json",)), (_interface_path(options.out), (".xml",))]
+    common.check_outputs(*outputs, inputs=[*inputs, options.class_names, options.descriptions])
+    categories = common.categories(options)
+    if len(set(categories)) < max(2, len(categories)) or not all(categories):
+        raise InputError(
+            f"--categories {options.categories}: expected two or more different answers."
+        )
+
+
+def _interface_path(out: str) -> str:
+    return str(pathlib.Path(out).with_suffix(".xml"))
+
+
+def class_names_of(options: argparse.Namespace) -> ClassNames | None:
+    """The names of --class-names, or None."""
+    from real_labels.labels import ClassNames
+
+    return None if options.class_names is None else ClassNames.load(options.class_names)
+
+
+def write(
+    options: argparse.Namespace, tasks: Sequence[Task], *, are_imagenet: bool = False
+) -> list[str]:
+    """Writes the tasks as the options ask, and returns the paths.
+
+    Args:
+      options: with what add_arguments added, and --categories.
+      tasks: the tasks.
+      are_imagenet: whether the labels are ILSVRC-2012's, whatever the images are called.
+    """
+    from real_labels import files
+    from real_labels.labels import imagenet
+    from real_labels.rating import label_studio
+    from real_labels.rating import tasks as rated
+
+    is_named_so = bool(tasks) and imagenet.is_validation_name(
+        pathlib.PurePath(tasks[0].file_name).name
+    )
+    tasks = _described(options, tasks, are_imagenet or is_named_so, is_named_so)
+    if options.format != _LABEL_STUDIO:
+        rated.save(options.out, tasks)
+        return [options.out]
+    interface = _interface_path(options.out)
+    label_studio.save(options.out, tasks, options.image_url)
+    with files.replacing(interface) as temporary:
+        temporary.write_text(label_studio.interface(common.categories(options)), encoding="utf-8")
+    return [options.out, interface]
+
+
+def _described(
+    options: argparse.Namespace, tasks: Sequence[Task], are_imagenet: bool, is_named_so: bool
+) -> Sequence[Task]:
+    """The tasks with the names and descriptions that the options give, or that a reader of them needs.
+
+    Args:
+      options: with what add_arguments added.
+      tasks: the tasks.
+      are_imagenet: whether the labels are ILSVRC-2012's.
+      is_named_so: whether the file names tell that, so that a later reader knows the names.
+    """
+    from real_labels.labels import ClassNames, wordnet
+    from real_labels.labels.class_names import load_descriptions
+    from real_labels.rating import tasks as rated
+
+    names = class_names_of(options)
+    has_names = bool(tasks) and tasks[0].names is not None
+    is_asked = options.format == _LABEL_STUDIO or options.wordnet or not is_named_so
+    if names is None and are_imagenet and not has_names and is_asked:
+        names = ClassNames.of_imagenet()
+    descriptions = None
+    if options.wordnet is not None:
+        if not are_imagenet:
+            raise InputError(
+                f"--wordnet describes ILSVRC-2012's classes, and these images are of another dataset. For "
+                f"images of ILSVRC-2012's classes, `tasks --hierarchy {IMAGENET} --wordnet DIR` writes tasks "
+                f"with descriptions; describe other classes with --descriptions FILE."
+            )
+        descriptions = wordnet.glosses(options.wordnet)
+    elif options.descriptions is not None:
+        descriptions = load_descriptions(options.descriptions)
+    return rated.described(tasks, names and names.names, descriptions)
+
+
+def print_sizes(tasks: Sequence[Task]) -> None:
+    """Prints how many tasks there are, and of which sizes."""
+    from real_labels.files.text_table import text_table
+
+    images = len({task.file_name for task in tasks})
+    asked = sum(len(task.ask) for task in tasks)
+    print(
+        f"{common.counted(len(tasks), 'task')} on {common.counted(images, 'image')} with "
+        f"{common.counted(asked, 'question')}.\n"
+    )
+    sizes = sorted(collections.Counter(len(task.labels) for task in tasks).items())
+    rows = [("labels", "tasks")]
+    rows += [(f"{size}", f"{number:,}") for size, number in sizes[:_MOST_SIZES]]
+    if more := sizes[_MOST_SIZES:]:
+        rows.append((f"{more[0][0]}–{more[-1][0]}", f"{sum(n for _, n in more):,}"))
+    print(text_table(rows, ">>") + "\n")

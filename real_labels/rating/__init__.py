@@ -1,0 +1,1 @@
+"""Rating: tasks for people, and which questions need more answers."""
