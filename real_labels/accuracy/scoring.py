@@ -101,6 +101,11 @@ def score_each(
     labels = _ReferenceLabels(reference, ())
     for name, found in several_models.read_each(path, column, labels, class_names):
         where = str(path) if name is None else f"{path}: {name}"
+        if found.file_names is None and not reference.is_imagenet:
+            remark = (
+                "Has no file names: its rows are taken for the images in the order of their names."
+            )
+            found = dataclasses.replace(found, remarks=(*found.remarks, remark))
         scored = _score_read(where, found, labels, class_names, ranked)
         if assume and scored.repair is not None and set(scored.repair.split(",")) <= set(assume):
             repairing = _ReferenceLabels(reference, assume)

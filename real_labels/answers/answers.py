@@ -100,7 +100,7 @@ class Answers:
                     f"{np.count_nonzero(differs):,} answers contradict the same rater's answer to the same "
                     f"question (first: rater {raters[rater]}, "
                     f"{self.questions.file_names[self.questions.image[question]]}, label "
-                    f"{self.questions.label[question]}); each rater answers a question once."
+                    f"{self.questions.label[question]}); a rater answers a question once."
                 )
             order = np.delete(order, again)
             object.__setattr__(self, "repeats", self.repeats + len(again))

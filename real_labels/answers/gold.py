@@ -15,6 +15,7 @@ from real_labels.answers.answers import CATEGORIES, Answers
 from real_labels.answers.questions import Questions
 from real_labels.errors import InputError, naming
 from real_labels.files import tables
+from real_labels.labels import LabelSets, match
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -72,6 +73,27 @@ class Gold:
             asked[rows],
         )
         return gold if at_least is None else gold.with_votes(at_least)
+
+    @classmethod
+    def of_label_sets(cls, labels: LabelSets, asked: Questions) -> Gold:
+        """The truth of the questions about images of which experts gave all labels.
+
+        Args:
+          labels: all labels of some images.
+          asked: questions, of these images and others.
+
+        Raises:
+          InputError: if no question is about these images.
+        """
+        image = match(labels.file_names, asked.file_names)[asked.image]
+        rows = np.flatnonzero(image >= 0)
+        if not len(rows):
+            raise InputError(
+                f"None of the {len(asked):,} questions is about one of its {len(labels):,} images (the "
+                f"questions begin with {_first(asked)})."
+            )
+        present = labels.contains(image[rows], asked.label[rows, None])[:, 0]
+        return cls(asked.take(rows), present)
 
     def with_votes(self, at_least: int) -> Gold:
         """The same questions, present iff at least so many experts said yes."""

@@ -26,9 +26,7 @@ def is_export(content: Any) -> bool:
     if not isinstance(content, list):
         return False
     tasks = [entry for entry in content if isinstance(entry, dict)]
-    return any(
-        "annotations" in task or ("annotator" in task and "questions" in task) for task in tasks
-    )
+    return any("annotations" in t or "questions" in _object(t.get("data", t)) for t in tasks)
 
 
 def is_export_file(path: str | os.PathLike[str]) -> bool:
@@ -91,6 +89,8 @@ def _annotations(
     """(data of the task, rater, (number of the question, choice) of each answer) of each annotation."""
     if not isinstance(entry, dict):
         raise InputError(f"task {place} is {entry!r}; expected an object.")
+    if "annotations" not in entry and "data" in entry:
+        raise InputError("holds tasks without annotations; export the project as JSON.")
     if "annotations" not in entry and "annotator" in entry:
         raise InputError(
             "is Label Studio's JSON_MIN, which leaves the answers out; export the project as JSON."
@@ -126,9 +126,13 @@ def _rater(by: Any, place: int) -> str:
     return normalised(str(by))
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _data(data: Any, place: int) -> tuple[str, list[int]]:
     """(file name, the label of each question) of a task's data."""
-    fields = data if isinstance(data, dict) else {}
+    fields = _object(data)
     file_name, questions = fields.get("file_name"), fields.get("questions")
     if isinstance(file_name, str) and file_name and isinstance(questions, list):
         labels = [q.get("label") if isinstance(q, dict) else None for q in questions]

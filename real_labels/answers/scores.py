@@ -54,12 +54,12 @@ class Scores:
         Args:
           threshold: in [0, 1]; the published labels have 0.8.
           unrated: labels of all images of the dataset, in the order of the result; those without a question
-            keep them (the paper's 25,111 images on which all models agreed). Or of the other images alone:
-            then the result is of both, sorted by name. None: the images that were asked about, as ordered
-            in the questions.
+            keep them (the paper's 25,111 images on which all models agreed). Or of the other images, and of
+            less than half of those that were asked about, such as gold: then the result is of both, sorted by
+            name. None: the images that were asked about, as ordered in the questions.
 
         Raises:
-          InputError: if `unrated` has some of the images that were asked about, and lacks others.
+          InputError: if `unrated` has half or more of the images that were asked about, but not all.
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"The threshold must lie in [0, 1], found {threshold}.")
@@ -68,8 +68,9 @@ class Scores:
         image, label = asked.image[kept].astype(np.int64), asked.label[kept]
         if unrated is None:
             return LabelSets.from_pairs(asked.file_names, image, label)
-        if not (match(unrated.file_names, asked.file_names) >= 0).any():
-            unrated = _with_images(unrated, asked.file_names)
+        is_missing = match(unrated.file_names, asked.file_names) < 0
+        if 2 * np.count_nonzero(is_missing) > len(is_missing):
+            unrated = _with_images(unrated, asked.file_names[is_missing])
         rows = unrated.rows(asked.file_names, "questions")
         rated = np.zeros(len(unrated), bool)
         rated[rows] = True

@@ -71,14 +71,7 @@ def run(options: argparse.Namespace) -> None:
     default = recipe.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
     threshold = common.threshold(options, aggregate.scores, gold, default)
     labels = aggregate.scores.label_sets(threshold, unrated)
-    rated = len(answers.questions.file_names)
-    are_others = unrated is not None and len(labels) == len(unrated) + rated
-    if are_others and len(unrated) == rated:
-        raise InputError(
-            f"{options.unrated}: has labels of {rated:,} images, none of which was rated, and as many others "
-            f"were rated (the labels begin with {unrated.file_names[0]}, the answers with "
-            f"{answers.questions.file_names[0]}): are these the same images under other names?"
-        )
+    are_others = unrated is not None and len(labels) > len(unrated)
     written = _write(
         options, aggregate, answers, labels
     )  # first: the reader of the text may leave early
@@ -93,7 +86,11 @@ def run(options: argparse.Namespace) -> None:
         print(f"{aggregate.convergence}.")
     _print_labels(labels, threshold)
     if are_others:
-        print(f"{len(unrated):,} of them were not rated and keep the labels of {options.unrated}.")
+        rated = len(answers.questions.file_names)
+        print(
+            f"{len(labels) - rated:,} of them were not rated and keep the labels of {options.unrated} (it "
+            f"begins with {unrated.file_names[0]}, the rated images with {answers.questions.file_names[0]})."
+        )
     if gold is not None and not options.hold_gold:
         _print_gold(aggregate, gold, threshold)
     if options.preset:

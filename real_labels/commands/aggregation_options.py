@@ -13,7 +13,7 @@ from real_labels.errors import InputError
 
 if TYPE_CHECKING:
     from real_labels.aggregation import Aggregate, PseudoRater
-    from real_labels.answers import Answers, Gold
+    from real_labels.answers import Answers, Gold, Questions
     from real_labels.labels import LabelSets
 
 PRESET = "reassessed-imagenet"
@@ -117,7 +117,26 @@ def gold_questions(options: argparse.Namespace) -> Gold | None:
 
     if options.preset:
         return Gold.load(published.locate("golden.npz", options.data_dir), at_least=3)
-    return common.gold(options)
+    return common.gold(options, lambda: _asked(options))
+
+
+def _asked(options: argparse.Namespace) -> Questions:
+    """All questions that raters answered, also those of --gold-answers."""
+    import numpy as np
+
+    from real_labels.answers import Questions
+
+    parts = [answers_of(options), gold_answers_of(options)]
+    pairs = dict.fromkeys(
+        pair
+        for part in parts
+        if part is not None
+        for pair in zip(
+            part.questions.file_name().tolist(), part.questions.label.tolist(), strict=True
+        )
+    )
+    names, labels = zip(*pairs, strict=True)
+    return Questions.from_pairs(names, np.array(labels))
 
 
 def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregate, Answers]:

@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> None:
     common.check_outputs(
         *((out, _ENDINGS) for out in options.out), inputs=[options.scores, options.gold]
     )
-    scores, gold = Scores.load(options.scores), common.gold(options)
+    scores = Scores.load(options.scores)
+    gold = common.gold(options, lambda: scores.questions)
     curve = PrecisionRecall.of(scores, gold)
     marked = best = curve.at_best_f1()
     is_asked = options.threshold is not None or options.precision is not None

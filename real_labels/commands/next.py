@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--gold would be ignored: give --method gold or --hold-gold with it.")
     task_output.check(options, [*aggregation_options.inputs(options), options.tasks])
     tasks = rated.load(options.tasks)
-    aggregate, answers = aggregation_options.aggregated(options, common.gold(options))
+    aggregate, answers = aggregation_options.aggregated(
+        options, aggregation_options.gold_questions(options)
+    )
     state = asking.state(tasks, answers, aggregate.sureness, policy)
     more = asking.more_tasks(tasks, state)
     written = task_output.write(options, more)
@@ -75,7 +77,8 @@ def run(options: argparse.Namespace) -> None:
         asked = int(state.needed.sum())
         print(
             f"To ask once more: {common.counted(asked, 'question')} in {len(more):,} of {len(tasks):,} "
-            f"tasks, whose other labels are shown for contrast."
+            f"tasks, whose other labels are shown for contrast. Give them to raters who have not "
+            f"answered them yet."
         )
     else:
         print("Nothing is left to ask.")

@@ -6,13 +6,13 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from real_labels.errors import InputError
 
 if TYPE_CHECKING:
-    from real_labels.answers import Gold, Scores
+    from real_labels.answers import Gold, Questions, Scores
     from real_labels.labels import ClassNames, Reference
 
 PREDICTIONS = (
@@ -238,15 +238,34 @@ def categories(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(c.strip() for c in options.categories.split(","))
 
 
-def gold(options: argparse.Namespace) -> Gold | None:
-    """The gold questions of --gold, or None."""
+def gold(options: argparse.Namespace, asked: Callable[[], Questions] | None = None) -> Gold | None:
+    """The gold questions of --gold, or None.
+
+    Args:
+      options: with what add_gold and add_categories added.
+      asked: the questions of the command's answers, which label sets tell the truth of.
+    """
     from real_labels.answers import Gold
+    from real_labels.errors import naming
+    from real_labels.labels import LabelSets
 
     if options.gold is None:
         if options.gold_votes is not None:
             raise InputError("--gold-votes needs --gold.")
         return None
-    return Gold.load(options.gold, options.gold_votes, categories(options), columns(options))
+    try:
+        return Gold.load(options.gold, options.gold_votes, categories(options), columns(options))
+    except InputError:
+        if asked is None or pathlib.PurePath(options.gold).suffix.lower() != ".json":
+            raise
+        try:
+            labels = LabelSets.from_json(options.gold)
+        except InputError:
+            labels = None
+        if labels is None or options.gold_votes is not None:
+            raise
+    with naming(options.gold):
+        return Gold.of_label_sets(labels, asked())
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:

@@ -143,7 +143,9 @@ def run(options: argparse.Namespace) -> None:
     written = _write(options, pools, columns, front)
     if options.json:
         record = _record(options, rules, pools, columns, chosen, found, front)
-        common.write_json(options.json, record | {"warnings": models.warnings})
+        common.write_json(
+            options.json, record | {"warnings": [*models.warnings, *_doubts(pools, chosen)]}
+        )
         written.append(options.json)
 
     _print_models(pools, columns, rules)
@@ -242,7 +244,9 @@ class _Models:
                 _refuse_mixed_up(scored)
                 name = _checked_name(stem if model is None else model, path)
                 self._number += 1
-                self._remarks += [(name, warning) for warning in scored.warnings]
+                self._remarks += [
+                    (name, w.replace("; scored on these", "")) for w in scored.warnings
+                ]
                 yield name, scored.predictions
 
 
@@ -297,15 +301,20 @@ def _write(
     options: argparse.Namespace, pools: Pools, columns: Sequence[int], front: Sequence[Point]
 ) -> list[str]:
     """Writes the files that are asked for, and returns their paths."""
+    from real_labels.proposals import GREEDY_ABOVE
     from real_labels.proposals import front as fronts
 
     proposals = pools.proposals
     chosen = fronts.Point.of(pools, columns)
+    is_exact = len(proposals.models) <= GREEDY_ABOVE
     outputs = [
         (options.out, lambda path: proposals.save(path, columns)),
         (options.unrated_out, proposals.unrated_labels(columns).to_json),
         (options.pools_out, lambda path: fronts.save_every_pool(path, pools)),
-        *((path, lambda path: fronts.save(path, front, chosen)) for path in options.front),
+        *(
+            (path, lambda path: fronts.save(path, front, chosen, is_exact=is_exact))
+            for path in options.front
+        ),
     ]
     asked = [(path, write) for path, write in outputs if path is not None]
     for path, write in asked:
@@ -475,7 +484,7 @@ def _print_pool(
     images = pools.proposals.num_images
     rows = [("", ""), ("models", f"{number}")]
     if chosen.recall is not None:
-        of = f"of {pools.num_present:,} labels on {pools.num_gold_images:,} gold images"
+        of = f"of {pools.num_present:,} labels of {pools.num_gold_images:,} gold images"
         rows.append(("recall", f"{percent(chosen.recall, 1)}  {of}"))
         if is_searched:
             rows.append(("recall held out", percent(found.held_out, 1)))
@@ -527,7 +536,8 @@ def _print_sizes(pools: Pools) -> None:
     total, images = len(pools.proposals.models), pools.proposals.num_images
     if not 1 < total <= GREEDY_ABOVE:
         return
-    rows = [("models", "proposals an image", "agree with the original label", "")]
+    agree = "nothing else proposed" if pools.proposals.ask_all else "agree with the original label"
+    rows = [("models", "proposals an image", agree, "")]
     for names, per_image, unrated in cheapest_of_each_size(pools):
         text = ", ".join(names) if len(names) < total else "all"
         agree = f"{unrated:,} images ({100 * unrated / images:.1f}%)"

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
 
     _check(options)
     policies = [_policy(text.strip(), options.ask_until) for text in options.policies.split(",")]
-    gold = common.gold(options)
+    gold = aggregation_options.gold_questions(options)
     answers = aggregation_options.answers_of(options)
     method = _method(options, gold, answers)
     rows = [("policy", "answers a question", "precision", "recall", "F1")]

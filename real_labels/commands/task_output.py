@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from real_labels.commands import options as common
 from real_labels.errors import InputError
+from real_labels.files.text import normalised
 
 if TYPE_CHECKING:
     from real_labels.labels import ClassNames
@@ -64,7 +65,8 @@ def check(options: argparse.Namespace, inputs: Sequence[str | None]) -> None:
         outputs = [(options.out, (".json",)), (_interface_path(options.out), (".xml",))]
     common.check_outputs(*outputs, inputs=[*inputs, options.class_names, options.descriptions])
     categories = common.categories(options)
-    if len(set(categories)) < max(2, len(categories)) or not all(categories):
+    distinct = {normalised(category).lower() for category in categories}
+    if len(distinct) < max(2, len(categories)) or "" in distinct:
         raise InputError(
             f"--categories {options.categories}: expected two or more different answers."
         )

@@ -50,13 +50,16 @@ class Point:
         return dataclasses.asdict(self) | {"pool": list(self.pool), "precision": precision}
 
 
-def save(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point) -> None:
+def save(
+    path: str | os.PathLike[str], front: Sequence[Point], chosen: Point, *, is_exact: bool = True
+) -> None:
     """Writes the front, atomically: .csv or .parquet, or a figure (.png, .svg, .pdf).
 
     Args:
       path: the file.
       front: the points, by falling recall.
       chosen: the pool that was chosen, which the figure marks.
+      is_exact: whether all pools were searched.
     """
     ending = pathlib.Path(path).suffix.lower()
     if ending not in ENDINGS:
@@ -64,7 +67,7 @@ def save(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point) ->
     if ending in (".csv", ".parquet"):
         tables.write(path, _columns(front))
     else:
-        _draw(path, front, chosen)
+        _draw(path, front, chosen, "best pools" if is_exact else "best pools looked at")
 
 
 def _columns(points: Iterable[Point]) -> dict[str, np.ndarray]:
@@ -78,7 +81,7 @@ def _columns(points: Iterable[Point]) -> dict[str, np.ndarray]:
     }
 
 
-def _draw(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point) -> None:
+def _draw(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 4.4), layout="constrained")
@@ -86,7 +89,7 @@ def _draw(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point) -
     cost = [p.proposals_per_image for p in front][::-1]
     recall = [100 * p.recall for p in front][::-1]
     axes.step(cost, recall, where="post", color=_LINE, lw=1.2, alpha=0.6)
-    axes.plot(cost, recall, ".", color=_LINE, ms=5, label="best pools")
+    axes.plot(cost, recall, ".", color=_LINE, ms=5, label=title)
     at = (chosen.proposals_per_image, 100 * chosen.recall)
     number = f"{len(chosen.pool)} model{'s' * (len(chosen.pool) > 1)}"
     says = f"this pool: {number}, {at[1]:.1f}% with {at[0]:.2f} an image"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GREEDY_ABOVE = 24  # models up to which every subset is searched
 _CHUNK = 1 << 20  # subsets looked at at a time
 _FOLDS = 10
+_COST_BITS, _SIZE_BITS = 32, 5  # of a pool's key; 24 more bits are the pool itself
+_NO_KEY = np.iinfo(np.int64).max
 _MOST_PEELED = 100  # pools of each size of which all parts are looked at
 RECALL = 0.97  # of the paper's pool
 Subset = tuple[int, ...]  # columns of the models
@@ -122,39 +124,43 @@ class EverySubset:
         always = int(np.count_nonzero(among & self._pools.always_found))
         enough = _needed(int(np.count_nonzero(among)), recall) - always
         most = int(hits[-1])  # of all models
-        best = min(
-            int(key[ok].min(initial=np.iinfo(np.int64).max))
-            for start, key in self._keys(size_first=True)
-            for ok in (hits[start : start + _CHUNK] >= min(enough, most),)
-        )
+        best = _NO_KEY
+        for start, cost, size in self._chunks():
+            key = (size << _COST_BITS | cost) << self._num_models | np.arange(
+                start, start + len(cost)
+            )
+            found = hits[start : start + len(cost)] >= min(enough, most)
+            best = min(best, int(key[found].min(initial=_NO_KEY)))
         return self._subset(best), most >= enough
 
     def front(self) -> Iterator[Subset]:
         """The Pareto front, from the most recall down."""
-        best = np.full(int(self._hits[-1]) + 1, np.iinfo(np.int64).max)
-        for start, key in self._keys(size_first=False):
-            np.minimum.at(best, self._hits[start : start + _CHUNK], key)
-        cheapest = np.iinfo(np.int64).max
+        best = np.full(int(self._hits[-1]) + 1, _NO_KEY)  # the key of the cheapest pool, by hits
+        for start, cost, size in self._chunks():
+            key = (cost << _SIZE_BITS | size) << self._num_models | np.arange(
+                start, start + len(cost)
+            )
+            np.minimum.at(best, self._hits[start : start + len(cost)], key)
+        cheapest = _NO_KEY
         for key in best[::-1].tolist():
-            cost = key >> (self._num_models + 5)
-            if key < np.iinfo(np.int64).max and cost < cheapest:
+            cost = key >> (self._num_models + _SIZE_BITS)
+            if key < _NO_KEY and cost < cheapest:
                 cheapest = cost
                 yield self._subset(key)
 
-    def _keys(self, *, size_first: bool) -> Iterator[tuple[int, Int[np.ndarray, "chunk"]]]:
-        """(first subset, keys of a chunk of subsets but the empty one), which sort by size and cost.
+    def _chunks(
+        self,
+    ) -> Iterator[tuple[int, Int[np.ndarray, "chunk"], Int[np.ndarray, "chunk"]]]:
+        """(first subset, cost and number of models of each) of chunks of the subsets, without the empty one.
 
-        A key holds the number of models, the cost and, in its lowest bits, the subset.
+        Subsets are compared by a key, by size and then by cost, or the other way round. Its lowest bits are
+        the subset itself, which so comes back with the smallest key.
         """
         for start in range(0, 1 << self._num_models, _CHUNK):
-            cost = self._cost[start : start + _CHUNK].astype(np.int64)
-            subset = np.arange(start, start + len(cost))
-            size = np.bitwise_count(subset).astype(np.int64)
-            key = size << 32 | cost if size_first else cost << 5 | size
-            key = key << self._num_models | subset
-            if not start:
-                key[0] = np.iinfo(np.int64).max
-            yield start, key
+            first = max(start, 1)
+            end = min(start + _CHUNK, 1 << self._num_models)
+            size = np.bitwise_count(np.arange(first, end)).astype(np.int64)
+            yield first, self._cost[first:end].astype(np.int64), size
 
     def _subset(self, key: int) -> Subset:
         return tuple(m for m in range(self._num_models) if key >> m & 1)
@@ -207,7 +213,7 @@ class Greedy:
         pool = _without_needless(gold, pool, wanted)
         if keep:
             self._seen.add(pool)
-            self._extend(gold, pool)
+            self._look_around(gold, pool)
         return pool, _hits(gold, pool) >= enough
 
     def _most_hits(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> Subset:
@@ -244,22 +250,25 @@ class Greedy:
                     break
         return pool
 
-    def _extend(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
-        """Looks at the pools that add models for the most new labels, up to all that can be found."""
+    def _look_around(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
+        """Looks at more pools for the front: larger ones, their parts, and cheaper ones of as much recall."""
+        self._grow(gold, pool)
+        self._peel()
+        for best in self._best():
+            self._seen.add(self._cheapest(gold, best, _hits(gold, best)))
+
+    def _grow(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
+        """Adds the model of the most new labels, until all are found that can be."""
         while _gains(gold, pool).max() > 0:
             pool = tuple(sorted((*pool, int(np.argmax(_gains(gold, pool))))))
             self._seen.add(self._cheapest(gold, pool, _hits(gold, pool)))
+
+    def _peel(self) -> None:
+        """Takes one model after another out of the pools, from the largest down to single models."""
         self._seen |= {(m,) for m in range(self._num_models)}
-        for size in range(
-            self._num_models, 2, -1
-        ):  # what is left of each pool without one of its models
-            self._seen |= {
-                tuple(m for m in pool if m != out)
-                for pool in [p for p in self._seen if len(p) == size][:_MOST_PEELED]
-                for out in pool
-            }
-        for pool in sorted(self._best()):
-            self._seen.add(self._cheapest(gold, pool, _hits(gold, pool)))
+        for size in range(self._num_models, 2, -1):
+            pools = sorted(p for p in self._seen if len(p) == size)[:_MOST_PEELED]
+            self._seen |= {tuple(m for m in p if m != out) for p in pools for out in p}
 
     def _best(self) -> list[Subset]:
         """The pools seen of which no other seen one proposes less and finds as much, by falling recall."""

@@ -156,21 +156,10 @@ class Pools:
         self,
     ) -> tuple[Float[np.ndarray, "subsets"], Float[np.ndarray, "subsets"]]:
         """(2^M,) recall and precision of every pool; bit m of a pool's number is model m."""
-        ones = np.ones
-        found = self.always_found.sum() + proposed_by_subset(
-            self.present[~self.always_found],
-            ones(np.count_nonzero(~self.always_found), int),
-            np.int64,
-        )
-        judged, hits = (
-            np.count_nonzero(self._judged_original & among)
-            + proposed_by_subset(
-                self._judged_by[~self._judged_original & among],
-                ones(np.count_nonzero(~self._judged_original & among), int),
-                np.int64,
-            )
-            for among in (np.ones_like(self._judged_present), self._judged_present)
-        )
+        found = _proposed(self.present, self.always_found)
+        judged = _proposed(self._judged_by, self._judged_original)
+        there = self._judged_present
+        hits = _proposed(self._judged_by[there], self._judged_original[there])
         with np.errstate(invalid="ignore"):
             return found / self.num_present, hits / judged
 
@@ -219,6 +208,14 @@ class Pools:
         drawn = bootstrap_means(per_image, self._seed)
         with np.errstate(invalid="ignore"):
             return bootstrap_estimate(float(hits.mean()), drawn[:, 0] / drawn[:, 1], n)
+
+
+def _proposed(
+    by: Bool[np.ndarray, "pairs models"], always: Bool[np.ndarray, "pairs"]
+) -> Int[np.ndarray, "subsets"]:
+    """(2^M,) how many pairs each pool proposes, some of which are always proposed."""
+    ones = np.ones(np.count_nonzero(~always), np.int64)
+    return np.count_nonzero(always) + proposed_by_subset(by[~always], ones, np.int64)
 
 
 def estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import os
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -140,6 +141,8 @@ def load(path: str | os.PathLike[str]) -> list[Task]:
     """
     tasks = []
     with naming(path):
+        if pathlib.PurePath(path).suffix.lower() not in (".jsonl", ".ndjson", ".gz"):
+            raise InputError("is no .jsonl file; expected tasks.jsonl, as `tasks` writes it.")
         for number, line in enumerate(read_text(path).split("\n"), 1):
             if not line.strip():
                 continue
@@ -167,7 +170,9 @@ def _from_json(record: Any) -> Task:
         raise InputError("file_name is empty.")
     for name in ("labels", "ask"):
         classes = record.get(name) if name == "labels" or name in record else []
-        if not isinstance(classes, list) or any(type(c) is not int or c < 0 for c in classes):
+        if not isinstance(classes, list) or any(
+            type(c) is not int or not 0 <= c < 1 << 31 for c in classes
+        ):
             raise InputError(f"{name} must be a list of class indices, found {classes!r}.")
     for name in ("names", "descriptions"):
         texts = record.get(name)

@@ -224,18 +224,30 @@ def test_models_are_called_after_their_files(folder, capsys):
         assert says in refused("propose", "several.npz", *BASE)
 
 
-def test_unrated_labels_of_the_rated_images_under_other_names_are_refused(folder, capsys):
-    rows = [(f"{i}.png", 1, f"r{r}", "yes") for i in range(3) for r in range(3)]
+def test_gold_questions_may_be_about_unrated_images(folder, capsys):
+    """Label sets as gold tell the truth of all questions about their images, and answers replace labels."""
+    rows = [(NAMES[i], c, f"r{r}", "yes" if c == i else "no")
+            for i in range(8) for c in (i, i + 1) for r in range(3)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["file_name", "label", "rater", "answer"])
     table.to_csv("answers.csv", index=False)
-    for number in (2, 3):
-        labels = {f"x{i}.png": [5] for i in range(number)}
-        (folder / "u.json").write_text(json.dumps(labels))
-        arguments = ("aggregate", "--answers", "answers.csv", "--unrated", "u.json")
-        if number == 3:
-            assert "the same images under other names?" in refused(*arguments)
-        else:
-            assert "2 of them were not rated and keep" in printed(capsys, *arguments)
+    (folder / "gold.json").write_text(json.dumps({NAMES[i]: [i] for i in range(6)}))
+    unrated = {NAMES[i]: [9] for i in (0, *range(8, 12))}  # the first was rated as gold
+    (folder / "u.json").write_text(json.dumps(unrated))
+    text = printed(
+        capsys, "aggregate", "--answers", "answers.csv", "--unrated", "u.json", "--method", "gold",
+        "--gold", "gold.json", "--labels-out", "l.json",
+    )  # fmt: skip
+    assert "On gold, threshold" in text and "(12 of 12 gold questions were asked)" in text
+    assert "4 of them were not rated and keep the labels of u.json" in text
+    wanted = {NAMES[i]: [i] for i in range(8)} | {NAMES[i]: [9] for i in range(8, 12)}
+    assert json.loads((folder / "l.json").read_text()) == wanted
+    (folder / "gold.json").write_text('{"other.png": [1]}')
+    says = refused(
+        "aggregate", "--answers", "answers.csv", "--method", "gold", "--gold", "gold.json"
+    )
+    assert says.startswith(
+        "Error: gold.json: None of the 16 questions is about one of its 1 images"
+    )
 
 
 def test_bad_input_is_one_line(folder, capsys):

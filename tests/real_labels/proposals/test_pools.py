@@ -241,7 +241,7 @@ def test_real_models_find_what_sets_say(shared, published, tmp_path, capsys):
         judged = [there for name, label, there in pairs if label in proposed[name]]
         assert record["precision"]["value"] == pytest.approx(np.mean(judged))
         assert record["pool"] == names and record["recall_held_out"] is None
-    assert "of 248 labels on 155 gold images" in capsys.readouterr().out
+    assert "of 248 labels of 155 gold images" in capsys.readouterr().out
 
 
 @pytest.mark.long

@@ -49,6 +49,7 @@ def test_bad_lines_are_named(tmp_path):
         ({"labels": [1, 1]}, "labels must be distinct"),
         ({"labels": []}, "labels must be distinct classes, found"),
         ({"labels": [-1]}, "labels must be a list of class indices"),
+        ({"labels": [1 << 31]}, "labels must be a list of class indices"),
         ({"labels": [True]}, "labels must be a list of class indices"),
         ({"labels": "1"}, "labels must be a list"),
         ({"ask": [3]}, "asks about 3, which is none of its labels"),
@@ -168,7 +169,8 @@ def test_bad_exports_are_named(tmp_path):
     by = {"completed_by": 1, "result": [answer]}
     for content, says in (
         ([{"data": data, "annotations": []}], "holds no answer"),
-        ([{"data": data}, {"data": data, "annotations": [by]}], "task 1: annotations must be a list"),
+        ([{"data": data}, {"data": data, "annotations": [by]}], "holds tasks without annotations"),
+        ([{"data": data}], "holds tasks without annotations"),
         ([{"data": {}, "annotations": [by]}], "task 1 has no file_name and questions"),
         ([{"data": data, "annotations": [{**by, "completed_by": None}]}], "no annotator"),
         ([{"data": data, "annotations": [{**by, "result": "x"}]}], "must be a list of objects"),
