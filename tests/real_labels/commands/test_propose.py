@@ -241,6 +241,9 @@ def test_gold_questions_may_be_about_unrated_images(folder, capsys):
     assert "4 of them were not rated and keep the labels of u.json" in text
     wanted = {NAMES[i]: [i] for i in range(8)} | {NAMES[i]: [9] for i in range(8, 12)}
     assert json.loads((folder / "l.json").read_text()) == wanted
+    (folder / "none.json").write_text("{}")  # every image was rated
+    text = printed(capsys, "aggregate", "--answers", "answers.csv", "--unrated", "none.json")
+    assert "on 8 of 8 images" in text and "were not rated" not in text
     (folder / "gold.json").write_text('{"other.png": [1]}')
     says = refused(
         "aggregate", "--answers", "answers.csv", "--method", "gold", "--gold", "gold.json"
