@@ -95,6 +95,13 @@ def questions_of(tasks: Iterable[Task]) -> Questions:
     return Questions.from_pairs(np.array(names, dtype=np.str_), np.array(labels, dtype=np.int64))
 
 
+def shown(tasks: Iterable[Task]) -> Questions:
+    """The pairs of image and label that tasks show, asked about or not, each once."""
+    pairs = dict.fromkeys((task.file_name, label) for task in tasks for label in task.labels)
+    names, labels = zip(*pairs, strict=True) if pairs else ((), ())
+    return Questions.from_pairs(np.array(names, dtype=np.str_), np.array(labels, dtype=np.int64))
+
+
 def described(
     tasks: Iterable[Task],
     names: Sequence[str] | None = None,

@@ -1,0 +1,115 @@
+"""Raters and administrators: invitations, sessions, pausing and excluding."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from real_labels.errors import InputError
+from real_labels.rating.database import Database
+from real_labels.rating.queue import DONE
+from real_labels.rating.schema import assignments, raters, sessions, tasks
+
+SESSION = 30 * 24 * 3600.0  # seconds
+_BYTES = 24  # of a random token
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token. Tokens are random and long, so a plain hash cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def invite(database: Database, note: str | None = None, *, is_admin: bool = False) -> str:
+    """Adds a rater or an administrator, and returns the token of the invitation, which is not stored."""
+    token = secrets.token_urlsafe(_BYTES)
+    with database.writing() as connection:
+        kind = "admin" if is_admin else "rater"
+        number = connection.scalar(
+            select(func.count()).select_from(raters).where(raters.c.is_admin == is_admin)
+        )
+        connection.execute(
+            insert(raters).values(
+                pseudonym=f"{kind}-{number + 1:03d}",
+                note=note,
+                token_hash=hashed(token),
+                is_admin=is_admin,
+                invited=time.time(),
+                is_paused=False,
+                is_excluded=False,
+            )
+        )
+    return token
+
+
+def begin_session(database: Database, token: str, now: float) -> str | None:
+    """The token of a new session for an invitation's; None if there is no such invitation."""
+    session = secrets.token_urlsafe(_BYTES)
+    with database.writing() as connection:
+        rater = connection.scalar(select(raters.c.id).where(raters.c.token_hash == hashed(token)))
+        if rater is None:
+            return None
+        connection.execute(delete(sessions).where(sessions.c.expires <= now))
+        connection.execute(
+            insert(sessions).values(token_hash=hashed(session), rater=rater, expires=now + SESSION)
+        )
+    return session
+
+
+def of_session(connection: Connection, session: str, now: float):
+    """The rater's row of a session that goes on; None of any other."""
+    return connection.execute(
+        select(raters)
+        .join(sessions, sessions.c.rater == raters.c.id)
+        .where(sessions.c.token_hash == hashed(session), sessions.c.expires > now)
+    ).one_or_none()
+
+
+def has_read_guidelines(database: Database, rater: int, now: float) -> None:
+    """Notes that a rater has read the guidelines."""
+    with database.writing() as connection:
+        connection.execute(update(raters).where(raters.c.id == rater).values(read_guidelines=now))
+
+
+def change(
+    database: Database,
+    pseudonym: str,
+    *,
+    is_paused: bool | None = None,
+    is_excluded: bool | None = None,
+) -> None:
+    """Pauses a rater, or takes a rater's answers out: they are kept, and do not count.
+
+    Tasks that lose an answer so are open again.
+
+    Raises:
+      InputError: if there is no such rater.
+    """
+    values = {"is_paused": is_paused, "is_excluded": is_excluded}
+    values = {name: value for name, value in values.items() if value is not None}
+    with database.writing() as connection:
+        rater = connection.scalar(select(raters.c.id).where(raters.c.pseudonym == pseudonym))
+        if rater is None:
+            raise InputError(f"There is no rater {pseudonym!r}.")
+        connection.execute(update(raters).where(raters.c.id == rater).values(**values))
+        if is_excluded is not None:
+            reopen(connection)
+
+
+def reopen(connection: Connection) -> None:
+    """Computes anew which work tasks are open: those that fewer raters answered than are wanted."""
+    done = (
+        select(func.count())
+        .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
+        .where(
+            assignments.c.task == tasks.c.id,
+            assignments.c.state == DONE,
+            or_(raters.c.is_excluded.is_(False)),
+        )
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(tasks).where(tasks.c.kind == "work").values(is_open=tasks.c.wanted > done)
+    )

@@ -1,0 +1,445 @@
+"""The queue: tasks are lent to raters, answered, skipped and revised, each in one transaction.
+
+What a task still needs follows from the rows alone: of the raters that it wants, those count who have
+answered (and are not excluded) and those whose lease has not ended. So abandoned work returns by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+
+from real_labels.errors import InputError
+from real_labels.rating.database import Database, Settings
+from real_labels.rating.schema import (
+    answers,
+    assignments,
+    classes,
+    images,
+    questions,
+    raters,
+    requests,
+    tasks,
+)
+
+WORK, GOLD, WARM_UP = "work", "gold", "warm-up"
+LENT, DONE, SKIPPED, LATE = "lent", "done", "skipped", "late"
+_TRIES = 20  # for a task that nobody else takes at the same moment (PostgreSQL)
+
+
+class Refused(InputError):
+    """A request that cannot be carried out; the message is for the rater."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A label of a lent task.
+
+    Attributes:
+      id: of the question.
+      label: the class.
+      name, description: of the class.
+      is_asked: whether it is asked about; else it is shown for contrast.
+      truth: of warm-up tasks that were answered, for feedback; else None.
+      answer: position of the rater's own answer in the categories, or None.
+    """
+
+    id: int
+    label: int
+    name: str
+    description: str
+    is_asked: bool
+    truth: bool | None = None
+    answer: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Lent:
+    """A task in a rater's hands.
+
+    Attributes:
+      assignment: its id.
+      image: id of the image.
+      kind: WARM_UP, or WORK for work and hidden gold alike.
+      lease_ends: seconds since 1970.
+      questions: the labels.
+    """
+
+    assignment: int
+    image: int
+    kind: str
+    lease_ends: float
+    questions: tuple[Question, ...]
+
+
+class Queue:
+    """The queue of a database.
+
+    Attributes:
+      database: the database.
+      settings: the project's.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time):
+        """Opens the queue.
+
+        Args:
+          database: the database.
+          clock: seconds since 1970.
+        """
+        self.database, self._now = database, clock
+        with database.reading() as connection:
+            self.settings: Settings = database.settings(connection)
+
+    def lend(self, rater: int, number: int = 1) -> list[Lent]:
+        """The tasks in a rater's hands, filled up to `number` with new ones; fewer if there are no more.
+
+        Raises:
+          Refused: if the rater is paused.
+        """
+        for _ in range(_TRIES):
+            with self.database.writing() as connection:
+                self._check_active(connection, rater)
+                mine = self._in_hands(connection, rater)
+                missing = 0 if self._is_warming_up(connection, mine) else number - len(mine)
+                is_short = False
+                for _ in range(missing):
+                    task = self._next_task(connection, rater)
+                    if task is None:
+                        break
+                    if not self._take(connection, task, rater):
+                        is_short = True  # another rater was faster
+                        break
+                    if self._kind(connection, task) == WARM_UP:
+                        break  # feedback comes before the next
+                mine = self._in_hands(connection, rater)
+                if mine or not is_short:
+                    return [self._lent(connection, assignment) for assignment in mine]
+        return []
+
+    def answer(
+        self, rater: int, assignment: int, given: Mapping[int, int], key: str, seconds: float = 0
+    ) -> Lent:
+        """Saves a rater's answers to a task in hands, or revises the rater's earlier ones.
+
+        Args:
+          rater: who answers.
+          assignment: the task in hands, or answered before.
+          given: position in the categories of each asked question's answer, by question.
+          key: of the request: one sent twice counts once.
+          seconds: that the rater looked at the task.
+
+        Returns:
+          The task with the answers, and of warm-up tasks the truth.
+
+        Raises:
+          Refused: if the task is not this rater's, or the answers are not to its questions.
+        """
+        with self.database.writing() as connection:
+            self._check_active(connection, rater)
+            row = self._own(connection, rater, assignment)
+            if connection.scalar(select(requests.c.key).where(requests.c.key == key)) is not None:
+                return self._lent(connection, assignment, with_truth=True)
+            self._check_answers(connection, row.task, given)
+            now = self._now()
+            if row.state in (LENT, SKIPPED):
+                self._lock(connection, row.task)
+                is_late = (
+                    (row.state == SKIPPED or row.lease_ends <= now)
+                    and self._kind(connection, row.task) == WORK
+                    and self._taken(connection, row.task) >= self._wanted(connection, row.task)
+                )
+                connection.execute(
+                    update(assignments)
+                    .where(assignments.c.id == assignment)
+                    .values(
+                        state=LATE if is_late else DONE,
+                        done=now,
+                        seconds=max(0.0, seconds),
+                        reason=None,
+                    )
+                )
+            revision = connection.scalar(
+                select(func.coalesce(func.max(answers.c.revision), 0)).where(
+                    answers.c.assignment == assignment
+                )
+            )
+            connection.execute(
+                insert(answers),
+                [
+                    {
+                        "assignment": assignment,
+                        "question": question,
+                        "revision": revision + 1,
+                        "category": category,
+                        "given": now,
+                    }
+                    for question, category in sorted(given.items())
+                ],
+            )
+            connection.execute(insert(requests).values(key=key, assignment=assignment))
+            self._close_if_done(connection, row.task)
+            return self._lent(connection, assignment, with_truth=True)
+
+    def skip(self, rater: int, assignment: int, reason: str) -> None:
+        """Gives a task back, with the reason; another rater gets it.
+
+        Raises:
+          Refused: if the task is not in this rater's hands, or there is no reason.
+        """
+        if not reason.strip():
+            raise Refused("Say why you skip the task; a word will do.")
+        with self.database.writing() as connection:
+            row = self._own(connection, rater, assignment)
+            if row.state != LENT:
+                raise Refused("This task is answered; it cannot be skipped any more.")
+            connection.execute(
+                update(assignments)
+                .where(assignments.c.id == assignment)
+                .values(state=SKIPPED, reason=reason.strip()[:500], done=self._now())
+            )
+
+    def last(self, rater: int, number: int = 20) -> list[Lent]:
+        """The tasks that a rater answered last, the newest first."""
+        with self.database.reading() as connection:
+            rows = connection.scalars(
+                select(assignments.c.id)
+                .where(assignments.c.rater == rater, assignments.c.state.in_((DONE, LATE)))
+                .order_by(assignments.c.done.desc(), assignments.c.id.desc())
+                .limit(number)
+            ).all()
+            return [self._lent(connection, row, with_truth=True) for row in rows]
+
+    def _check_active(self, connection: Connection, rater: int) -> None:
+        row = connection.execute(select(raters).where(raters.c.id == rater)).one()
+        if row.is_paused or row.is_excluded:
+            raise Refused("You are paused. Ask whoever invited you.")
+
+    def _in_hands(self, connection: Connection, rater: int) -> Sequence[int]:
+        """The assignments whose lease goes on, which is thereby renewed."""
+        now = self._now()
+        mine = connection.scalars(
+            select(assignments.c.id)
+            .where(
+                assignments.c.rater == rater,
+                assignments.c.state == LENT,
+                assignments.c.lease_ends > now,
+            )
+            .order_by(assignments.c.lent, assignments.c.id)
+        ).all()
+        if mine:
+            connection.execute(
+                update(assignments)
+                .where(assignments.c.id.in_(mine))
+                .values(lease_ends=now + self.settings.lease)
+            )
+        return mine
+
+    def _is_warming_up(self, connection: Connection, mine: Sequence[int]) -> bool:
+        """Whether a warm-up task is in hands: its feedback comes before the next task."""
+        kinds = select(tasks.c.kind).join(assignments, assignments.c.task == tasks.c.id)
+        return WARM_UP in connection.scalars(kinds.where(assignments.c.id.in_(mine))).all()
+
+    def _next_task(self, connection: Connection, rater: int) -> int | None:
+        """The next warm-up, gold or work task of a rater; None if nothing is left."""
+        by_kind = (
+            select(tasks.c.kind, func.count())
+            .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task))
+            .where(assignments.c.rater == rater, assignments.c.state != SKIPPED)
+            .group_by(tasks.c.kind)
+        )
+        done = dict(connection.execute(by_kind).all())
+        if done.get(WARM_UP, 0) < self.settings.warm_up:
+            task = self._unseen(connection, rater, WARM_UP)
+            if task is not None:
+                return task
+        share, gold = self.settings.gold_share, done.get(GOLD, 0)
+        if gold < share * (gold + done.get(WORK, 0) + 1) - 0.5:
+            task = self._unseen(connection, rater, GOLD)
+            if task is not None:
+                return task
+        return self._open_work(connection, rater)
+
+    def _mine(self, rater: int) -> Any:
+        """Whether the rater has or had the task; a lease of one's own that ended is forgotten."""
+        return exists().where(
+            assignments.c.task == tasks.c.id,
+            assignments.c.rater == rater,
+            or_(assignments.c.state != LENT, assignments.c.lease_ends > self._now()),
+        )
+
+    def _unseen(self, connection: Connection, rater: int, kind: str) -> int | None:
+        """A gold or warm-up task that the rater has not seen, in an order of each rater's own."""
+        offset = 7919 * rater
+        return connection.scalar(
+            select(tasks.c.id)
+            .where(tasks.c.kind == kind, ~self._mine(rater))
+            .order_by((tasks.c.place + offset) % 10_007, tasks.c.id)
+            .limit(1)
+        )
+
+    def _counting(self) -> Any:
+        """The assignments that take one of the wanted places."""
+        return or_(
+            and_(assignments.c.state == DONE, ~raters.c.is_excluded),
+            and_(assignments.c.state == LENT, assignments.c.lease_ends > self._now()),
+        )
+
+    def _open_work(self, connection: Connection, rater: int) -> int | None:
+        taken = (
+            select(func.count())
+            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
+            .where(assignments.c.task == tasks.c.id, self._counting())
+            .scalar_subquery()
+        )
+        asked = (
+            select(tasks.c.id)
+            .where(
+                tasks.c.kind == WORK,
+                tasks.c.is_open,
+                tasks.c.wanted > taken,
+                ~self._mine(rater),
+            )
+            .order_by(tasks.c.place)
+            .limit(1)
+        )
+        if not self.database.is_sqlite:
+            asked = asked.with_for_update(skip_locked=True, of=tasks)
+        return connection.scalar(asked)
+
+    def _taken(self, connection: Connection, task: int) -> int:
+        return connection.scalar(
+            select(func.count())
+            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
+            .where(assignments.c.task == task, self._counting())
+        )
+
+    def _wanted(self, connection: Connection, task: int) -> int:
+        return connection.scalar(select(tasks.c.wanted).where(tasks.c.id == task))
+
+    def _kind(self, connection: Connection, task: int) -> str:
+        return connection.scalar(select(tasks.c.kind).where(tasks.c.id == task))
+
+    def _lock(self, connection: Connection, task: int) -> None:
+        """Lets nobody else take or answer the task until the transaction ends. SQLite has one writer."""
+        if not self.database.is_sqlite:
+            connection.execute(select(tasks.c.id).where(tasks.c.id == task).with_for_update())
+
+    def _take(self, connection: Connection, task: int, rater: int) -> bool:
+        """Lends a task; False if it is full by now.
+
+        PostgreSQL counts in the snapshot from before the lock, so the places are counted again.
+        """
+        is_full = (
+            self._kind(connection, task) == WORK
+            and not self.database.is_sqlite
+            and self._taken(connection, task) >= self._wanted(connection, task)
+        )
+        if is_full:
+            return False
+        now = self._now()
+        lease = {"state": LENT, "lent": now, "lease_ends": now + self.settings.lease}
+        again = connection.execute(
+            update(assignments)
+            .where(assignments.c.task == task, assignments.c.rater == rater)
+            .values(**lease)
+        )
+        if not again.rowcount:
+            connection.execute(insert(assignments).values(task=task, rater=rater, **lease))
+        return True
+
+    def _own(self, connection: Connection, rater: int, assignment: int) -> Any:
+        row = connection.execute(
+            select(assignments).where(assignments.c.id == assignment, assignments.c.rater == rater)
+        ).one_or_none()
+        if row is None:
+            raise Refused("This task is not yours.")
+        return row
+
+    def _check_answers(self, connection: Connection, task: int, given: Mapping[int, int]) -> None:
+        asked = set(
+            connection.scalars(
+                select(questions.c.id).where(questions.c.task == task, questions.c.is_asked)
+            )
+        )
+        known = set(connection.scalars(select(questions.c.id).where(questions.c.task == task)))
+        if not given or not set(given) <= known:
+            raise Refused("The answers are not to this task's questions.")
+        if missing := asked - set(given):
+            raise Refused(f"{len(missing)} of {len(asked)} labels have no answer yet.")
+        if not all(0 <= category < len(self.settings.categories) for category in given.values()):
+            raise Refused(f"An answer is none of {', '.join(self.settings.categories)}.")
+
+    def _close_if_done(self, connection: Connection, task: int) -> None:
+        number = connection.scalar(
+            select(func.count())
+            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
+            .where(assignments.c.task == task, assignments.c.state == DONE, ~raters.c.is_excluded)
+        )
+        connection.execute(
+            update(tasks)
+            .where(tasks.c.id == task, tasks.c.kind == WORK)
+            .values(is_open=tasks.c.wanted > number)
+        )
+
+    def _lent(self, connection: Connection, assignment: int, with_truth: bool = False) -> Lent:
+        row = connection.execute(
+            select(assignments, tasks.c.image, tasks.c.kind)
+            .join(tasks, tasks.c.id == assignments.c.task)
+            .where(assignments.c.id == assignment)
+        ).one()
+        newest = (
+            select(answers.c.question, func.max(answers.c.revision).label("revision"))
+            .where(answers.c.assignment == assignment)
+            .group_by(answers.c.question)
+            .subquery()
+        )
+        own = dict(
+            connection.execute(
+                select(answers.c.question, answers.c.category)
+                .join(
+                    newest,
+                    and_(
+                        newest.c.question == answers.c.question,
+                        newest.c.revision == answers.c.revision,
+                    ),
+                )
+                .where(answers.c.assignment == assignment)
+            ).all()
+        )
+        shows_truth = with_truth and row.kind == WARM_UP
+        labels = tuple(
+            Question(
+                one.id,
+                one.label,
+                one.name,
+                one.description,
+                one.is_asked or one.id in own,
+                one.truth if shows_truth else None,
+                own.get(one.id),
+            )
+            for one in connection.execute(
+                select(questions, classes.c.name, classes.c.description)
+                .join(classes, classes.c.id == questions.c.label)
+                .where(questions.c.task == row.task)
+                .order_by(questions.c.id)
+            )
+        )
+        kind = WARM_UP if row.kind == WARM_UP else WORK
+        return Lent(assignment, row.image, kind, row.lease_ends, labels)
+
+
+def forget_sessions(connection: Connection, now: float) -> None:
+    """Removes sessions that ran out."""
+    from real_labels.rating.schema import sessions
+
+    connection.execute(delete(sessions).where(sessions.c.expires <= now))
+
+
+def image_path(connection: Connection, image: int) -> str | None:
+    """Where the picture of an image is; None if there is no such image, or no picture."""
+    return connection.scalar(select(images.c.path).where(images.c.id == image))
