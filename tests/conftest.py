@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 
 # Before JAX is imported anywhere. Programs started by tests set their own.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
@@ -17,6 +18,10 @@ PROJECT = pathlib.Path(__file__).parent.parent
 SMALL = {"train": 200, "validation": 61}
 PATIENCE = 1_800.0  # seconds until a process, or a page, is given up: no test is about speed
 
+CHROMIUM_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 # No deadlines; the short tier repeats the same examples.
 _unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("short", _unhurried, derandomize=True)
@@ -55,3 +60,20 @@ def shared() -> pathlib.Path:
             "the real models' predictions and tasks are not on this machine (../shared/data)"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A Chromium driven by Playwright, or a skip where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine ($CHROMIUM, or chromium in $PATH)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=CHROMIUM_FLAGS, timeout=1_000 * PATIENCE
+        )
+        yield browser
+        browser.close()

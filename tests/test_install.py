@@ -122,3 +122,12 @@ def test_a_fresh_environment_scores_a_file(dataset, tmp_path):
         capture_output=True, text=True, cwd=folder, env=environment, check=True,
     ).stdout  # fmt: skip
     assert (folder / "report" / "index.html").exists()
+
+
+def test_the_rating_page_says_what_it_needs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, "rate", "status"],
+        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "pip install 'real-labels[rating]'" in done.stderr

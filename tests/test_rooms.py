@@ -25,13 +25,14 @@ ALLOWED = {
     "real_labels.aggregation": "errors intervals files labels answers",
     "real_labels.proposals": "errors intervals files labels predictions answers",
     "real_labels.rating": "errors files labels answers aggregation",
+    "real_labels.rating.site": "errors labels rating",
     "real_labels.analysis.page": "errors intervals files labels",
     "real_labels.analysis": (
         "errors intervals files labels predictions answers accuracy aggregation analysis.page"
     ),
     "real_labels.commands": (
         "errors intervals files labels predictions answers accuracy aggregation analysis analysis.page "
-        "proposals rating"
+        "proposals rating rating.site"
     ),
     "real_labels.cli": "errors commands",
     "real_labels.__main__": "cli",
@@ -52,6 +53,9 @@ ALLOWED = {
 }
 # Of real_labels, big_transfer takes labels, predictions and accuracy; never its commands.
 OF_REAL_LABELS = "errors files labels predictions accuracy"
+# What the extra [rating] adds, and the only files that may import it.
+RATING = {"starlette", "uvicorn", "sqlalchemy", "markdown_it"}
+OF_RATING = ("schema", "database", "queue", "people", "project", "results", "site")
 BASE = {"numpy", "scipy", "pyarrow", "matplotlib", "PIL", "jinja2", "platformdirs", "tqdm"}
 # jaxtyping for type checkers, etils for buckets; neither is needed.
 FOREIGN = {
@@ -160,6 +164,9 @@ def strangers(module: str, targets: set[str]) -> set[str]:
     """The packages among the imports that a module's package may not import."""
     roots = {target.split(".")[0] for target in targets}
     known = FOREIGN[module.partition(".")[0]]
+    rating = tuple(f"real_labels.rating.{name}" for name in OF_RATING)
+    if module.startswith((*rating, "real_labels.commands.rate")) and known is not None:
+        known = known | RATING
     return roots & ABOVE if known is None else roots - known
 
 
@@ -175,6 +182,7 @@ def test_real_labels_needs_the_base_alone():
     [
         ("real_labels.accuracy.top_k", "import torch"),
         ("real_labels.files.paths", "from sklearn import metrics"),
+        ("real_labels.rating.tasks", "import sqlalchemy"),
         ("big_transfer.training.loop", "import main"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The rating site: pages for raters and the administrator (Starlette)."""

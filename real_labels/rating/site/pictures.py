@@ -1,0 +1,61 @@
+"""Pictures: decoded and resized here, so that no file of a stranger is sent as it is."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import tempfile
+
+from PIL import Image, ImageOps
+
+from real_labels.errors import InputError
+
+SIZES = {"page": 1600, "example": 240}  # longest side, pixels
+_MOST_PIXELS = 200_000_000
+_QUALITY = 88
+
+
+class Pictures:
+    """Pictures as JPEG, of the sizes that the pages show, kept in a folder."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None):
+        """Keeps what was resized in a folder; None: a temporary one."""
+        self._own = (
+            tempfile.TemporaryDirectory(prefix="rating-pictures-") if folder is None else None
+        )
+        self._folder = pathlib.Path(self._own.name if self._own else folder)
+
+    def jpeg(self, path: str, size: str) -> bytes:
+        """The picture of a file.
+
+        Raises:
+          InputError: if it is no picture that can be decoded.
+        """
+        status = os.stat(path)
+        key = f"{abs(hash((path, status.st_mtime_ns, status.st_size))):x}-{size}.jpg"
+        kept = self._folder / key
+        if kept.exists():
+            return kept.read_bytes()
+        content = _resized(path, SIZES[size])
+        temporary = kept.with_suffix(f".{os.getpid()}.part")
+        temporary.write_bytes(content)
+        temporary.replace(kept)
+        return content
+
+
+def _resized(path: str, side: int) -> bytes:
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise InputError(f"{path}: has {image.width} x {image.height} pixels, too many.")
+            image.draft("RGB", (side, side))
+            shown = ImageOps.exif_transpose(image).convert("RGB")
+            shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+            buffer = io.BytesIO()
+            shown.save(buffer, "JPEG", quality=_QUALITY)
+            return buffer.getvalue()
+    except InputError:
+        raise
+    except Exception as error:  # whatever a decoder raises
+        raise InputError(f"{path}: is no picture that can be shown ({error}).") from None

@@ -1,0 +1,322 @@
+"""The site's requests: who may do what, and attacks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+
+import pytest
+from starlette.testclient import TestClient
+
+from real_labels.rating import database, people, project
+from real_labels.rating.database import Settings
+from real_labels.rating.queue import Queue
+from real_labels.rating.site import app, guards
+from tests.real_labels.rating.conftest import gold_of, pictures, tasks_of
+
+ORIGIN = "http://testserver"
+
+
+@pytest.fixture
+def site(tmp_path):
+    """(database, client factory, tokens of two raters and an administrator)."""
+    tasks = tasks_of(6)
+    folder = pictures(tmp_path / "images", [t.file_name for t in tasks])
+    opened = database.create(f"sqlite:///{tmp_path / 'rating.db'}")
+    project.store(
+        opened,
+        Settings("<b>Fish</b>", raters=2, warm_up=1, gold_share=0.2),
+        "# Rules\n<script>x</script>",
+    )
+    names = {1: ('<img src=x onerror="alert(1)">', "d & e"), 2: ("two", ""), 3: ("three", "")}
+    project.add_tasks(opened, tasks, gold_of(tasks[:2]), folder, names)
+    tokens = [people.invite(opened), people.invite(opened), people.invite(opened, is_admin=True)]
+    application = app.create(opened, app.Options(cache=str(tmp_path)))
+    return opened, lambda: TestClient(application, base_url=ORIGIN), tokens
+
+
+def visit(client, token):
+    """Opens an invitation; a function that sends the page's requests."""
+    page = client.get(f"/invite/{token}")
+    csrf = re.search(r'data-token="([0-9a-f]+)"', page.text)[1]
+
+    def ask(path, body=None, **headers):
+        sent = {"origin": ORIGIN, "x-csrf-token": csrf} | headers
+        return client.post(
+            path, json=body or {}, headers={k: v for k, v in sent.items() if v is not None}
+        )
+
+    return ask
+
+
+def answers_to(task, category=1):
+    return {str(q["id"]): category for q in task["questions"] if q["is_asked"]}
+
+
+def test_a_visit_from_the_invitation_to_the_last_task(site):
+    opened, client, tokens = site
+    browser = client()
+    ask = visit(browser, tokens[0])
+    assert "invite" not in str(browser.get("/").url) and tokens[0] not in browser.get("/").text
+    assert ask("begin").json() == {}
+    done = 0
+    while tasks := ask("next").json()["tasks"]:
+        for task in tasks:
+            assert browser.get(f"/image/{task['image']}").headers["content-type"] == "image/jpeg"
+            reply = ask(
+                "answer",
+                {
+                    "assignment": task["assignment"],
+                    "answers": answers_to(task),
+                    "key": f"key-number-{done}",
+                },
+            ).json()
+            assert [q["answer"] for q in reply["saved"]["questions"]] == [1, 1, 1]
+            done += 1
+    assert done == 6 or done == 5
+    assert reply["progress"]["left"] == 0 and reply["progress"]["done"] == done
+    assert len(ask("last").json()["tasks"]) == done
+    with opened.reading() as connection:
+        assert people.of_session(connection, browser.cookies[app.COOKIE], time.time()).id == 1
+
+
+def test_nothing_is_stored_from_which_a_link_could_be_made(site, tmp_path):
+    opened, client, tokens = site
+    browser = client()
+    visit(browser, tokens[0])
+    session = browser.cookies[app.COOKIE]
+    opened.close()
+    stored = b"".join(p.read_bytes() for p in tmp_path.glob("rating.db*"))
+    assert tokens[0].encode() not in stored and session.encode() not in stored
+    assert people.hashed(tokens[0]).encode() in stored
+
+
+@pytest.mark.parametrize("path", ["next", "answer", "skip", "last", "begin", "status", "change"])
+def test_no_change_without_session_origin_and_token(site, path):
+    _, client, tokens = site
+    stranger = client().post(f"/{path}", json={}, headers={"origin": ORIGIN})
+    assert stranger.status_code == 401
+    ask = visit(client(), tokens[2] if path in ("status", "change") else tokens[0])
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"origin": None},
+        {"origin": "null"},
+        {"x-csrf-token": None},
+        {"x-csrf-token": "0" * 64},
+    ):
+        reply = ask(path, None, **headers)
+        assert reply.status_code == 403, headers
+    assert "http://evil.example" in ask(path, None, origin="http://evil.example").json()["error"]
+    assert client().get(f"/{path}").status_code == 405
+
+
+def test_a_token_of_another_session_is_no_use(site):
+    _, client, tokens = site
+    first, second = client(), client()
+    visit(first, tokens[0])
+    page = second.get(f"/invite/{tokens[1]}").text
+    foreign = re.search(r'data-token="([0-9a-f]+)"', page)[1]
+    reply = first.post("/next", json={}, headers={"origin": ORIGIN, "x-csrf-token": foreign})
+    assert reply.status_code == 403
+
+
+def test_raters_are_no_administrators_and_the_other_way_round(site):
+    _, client, tokens = site
+    rater, admin = visit(client(), tokens[0]), visit(client(), tokens[2])
+    assert rater("status").status_code == rater("change", {"rater": "rater-002"}).status_code == 403
+    assert admin("next").status_code == 403
+    assert admin("status").json()["tasks"] == 4
+    changed = admin("change", {"rater": "rater-001", "is_paused": True}).json()
+    assert changed["raters"][0]["is_paused"]
+    assert rater("next").status_code == 409
+    assert admin("change", {"rater": "nobody", "is_paused": True}).status_code == 400
+
+
+def test_nobody_sees_or_touches_anothers_answers(site):
+    _, client, tokens = site
+    first, second = visit(client(), tokens[0]), visit(client(), tokens[1])
+    task = first("next").json()["tasks"][0]
+    body = {"assignment": task["assignment"], "answers": answers_to(task), "key": "key-of-first"}
+    assert second("answer", body).status_code == 409
+    assert second("skip", {"assignment": task["assignment"], "reason": "x"}).status_code == 409
+    assert first("answer", body).status_code == 200
+    assert second("last").json()["tasks"] == []
+    for task in second("next").json()["tasks"]:
+        assert all(q["answer"] is None and q["truth"] is None for q in task["questions"])
+
+
+def test_gold_cannot_be_told_from_work(site):
+    _, client, tokens = site
+    ask = visit(client(), tokens[0])
+    warm_up = ask("next").json()["tasks"]
+    for task in warm_up:
+        ask(
+            "answer",
+            {"assignment": task["assignment"], "answers": answers_to(task), "key": "k" * 9},
+        )
+    tasks = ask("next").json()["tasks"]
+    assert {tuple(sorted(task)) for task in tasks} == {
+        ("assignment", "image", "is_warm_up", "kind", "lease_ends", "questions")
+    }
+    assert {task["kind"] for task in tasks} == {"work"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"assignment": "x", "answers": {}, "key": "12345678"},
+        {"assignment": 1, "answers": [1], "key": "12345678"},
+        {"assignment": 1, "answers": {"a": "b"}, "key": "12345678"},
+        {"assignment": 1, "answers": {}, "key": "short"},
+        {"assignment": 10**30, "answers": {"1": 1}, "key": "12345678"},
+        {"assignment": None, "answers": None, "key": None},
+        {"assignment": 1, "answers": {"1": 1}, "key": "12345678", "seconds": "soon"},
+        {"assignment": 1, "answers": {str(10**30): 1}, "key": "12345678"},
+    ],
+)
+def test_odd_requests_are_refused(site, body):
+    _, client, tokens = site
+    ask = visit(client(), tokens[0])
+    ask("next")
+    reply = ask("answer", body)
+    assert reply.status_code in (400, 409) and reply.json()["error"]
+
+
+def test_bodies_that_are_none(site):
+    _, client, tokens = site
+    browser = client()
+    visit(browser, tokens[0])
+    page = browser.get("/").text
+    headers = {"origin": ORIGIN, "x-csrf-token": re.search(r'data-token="([0-9a-f]+)"', page)[1]}
+    for content in (b"{", b"[1]", b"\xff", b"[" * 60_000, b"1" * 70_000):
+        reply = browser.post("/answer", content=content, headers=headers)
+        assert reply.status_code == 400, content[:5]
+
+
+def test_images_come_by_number_and_to_raters_alone(site):
+    _, client, tokens = site
+    assert client().get("/image/1").status_code == 401
+    browser = client()
+    visit(browser, tokens[0])
+    for path in (
+        "/image/999", "/image/0", "/image/-1", "/image/../rating.db", "/image/%2e%2e%2frating.db",
+        "/image/1.png", "/image//etc/passwd", "/static/../app.py", "/static/%2e%2e/app.py",
+        "/static/..%2f..%2fdatabase.py", "/example/1/0", "/example/1/-1",
+    ):  # fmt: skip
+        assert browser.get(path).status_code in (404, 405), path
+
+
+def test_an_image_that_is_none_is_not_sent(site, tmp_path):
+    _, client, tokens = site
+    (tmp_path / "images" / "000.png").write_text("<script>alert(1)</script>")
+    browser = client()
+    ask = visit(browser, tokens[0])
+    del ask
+    with database.opened(f"sqlite:///{tmp_path / 'rating.db'}").reading() as connection:
+        from sqlalchemy import text
+
+        number = connection.scalar(text("SELECT id FROM images WHERE file_name = '000.png'"))
+    assert browser.get(f"/image/{number}").status_code == 404
+
+
+def test_texts_stay_texts(site):
+    _, client, tokens = site
+    page = client().get(f"/invite/{tokens[0]}").text
+    assert "<b>Fish</b>" not in page and "&lt;b&gt;Fish&lt;/b&gt;" in page
+    assert "<script>x" not in page and "&lt;script&gt;x" in page
+    assert "onerror" not in page  # names come as JSON and are set as text
+
+
+def test_every_reply_forbids_frames_and_foreign_scripts(site):
+    _, client, tokens = site
+    browser = client()
+    for path in ("/", "/nowhere", f"/invite/{tokens[0]}", "/static/rate.js", "/invite/wrong"):
+        headers = browser.get(path).headers
+        for name, value in guards.HEADERS.items():
+            assert headers[name] == value, (path, name)
+    assert "unsafe" not in guards.POLICY and "http" not in guards.POLICY
+    cookie = (
+        client().get(f"/invite/{tokens[0]}", follow_redirects=False).headers["set-cookie"].lower()
+    )
+    assert "httponly" in cookie and "samesite=lax" in cookie and "secure" not in cookie
+
+
+def test_behind_a_proxy_the_address_is_the_one_given(site, tmp_path):
+    opened, _, tokens = site
+    behind = app.create(opened, app.Options(url="https://rate.example.org/", cache=str(tmp_path)))
+    browser = TestClient(behind, base_url="http://10.0.0.1:8000")
+    reply = browser.get(f"/invite/{tokens[0]}", follow_redirects=False)
+    assert "secure" in reply.headers["set-cookie"].lower()
+    session = re.search(rf"{app.COOKIE}=([^;]+)", reply.headers["set-cookie"])[1]
+    page = browser.get("/", headers={"cookie": f"{app.COOKIE}={session}"}).text
+    token = re.search(r'data-token="([0-9a-f]+)"', page)[1]
+    headers = {"cookie": f"{app.COOKIE}={session}", "x-csrf-token": token}
+    for origin, status in (("https://rate.example.org", 200), ("http://10.0.0.1:8000", 403)):
+        assert (
+            browser.post("/next", json={}, headers=headers | {"origin": origin}).status_code
+            == status
+        )
+
+
+def test_guessing_invitations_is_slowed_down(site):
+    _, client, _ = site
+    browser = client()
+    codes = [browser.get(f"/invite/{i:032d}").status_code for i in range(40)]
+    assert codes[0] == 404 and codes[-1] == 429
+
+
+def test_a_flood_of_requests_is_slowed_down(site):
+    _, client, tokens = site
+    ask = visit(client(), tokens[0])
+    codes = [ask("last").status_code for _ in range(200)]
+    assert codes[0] == 200 and 429 in codes
+
+
+def test_a_session_that_ran_out_asks_for_the_link(site):
+    opened, client, tokens = site
+    browser = client()
+    ask = visit(browser, tokens[0])
+    with opened.writing() as connection:
+        from sqlalchemy import text
+
+        connection.execute(text("UPDATE sessions SET expires = 1"))
+    reply = ask("next")
+    assert reply.status_code == 401 and "your draft is kept" in reply.json()["error"]
+
+
+def test_rates_refill():
+    now = [0.0]
+    rates = guards.Rates(2, 1, clock=lambda: now[0])
+    assert [rates.allows("a") for _ in range(3)] == [True, True, False]
+    assert rates.allows("b")
+    now[0] += 1
+    assert [rates.allows("a") for _ in range(2)] == [True, False]
+
+
+def test_secrets_are_not_in_the_log(site, caplog):
+    _, client, tokens = site
+    with caplog.at_level(logging.DEBUG, logger="uvicorn"):
+        visit(client(), tokens[0])("next")
+    assert tokens[0] not in caplog.text
+
+
+def test_the_page_speaks_to_nobody_else():
+    folder = app._HERE
+    for path in (*folder.glob("static/*"), *folder.glob("templates/*")):
+        text = path.read_text()
+        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text.replace("http://www.w3.org", "")), (
+            path.name
+        )
+        assert "innerHTML" not in text and "onclick" not in text and "eval(" not in text
+    assert json.dumps(guards.POLICY)
+
+
+def test_the_queue_survives_a_restart(site):
+    opened, client, tokens = site
+    ask = visit(client(), tokens[0])
+    first = ask("next").json()["tasks"]
+    again = Queue(opened).lend(1, 2)
+    assert [one.assignment for one in again] == [task["assignment"] for task in first]
