@@ -1,14 +1,16 @@
 # make demo       train on digit_scenes, show both accuracies, write the report (sets everything up first)
 # make test       lint and tests (sets everything up first)
 # make test-long  all tests, with more random examples and the slow cases
+# make relabel    relabel digit_scenes: three models, simulated raters over HTTP, new labels (after make demo)
 # make clean-demo start the demo over
 
 PYTHON ?= python3
 BIN := .venv/bin
 WORKDIR := runs/digit_scenes
 SCENES := $(WORKDIR)/validation
+RELABEL := runs/relabel
 
-.PHONY: setup setup-dev browser demo clean-demo test test-long lint format
+.PHONY: setup setup-dev browser demo relabel clean-demo test test-long lint format
 
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
@@ -32,6 +34,14 @@ demo: setup
 		--labels $(SCENES)/real.json --original $(SCENES)/original.json --dataset "digit_scenes validation" \
 		--images $(SCENES)/images --class-names $(SCENES)/class_names.json
 	@echo "Pictures of examples: $(WORKDIR)/examples.png    Start over: make clean-demo"
+
+relabel: demo
+	@for seed in 1 2; do \
+		$(BIN)/python main.py --config=configs/digit_scenes.py --workdir=$(RELABEL)/small_$$seed --config.seed=$$seed \
+			--config.model.width=0.25 --config.total_steps=800 || exit 1; \
+	done
+	$(BIN)/python benchmarks/relabel.py $(WORKDIR)/predictions.npz $(RELABEL)/small_1/predictions.npz \
+		$(RELABEL)/small_2/predictions.npz --scenes=$(SCENES) --out=$(RELABEL)
 
 clean-demo:
 	rm -rf $(WORKDIR)

@@ -127,7 +127,8 @@ def test_a_fresh_environment_scores_a_file(dataset, tmp_path):
 def test_the_rating_page_says_what_it_needs(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", ALONE, "rate", "status"],
-        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=False,
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "pip install 'real-labels[rating]'" in done.stderr

@@ -1,0 +1,242 @@
+"""The whole loop on digit_scenes: predictions, proposals, tasks, raters over HTTP, labels, scores.
+
+    python benchmarks/relabel.py MODEL.npz … --scenes=FOLDER --out=runs/relabel       (or: make relabel)
+
+FOLDER is what `python -m big_transfer.datasets.export digit_scenes --split=validation` wrote. The raters are
+simulated: they know the truth and err. So this shows that the parts work together, and nothing about people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from real_labels.accuracy import top_k_accuracy
+from real_labels.files.text_table import text_table
+from real_labels.labels import LabelSets
+from real_labels.predictions import Predictions
+from real_labels.rating import database, results, simulation
+from real_labels.rating.schema import images
+
+GOLD, RATERS, SEED = 250, 12, 0
+WORST, BEST = 0.78, 0.97  # how often a simulated rater sees the truth
+
+
+def command(*arguments: object) -> str:
+    """Runs a command of real_labels, and returns its text."""
+    done = subprocess.run(
+        [sys.executable, "-m", "real_labels", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+@contextlib.contextmanager
+def served(url: str, port: int) -> Iterator[str]:
+    """A running server."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "real_labels", "rate", "serve", "--database", url, "--port", str(port)],
+        cwd=ROOT,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            with contextlib.suppress(urllib.error.HTTPError, OSError):
+                urllib.request.urlopen(address, timeout=5)
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def against(found: LabelSets, truth: LabelSets) -> dict[str, float]:
+    """Precision and recall of labels, and the share of images with exactly the true labels."""
+    rows = found.rows(truth.file_names)
+    ours = [set(found.to_lists()[row]) for row in rows.tolist()]
+    true = [set(one) for one in truth.to_lists()]
+    hits = sum(len(a & b) for a, b in zip(ours, true, strict=True))
+    exact = float(np.mean([a == b for a, b in zip(ours, true, strict=True)]))
+    return {
+        "precision": hits / sum(map(len, ours)),
+        "recall": hits / sum(map(len, true)),
+        "exact": exact,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", help="predictions.npz of each model")
+    parser.add_argument("--scenes", required=True, help="the exported validation split")
+    parser.add_argument("--out", required=True, help="folder of all that is written")
+    options = parser.parse_args()
+    scenes, out = pathlib.Path(options.scenes), pathlib.Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    truth = LabelSets.from_json(scenes / "real.json")
+    original = scenes / "original.json"
+    gold = np.random.default_rng(SEED).permutation(len(truth))[:GOLD]
+    truth.take(np.sort(gold)).to_json(out / "gold.json")
+
+    print("1. Proposals")
+    print(command(
+        "propose", *options.models, "--original", original, "--gold", out / "gold.json", "--top-k", 2,
+        "--pool", "all", "--ask-all", "--out", out / "proposals.csv", "--unrated-out", out / "unrated.json",
+        "--json", out / "proposals.json",
+    ))  # fmt: skip
+    print("2. Tasks")
+    print(command(
+        "tasks", out / "proposals.csv", "--out", out / "tasks.jsonl", "--class-names",
+        scenes / "class_names.json",
+    ))  # fmt: skip
+    print("3. Raters answer over HTTP")
+    path = out / "rating.db"
+    for old in out.glob("rating.db*"):
+        old.unlink()
+    url = f"sqlite:///{path}"
+    print(command(
+        "rate", "init", out / "tasks.jsonl", "--images", scenes / "images", "--database", url, "--ask-until",
+        0.95, "--warm-up", 3, "--gold", out / "gold.json",
+    ), end="")  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    opened = database.opened(url)
+    with opened.reading() as connection:
+        named = dict(
+            connection.execute(
+                images.select().with_only_columns(images.c.id, images.c.file_name)
+            ).all()
+        )
+    valid = dict(zip(truth.file_names.tolist(), map(set, truth.to_lists()), strict=True))
+    skills = [simulation.Skill(right) for right in np.linspace(WORST, BEST, RATERS).tolist()]
+    rng = np.random.default_rng(SEED)
+    acknowledged, rounds, start = 0, 0, time.perf_counter()
+    with served(url, port) as address:
+        links = command(
+            "rate", "invite", "--number", RATERS, "--database", url, "--url", address
+        ).split()
+        visitors = [simulation.Visitor(link) for link in links]
+        while True:
+            rounds += 1
+            import concurrent.futures
+
+            with concurrent.futures.ThreadPoolExecutor(RATERS) as pool:
+                done = sum(
+                    pool.map(
+                        lambda pair: pair[0].work(
+                            lambda image, label: label in valid[named[image]],
+                            pair[1],
+                            int(rng.integers(1 << 30)),
+                        ),
+                        zip(visitors, skills, strict=True),
+                    )
+                )
+            again = results.ask_again(opened)
+            print(f"   round {rounds}: {done:,} tasks answered, {again:,} questions asked again")
+            if not done and not again:
+                break
+            if not again:
+                break
+        acknowledged = sum(len(given) for v in visitors for _, given in v.acknowledged)
+    seconds = time.perf_counter() - start
+    print(command("rate", "status", "--database", url))
+    print(command(
+        "rate", "export", "--database", url, "--out", out / "answers.csv",
+        "--gold-out", out / "gold_answers.csv",
+    ))  # fmt: skip
+    with opened.reading() as connection:
+        exported = len(results.rows(connection, work=True)) + len(
+            results.rows(connection, work=False)
+        )
+    assert exported == acknowledged, (exported, acknowledged)
+
+    print("4. Labels")
+    base = ["aggregate", "--answers", out / "answers.csv", "--unrated", out / "unrated.json"]
+    with_gold = [
+        "--method",
+        "gold",
+        "--gold",
+        out / "gold.json",
+        "--gold-answers",
+        out / "gold_answers.csv",
+    ]
+    print(command(*base, *with_gold, "--labels-out", out / "new.json"))
+    command(*base, "--method", "majority", "--labels-out", out / "majority.json")
+    covered = LabelSets.from_json(out / "new.json")
+    judged = truth.take(truth.rows(np.intersect1d(covered.file_names, truth.file_names)))
+    sets = {"new labels": covered, "plain majority": LabelSets.from_json(out / "majority.json"),
+            "original labels": LabelSets.from_json(original)}  # fmt: skip
+    quality = {name: against(one, judged) for name, one in sets.items()}
+    rows = [("", "precision", "recall", "exactly right")]
+    rows += [(n, *(f"{100 * v:.2f}%" for v in q.values())) for n, q in quality.items()]
+    print(f"Against the true labels of {len(judged):,} images:\n{text_table(rows, '<>>>')}\n")
+
+    models = {}
+    rows = [("model", "original labels", "new labels", "true labels")]
+    for path in options.models:
+        predictions = Predictions.load(path)
+        here = predictions.take(predictions.rows(judged.file_names))
+        values = {
+            name: top_k_accuracy(here, one.take(one.rows(judged.file_names))).value
+            for name, one in (
+                ("original", sets["original labels"]),
+                ("new", covered),
+                ("true", judged),
+            )
+        }
+        name = pathlib.Path(path).parent.name
+        models[name] = values
+        rows.append((name, *(f"{100 * v:.2f}%" for v in values.values())))
+    print(f"Top-1 accuracy of the models:\n{text_table(rows, '<>>>')}\n")
+    proposals = json.loads((out / "proposals.json").read_text())
+    number = len({(r.file_name, r.label) for r in results_rows(opened)})
+    summary = {
+        "proposals": {
+            "recall": proposals["recall"]["value"],
+            "precision": proposals["precision"]["value"],
+            "per_image": proposals["proposals_per_image"],
+        },
+        "answers_per_question": (exported_work := len(results_rows(opened))) / number,
+        "answers": exported_work,
+        "seconds": round(seconds, 1),
+        "new_labels": quality["new labels"],
+        "majority": quality["plain majority"],
+        "original_labels": quality["original labels"],
+        "models": models,
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    print(
+        f"{exported_work:,} answers to {number:,} questions ({exported_work / number:.2f} each) in "
+        f"{seconds:.0f} s."
+    )
+    print(f"All figures: {out / 'summary.json'}")
+
+
+def results_rows(opened: database.Database) -> list:
+    """The answers to work that count."""
+    with opened.reading() as connection:
+        return list(results.rows(connection, work=True))
+
+
+if __name__ == "__main__":
+    main()
