@@ -73,7 +73,7 @@ def served(url: str, port: int) -> Iterator[str]:
 def against(found: LabelSets, truth: LabelSets) -> dict[str, float]:
     """Precision and recall of labels, and the share of images with exactly the true labels."""
     rows = found.rows(truth.file_names)
-    ours = [set(found.to_lists()[row]) for row in rows.tolist()]
+    ours = [set(one) for one in found.take(rows).to_lists()]
     true = [set(one) for one in truth.to_lists()]
     hits = sum(len(a & b) for a, b in zip(ours, true, strict=True))
     exact = float(np.mean([a == b for a, b in zip(ours, true, strict=True)]))
