@@ -13,12 +13,10 @@ import argparse
 import collections
 import pathlib
 import platform
-import subprocess
 import sys
 import threading
 import time
 import urllib.error
-import urllib.request
 
 import numpy as np
 import sqlalchemy
@@ -54,33 +52,20 @@ def main() -> None:
     parser.add_argument("--database", required=True)
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=300)
-    parser.add_argument("--port", type=int, default=8765)
     options = parser.parse_args()
     opened = database.create(options.database)
     project.store(opened, database.Settings("load", warm_up=0, gold_share=0.0), "Be careful.")
     labels = (1, 2, 3, 4)
     tasks = [Task(f"t{i}", f"{i}.png", labels, labels) for i in range(options.tasks)]
-    project.add_tasks(opened, tasks, None, None, {})
+    project.add_tasks(opened, tasks, None, {}, {})
     tokens = [people.invite(opened) for _ in range(options.raters)]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "real_labels", "rate", "serve", "--database", options.database, "--port",
-         str(options.port)], cwd=ROOT, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    address, problems = f"http://127.0.0.1:{options.port}", []
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(address)
-            except urllib.error.HTTPError:
-                break
-            except OSError:
-                time.sleep(0.1)
+    problems = []
+    with simulation.Server(options.database) as server:
         visitors = []
         for token in tokens:
-            while True:
+            while len(visitors) <= tokens.index(token):
                 try:
-                    visitors.append(Timed(f"{address}/invite/{token}"))
-                    break
+                    visitors.append(Timed(f"{server.address}/invite/{token}"))
                 except urllib.error.HTTPError:
                     time.sleep(0.2)  # invitations are opened at a limited rate
 
@@ -97,9 +82,6 @@ def main() -> None:
         for thread in threads:
             thread.join()
         seconds = time.perf_counter() - start
-    finally:
-        server.terminate()
-        server.wait()
     with opened.reading() as connection:
         text = "SELECT task, count(*) FROM assignments WHERE state = 'done' GROUP BY task"
         counts = collections.Counter(n for _, n in connection.execute(sqlalchemy.text(text)).all())

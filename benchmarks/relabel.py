@@ -9,18 +9,15 @@ simulated: they know the truth and err. So this shows that the parts work togeth
 from __future__ import annotations
 
 import argparse
-import contextlib
+import itertools
 import json
 import pathlib
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 
 import numpy as np
+from sqlalchemy import select
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,7 +26,7 @@ from real_labels.accuracy import top_k_accuracy
 from real_labels.files.text_table import text_table
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
-from real_labels.rating import database, results, simulation
+from real_labels.rating import adaptive, database, simulation
 from real_labels.rating.schema import images
 
 GOLD, RATERS, SEED = 250, 12, 0
@@ -40,34 +37,11 @@ def command(*arguments: object) -> str:
     """Runs a command of real_labels, and returns its text."""
     done = subprocess.run(
         [sys.executable, "-m", "real_labels", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout
-
-
-@contextlib.contextmanager
-def served(url: str, port: int) -> Iterator[str]:
-    """A running server."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "real_labels", "rate", "serve", "--database", url, "--port", str(port)],
-        cwd=ROOT,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            with contextlib.suppress(urllib.error.HTTPError, OSError):
-                urllib.request.urlopen(address, timeout=5)
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def against(found: LabelSets, truth: LabelSets) -> dict[str, float]:
@@ -117,69 +91,39 @@ def main() -> None:
         "rate", "init", out / "tasks.jsonl", "--images", scenes / "images", "--database", url, "--ask-until",
         0.95, "--warm-up", 3, "--gold", out / "gold.json",
     ), end="")  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     opened = database.opened(url)
     with opened.reading() as connection:
-        named = dict(
-            connection.execute(
-                images.select().with_only_columns(images.c.id, images.c.file_name)
-            ).all()
-        )
+        named = dict(connection.execute(select(images.c.id, images.c.file_name)).all())
     valid = dict(zip(truth.file_names.tolist(), map(set, truth.to_lists()), strict=True))
     skills = [simulation.Skill(right) for right in np.linspace(WORST, BEST, RATERS).tolist()]
-    rng = np.random.default_rng(SEED)
-    acknowledged, rounds, start = 0, 0, time.perf_counter()
-    with served(url, port) as address:
-        links = command(
-            "rate", "invite", "--number", RATERS, "--database", url, "--url", address
-        ).split()
-        visitors = [simulation.Visitor(link) for link in links]
-        while True:
-            rounds += 1
-            import concurrent.futures
-
-            with concurrent.futures.ThreadPoolExecutor(RATERS) as pool:
-                done = sum(
-                    pool.map(
-                        lambda pair: pair[0].work(
-                            lambda image, label: label in valid[named[image]],
-                            pair[1],
-                            int(rng.integers(1 << 30)),
-                        ),
-                        zip(visitors, skills, strict=True),
-                    )
-                )
-            again = results.ask_again(opened)
-            print(f"   round {rounds}: {done:,} tasks answered, {again:,} questions asked again")
-            if not done and not again:
-                break
+    start = time.perf_counter()
+    with simulation.Server(url) as server:
+        invite = ("rate", "invite", "--number", RATERS, "--database", url, "--url", server.address)
+        visitors = [simulation.Visitor(link) for link in command(*invite).split()]
+        for number in itertools.count(1):
+            done = simulation.side_by_side(
+                visitors, skills, lambda image, label: label in valid[named[image]], RATERS * number
+            )
+            again = adaptive.ask_again(opened)
+            print(f"   round {number}: {done:,} tasks answered, {again:,} questions asked again")
             if not again:
                 break
-        acknowledged = sum(len(given) for v in visitors for _, given in v.acknowledged)
+    acknowledged = sum(len(given) for v in visitors for _, given in v.acknowledged)
     seconds = time.perf_counter() - start
     print(command("rate", "status", "--database", url))
     print(command(
         "rate", "export", "--database", url, "--out", out / "answers.csv",
         "--gold-out", out / "gold_answers.csv",
     ))  # fmt: skip
-    with opened.reading() as connection:
-        exported = len(results.rows(connection, work=True)) + len(
-            results.rows(connection, work=False)
-        )
-    assert exported == acknowledged, (exported, acknowledged)
+    answers, on_gold = Answers.load(out / "answers.csv"), Answers.load(out / "gold_answers.csv")
+    exported = len(answers) + len(on_gold)
+    if exported != acknowledged:
+        sys.exit(f"{acknowledged:,} answers were acknowledged, and {exported:,} exported.")
 
     print("4. Labels")
     base = ["aggregate", "--answers", out / "answers.csv", "--unrated", out / "unrated.json"]
-    with_gold = [
-        "--method",
-        "gold",
-        "--gold",
-        out / "gold.json",
-        "--gold-answers",
-        out / "gold_answers.csv",
-    ]
+    gold_files = ["--gold", out / "gold.json", "--gold-answers", out / "gold_answers.csv"]
+    with_gold = ["--method", "gold", *gold_files]
     print(command(*base, *with_gold, "--labels-out", out / "new.json"))
     command(*base, "--method", "majority", "--labels-out", out / "majority.json")
     covered = LabelSets.from_json(out / "new.json")
@@ -209,15 +153,15 @@ def main() -> None:
         rows.append((name, *(f"{100 * v:.2f}%" for v in values.values())))
     print(f"Top-1 accuracy of the models:\n{text_table(rows, '<>>>')}\n")
     proposals = json.loads((out / "proposals.json").read_text())
-    number = len({(r.file_name, r.label) for r in results_rows(opened)})
+    number = len(answers.questions)
     summary = {
         "proposals": {
             "recall": proposals["recall"]["value"],
             "precision": proposals["precision"]["value"],
             "per_image": proposals["proposals_per_image"],
         },
-        "answers_per_question": (exported_work := len(results_rows(opened))) / number,
-        "answers": exported_work,
+        "answers_per_question": len(answers) / number,
+        "answers": len(answers),
         "seconds": round(seconds, 1),
         "new_labels": quality["new labels"],
         "majority": quality["plain majority"],
@@ -226,16 +170,10 @@ def main() -> None:
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(
-        f"{exported_work:,} answers to {number:,} questions ({exported_work / number:.2f} each) in "
+        f"{len(answers):,} answers to {number:,} questions ({len(answers) / number:.2f} each) in "
         f"{seconds:.0f} s."
     )
     print(f"All figures: {out / 'summary.json'}")
-
-
-def results_rows(opened: database.Database) -> list:
-    """The answers to work that count."""
-    with opened.reading() as connection:
-        return list(results.rows(connection, work=True))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ ALLOWED = {
 OF_REAL_LABELS = "errors files labels predictions accuracy"
 # What the extra [rating] adds, and the only files that may import it.
 RATING = {"starlette", "uvicorn", "sqlalchemy", "markdown_it"}
-OF_RATING = ("schema", "database", "queue", "people", "project", "results", "site")
+OF_RATING = (
+    "schema", "counting", "database", "queue", "people", "project", "results", "adaptive", "status", "site",
+)  # fmt: skip
 BASE = {"numpy", "scipy", "pyarrow", "matplotlib", "PIL", "jinja2", "platformdirs", "tqdm"}
 # jaxtyping for type checkers, etils for buckets; neither is needed.
 FOREIGN = {

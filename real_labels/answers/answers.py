@@ -14,7 +14,7 @@ from real_labels import files
 from real_labels.answers import answer_tables, label_studio
 from real_labels.answers.questions import Questions, info_array, questions_of_info
 from real_labels.errors import InputError, naming
-from real_labels.files import json_text, npz, tables
+from real_labels.files import npz, tables
 from real_labels.files.text import all_normalised, normalised
 from real_labels.labels import LabelSets, match
 
@@ -255,11 +255,9 @@ class Answers:
         with naming(path):
             if path.suffix.lower() == ".npz":
                 return _load_npz(path, tuple(categories))
-            if path.suffix.lower() == ".json":
-                content = json_text.read(path)
-                if label_studio.is_export(content):
-                    rows = label_studio.rows_of(content, categories)
-                    return cls._from_rows(rows, tuple(categories))
+            exported = label_studio.read(path)
+            if exported is not None:
+                return cls.from_label_studio(exported, categories)
             return cls.from_table(tables.read(path), categories, columns)
 
     @classmethod
@@ -279,6 +277,17 @@ class Answers:
         del table
         tables.release_memory()  # millions of answers are fitted next
         return cls._from_rows(rows, categories)
+
+    @classmethod
+    def from_label_studio(
+        cls, content: Sequence[Any], categories: Sequence[str] = CATEGORIES
+    ) -> Answers:
+        """Takes the answers from Label Studio's export (see label_studio.read).
+
+        Raises:
+          InputError: naming the task.
+        """
+        return cls._from_rows(label_studio.rows_of(content, categories), tuple(categories))
 
     @classmethod
     def _from_rows(cls, rows: answer_tables.AnswerRows, categories: tuple[str, ...]) -> Answers:

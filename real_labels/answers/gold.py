@@ -128,7 +128,11 @@ class Gold:
           InputError: naming the file and the place.
         """
         path = pathlib.Path(path)
-        if path.suffix.lower() == ".npz" or label_studio.is_export_file(path):
+        exported = label_studio.read(path)
+        if exported is not None:
+            with naming(path):
+                experts = Answers.from_label_studio(exported, categories)
+        elif path.suffix.lower() == ".npz":
             experts = Answers.load(path, categories)
         else:
             table = tables.read(path)
@@ -176,6 +180,33 @@ class Gold:
                 f"{_first(questions)}): are they of the same dataset and class numbering?"
             )
         return rows[here], here
+
+
+def load_truth(
+    path: str | os.PathLike[str],
+    at_least: int | None = None,
+    categories: Sequence[str] = CATEGORIES,
+    columns: Mapping[str, str] | None = None,
+) -> Gold | LabelSets:
+    """Reads gold questions (see Gold.load), or all labels of some images (see LabelSets.from_json).
+
+    Raises:
+      InputError: naming the file, if it is neither.
+    """
+    try:
+        return Gold.load(path, at_least, categories, columns)
+    except InputError:
+        if pathlib.PurePath(path).suffix.lower() != ".json":
+            raise
+        try:
+            labels = LabelSets.from_json(path)
+        except InputError:
+            labels = None
+        if labels is None:
+            raise
+    if at_least is not None:
+        raise InputError(f"{path}: holds label sets, so no number of votes can be asked of it.")
+    return labels
 
 
 def _first(questions: Questions) -> str:

@@ -21,24 +21,21 @@ from real_labels.files.text import normalised
 _ANSWER = re.compile(r"answer_(\d{1,6})")
 
 
-def is_export(content: Any) -> bool:
-    """Whether the content of a JSON file is Label Studio's export of our tasks."""
-    if not isinstance(content, list):
-        return False
-    tasks = [entry for entry in content if isinstance(entry, dict)]
-    return any("annotations" in t or "questions" in _object(t.get("data", t)) for t in tasks)
-
-
-def is_export_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is Label Studio's export of our tasks.
+def read(path: str | os.PathLike[str]) -> list[Any] | None:
+    """The content of an export of our tasks; None of any other file.
 
     Raises:
       InputError: naming the file, if it is called .json and is none.
     """
     if pathlib.PurePath(path).suffix.lower() != ".json":
-        return False
+        return None
     with naming(path):
-        return is_export(json_text.read(path))
+        content = json_text.read(path)
+    if not isinstance(content, list):
+        return None
+    tasks = [entry for entry in content if isinstance(entry, dict)]
+    is_ours = any("annotations" in t or "questions" in _object(t.get("data", t)) for t in tasks)
+    return content if is_ours else None
 
 
 def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
@@ -48,7 +45,7 @@ def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
     annotations) are left out.
 
     Args:
-      content: of the JSON file (see is_export).
+      content: of the JSON file (see read).
       categories: what may be answered, as the interface's choices.
 
     Raises:

@@ -20,27 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks", required=True, metavar="FILE.jsonl", help="all tasks, as `tasks` writes them"
     )
-    add_policy(parser)
-    task_output.add_arguments(parser)
-    aggregation_options.add_method(parser)
-    parser.set_defaults(preset=None)
-
-
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """--ask-until, --at-least, --at-most."""
-    parser.add_argument(
-        "--ask-until",
-        type=float,
-        default=0.95,
-        metavar="P",
-        help="sureness at which a question is done (default 0.95)",
-    )
+    common.add_ask_until(parser)
     parser.add_argument(
         "--at-least", type=int, default=3, metavar="N", help="answers to every question (default 3)"
     )
     parser.add_argument(
         "--at-most", type=int, default=9, metavar="N", help="answers to a question (default 9)"
     )
+    task_output.add_arguments(parser)
+    aggregation_options.add_method(parser)
+    parser.set_defaults(preset=None)
 
 
 def run(options: argparse.Namespace) -> None:

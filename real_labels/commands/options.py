@@ -170,6 +170,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def add_ask_until(parser: argparse.ArgumentParser) -> None:
+    """--ask-until."""
+    parser.add_argument(
+        "--ask-until",
+        type=float,
+        default=0.95,
+        metavar="P",
+        help="sureness at which a question is done (default 0.95)",
+    )
+
+
 def check_seed(seed: int) -> None:
     """Refuses a seed that no random generator takes."""
     if seed < 0:
@@ -238,34 +249,25 @@ def categories(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(c.strip() for c in options.categories.split(","))
 
 
-def gold(options: argparse.Namespace, asked: Callable[[], Questions] | None = None) -> Gold | None:
+def gold(options: argparse.Namespace, asked: Callable[[], Questions]) -> Gold | None:
     """The gold questions of --gold, or None.
 
     Args:
       options: with what add_gold and add_categories added.
-      asked: the questions of the command's answers, which label sets tell the truth of.
+      asked: the questions that label sets, if --gold holds these, tell the truth of.
     """
-    from real_labels.answers import Gold
+    from real_labels.answers import Gold, load_truth
     from real_labels.errors import naming
-    from real_labels.labels import LabelSets
 
     if options.gold is None:
         if options.gold_votes is not None:
             raise InputError("--gold-votes needs --gold.")
         return None
-    try:
-        return Gold.load(options.gold, options.gold_votes, categories(options), columns(options))
-    except InputError:
-        if asked is None or pathlib.PurePath(options.gold).suffix.lower() != ".json":
-            raise
-        try:
-            labels = LabelSets.from_json(options.gold)
-        except InputError:
-            labels = None
-        if labels is None or options.gold_votes is not None:
-            raise
+    truth = load_truth(options.gold, options.gold_votes, categories(options), columns(options))
+    if isinstance(truth, Gold):
+        return truth
     with naming(options.gold):
-        return Gold.of_label_sets(labels, asked())
+        return Gold.of_label_sets(truth, asked())
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:
@@ -348,15 +350,27 @@ def report_errors(errors: Sequence[str]) -> None:
 
 def print_warning(text: str) -> None:
     """Prints a remark in lines that fit the terminal."""
+    print_lines(f"! {text}", indent="    ", first="")
+
+
+def print_lines(text: str, indent: str = "", first: str | None = None, widest: int = 120) -> None:
+    """Prints text in lines that fit the terminal.
+
+    Args:
+      text: the text.
+      indent: before each line.
+      first: before the first one, if that is something else.
+      widest: letters of a line at most.
+    """
     import shutil
     import textwrap
 
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     print(
         textwrap.fill(
-            f"! {text}",
-            width,
-            subsequent_indent="    ",
+            text,
+            min(shutil.get_terminal_size((100, 24)).columns, widest),
+            initial_indent=indent if first is None else first,
+            subsequent_indent=indent,
             break_on_hyphens=False,
             break_long_words=False,
         )

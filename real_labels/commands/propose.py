@@ -117,6 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Collects the proposals, chooses the pool, says what came out, and writes what was asked for."""
     from real_labels import proposals as room
+    from real_labels.files import records
     from real_labels.labels import Reference
     from real_labels.proposals import front as fronts
 
@@ -140,21 +141,22 @@ def run(options: argparse.Namespace) -> None:
     columns, found = _choose(options, pools)
     chosen = pools.measure(columns)
     front = [fronts.Point.of(pools, one) for one in found.front] if found else []
-    written = _write(options, pools, columns, front)
+    written = _write(options, pools, columns, found, front)
+    parts = _parts(pools, columns)
+    warnings = [*models.warnings, *_doubts(pools, chosen)]
     if options.json:
-        record = _record(options, rules, pools, columns, chosen, found, front)
-        common.write_json(
-            options.json, record | {"warnings": [*models.warnings, *_doubts(pools, chosen)]}
-        )
+        record = _record(options, rules, pools, chosen, found)
+        record |= {"models": parts, "front": front, "warnings": warnings}
+        common.write_json(options.json, records.as_json(record))
         written.append(options.json)
 
-    _print_models(pools, columns, rules)
+    _print_models(pools, parts, rules)
     _print_pool(options, pools, chosen, found)
     if found is not None:
         _print_front(front, len(pools.proposals.models), found.is_exact)
     elif options.pool is None:
         _print_sizes(pools)
-    for warning in [*models.warnings, *_doubts(pools, chosen)]:
+    for warning in warnings:
         common.print_warning(warning)
     if written:
         print(f"Wrote {', '.join(written)}.")
@@ -253,10 +255,9 @@ class _Models:
 def _stems(paths: Sequence[str]) -> list[str]:
     """The names of files without their endings, with as many folders as tell them apart."""
     from real_labels.files.paths import short_names
-    from real_labels.predictions.several_models import name_of
 
-    absolute = [pathlib.Path(path).absolute() for path in paths]
-    return short_names([str(path.with_name(name_of(path))) for path in absolute])
+    absolute = [str(pathlib.Path(path).absolute()).removesuffix(".gz") for path in paths]
+    return short_names([str(pathlib.Path(path).with_suffix("")) for path in absolute])
 
 
 def _checked_name(name: str, path: str) -> str:
@@ -298,15 +299,18 @@ def _choose(options: argparse.Namespace, pools: Pools) -> tuple[list[int], Searc
 
 
 def _write(
-    options: argparse.Namespace, pools: Pools, columns: Sequence[int], front: Sequence[Point]
+    options: argparse.Namespace,
+    pools: Pools,
+    columns: Sequence[int],
+    found: Search | None,
+    front: Sequence[Point],
 ) -> list[str]:
     """Writes the files that are asked for, and returns their paths."""
-    from real_labels.proposals import GREEDY_ABOVE
     from real_labels.proposals import front as fronts
 
     proposals = pools.proposals
     chosen = fronts.Point.of(pools, columns)
-    is_exact = len(proposals.models) <= GREEDY_ABOVE
+    is_exact = found is not None and found.is_exact
     outputs = [
         (options.out, lambda path: proposals.save(path, columns)),
         (options.unrated_out, proposals.unrated_labels(columns).to_json),
@@ -331,9 +335,9 @@ class _Part:
       images: that it predicts.
       differs: share of these on which its first class is not the original label.
       proposals_per_image: of the model alone, over all images, with the original labels.
-      recall_alone: with the original labels; None without gold, as is adds_recall.
-      adds_recall: recall that the pool would lack without it, or gain by it if it is not in the pool.
-      adds_proposals_per_image: likewise.
+      recall_alone: of the model and the original labels; NaN without gold, as is adds_recall.
+      adds_recall: recall that the pool would lack without the model, or gain by it.
+      adds_proposals_per_image: proposals that the pool would lack without the model, or gain by it.
     """
 
     name: str
@@ -341,8 +345,8 @@ class _Part:
     images: int
     differs: float
     proposals_per_image: float
-    recall_alone: float | None
-    adds_recall: float | None
+    recall_alone: float
+    adds_recall: float
     adds_proposals_per_image: float
 
 
@@ -353,7 +357,6 @@ def _parts(pools: Pools, columns: Sequence[int]) -> list[_Part]:
         without = [c for c in columns if c != column]
         with_it = sorted([*without, column])
         images = int(proposals.covers[:, column].sum())
-        added = pools.recall(with_it) - pools.recall(without)
         parts.append(
             _Part(
                 name,
@@ -361,63 +364,47 @@ def _parts(pools: Pools, columns: Sequence[int]) -> list[_Part]:
                 images,
                 float(proposals.differs[:, column].sum()) / images,
                 pools.proposals_per_image([column]),
-                _number(pools.recall([column])),
-                _number(added),
+                pools.recall([column]),
+                pools.recall(with_it) - pools.recall(without),
                 pools.proposals_per_image(with_it) - pools.proposals_per_image(without),
             )
         )
     return parts
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
 def _record(
-    options: argparse.Namespace,
-    rules: Rules,
-    pools: Pools,
-    columns: Sequence[int],
-    chosen: Pool,
-    found: Search | None,
-    front: Sequence[Point],
+    options: argparse.Namespace, rules: Rules, pools: Pools, chosen: Pool, found: Search | None
 ) -> dict[str, Any]:
-    from real_labels.proposals.pools import estimate_json
-
+    """The figures of the pool and of the search."""
+    images = pools.proposals.num_images
+    rated = images - chosen.unrated
     record: dict[str, Any] = {
         "rules": str(rules),
-        "pool": list(chosen.models),
-        "recall": estimate_json(chosen.recall),
+        "pool": chosen.models,
+        "recall": chosen.recall,
         "recall_held_out": None,
-        "recall_asked": estimate_json(chosen.recall_asked),
-        "precision": estimate_json(chosen.precision),
+        "recall_asked": chosen.recall_asked,
+        "precision": chosen.precision,
         "proposals_per_image": chosen.proposals_per_image,
-        "images": pools.proposals.num_images,
+        "images": images,
         "unrated": chosen.unrated,
         "questions": chosen.questions,
-        "questions_per_rated_image": _number(
-            chosen.questions / rated
-            if (rated := pools.proposals.num_images - chosen.unrated)
-            else math.nan
-        ),
-        "models": [dataclasses.asdict(part) for part in _parts(pools, columns)],
-        "front": [point.as_json() for point in front],
+        "questions_per_rated_image": chosen.questions / rated if rated else None,
     }
-    is_chosen = found is not None and options.pool is None
-    if found is not None:
-        record["gold"] = {
-            "images": pools.num_gold_images,
-            "labels": pools.num_present,
-            "images_left_out": pools.left_out,
-        }
-        record["every_subset_searched"] = found.is_exact
-        if is_chosen:
-            record["recall_held_out"] = estimate_json(found.held_out)
-            record["enough_recall"] = found.is_enough
+    if found is None:
+        return record
+    record["gold"] = {
+        "images": pools.num_gold_images,
+        "labels": pools.num_present,
+        "images_left_out": pools.left_out,
+    }
+    record["every_subset_searched"] = found.is_exact
+    if options.pool is None:
+        record |= {"recall_held_out": found.held_out, "enough_recall": found.is_enough}
     return record
 
 
-def _print_models(pools: Pools, columns: Sequence[int], rules: Rules) -> None:
+def _print_models(pools: Pools, parts: Sequence[_Part], rules: Rules) -> None:
     from real_labels.files.text_table import text_table
 
     proposals = pools.proposals
@@ -437,7 +424,7 @@ def _print_models(pools: Pools, columns: Sequence[int], rules: Rules) -> None:
             "adds proposals",
         )
     ]
-    for part in _parts(pools, columns):
+    for part in parts:
         recall = (part.recall_alone, part.adds_recall)
         rows.append(
             (
@@ -445,7 +432,7 @@ def _print_models(pools: Pools, columns: Sequence[int], rules: Rules) -> None:
                 f"{part.images:,}",
                 f"{100 * part.differs:.1f}%",
                 f"{part.proposals_per_image:.2f}",
-                *((f"{100 * (r or 0):.1f}%" for r in recall) if with_gold else ()),
+                *((f"{100 * r:.1f}%" for r in recall) if with_gold else ()),
                 f"{part.adds_proposals_per_image:.2f}",
             )
         )
@@ -472,15 +459,15 @@ def _print_pool(
             f"pool may exist"
         )
         if found.is_enough:
-            _print_wrapped(f"The smallest pool of recall {100 * wanted:g}% or more ({how}):")
+            common.print_lines(f"The smallest pool of recall {100 * wanted:g}% or more ({how}):")
         else:
-            _print_wrapped(
+            common.print_lines(
                 f"No pool reaches recall {100 * wanted:g}%; all models together have "
                 f"{percent(pools.measure(range(total)).recall, 1)}. The smallest pool of as much ({how}):"
             )
     else:
         print("The pool:")
-    _print_wrapped(names, indent="  ")
+    common.print_lines(names, indent="  ")
     images = pools.proposals.num_images
     rows = [("", ""), ("models", f"{number}")]
     if chosen.recall is not None:
@@ -507,24 +494,6 @@ def _print_pool(
 def _to_ask(chosen: Pool, rated: int) -> str:
     each = f" ({chosen.questions / rated:.2f} an image)" if rated else ""
     return f"{chosen.questions:,} questions on {rated:,} images{each}"
-
-
-def _print_wrapped(text: str, indent: str = "") -> None:
-    """Prints text in lines that fit the terminal."""
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    print(
-        textwrap.fill(
-            text,
-            width,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
 
 
 def _print_sizes(pools: Pools) -> None:

@@ -12,6 +12,7 @@ from real_labels.errors import InputError
 if TYPE_CHECKING:
     from real_labels.answers import Gold
     from real_labels.rating.database import Database
+    from real_labels.rating.tasks import Task
 
 SUMMARY = "people answer in a browser: a server, its database, raters and results"
 EXAMPLE = (
@@ -153,10 +154,10 @@ def _init(options: argparse.Namespace) -> None:
         options.warm_up if gold is not None else 0,
         60 * options.lease,
     )
-    project.check_pictures(options.images, tasks, gold)
+    pictures = project.pictures_of(options.images, tasks, gold)
     opened = database.create(options.database)
     project.store(opened, settings, text)
-    _fill(options, opened, tasks, gold)
+    _fill(options, opened, tasks, gold, pictures)
     if gold is None:
         common.print_warning(
             "Without --gold there is no warm-up and no hidden gold, so nobody learns how reliable raters are."
@@ -165,15 +166,22 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _add(options: argparse.Namespace) -> None:
-    from real_labels.rating import database
+    from real_labels.rating import database, project
     from real_labels.rating import tasks as rated
 
     tasks = rated.load(options.tasks)
     gold = common.gold(options, lambda: rated.shown(tasks))
-    _fill(options, database.opened(options.database), tasks, gold)
+    pictures = project.pictures_of(options.images, tasks, gold)
+    _fill(options, database.opened(options.database), tasks, gold, pictures)
 
 
-def _fill(options: argparse.Namespace, opened: Database, tasks: list, gold: Gold | None) -> None:
+def _fill(
+    options: argparse.Namespace,
+    opened: Database,
+    tasks: list[Task],
+    gold: Gold | None,
+    pictures: dict[str, str],
+) -> None:
     from real_labels.labels import ClassNames, imagenet
     from real_labels.rating import project
 
@@ -183,7 +191,7 @@ def _fill(options: argparse.Namespace, opened: Database, tasks: list, gold: Gold
     elif imagenet.is_validation_name(pathlib.PurePath(tasks[0].file_name).name):
         names = ClassNames.of_imagenet().names
     known = {label: (name, "") for label, name in enumerate(names or ())}
-    work, of_gold = project.add_tasks(opened, tasks, gold, options.images, known, options.seed)
+    work, of_gold = project.add_tasks(opened, tasks, gold, pictures, known, options.seed)
     print(f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold.")
 
 
@@ -223,10 +231,10 @@ def _status(options: argparse.Namespace) -> None:
     import time
 
     from real_labels.files.text_table import text_table
-    from real_labels.rating import database, results
+    from real_labels.rating import database, status
 
     opened = database.opened(options.database)
-    found = results.overview(opened, time.time())
+    found = status.overview(opened, time.time())
     if options.json:
         common.write_json(options.json, found)
     print(

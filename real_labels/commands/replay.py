@@ -35,13 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,A-B,…",
         help="N answers to each question, or A and then up to B where it is unsure (default 5,9,2-5,3-9)",
     )
-    parser.add_argument(
-        "--ask-until",
-        type=float,
-        default=0.95,
-        metavar="P",
-        help="sureness at which a question is done (default 0.95)",
-    )
+    common.add_ask_until(parser)
     parser.add_argument(
         "--threshold",
         type=float,

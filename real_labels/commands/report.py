@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> None:
     written = report.write(study, options.out, origin, images)
     for one in written.sections:
         if one.lead:
-            _print_lead(one.title, one.lead)
+            print(one.title)
+            common.print_lines(one.lead, indent="  ", widest=100)
     for one in written.sections:
         if not one.lead:
             common.print_warning(f"{one.title}: {' '.join(one.missing)}")
@@ -110,12 +111,3 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(
             f"--accuracy-table takes one file or two, found {len(options.accuracy_table)}."
         )
-
-
-def _print_lead(title: str, lead: str) -> None:
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    print(title)
-    print(textwrap.fill(lead, width, initial_indent="  ", subsequent_indent="  "))

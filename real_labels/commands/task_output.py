@@ -93,15 +93,16 @@ def write(
       tasks: the tasks.
       are_imagenet: whether the labels are ILSVRC-2012's, whatever the images are called.
     """
+    import numpy as np
+
     from real_labels import files
     from real_labels.labels import imagenet
     from real_labels.rating import label_studio
     from real_labels.rating import tasks as rated
 
-    is_named_so = bool(tasks) and imagenet.is_validation_name(
-        pathlib.PurePath(tasks[0].file_name).name
-    )
-    tasks = _described(options, tasks, are_imagenet or is_named_so, is_named_so)
+    if not are_imagenet and tasks:
+        are_imagenet = imagenet.is_validation_set(np.array([tasks[0].file_name]))
+    tasks = _described(options, tasks, are_imagenet)
     if options.format != _LABEL_STUDIO:
         rated.save(options.out, tasks)
         return [options.out]
@@ -113,24 +114,21 @@ def write(
 
 
 def _described(
-    options: argparse.Namespace, tasks: Sequence[Task], are_imagenet: bool, is_named_so: bool
+    options: argparse.Namespace, tasks: Sequence[Task], are_imagenet: bool
 ) -> Sequence[Task]:
-    """The tasks with the names and descriptions that the options give, or that a reader of them needs.
+    """The tasks with names and descriptions, where the options give them.
 
-    Args:
-      options: with what add_arguments added.
-      tasks: the tasks.
-      are_imagenet: whether the labels are ILSVRC-2012's.
-      is_named_so: whether the file names tell that, so that a later reader knows the names.
+    ILSVRC-2012's names are added for Label Studio, beside glosses, and where the images' names do not tell a
+    later reader that the classes are these.
     """
     from real_labels.labels import ClassNames, wordnet
     from real_labels.labels.class_names import load_descriptions
     from real_labels.rating import tasks as rated
 
     names = class_names_of(options)
-    has_names = bool(tasks) and tasks[0].names is not None
-    is_asked = options.format == _LABEL_STUDIO or options.wordnet or not is_named_so
-    if names is None and are_imagenet and not has_names and is_asked:
+    is_said = getattr(options, "hierarchy", None) == IMAGENET
+    needs_names = options.format == _LABEL_STUDIO or options.wordnet is not None or is_said
+    if names is None and are_imagenet and needs_names and tasks and tasks[0].names is None:
         names = ClassNames.of_imagenet()
     descriptions = None
     if options.wordnet is not None:

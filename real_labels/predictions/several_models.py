@@ -18,14 +18,6 @@ from real_labels.predictions.reading import PredictionFile
 _MODELS, _CLASSES, _SCORES = "models", "classes", "scores"
 
 
-def name_of(path: str | os.PathLike[str]) -> str:
-    """What a model is called after its file: the name without folder and endings."""
-    name = pathlib.PurePath(path).name
-    for ending in (".gz", pathlib.PurePath(name.removesuffix(".gz")).suffix):
-        name = name.removesuffix(ending)
-    return name
-
-
 def read_each(
     path: str | os.PathLike[str],
     column: str | None = None,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels.answers import CATEGORIES, Gold, Questions
+from real_labels.answers import CATEGORIES, Questions, load_truth
 from real_labels.errors import InputError, naming
 from real_labels.labels import LabelSets
 
@@ -50,20 +49,11 @@ class ExpertLabels:
         Raises:
           InputError: naming the file, if it is neither, or no label is present.
         """
-        try:
-            gold = Gold.load(path, at_least, categories, columns)
-        except InputError:
-            labels = _label_sets(path)
-            if labels is None:
-                raise
-            if at_least is not None:
-                raise InputError(
-                    f"{path}: holds label sets, so no number of votes can be asked of it."
-                ) from None
-            with naming(path):
-                return cls.of_label_sets(labels)
+        truth = load_truth(path, at_least, categories, columns)
         with naming(path):
-            return cls(gold.questions, gold.present, are_complete=False)
+            if isinstance(truth, LabelSets):
+                return cls.of_label_sets(truth)
+            return cls(truth.questions, truth.present, are_complete=False)
 
     @classmethod
     def of_label_sets(cls, labels: LabelSets) -> ExpertLabels:
@@ -71,13 +61,3 @@ class ExpertLabels:
         image = np.repeat(np.arange(len(labels)), labels.counts)
         questions = Questions(labels.file_names, image, labels.classes)
         return cls(questions, np.ones(len(questions), bool), are_complete=True)
-
-
-def _label_sets(path: str | os.PathLike[str]) -> LabelSets | None:
-    """The label sets of a JSON file; None of any other file."""
-    if pathlib.PurePath(path).suffix.lower() != ".json":
-        return None
-    try:
-        return LabelSets.from_json(path)
-    except InputError:
-        return None

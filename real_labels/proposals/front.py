@@ -6,7 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,11 +43,6 @@ class Point:
             pools.precision(columns),
             pools.proposals_per_image(columns),
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """The point as an object; a precision of nothing is null."""
-        precision = None if np.isnan(self.precision) else self.precision
-        return dataclasses.asdict(self) | {"pool": list(self.pool), "precision": precision}
 
 
 def save(

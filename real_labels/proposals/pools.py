@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from real_labels.errors import InputError
 from real_labels.intervals import Estimate, bootstrap_estimate, bootstrap_means
 from real_labels.labels import check_distinct, match
 from real_labels.proposals.expert_labels import ExpertLabels
-from real_labels.proposals.proposals import Proposals
+from real_labels.proposals.proposals import Proposals, distinct_rows
 from real_labels.proposals.subset_sums import proposed_by_subset
 
 if TYPE_CHECKING:
@@ -126,13 +126,8 @@ class Pools:
 
         Original labels are left out: they are proposed whatever the pool.
         """
-        proposals = self.proposals
-        packed = np.packbits(proposals.by[~proposals.original], axis=1)
-        # A row of bytes as one value: sorted much faster than rows are.
-        as_one = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
-        rows, counts = np.unique(as_one, return_counts=True)
-        rows = rows.view(np.uint8).reshape(len(rows), packed.shape[1])
-        return np.unpackbits(rows, axis=1, count=len(proposals.models)).astype(bool), counts
+        rows, _, counts = distinct_rows(self.proposals.by[~self.proposals.original])
+        return rows, counts
 
     def num_proposals(self, columns: Sequence[int]) -> int:
         """Number of pairs that a pool proposes beside the original labels."""
@@ -216,10 +211,3 @@ def _proposed(
     """(2^M,) how many pairs each pool proposes, some of which are always proposed."""
     ones = np.ones(np.count_nonzero(~always), np.int64)
     return np.count_nonzero(always) + proposed_by_subset(by[~always], ones, np.int64)
-
-
-def estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
-    """{"value", "low", "high", "n"}; None of nothing."""
-    if estimate is None or not estimate.is_known:
-        return None
-    return dataclasses.asdict(estimate)

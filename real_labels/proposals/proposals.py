@@ -17,7 +17,7 @@ from real_labels.predictions import Predictions
 from real_labels.proposals.rules import Rules
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Int
 
 SEPARATOR = ";"  # between the models of a pair, in proposals.csv
 
@@ -147,17 +147,29 @@ class Proposals:
         A pair that only the original label proposes has no models.
         """
         rows = np.flatnonzero(self.to_ask(columns))
-        patterns, pattern = np.unique(
-            np.packbits(self.by[rows][:, list(columns)], axis=1), axis=0, return_inverse=True
-        )
-        bits = np.unpackbits(patterns, axis=1, count=len(columns)).astype(bool)
+        patterns, pattern, _ = distinct_rows(self.by[rows][:, list(columns)])
         names = [self.models[column] for column in columns]
         texts = [
-            SEPARATOR.join(n for n, is_by in zip(names, row, strict=True) if is_by) for row in bits
+            SEPARATOR.join(n for n, is_by in zip(names, row, strict=True) if is_by)
+            for row in patterns
         ]
         content = {
             "file_name": self.questions.file_names[self.questions.image[rows]],
             "label": self.questions.label[rows],
-            "models": np.array(texts or [""], dtype=object)[pattern.ravel()],
+            "models": np.array(texts or [""], dtype=object)[pattern],
         }
         tables.write(path, content)
+
+
+def distinct_rows(
+    matrix: Bool[np.ndarray, "rows columns"],
+) -> tuple[
+    Bool[np.ndarray, "distinct columns"], Int[np.ndarray, "rows"], Int[np.ndarray, "distinct"]
+]:
+    """The distinct rows, the one of each row, and how often each occurs."""
+    packed = np.packbits(matrix, axis=1)
+    # A row of bytes as one value, which sorts much faster than rows do.
+    as_one = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    rows, inverse, counts = np.unique(as_one, return_inverse=True, return_counts=True)
+    bits = rows.view(np.uint8).reshape(len(rows), packed.shape[1])
+    return np.unpackbits(bits, axis=1, count=matrix.shape[1]).astype(bool), inverse, counts

@@ -21,7 +21,6 @@ from real_labels.errors import InputError
 from real_labels.files.paths import replacing
 from real_labels.rating import schema
 
-DEFAULT = "sqlite:///rating.db"
 _PATIENCE = 30  # seconds that a writer waits for another one
 _POOL = 20  # connections to PostgreSQL of one server process
 
@@ -126,8 +125,9 @@ def opened(url: str) -> Database:
     Raises:
       InputError: if there is none, it cannot be reached, or a newer version of this program made it.
     """
-    if make_or_refuse(url).get_backend_name() == "sqlite":
-        path = make_or_refuse(url).database
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = parsed.database
         if not path or not pathlib.Path(path).is_file():
             raise InputError(
                 f"{_shown(url)}: there is no such database. Make one with `rate init`, or name another with "
@@ -146,7 +146,7 @@ def opened(url: str) -> Database:
     return database
 
 
-def make_or_refuse(url: str) -> URL:
+def _parsed(url: str) -> URL:
     """The URL as an object.
 
     Raises:
@@ -165,7 +165,7 @@ def make_or_refuse(url: str) -> URL:
 
 
 def _connected(url: str) -> Database:
-    parsed = make_or_refuse(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             pathlib.Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)

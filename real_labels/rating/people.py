@@ -6,12 +6,12 @@ import hashlib
 import secrets
 import time
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from real_labels.errors import InputError
+from real_labels.rating import counting
 from real_labels.rating.database import Database
-from real_labels.rating.queue import DONE
-from real_labels.rating.schema import assignments, raters, sessions, tasks
+from real_labels.rating.schema import raters, sessions
 
 SESSION = 30 * 24 * 3600.0  # seconds
 _BYTES = 24  # of a random token
@@ -58,7 +58,7 @@ def begin_session(database: Database, token: str, now: float) -> str | None:
     return session
 
 
-def of_session(connection: Connection, session: str, now: float):
+def of_session(connection: Connection, session: str, now: float) -> Row | None:
     """The rater's row of a session that goes on; None of any other."""
     return connection.execute(
         select(raters)
@@ -95,21 +95,4 @@ def change(
             raise InputError(f"There is no rater {pseudonym!r}.")
         connection.execute(update(raters).where(raters.c.id == rater).values(**values))
         if is_excluded is not None:
-            reopen(connection)
-
-
-def reopen(connection: Connection) -> None:
-    """Computes anew which work tasks are open: those that fewer raters answered than are wanted."""
-    done = (
-        select(func.count())
-        .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
-        .where(
-            assignments.c.task == tasks.c.id,
-            assignments.c.state == DONE,
-            or_(raters.c.is_excluded.is_(False)),
-        )
-        .scalar_subquery()
-    )
-    connection.execute(
-        update(tasks).where(tasks.c.kind == "work").values(is_open=tasks.c.wanted > done)
-    )
+            counting.open_and_close(connection)

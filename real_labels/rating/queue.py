@@ -9,13 +9,20 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from real_labels.errors import InputError
+from real_labels.rating import counting
 from real_labels.rating.database import Database, Settings
 from real_labels.rating.schema import (
+    DONE,
+    GOLD,
+    LATE,
+    LENT,
+    SKIPPED,
+    WARM_UP,
+    WORK,
     answers,
     assignments,
     classes,
@@ -26,8 +33,6 @@ from real_labels.rating.schema import (
     tasks,
 )
 
-WORK, GOLD, WARM_UP = "work", "gold", "warm-up"
-LENT, DONE, SKIPPED, LATE = "lent", "done", "skipped", "late"
 _TRIES = 20  # for a task that nobody else takes at the same moment (PostgreSQL)
 
 
@@ -105,19 +110,12 @@ class Queue:
             with self.database.writing() as connection:
                 self._check_active(connection, rater)
                 mine = self._in_hands(connection, rater)
-                missing = 0 if self._is_warming_up(connection, mine) else number - len(mine)
-                is_short = False
-                for _ in range(missing):
+                while len(mine) < number and not self._is_warming_up(connection, mine):
                     task = self._next_task(connection, rater)
-                    if task is None:
+                    if task is None or not self._has_place(connection, task):
                         break
-                    if not self._take(connection, task, rater):
-                        is_short = True  # another rater was faster
-                        break
-                    if self._kind(connection, task) == WARM_UP:
-                        break  # feedback comes before the next
-                mine = self._in_hands(connection, rater)
-                if mine or not is_short:
+                    mine.append(self._take(connection, task, rater))
+                if mine or task is None:
                     return [self._lent(connection, assignment) for assignment in mine]
         return []
 
@@ -142,17 +140,17 @@ class Queue:
         with self.database.writing() as connection:
             self._check_active(connection, rater)
             row = self._own(connection, rater, assignment)
-            if connection.scalar(select(requests.c.key).where(requests.c.key == key)) is not None:
+            sent = select(requests).where(
+                requests.c.assignment == assignment, requests.c.key == key
+            )
+            if connection.execute(sent).first() is not None:
                 return self._lent(connection, assignment, with_truth=True)
             self._check_answers(connection, row.task, given)
+            self._lock(connection, row.task)
             now = self._now()
             if row.state in (LENT, SKIPPED):
-                self._lock(connection, row.task)
-                is_late = (
-                    (row.state == SKIPPED or row.lease_ends <= now)
-                    and self._kind(connection, row.task) == WORK
-                    and self._taken(connection, row.task) >= self._wanted(connection, row.task)
-                )
+                is_over = row.state == SKIPPED or row.lease_ends <= now
+                is_late = is_over and not self._has_place(connection, row.task)
                 connection.execute(
                     update(assignments)
                     .where(assignments.c.id == assignment)
@@ -182,7 +180,7 @@ class Queue:
                 ],
             )
             connection.execute(insert(requests).values(key=key, assignment=assignment))
-            self._close_if_done(connection, row.task)
+            counting.open_and_close(connection, row.task)
             return self._lent(connection, assignment, with_truth=True)
 
     def skip(self, rater: int, assignment: int, reason: str) -> None:
@@ -219,7 +217,7 @@ class Queue:
         if row.is_paused or row.is_excluded:
             raise Refused("You are paused. Ask whoever invited you.")
 
-    def _in_hands(self, connection: Connection, rater: int) -> Sequence[int]:
+    def _in_hands(self, connection: Connection, rater: int) -> list[int]:
         """The assignments whose lease goes on, which is thereby renewed."""
         now = self._now()
         mine = connection.scalars(
@@ -237,7 +235,7 @@ class Queue:
                 .where(assignments.c.id.in_(mine))
                 .values(lease_ends=now + self.settings.lease)
             )
-        return mine
+        return list(mine)
 
     def _is_warming_up(self, connection: Connection, mine: Sequence[int]) -> bool:
         """Whether a warm-up task is in hands: its feedback comes before the next task."""
@@ -264,45 +262,26 @@ class Queue:
                 return task
         return self._open_work(connection, rater)
 
-    def _mine(self, rater: int) -> Any:
-        """Whether the rater has or had the task; a lease of one's own that ended is forgotten."""
-        return exists().where(
-            assignments.c.task == tasks.c.id,
-            assignments.c.rater == rater,
-            or_(assignments.c.state != LENT, assignments.c.lease_ends > self._now()),
-        )
-
     def _unseen(self, connection: Connection, rater: int, kind: str) -> int | None:
         """A gold or warm-up task that the rater has not seen, in an order of each rater's own."""
         offset = 7919 * rater
         return connection.scalar(
             select(tasks.c.id)
-            .where(tasks.c.kind == kind, ~self._mine(rater))
+            .where(tasks.c.kind == kind, ~counting.has_had(rater, self._now()))
             .order_by((tasks.c.place + offset) % 10_007, tasks.c.id)
             .limit(1)
         )
 
-    def _counting(self) -> Any:
-        """The assignments that take one of the wanted places."""
-        return or_(
-            and_(assignments.c.state == DONE, ~raters.c.is_excluded),
-            and_(assignments.c.state == LENT, assignments.c.lease_ends > self._now()),
-        )
-
     def _open_work(self, connection: Connection, rater: int) -> int | None:
-        taken = (
-            select(func.count())
-            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
-            .where(assignments.c.task == tasks.c.id, self._counting())
-            .scalar_subquery()
-        )
+        """The next work task with a place for a rater. PostgreSQL locks it, and passes over locked ones."""
+        now = self._now()
         asked = (
             select(tasks.c.id)
             .where(
                 tasks.c.kind == WORK,
                 tasks.c.is_open,
-                tasks.c.wanted > taken,
-                ~self._mine(rater),
+                tasks.c.wanted > counting.taken(tasks.c.id, now),
+                ~counting.has_had(rater, now),
             )
             .order_by(tasks.c.place)
             .limit(1)
@@ -311,80 +290,52 @@ class Queue:
             asked = asked.with_for_update(skip_locked=True, of=tasks)
         return connection.scalar(asked)
 
-    def _taken(self, connection: Connection, task: int) -> int:
-        return connection.scalar(
-            select(func.count())
-            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
-            .where(assignments.c.task == task, self._counting())
+    def _has_place(self, connection: Connection, task: int) -> bool:
+        """Whether a locked task takes another rater. Gold and warm-up tasks take everybody."""
+        has_place = or_(
+            tasks.c.kind != WORK, tasks.c.wanted > counting.taken(tasks.c.id, self._now())
         )
-
-    def _wanted(self, connection: Connection, task: int) -> int:
-        return connection.scalar(select(tasks.c.wanted).where(tasks.c.id == task))
-
-    def _kind(self, connection: Connection, task: int) -> str:
-        return connection.scalar(select(tasks.c.kind).where(tasks.c.id == task))
+        return bool(connection.scalar(select(has_place).where(tasks.c.id == task)))
 
     def _lock(self, connection: Connection, task: int) -> None:
-        """Lets nobody else take or answer the task until the transaction ends. SQLite has one writer."""
+        """Lets nobody else take or answer a task until the transaction ends. SQLite has one writer anyway.
+
+        PostgreSQL counts in a snapshot from before the lock, so a count must be a query of its own behind it.
+        """
         if not self.database.is_sqlite:
             connection.execute(select(tasks.c.id).where(tasks.c.id == task).with_for_update())
 
-    def _take(self, connection: Connection, task: int, rater: int) -> bool:
-        """Lends a task; False if it is full by now.
-
-        PostgreSQL counts in the snapshot from before the lock, so the places are counted again.
-        """
-        is_full = (
-            self._kind(connection, task) == WORK
-            and not self.database.is_sqlite
-            and self._taken(connection, task) >= self._wanted(connection, task)
-        )
-        if is_full:
-            return False
+    def _take(self, connection: Connection, task: int, rater: int) -> int:
+        """Lends a task, and returns the assignment; a lease of the rater's own that ended begins anew."""
         now = self._now()
         lease = {"state": LENT, "lent": now, "lease_ends": now + self.settings.lease}
-        again = connection.execute(
-            update(assignments)
-            .where(assignments.c.task == task, assignments.c.rater == rater)
-            .values(**lease)
-        )
-        if not again.rowcount:
+        own = and_(assignments.c.task == task, assignments.c.rater == rater)
+        if not connection.execute(update(assignments).where(own).values(**lease)).rowcount:
             connection.execute(insert(assignments).values(task=task, rater=rater, **lease))
-        return True
+        return connection.scalar(select(assignments.c.id).where(own))
 
-    def _own(self, connection: Connection, rater: int, assignment: int) -> Any:
-        row = connection.execute(
-            select(assignments).where(assignments.c.id == assignment, assignments.c.rater == rater)
-        ).one_or_none()
+    def _own(self, connection: Connection, rater: int, assignment: int) -> Row:
+        """A rater's assignment; the same request sent twice at once waits here for the first."""
+        asked = select(assignments).where(
+            assignments.c.id == assignment, assignments.c.rater == rater
+        )
+        if not self.database.is_sqlite:
+            asked = asked.with_for_update()
+        row = connection.execute(asked).one_or_none()
         if row is None:
             raise Refused("This task is not yours.")
         return row
 
     def _check_answers(self, connection: Connection, task: int, given: Mapping[int, int]) -> None:
-        asked = set(
-            connection.scalars(
-                select(questions.c.id).where(questions.c.task == task, questions.c.is_asked)
-            )
-        )
-        known = set(connection.scalars(select(questions.c.id).where(questions.c.task == task)))
-        if not given or not set(given) <= known:
+        of_task = select(questions.c.id, questions.c.is_asked).where(questions.c.task == task)
+        known = dict(connection.execute(of_task).all())
+        asked = {question for question, is_asked in known.items() if is_asked}
+        if not given or not given.keys() <= known.keys():
             raise Refused("The answers are not to this task's questions.")
-        if missing := asked - set(given):
+        if missing := asked - given.keys():
             raise Refused(f"{len(missing)} of {len(asked)} labels have no answer yet.")
         if not all(0 <= category < len(self.settings.categories) for category in given.values()):
             raise Refused(f"An answer is none of {', '.join(self.settings.categories)}.")
-
-    def _close_if_done(self, connection: Connection, task: int) -> None:
-        number = connection.scalar(
-            select(func.count())
-            .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
-            .where(assignments.c.task == task, assignments.c.state == DONE, ~raters.c.is_excluded)
-        )
-        connection.execute(
-            update(tasks)
-            .where(tasks.c.id == task, tasks.c.kind == WORK)
-            .values(is_open=tasks.c.wanted > number)
-        )
 
     def _lent(self, connection: Connection, assignment: int, with_truth: bool = False) -> Lent:
         row = connection.execute(
@@ -392,25 +343,8 @@ class Queue:
             .join(tasks, tasks.c.id == assignments.c.task)
             .where(assignments.c.id == assignment)
         ).one()
-        newest = (
-            select(answers.c.question, func.max(answers.c.revision).label("revision"))
-            .where(answers.c.assignment == assignment)
-            .group_by(answers.c.question)
-            .subquery()
-        )
-        own = dict(
-            connection.execute(
-                select(answers.c.question, answers.c.category)
-                .join(
-                    newest,
-                    and_(
-                        newest.c.question == answers.c.question,
-                        newest.c.revision == answers.c.revision,
-                    ),
-                )
-                .where(answers.c.assignment == assignment)
-            ).all()
-        )
+        given = connection.execute(counting.newest(assignment)).all()
+        own = {answer.question: answer.category for answer in given}
         shows_truth = with_truth and row.kind == WARM_UP
         labels = tuple(
             Question(
@@ -431,13 +365,6 @@ class Queue:
         )
         kind = WARM_UP if row.kind == WARM_UP else WORK
         return Lent(assignment, row.image, kind, row.lease_ends, labels)
-
-
-def forget_sessions(connection: Connection, now: float) -> None:
-    """Removes sessions that ran out."""
-    from real_labels.rating.schema import sessions
-
-    connection.execute(delete(sessions).where(sessions.c.expires <= now))
 
 
 def image_path(connection: Connection, image: int) -> str | None:

@@ -17,6 +17,9 @@ from sqlalchemy import (
 )
 
 VERSION = 1  # of the tables; a database of a newer one is refused
+WORK, GOLD, WARM_UP = "work", "gold", "warm-up"  # kinds of tasks
+# States of assignments. A late one was answered when its lease was over and the task full: kept, not counted.
+LENT, DONE, SKIPPED, LATE = "lent", "done", "skipped", "late"
 
 metadata = MetaData()
 
@@ -47,7 +50,7 @@ tasks = Table(
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("image", ForeignKey("images.id"), nullable=False),
-    Column("kind", String(10), nullable=False),  # work, gold, warm-up
+    Column("kind", String(10), nullable=False),
     Column("place", Integer, nullable=False),  # in the random order in which tasks are lent
     Column("wanted", Integer, nullable=False),  # raters who should answer; of gold: 0
     Column("is_open", Boolean, nullable=False),  # whether fewer have answered
@@ -93,7 +96,6 @@ assignments = Table(
     Column("id", Integer, primary_key=True),
     Column("task", ForeignKey("tasks.id"), nullable=False),
     Column("rater", ForeignKey("raters.id"), nullable=False),
-    # lent, done, skipped; late: answered when the lease was over and the task full, kept but not counted
     Column("state", String(10), nullable=False),
     Column("lent", Float, nullable=False),
     Column("lease_ends", Float, nullable=False),
@@ -120,6 +122,6 @@ answers = Table(
 requests = Table(
     "requests",
     metadata,
+    Column("assignment", ForeignKey("assignments.id"), primary_key=True),
     Column("key", String(64), primary_key=True),
-    Column("assignment", ForeignKey("assignments.id"), nullable=False),
 )

@@ -1,5 +1,7 @@
-"""Simulated raters, who answer over HTTP as a browser does. They know the truth and err: they show that the
-server, its database and the statistics work, and nothing about people.
+"""Simulated raters, who answer over HTTP as a browser does, and a server for them.
+
+They know the truth and err: they show that the server, its database and the statistics work, and nothing
+about people.
 """
 
 from __future__ import annotations
@@ -10,6 +12,10 @@ import http.cookiejar
 import json
 import random
 import re
+import socket
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -110,16 +116,59 @@ class Visitor:
         return done
 
 
-def crowd(
-    invitations: Sequence[str], skills: Sequence[Skill], truth: Truth, seed: int
-) -> list[Visitor]:
-    """Lets raters answer side by side until none has anything left; returns them."""
-    visitors = [Visitor(link) for link in invitations]
+def side_by_side(
+    visitors: Sequence[Visitor], skills: Sequence[Skill], truth: Truth, seed: int
+) -> int:
+    """Lets raters answer at once until none has anything left; returns the number of tasks."""
     with concurrent.futures.ThreadPoolExecutor(len(visitors)) as pool:
         jobs = [
             pool.submit(visitor.work, truth, skill, seed + place)
             for place, (visitor, skill) in enumerate(zip(visitors, skills, strict=True))
         ]
-        for job in jobs:
-            job.result()
-    return visitors
+        return sum(job.result() for job in jobs)
+
+
+class Server:
+    """`rate serve` in a process of its own, on a free port: a context that ends it."""
+
+    def __init__(self, url: str, *options: str):
+        """Begins nothing yet.
+
+        Args:
+          url: of the database.
+          options: more options of `rate serve`.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._command = [sys.executable, "-m", "real_labels", "rate", "serve", "--database", url]
+        self._command += ["--port", str(self._port), *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        """Starts it, and waits until it answers.
+
+        Raises:
+          RuntimeError: if it ends by itself.
+        """
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        while self._process.poll() is None:
+            try:
+                urllib.request.urlopen(self.address, timeout=_PATIENCE)
+            except urllib.error.HTTPError:  # without a session it refuses, and so it answers
+                return self
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}.")
+
+    def kill(self) -> None:
+        """Ends it at once, as a power cut would end the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

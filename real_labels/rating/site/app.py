@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import jinja2
+from sqlalchemy import Row, select
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -21,9 +22,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from real_labels.errors import InputError
-from real_labels.rating import people, results
+from real_labels.rating import adaptive, people
+from real_labels.rating import status as progress
 from real_labels.rating.database import Database
-from real_labels.rating.queue import WARM_UP, Lent, Queue, Refused, image_path
+from real_labels.rating.queue import Lent, Queue, Refused, image_path
+from real_labels.rating.schema import WARM_UP, classes
 from real_labels.rating.site import examples, guards, markdown
 from real_labels.rating.site.pictures import Pictures
 
@@ -57,7 +60,7 @@ class _Visit:
     """Who sends a request."""
 
     session: str
-    rater: Any
+    rater: Row
 
 
 class _Site:
@@ -68,7 +71,7 @@ class _Site:
         with database.reading() as connection:
             self.secret = bytes.fromhex(database.fact(connection, "secret"))
             self.guidelines = markdown.html(database.fact(connection, "guidelines"))
-            class_names = dict(connection.execute(examples.names()).all())
+            class_names = dict(connection.execute(select(classes.c.id, classes.c.name)).all())
         self.examples = examples.found(options.examples, class_names)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -225,7 +228,7 @@ class _Site:
         """The figures of the administrator's page."""
 
         def work(_visit: _Visit, _body: dict[str, Any]) -> dict[str, Any]:
-            return results.overview(self.database, time.time())
+            return progress.overview(self.database, time.time())
 
         return await self._asked(request, work, admin=True)
 
@@ -235,7 +238,7 @@ class _Site:
         def work(_visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             values = {n: bool(body[n]) for n in ("is_paused", "is_excluded") if n in body}
             people.change(self.database, str(body["rater"]), **values)
-            return results.overview(self.database, time.time())
+            return progress.overview(self.database, time.time())
 
         return await self._asked(request, work, admin=True)
 
@@ -282,14 +285,14 @@ class _Site:
 
     def _progress(self, visit: _Visit) -> dict[str, Any]:
         with self.database.reading() as connection:
-            return results.progress(connection, visit.rater.id, time.time())
+            return progress.progress(connection, visit.rater.id, time.time())
 
     async def ask_again(self) -> None:
         """Looks from time to time at what is to be asked again."""
         while True:
             await asyncio.sleep(self.options.ask_every)
             with contextlib.suppress(InputError):
-                await run_in_threadpool(results.ask_again, self.database)
+                await run_in_threadpool(adaptive.ask_again, self.database)
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -6,19 +6,11 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from sqlalchemy import Select, select
-
 from real_labels.errors import InputError
 from real_labels.labels import imagenet
-from real_labels.rating.schema import classes
 
 _MOST = 3  # of each class
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-
-
-def names() -> Select:
-    """The query for the classes' names."""
-    return select(classes.c.id, classes.c.name)
 
 
 def found(

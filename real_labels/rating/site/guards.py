@@ -8,10 +8,9 @@ import hmac
 import threading
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Scripts, styles and images of this site alone; no frames, no plugins, no requests to anywhere else.
@@ -107,6 +106,3 @@ def check_change(request: Request, url: str | None, secret: bytes, session: str)
     if not hmac.compare_digest(token, csrf_token(secret, session)):
         return "The page is out of date. Load it again; your draft is kept."
     return None
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]

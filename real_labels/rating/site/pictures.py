@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pathlib
@@ -33,7 +34,8 @@ class Pictures:
           InputError: if it is no picture that can be decoded.
         """
         status = os.stat(path)
-        key = f"{abs(hash((path, status.st_mtime_ns, status.st_size))):x}-{size}.jpg"
+        version = f"{path}\0{status.st_mtime_ns}\0{status.st_size}"
+        key = f"{hashlib.sha256(version.encode()).hexdigest()}-{size}.jpg"
         kept = self._folder / key
         if kept.exists():
             return kept.read_bytes()

@@ -13,7 +13,6 @@ import sqlalchemy
 from real_labels.rating import database, people, project, results, simulation
 from real_labels.rating.database import Settings
 from tests.real_labels.rating.conftest import tasks_of
-from tests.real_labels.rating.servers import Server, free_port
 
 RATERS = 6
 
@@ -38,9 +37,9 @@ def killed(url, kills, tasks, seed=0):
     opened = database.create(url)
     settings = Settings("kills", raters=3, warm_up=0, gold_share=0.0, lease=3.0)
     project.store(opened, settings, "Be careful.")
-    project.add_tasks(opened, tasks_of(tasks), None, None, {})
+    project.add_tasks(opened, tasks_of(tasks), None, {}, {})
     tokens = [people.invite(opened) for _ in range(RATERS)]
-    server = Server(url, port=free_port()).start()
+    server = simulation.Server(url).start()
     visitors = [Persistent(f"{server.address}/invite/{token}") for token in tokens]
     problems = []
 

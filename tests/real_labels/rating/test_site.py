@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 
 import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from real_labels.rating import database, people, project
@@ -31,7 +31,7 @@ def site(tmp_path):
         "# Rules\n<script>x</script>",
     )
     names = {1: ('<img src=x onerror="alert(1)">', "d & e"), 2: ("two", ""), 3: ("three", "")}
-    project.add_tasks(opened, tasks, gold_of(tasks[:2]), folder, names)
+    project.add_tasks(opened, tasks, gold_of(tasks[:2]), project.pictures_of(folder, tasks), names)
     tokens = [people.invite(opened), people.invite(opened), people.invite(opened, is_admin=True)]
     application = app.create(opened, app.Options(cache=str(tmp_path)))
     return opened, lambda: TestClient(application, base_url=ORIGIN), tokens
@@ -75,7 +75,7 @@ def test_a_visit_from_the_invitation_to_the_last_task(site):
             ).json()
             assert [q["answer"] for q in reply["saved"]["questions"]] == [1, 1, 1]
             done += 1
-    assert done == 6 or done == 5
+    assert done == 1 + 4 + 1  # the warm-up, the work, and one hidden gold of a share of 0.2
     assert reply["progress"]["left"] == 0 and reply["progress"]["done"] == done
     assert len(ask("last").json()["tasks"]) == done
     with opened.reading() as connection:
@@ -213,11 +213,8 @@ def test_an_image_that_is_none_is_not_sent(site, tmp_path):
     _, client, tokens = site
     (tmp_path / "images" / "000.png").write_text("<script>alert(1)</script>")
     browser = client()
-    ask = visit(browser, tokens[0])
-    del ask
+    visit(browser, tokens[0])
     with database.opened(f"sqlite:///{tmp_path / 'rating.db'}").reading() as connection:
-        from sqlalchemy import text
-
         number = connection.scalar(text("SELECT id FROM images WHERE file_name = '000.png'"))
     assert browser.get(f"/image/{number}").status_code == 404
 
@@ -228,6 +225,20 @@ def test_texts_stay_texts(site):
     assert "<b>Fish</b>" not in page and "&lt;b&gt;Fish&lt;/b&gt;" in page
     assert "<script>x" not in page and "&lt;script&gt;x" in page
     assert "onerror" not in page  # names come as JSON and are set as text
+
+
+def test_a_key_is_of_its_task_alone(site):
+    """A key that another rater used before is no reason to drop an answer."""
+    _, client, tokens = site
+    for token in tokens[:2]:
+        ask = visit(client(), token)
+        task = ask("next").json()["tasks"][0]
+        ask(
+            "answer",
+            {"assignment": task["assignment"], "answers": answers_to(task), "key": "the-same-key"},
+        )
+        (kept,) = ask("last").json()["tasks"]
+        assert [q["answer"] for q in kept["questions"]] == [1, 1, 1]
 
 
 def test_every_reply_forbids_frames_and_foreign_scripts(site):
@@ -280,8 +291,6 @@ def test_a_session_that_ran_out_asks_for_the_link(site):
     browser = client()
     ask = visit(browser, tokens[0])
     with opened.writing() as connection:
-        from sqlalchemy import text
-
         connection.execute(text("UPDATE sessions SET expires = 1"))
     reply = ask("next")
     assert reply.status_code == 401 and "your draft is kept" in reply.json()["error"]
@@ -306,12 +315,11 @@ def test_secrets_are_not_in_the_log(site, caplog):
 def test_the_page_speaks_to_nobody_else():
     folder = app._HERE
     for path in (*folder.glob("static/*"), *folder.glob("templates/*")):
-        text = path.read_text()
-        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text.replace("http://www.w3.org", "")), (
-            path.name
-        )
-        assert "innerHTML" not in text and "onclick" not in text and "eval(" not in text
-    assert json.dumps(guards.POLICY)
+        content = path.read_text()
+        assert not re.search(
+            r"https?://|//[a-z]+\.[a-z]", content.replace("http://www.w3.org", "")
+        ), path.name
+        assert not any(word in content for word in ("innerHTML", "onclick", "eval("))
 
 
 def test_the_queue_survives_a_restart(site):

@@ -11,9 +11,9 @@ import sqlalchemy
 
 from real_labels.rating import database, people, project, results
 from real_labels.rating.database import Settings
+from real_labels.rating.simulation import Server
 from tests.conftest import PATIENCE
 from tests.real_labels.rating.conftest import gold_of, pictures, tasks_of
-from tests.real_labels.rating.servers import Server
 
 DESKTOP = {"viewport": {"width": 1280, "height": 850}}
 PHONE = {
@@ -33,7 +33,7 @@ def site(tmp_path):
         opened, Settings("Fish", raters=2, warm_up=1, gold_share=0.0), "# Rules\n\nBe careful."
     )
     names = {1: ("tench", "a fish"), 2: ("goldfish", "another"), 3: ("shark <b>", "a large one")}
-    project.add_tasks(opened, tasks, gold_of(tasks[:1]), folder, names)
+    project.add_tasks(opened, tasks, gold_of(tasks[:1]), project.pictures_of(folder, tasks), names)
     tokens = [people.invite(opened), people.invite(opened), people.invite(opened, is_admin=True)]
     with Server(url) as server:
         yield opened, server, [f"{server.address}/invite/{token}" for token in tokens]

@@ -1,0 +1,219 @@
+"""How far the work is: for the administrator, and for each rater."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, exists, func, select
+
+from real_labels.answers import Answers, Gold
+from real_labels.rating import counting, results
+from real_labels.rating.database import Database, Settings
+from real_labels.rating.schema import (
+    DONE,
+    LATE,
+    LENT,
+    SKIPPED,
+    WORK,
+    assignments,
+    questions,
+    raters,
+    tasks,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RaterStatus:
+    """A rater's work so far.
+
+    Attributes:
+      pseudonym, note, is_paused, is_excluded: the rater.
+      done, skipped, late: numbers of tasks.
+      seconds: median time of a task; None of none.
+      last: when the rater last answered; None if never.
+    """
+
+    pseudonym: str
+    note: str | None
+    is_paused: bool
+    is_excluded: bool
+    done: int
+    skipped: int
+    late: int
+    seconds: float | None
+    last: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How far the work is.
+
+    Attributes:
+      title: of the project.
+      tasks, open_tasks, lent: numbers of work tasks in all, not done, and in somebody's hands.
+      answers, wanted: answers that count, and that the tasks want in all so far.
+      per_hour: answers in the last hour.
+      raters: each rater's part.
+    """
+
+    title: str
+    tasks: int
+    open_tasks: int
+    lent: int
+    answers: int
+    wanted: int
+    per_hour: int
+    raters: tuple[RaterStatus, ...]
+
+
+def status(
+    connection: Connection, settings: Settings, now: float, found: Sequence[Row] | None = None
+) -> Status:
+    """How far the work is, computed from the rows.
+
+    Args:
+      connection: to the database.
+      settings: the project's.
+      now: seconds since 1970.
+      found: the answers to work (see results.rows), where they were read already.
+    """
+    found = results.rows(connection, work=True) if found is None else found
+    total = connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.kind == WORK))
+    still_open = connection.scalar(
+        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open)
+    )
+    lent = connection.scalar(
+        select(func.count())
+        .select_from(assignments)
+        .where(assignments.c.state == LENT, assignments.c.lease_ends > now)
+    )
+    wanted = len(found) + _missing(connection)
+    by_rater: dict[int, list[Any]] = {}
+    for row in connection.execute(select(assignments)):
+        by_rater.setdefault(row.rater, []).append(row)
+    people_rows = []
+    for rater in connection.execute(select(raters).where(~raters.c.is_admin).order_by(raters.c.id)):
+        own = by_rater.get(rater.id, [])
+        seconds = [r.seconds for r in own if r.state == DONE and r.seconds]
+        done = [r.done for r in own if r.state in (DONE, LATE)]
+        people_rows.append(
+            RaterStatus(
+                rater.pseudonym,
+                rater.note,
+                rater.is_paused,
+                rater.is_excluded,
+                sum(r.state == DONE for r in own),
+                sum(r.state == SKIPPED for r in own),
+                sum(r.state == LATE for r in own),
+                statistics.median(seconds) if seconds else None,
+                max(done, default=None),
+            )
+        )
+    recent = sum(r.given > now - 3600 for r in found)
+    return Status(
+        settings.title, total, still_open, lent, len(found), wanted, recent, tuple(people_rows)
+    )
+
+
+def _missing(connection: Connection) -> int:
+    """Answers that the open tasks still want: of each, the missing raters times its asked questions."""
+    asked = (
+        select(func.count())
+        .where(questions.c.task == tasks.c.id, questions.c.is_asked)
+        .scalar_subquery()
+    )
+    missing = (tasks.c.wanted - counting.answered(tasks.c.id)) * asked
+    of_open = select(func.coalesce(func.sum(missing), 0)).where(
+        tasks.c.kind == WORK, tasks.c.is_open
+    )
+    return int(connection.scalar(of_open))
+
+
+def progress(connection: Connection, rater: int, now: float) -> dict[str, Any]:
+    """A rater's progress, as an object.
+
+    done: number of own tasks. left: number of tasks that may still come. minutes: time that these take, None
+    if unknown. wait: seconds until a task in other hands may come back, None if there is none.
+    """
+    own = connection.execute(
+        select(assignments.c.seconds).where(
+            assignments.c.rater == rater, assignments.c.state.in_((DONE, LATE))
+        )
+    ).all()
+    had = assignments.alias()
+    mine = exists().where(had.c.task == tasks.c.id, had.c.rater == rater, had.c.state != LENT)
+    left = connection.scalar(
+        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~mine)
+    )
+    ends = connection.scalar(
+        select(func.min(assignments.c.lease_ends))
+        .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task))
+        .where(
+            assignments.c.state == LENT,
+            assignments.c.lease_ends > now,
+            assignments.c.rater != rater,
+            ~mine,
+        )
+    )
+    seconds = [row.seconds for row in own[-50:] if row.seconds]
+    each = statistics.median(seconds) if seconds else None
+    return {
+        "done": len(own),
+        "left": left,
+        "minutes": None if each is None else round(left * each / 60, 1),
+        "wait": None if ends is None else round(ends - now),
+    }
+
+
+def overview(database: Database, now: float) -> dict[str, Any]:
+    """The figures of the administrator's page: the status, agreement, reliability and the labels so far."""
+    from real_labels.aggregation.reliability import Reliability
+
+    with database.reading() as connection:
+        settings = database.settings(connection)
+        collected = results.Collected.of(connection, settings)
+        found = dataclasses.asdict(status(connection, settings, now, collected.rows))
+    aggregate = collected.aggregate()
+    found["agreement"] = None if collected.work is None else agreement(collected.work)
+    found["labels"] = found["unsure"] = None
+    by_name: dict[str, dict[str, Any]] = {}
+    if aggregate is not None:
+        present = aggregate.scores.probability > 0.5
+        found["labels"] = int(present.sum())
+        found["unsure"] = int((aggregate.sureness < (settings.ask_until or 0.95)).sum())
+        columns = Reliability.of(aggregate).columns()
+        for place, name in enumerate(columns["rater"].tolist()):
+            by_name[name] = {"informedness": float(columns["informedness"][place])}
+    if collected.on_gold is not None and collected.truth is not None:
+        for name, right, number in gold_record(collected.on_gold, collected.truth):
+            by_name.setdefault(name, {}).update(gold_right=right, gold=number)
+    for rater in found["raters"]:
+        rater |= by_name.get(rater["pseudonym"], {})
+    return found
+
+
+def agreement(given: Answers) -> float | None:
+    """Share of pairs of answers to the same question that are equal; None if no question has two."""
+    counts = np.zeros((len(given.questions), len(given.categories)), np.int64)
+    np.add.at(counts, (given.question, given.answer), 1)
+    total = counts.sum(axis=1)
+    pairs = (total * (total - 1)).sum()
+    return float((counts * (counts - 1)).sum() / pairs) if pairs else None
+
+
+def gold_record(on_gold: Answers, truth: Gold) -> list[tuple[str, int, int]]:
+    """(rater, right answers, answers) to gold questions; maybe is neither yes nor no, and not counted."""
+    places = on_gold.questions.find(truth.questions)
+    known = np.full(len(on_gold.questions), -1)
+    known[places[places >= 0]] = truth.present[places >= 0]
+    last = len(on_gold.categories) - 1
+    counted = (known[on_gold.question] >= 0) & np.isin(on_gold.answer, (0, last))
+    right = counted & ((on_gold.answer == last) == (known[on_gold.question] == 1))
+    size = len(on_gold.raters)
+    numbers = np.bincount(on_gold.rater[counted], minlength=size).tolist()
+    hits = np.bincount(on_gold.rater[right], minlength=size).tolist()
+    return list(zip(on_gold.raters.tolist(), hits, numbers, strict=True))
