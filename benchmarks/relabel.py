@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from real_labels.accuracy import top_k_accuracy
+from real_labels.answers import Answers
 from real_labels.files.text_table import text_table
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions

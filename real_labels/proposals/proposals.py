@@ -167,7 +167,7 @@ def distinct_rows(
     Bool[np.ndarray, "distinct columns"], Int[np.ndarray, "rows"], Int[np.ndarray, "distinct"]
 ]:
     """The distinct rows, the one of each row, and how often each occurs."""
-    packed = np.packbits(matrix, axis=1)
+    packed = np.ascontiguousarray(np.packbits(matrix, axis=1))
     # A row of bytes as one value, which sorts much faster than rows do.
     as_one = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     rows, inverse, counts = np.unique(as_one, return_inverse=True, return_counts=True)

@@ -121,6 +121,32 @@ def test_tables_of_every_pool_are_those_of_single_ones(tmp_path, complete, ask_a
     assert [per_image for _, per_image, _ in sizes] == pytest.approx(cheapest)
 
 
+@pytest.mark.parametrize("num_models", [3, 11, 19])
+def test_the_written_proposals_name_their_models(tmp_path, num_models):
+    """Of any number of models, also where their bits fill several bytes."""
+    original, models, pools = pools_of(4, Rules(2), num_models=num_models)
+    names = pools.proposals.models
+    for pool in (names, names[1:]):
+        columns = pools.proposals.columns(pool)
+        pools.proposals.save(tmp_path / "p.csv", columns)
+        table = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+        found = {(row.file_name, row.label): row.models for row in table.itertuples()}
+        wanted = {}
+        for name in pool:
+            one = as_sets(original, models, {name}, 2)
+            of = dict(zip(original.file_names.tolist(), original.classes.tolist()))
+            predictions = dict(models)[name]
+            ranked = dict(zip(predictions.file_names.tolist(), predictions.classes.tolist()))
+            for image in one:
+                wanted.setdefault((image, of[image]), [])
+                for class_ in ranked.get(image, [])[:2]:
+                    wanted.setdefault((image, class_), []).append(name)
+        unrated = set(pools.proposals.unrated_labels(columns).file_names.tolist())
+        assert found == {
+            pair: ";".join(by) for pair, by in wanted.items() if pair[0] not in unrated
+        }
+
+
 def brute_force(pools, recall):
     """The smallest pool and the front, by trying every pool."""
     models = range(len(pools.proposals.models))
