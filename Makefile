@@ -38,7 +38,7 @@ demo: setup
 relabel: demo
 	@for seed in 1 2; do \
 		$(BIN)/python main.py --config=configs/digit_scenes.py --workdir=$(RELABEL)/small_$$seed --config.seed=$$seed \
-			--config.total_steps=800 || exit 1; \
+			--config.total_steps=600 || exit 1; \
 	done
 	$(BIN)/python benchmarks/relabel.py $(WORKDIR)/predictions.npz $(RELABEL)/small_1/predictions.npz \
 		$(RELABEL)/small_2/predictions.npz --scenes=$(SCENES) --out=$(RELABEL)

@@ -3,20 +3,19 @@
     python benchmarks/rating_load.py --database=sqlite:////tmp/load.db
     python benchmarks/rating_load.py --database=postgresql://USER@HOST/NAME        (an empty database)
 
-Simulated raters answer over HTTP without a pause, each task 5 of them. A time is that of one request, as a
-rater waits for it, all raters and the server sharing the machine.
+Simulated raters answer over HTTP, each task 5 of them, without a pause unless --pause is given. A time is
+that of one request, as a rater waits for it; all raters and the server share the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import pathlib
 import platform
 import sys
-import threading
 import time
-import urllib.error
 
 import numpy as np
 import sqlalchemy
@@ -33,18 +32,15 @@ TIMES: dict[str, list[float]] = collections.defaultdict(list)  # of each kind of
 class Timed(simulation.Visitor):
     """A visitor who notes how long each request takes."""
 
+    pause = 0.0  # seconds that a rater takes for a task
+
     def ask(self, path, body=None):
-        while True:
-            start = time.perf_counter()
-            try:
-                reply = super().ask(path, body)
-            except urllib.error.HTTPError as error:
-                if error.code != 429:  # the rate limit, which a person never meets
-                    raise
-                time.sleep(0.1)
-                continue
-            TIMES[path].append(time.perf_counter() - start)
-            return reply
+        if path == "answer":
+            time.sleep(self.pause)
+        start = time.perf_counter()
+        reply = super().ask(path, body)
+        TIMES[path].append(time.perf_counter() - start)
+        return reply
 
 
 def main() -> None:
@@ -52,42 +48,43 @@ def main() -> None:
     parser.add_argument("--database", required=True)
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=300)
+    parser.add_argument(
+        "--servers", type=int, default=1, help="processes, side by side (default 1)"
+    )
+    parser.add_argument(
+        "--pause", type=float, default=0, help="seconds that a rater takes for a task"
+    )
     options = parser.parse_args()
+    Timed.pause = options.pause
     opened = database.create(options.database)
     project.store(opened, database.Settings("load", warm_up=0, gold_share=0.0), "Be careful.")
     labels = (1, 2, 3, 4)
     tasks = [Task(f"t{i}", f"{i}.png", labels, labels) for i in range(options.tasks)]
     project.add_tasks(opened, tasks, None, {}, {})
     tokens = [people.invite(opened) for _ in range(options.raters)]
-    problems = []
-    with simulation.Server(options.database) as server:
-        visitors = []
-        for token in tokens:
-            while len(visitors) <= tokens.index(token):
-                try:
-                    visitors.append(Timed(f"{server.address}/invite/{token}"))
-                except urllib.error.HTTPError:
-                    time.sleep(0.2)  # invitations are opened at a limited rate
-
-        def work(place: int) -> None:
-            try:
-                visitors[place].work(lambda i, c: (i + c) % 2 == 0, simulation.Skill(0.9), place)
-            except Exception as error:
-                problems.append(repr(error))
-
-        threads = [threading.Thread(target=work, args=(place,)) for place in range(options.raters)]
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(simulation.Server(options.database)) for _ in range(options.servers)
+        ]
+        visitors = [
+            Timed(
+                f"{servers[i % len(servers)].address}/invite/{token}", f"10.0.{i // 250}.{i % 250}"
+            )
+            for i, token in enumerate(tokens)
+        ]
+        skills = [simulation.Skill(0.9)] * len(visitors)
         start = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        simulation.side_by_side(visitors, skills, lambda i, c: (i + c) % 2 == 0, 0)
         seconds = time.perf_counter() - start
     with opened.reading() as connection:
         text = "SELECT task, count(*) FROM assignments WHERE state = 'done' GROUP BY task"
         counts = collections.Counter(n for _, n in connection.execute(sqlalchemy.text(text)).all())
-    print(f"{platform.machine()}, Python {platform.python_version()}, {opened.engine.dialect.name}")
-    print(f"raters of each task: {dict(counts)}; errors: {len(problems)} {problems[:2]}")
-    print(f"{5 * options.tasks / seconds:.0f} tasks/s by {options.raters} raters at once")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, {opened.engine.dialect.name}, "
+        f"{options.servers} server process(es)"
+    )
+    print(f"tasks by their number of raters: {dict(counts)}")
+    print(f"{5 * options.tasks / seconds:.0f} tasks/s by {options.raters} raters at once, no error")
     for path in ("next", "answer"):
         times = np.array(TIMES[path])
         print(

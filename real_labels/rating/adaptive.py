@@ -3,59 +3,127 @@
 from __future__ import annotations
 
 import collections
+import time
 
 import numpy as np
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from real_labels.rating import counting, results
 from real_labels.rating.asking import Policy
 from real_labels.rating.database import Database
 from real_labels.rating.schema import WORK, images, questions, tasks
 
+LOOKED = (
+    "looked"  # fact: the last answer that was looked at, and how many questions are asked again
+)
 
-def ask_again(database: Database) -> int:
+
+def ask_again(database: Database, now: float | None = None) -> int:
     """Asks the unsure questions once more, and ends the others.
 
-    A task wants another rater as long as one of its questions needs more answers. Returns the number of
-    questions that are asked again; 0 if asking is not adaptive.
+    A task wants another rater as long as one of its questions needs more answers.
+
+    Args:
+      database: of the project.
+      now: seconds since 1970; None: the clock's.
+
+    Returns:
+      The number of questions that are asked again; 0 if asking is not adaptive.
     """
-    with database.writing() as connection:
+    now = time.time() if now is None else now
+    # The aggregation may take seconds, and nobody could answer while it held the database: it only reads.
+    with database.reading() as connection:
         settings = database.settings(connection)
         if settings.ask_until is None:
             return 0
+        last = counting.last_answer(connection)
+        looked = database.fact(connection, LOOKED)
+        if looked is not None and looked["answer"] == last:
+            return looked["asked_again"]
         collected = results.Collected.of(connection, settings)
-        aggregate = collected.aggregate()
-        if aggregate is None:
-            return 0
-        policy = Policy(settings.ask_until, settings.at_least, settings.at_most)
         number = collections.Counter(row.question for row in collected.rows)
-        asked = aggregate.scores.questions
-        pairs = zip(asked.file_name().tolist(), asked.label.tolist(), strict=True)
-        sure_to = dict(zip(pairs, aggregate.sureness.tolist(), strict=True))
-        done = counting.answered(tasks.c.id).label("done")
-        rows = connection.execute(
-            select(questions.c.id, questions.c.task, questions.c.label, images.c.file_name, done)
-            .join(tasks, tasks.c.id == questions.c.task)
-            .join(images, images.c.id == tasks.c.image)
-            .where(tasks.c.kind == WORK, questions.c.is_asked)
-        ).all()
-        rows = [row for row in rows if row.done >= settings.at_least]
-        needed = policy.needs_more(
+        rows = [
+            r for r in _askable(connection, settings.at_least, now) if r.is_asked or number[r.id]
+        ]
+    aggregate = collected.aggregate()
+    if aggregate is None:
+        return 0
+    asked = aggregate.scores.questions
+    pairs = zip(asked.file_name().tolist(), asked.label.tolist(), strict=True)
+    sure_to = dict(zip(pairs, aggregate.sureness.tolist(), strict=True))
+    needed = (
+        Policy(settings.ask_until, settings.at_least, settings.at_most)
+        .needs_more(
             np.array([sure_to.get((row.file_name, row.label), 0.5) for row in rows]),
             np.array([number[row.id] for row in rows]),
-        ).tolist()
-        unsure = {row.task for row, need in zip(rows, needed, strict=True) if need}
-        for task, answered in {row.task: row.done for row in rows}.items():
-            wanted = answered + (task in unsure)
-            connection.execute(update(tasks).where(tasks.c.id == task).values(wanted=wanted))
+        )
+        .tolist()
+    )
+    unsure = {row.task for row, need in zip(rows, needed, strict=True) if need}
+    looked_at = {row.task: row.done for row in rows}
+    with database.writing(changes_many=True) as connection:
+        # A task that was lent or answered meanwhile is looked at next time.
+        here = {row.task: row.done for row in _askable(connection, settings.at_least, now)}
+        same = {task for task, done in looked_at.items() if here.get(task) == done}
+        if same:
+            connection.execute(
+                update(tasks)
+                .where(tasks.c.id == bindparam("one"))
+                .values(wanted=bindparam("number")),
+                [{"one": t, "number": looked_at[t] + (t in unsure)} for t in sorted(same)],
+            )
         # The questions of a task that is over stay as they are: its last raters answered them.
-        ended = [
-            {"question": row.id}
+        if changed := [
+            {"one": row.id, "need": need}
             for row, need in zip(rows, needed, strict=True)
-            if not need and row.task in unsure
-        ]
-        if ended:
-            of_question = questions.c.id == bindparam("question")
-            connection.execute(update(questions).where(of_question).values(is_asked=False), ended)
+            if row.task in unsure & same and row.is_asked != need
+        ]:
+            connection.execute(
+                update(questions)
+                .where(questions.c.id == bindparam("one"))
+                .values(is_asked=bindparam("need")),
+                changed,
+            )
         counting.open_and_close(connection)
-        return sum(needed)
+        database.state_fact(connection, LOOKED, {"answer": last, "asked_again": sum(needed)})
+    return sum(needed)
+
+
+def may_ask_again(database: Database, connection: Connection) -> bool:
+    """Whether questions may yet be asked again: some are, or there are answers that were not looked at."""
+    if database.settings(connection).ask_until is None:
+        return False
+    looked = database.fact(connection, LOOKED)
+    is_new = looked is None or looked["answer"] != counting.last_answer(connection)
+    return is_new or looked["asked_again"] > 0
+
+
+def forget(database: Database, connection: Connection) -> None:
+    """Has everything looked at again, as after a rater was excluded."""
+    database.state_fact(connection, LOOKED, None)
+
+
+def _askable(connection: Connection, at_least: int, now: float) -> list[Row]:
+    """(id, task, label, is_asked, file_name, done) of the questions that may be asked again.
+
+    They are those of the tasks that enough raters have answered and that are in nobody's hands: what a rater
+    has before the eyes does not change.
+    """
+    done = counting.answered(tasks.c.id).label("done")
+    taken = counting.taken(tasks.c.id).label("taken")
+    found = connection.execute(
+        select(
+            questions.c.id,
+            questions.c.task,
+            questions.c.label,
+            questions.c.is_asked,
+            images.c.file_name,
+            done,
+            taken,
+        )
+        .join(tasks, tasks.c.id == questions.c.task)
+        .join(images, images.c.id == tasks.c.image)
+        .where(tasks.c.kind == WORK),
+        {"now": now},
+    )
+    return [row for row in found if row.done >= at_least and row.taken == row.done]

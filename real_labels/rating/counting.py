@@ -1,7 +1,12 @@
-"""What counts: the raters who have answered a task, the newest answers, and which tasks are open."""
+"""What counts: the raters who have answered a task, the newest answers, and which tasks are open.
+
+The parts of statements here leave `:rater` and `:now` (seconds since 1970) open, which are given when a
+statement is executed. So statements are built once: building them takes longer than the database takes.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from sqlalchemy import (
@@ -9,7 +14,9 @@ from sqlalchemy import (
     Connection,
     ScalarSelect,
     Select,
+    Update,
     and_,
+    bindparam,
     exists,
     func,
     or_,
@@ -19,6 +26,7 @@ from sqlalchemy import (
 
 from real_labels.rating.schema import DONE, LENT, WORK, answers, assignments, raters, tasks
 
+RATER, NOW = bindparam("rater"), bindparam("now")
 _COUNTS = and_(assignments.c.state == DONE, ~raters.c.is_excluded)
 
 
@@ -36,26 +44,27 @@ def answered(task: Any) -> ScalarSelect:
     return _number(task, _COUNTS)
 
 
-def taken(task: Any, now: float) -> ScalarSelect:
+def taken(task: Any) -> ScalarSelect:
     """Number of a task's places that are taken: by answers that count, and by leases that go on."""
-    is_lent = and_(assignments.c.state == LENT, assignments.c.lease_ends > now)
+    is_lent = and_(assignments.c.state == LENT, assignments.c.lease_ends > NOW)
     return _number(task, or_(_COUNTS, is_lent))
 
 
-def has_had(rater: int, now: float) -> ColumnElement[bool]:
-    """Whether a rater has or had the task of `tasks`; a lease of the rater's own that ended is forgotten."""
+def has_had() -> ColumnElement[bool]:
+    """Whether the rater has or had the task of `tasks`; a lease of the rater that ended is forgotten."""
     own = assignments.alias()
-    goes_on = or_(own.c.state != LENT, own.c.lease_ends > now)
-    return exists().where(own.c.task == tasks.c.id, own.c.rater == rater, goes_on)
+    goes_on = or_(own.c.state != LENT, own.c.lease_ends > NOW)
+    return exists().where(own.c.task == tasks.c.id, own.c.rater == RATER, goes_on)
 
 
-def newest(assignment: int | None = None) -> Select:
-    """The newest revision of each answer, of one assignment or of all: rows of `answers`."""
+@functools.cache
+def newest(*, of_assignment: bool = False) -> Select:
+    """The newest revision of each answer, of `:assignment` or of all: rows of `answers`."""
     revisions = select(
         answers.c.assignment, answers.c.question, func.max(answers.c.revision).label("revision")
     ).group_by(answers.c.assignment, answers.c.question)
-    if assignment is not None:
-        revisions = revisions.where(answers.c.assignment == assignment)
+    if of_assignment:
+        revisions = revisions.where(answers.c.assignment == bindparam("assignment"))
     last = revisions.subquery()
     return select(answers).join(
         last,
@@ -67,9 +76,19 @@ def newest(assignment: int | None = None) -> Select:
     )
 
 
+def last_answer(connection: Connection) -> int:
+    """The id of the last answer that was given; 0 of none."""
+    return connection.scalar(select(func.max(answers.c.id))) or 0
+
+
 def open_and_close(connection: Connection, task: int | None = None) -> None:
     """Notes which work tasks are open, one or all: those that fewer raters have answered than are wanted."""
+    connection.execute(_opening(of_task=task is not None), {} if task is None else {"one": task})
+
+
+@functools.cache
+def _opening(*, of_task: bool) -> Update:
     chosen = update(tasks).where(tasks.c.kind == WORK)
-    if task is not None:
-        chosen = chosen.where(tasks.c.id == task)
-    connection.execute(chosen.values(is_open=tasks.c.wanted > answered(tasks.c.id)))
+    if of_task:
+        chosen = chosen.where(tasks.c.id == bindparam("one"))
+    return chosen.values(is_open=tasks.c.wanted > answered(tasks.c.id))

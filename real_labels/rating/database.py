@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, event, func, insert, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -22,6 +22,7 @@ from real_labels.files.paths import replacing
 from real_labels.rating import schema
 
 _PATIENCE = 30  # seconds that a writer waits for another one
+_TURN = 20_200_612  # name of the lock of transactions that change many rows (PostgreSQL)
 _POOL = 20  # connections to PostgreSQL of one server process
 
 
@@ -66,9 +67,16 @@ class Database:
         self._turn = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that may write. On SQLite it takes the write lock at once (BEGIN IMMEDIATE)."""
+    def writing(self, *, changes_many: bool = False) -> Iterator[Connection]:
+        """A transaction that may write. On SQLite it takes the write lock at once (BEGIN IMMEDIATE).
+
+        Args:
+          changes_many: whether it changes many tasks, or numbers new rows. Two such transactions take turns:
+            PostgreSQL would let each wait for rows of the other (a deadlock), or number rows twice.
+        """
         with self._turn, self.engine.begin() as connection:
+            if changes_many and not self.is_sqlite:
+                connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
             yield connection
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ import time
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from real_labels.errors import InputError
-from real_labels.rating import counting
+from real_labels.rating import adaptive, counting
 from real_labels.rating.database import Database
 from real_labels.rating.schema import raters, sessions
 
@@ -25,7 +25,7 @@ def hashed(token: str) -> str:
 def invite(database: Database, note: str | None = None, *, is_admin: bool = False) -> str:
     """Adds a rater or an administrator, and returns the token of the invitation, which is not stored."""
     token = secrets.token_urlsafe(_BYTES)
-    with database.writing() as connection:
+    with database.writing(changes_many=True) as connection:
         kind = "admin" if is_admin else "rater"
         number = connection.scalar(
             select(func.count()).select_from(raters).where(raters.c.is_admin == is_admin)
@@ -89,10 +89,11 @@ def change(
     """
     values = {"is_paused": is_paused, "is_excluded": is_excluded}
     values = {name: value for name, value in values.items() if value is not None}
-    with database.writing() as connection:
+    with database.writing(changes_many=True) as connection:
         rater = connection.scalar(select(raters.c.id).where(raters.c.pseudonym == pseudonym))
         if rater is None:
             raise InputError(f"There is no rater {pseudonym!r}.")
         connection.execute(update(raters).where(raters.c.id == rater).values(**values))
         if is_excluded is not None:
             counting.open_and_close(connection)
+            adaptive.forget(database, connection)

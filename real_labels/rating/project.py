@@ -58,7 +58,7 @@ def add_tasks(
     for task in tasks:
         by_kind[all((task.file_name, label) in truths for label in task.labels)].append(task)
     gold_tasks = by_kind[True] + _remaining_gold(truths, by_kind[True])
-    with database.writing() as connection:
+    with database.writing(changes_many=True) as connection:
         settings = database.settings(connection)
         known = set(connection.scalars(select(schema.tasks.c.name)))
         of_warm_up = schema.tasks.c.kind == WARM_UP

@@ -7,10 +7,11 @@ answered (and are not excluded) and those whose lease has not ended. So abandone
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
 from real_labels.errors import InputError
 from real_labels.rating import counting
@@ -264,38 +265,17 @@ class Queue:
 
     def _unseen(self, connection: Connection, rater: int, kind: str) -> int | None:
         """A gold or warm-up task that the rater has not seen, in an order of each rater's own."""
-        offset = 7919 * rater
-        return connection.scalar(
-            select(tasks.c.id)
-            .where(tasks.c.kind == kind, ~counting.has_had(rater, self._now()))
-            .order_by((tasks.c.place + offset) % 10_007, tasks.c.id)
-            .limit(1)
-        )
+        given = {"kind": kind, "rater": rater, "now": self._now()}
+        return connection.scalar(_unseen(), given)
 
     def _open_work(self, connection: Connection, rater: int) -> int | None:
         """The next work task with a place for a rater. PostgreSQL locks it, and passes over locked ones."""
-        now = self._now()
-        asked = (
-            select(tasks.c.id)
-            .where(
-                tasks.c.kind == WORK,
-                tasks.c.is_open,
-                tasks.c.wanted > counting.taken(tasks.c.id, now),
-                ~counting.has_had(rater, now),
-            )
-            .order_by(tasks.c.place)
-            .limit(1)
-        )
-        if not self.database.is_sqlite:
-            asked = asked.with_for_update(skip_locked=True, of=tasks)
-        return connection.scalar(asked)
+        asked = _open_work(locks=not self.database.is_sqlite)
+        return connection.scalar(asked, {"rater": rater, "now": self._now()})
 
     def _has_place(self, connection: Connection, task: int) -> bool:
         """Whether a locked task takes another rater. Gold and warm-up tasks take everybody."""
-        has_place = or_(
-            tasks.c.kind != WORK, tasks.c.wanted > counting.taken(tasks.c.id, self._now())
-        )
-        return bool(connection.scalar(select(has_place).where(tasks.c.id == task)))
+        return bool(connection.scalar(_has_place(), {"one": task, "now": self._now()}))
 
     def _lock(self, connection: Connection, task: int) -> None:
         """Lets nobody else take or answer a task until the transaction ends. SQLite has one writer anyway.
@@ -338,12 +318,9 @@ class Queue:
             raise Refused(f"An answer is none of {', '.join(self.settings.categories)}.")
 
     def _lent(self, connection: Connection, assignment: int, with_truth: bool = False) -> Lent:
-        row = connection.execute(
-            select(assignments, tasks.c.image, tasks.c.kind)
-            .join(tasks, tasks.c.id == assignments.c.task)
-            .where(assignments.c.id == assignment)
-        ).one()
-        given = connection.execute(counting.newest(assignment)).all()
+        row = connection.execute(_assignment(), {"one": assignment}).one()
+        newest = counting.newest(of_assignment=True)
+        given = connection.execute(newest, {"assignment": assignment}).all()
         own = {answer.question: answer.category for answer in given}
         shows_truth = with_truth and row.kind == WARM_UP
         labels = tuple(
@@ -356,15 +333,64 @@ class Queue:
                 one.truth if shows_truth else None,
                 own.get(one.id),
             )
-            for one in connection.execute(
-                select(questions, classes.c.name, classes.c.description)
-                .join(classes, classes.c.id == questions.c.label)
-                .where(questions.c.task == row.task)
-                .order_by(questions.c.id)
-            )
+            for one in connection.execute(_questions(), {"one": row.task})
         )
         kind = WARM_UP if row.kind == WARM_UP else WORK
         return Lent(assignment, row.image, kind, row.lease_ends, labels)
+
+
+# Statements, built once (see counting).
+
+
+@functools.cache
+def _unseen() -> Select:
+    return (
+        select(tasks.c.id)
+        .where(tasks.c.kind == bindparam("kind"), ~counting.has_had())
+        .order_by((tasks.c.place + 7919 * counting.RATER) % 10_007, tasks.c.id)
+        .limit(1)
+    )
+
+
+@functools.cache
+def _open_work(*, locks: bool) -> Select:
+    asked = (
+        select(tasks.c.id)
+        .where(
+            tasks.c.kind == WORK,
+            tasks.c.is_open,
+            tasks.c.wanted > counting.taken(tasks.c.id),
+            ~counting.has_had(),
+        )
+        .order_by(tasks.c.place)
+        .limit(1)
+    )
+    return asked.with_for_update(skip_locked=True, of=tasks) if locks else asked
+
+
+@functools.cache
+def _has_place() -> Select:
+    has_place = or_(tasks.c.kind != WORK, tasks.c.wanted > counting.taken(tasks.c.id))
+    return select(has_place).where(tasks.c.id == bindparam("one"))
+
+
+@functools.cache
+def _assignment() -> Select:
+    return (
+        select(assignments, tasks.c.image, tasks.c.kind)
+        .join(tasks, tasks.c.id == assignments.c.task)
+        .where(assignments.c.id == bindparam("one"))
+    )
+
+
+@functools.cache
+def _questions() -> Select:
+    return (
+        select(questions, classes.c.name, classes.c.description)
+        .join(classes, classes.c.id == questions.c.label)
+        .where(questions.c.task == bindparam("one"))
+        .order_by(questions.c.id)
+    )
 
 
 def image_path(connection: Connection, image: int) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import http.cookiejar
+import http.client
 import json
 import random
 import re
@@ -17,12 +17,14 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any
 
 _TOKEN = re.compile(r'data-token="([0-9a-f]+)"')
 _PATIENCE = 60  # seconds for a reply
+_TOO_MANY = 429  # status of a refusal: too many requests
 
 # (image's id, class) -> whether the label is present
 Truth = Callable[[int, int], bool]
@@ -51,41 +53,80 @@ class Skill:
         return categories - 1 if says_present else 0
 
 
+class RequestRefused(Exception):
+    """A request that the server refused.
+
+    Attributes:
+      status: of the reply, such as 429.
+    """
+
+    def __init__(self, status: int, text: str):
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
+
 class Visitor:
     """A rater's browser: opens the invitation, reads the guidelines, and answers."""
 
-    def __init__(self, invitation: str):
+    def __init__(self, invitation: str, address: str | None = None):
         """Opens the invitation.
 
         Args:
           invitation: its link.
+          address: the visitor's own, as a proxy tells it; None: that of this machine.
+
+        Raises:
+          RequestRefused: if it is refused.
         """
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._opener = urllib.request.build_opener(cookies)
-        self._site = invitation.partition("/invite/")[0]
-        with self._opener.open(invitation, timeout=_PATIENCE) as reply:
-            page = reply.read().decode()
-        self._token = _TOKEN.search(page)[1]
+        self._site, _, token = invitation.partition("/invite/")
+        self._host = urllib.parse.urlsplit(self._site).netloc
+        self._headers = {} if address is None else {"x-forwarded-for": address}
+        self._connection: http.client.HTTPConnection | None = None
+        headers, _ = self._send("GET", f"/invite/{token}")
+        self._headers["cookie"] = headers["set-cookie"].partition(";")[0]
+        _, page = self._send("GET", "/")
+        self._headers |= {
+            "content-type": "application/json",
+            "origin": self._site,
+            "x-csrf-token": _TOKEN.search(page.decode())[1],
+        }
         self.acknowledged: list[tuple[int, dict[str, int]]] = []
         self.ask("begin")
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Sends a request of the page, and returns the reply.
+        """Sends a request of the page, and returns the reply; waits as long as it is too fast for the server.
 
         Raises:
-          urllib.error.HTTPError: if it is refused.
+          RequestRefused: if it is refused.
+          OSError, http.client.HTTPException: if the connection is lost.
         """
-        request = urllib.request.Request(
-            f"{self._site}/{path}",
-            json.dumps(body or {}).encode(),
-            {
-                "content-type": "application/json",
-                "origin": self._site,
-                "x-csrf-token": self._token,
-            },
-        )
-        with self._opener.open(request, timeout=_PATIENCE) as reply:
-            return json.load(reply)
+        while True:
+            try:
+                _, content = self._send("POST", f"/{path}", json.dumps(body or {}))
+                return json.loads(content)
+            except RequestRefused as error:
+                if error.status != _TOO_MANY:
+                    raise
+                time.sleep(0.1)
+
+    def _send(self, method: str, path: str, body: str | None = None) -> tuple[Any, bytes]:
+        """Headers and content of a reply, over a connection that stays open, as a browser's does."""
+        was_open = self._connection is not None
+        if not was_open:
+            self._connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
+        try:
+            self._connection.request(method, path, body, self._headers)
+            reply = self._connection.getresponse()
+            content = reply.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            self._connection = None
+            if was_open:  # the server closes connections that were idle
+                return self._send(method, path, body)
+            raise
+        if reply.status >= 400:
+            raise RequestRefused(reply.status, content.decode(errors="replace"))
+        return reply.headers, content
 
     def work(self, truth: Truth, skill: Skill, seed: int, most: int | None = None) -> int:
         """Answers until nothing is left, or `most` tasks; returns the number of tasks."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, exists, func, select
+from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from real_labels.answers import Answers, Gold
-from real_labels.rating import counting, results
+from real_labels.rating import adaptive, counting, current, results
 from real_labels.rating.database import Database, Settings
 from real_labels.rating.schema import (
     DONE,
@@ -133,58 +134,78 @@ def _missing(connection: Connection) -> int:
     return int(connection.scalar(of_open))
 
 
-def progress(connection: Connection, rater: int, now: float) -> dict[str, Any]:
+def progress(database: Database, connection: Connection, rater: int, now: float) -> dict[str, Any]:
     """A rater's progress, as an object.
 
     done: number of own tasks. left: number of tasks that may still come. minutes: time that these take, None
-    if unknown. wait: seconds until a task in other hands may come back, None if there is none.
+    if unknown. wait: seconds until a task in other hands may come back, None if there is none. may_ask_again:
+    whether questions that are unsure may be asked again.
     """
-    own = connection.execute(
-        select(assignments.c.seconds).where(
-            assignments.c.rater == rater, assignments.c.state.in_((DONE, LATE))
-        )
-    ).all()
+    done, seconds, left, ends = _progress()
+    given = {"rater": rater, "now": now}
+    left = connection.scalar(left, given)
+    ends = connection.scalar(ends, given)
+    recent = connection.scalars(seconds, given).all()
+    each = statistics.median(recent) if recent else None
+    return {
+        "done": connection.scalar(done, given),
+        "left": left,
+        "minutes": None if each is None else round(left * each / 60, 1),
+        "wait": None if ends is None else round(ends - now),
+        "may_ask_again": adaptive.may_ask_again(database, connection),
+    }
+
+
+@functools.cache
+def _progress() -> tuple[Select, Select, Select, Select]:
+    """Statements of `progress`: tasks done, seconds of the last 50, tasks left, when a lease ends."""
+    own = (assignments.c.rater == counting.RATER, assignments.c.state.in_((DONE, LATE)))
+    done = select(func.count()).select_from(assignments).where(*own)
+    seconds = select(assignments.c.seconds).where(*own, assignments.c.seconds > 0)
     had = assignments.alias()
-    mine = exists().where(had.c.task == tasks.c.id, had.c.rater == rater, had.c.state != LENT)
-    left = connection.scalar(
+    mine = exists().where(
+        had.c.task == tasks.c.id, had.c.rater == counting.RATER, had.c.state != LENT
+    )
+    left = (
         select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~mine)
     )
-    ends = connection.scalar(
+    ends = (
         select(func.min(assignments.c.lease_ends))
         .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task))
         .where(
             assignments.c.state == LENT,
-            assignments.c.lease_ends > now,
-            assignments.c.rater != rater,
+            assignments.c.lease_ends > counting.NOW,
+            assignments.c.rater != counting.RATER,
             ~mine,
         )
     )
-    seconds = [row.seconds for row in own[-50:] if row.seconds]
-    each = statistics.median(seconds) if seconds else None
-    return {
-        "done": len(own),
-        "left": left,
-        "minutes": None if each is None else round(left * each / 60, 1),
-        "wait": None if ends is None else round(ends - now),
-    }
+    return done, seconds.order_by(assignments.c.done.desc()).limit(50), left, ends
 
 
 def overview(database: Database, now: float) -> dict[str, Any]:
-    """The figures of the administrator's page: the status, agreement, reliability and the labels so far."""
+    """The figures of the administrator's page: the status, agreement, reliability and the labels so far.
+
+    The reliability and the labels are those of `aggregate` and `raters` on the exported answers.
+    """
     from real_labels.aggregation.reliability import Reliability
 
     with database.reading() as connection:
         settings = database.settings(connection)
+        until = settings.ask_until or 0.95
         collected = results.Collected.of(connection, settings)
         found = dataclasses.asdict(status(connection, settings, now, collected.rows))
-    aggregate = collected.aggregate()
+        aggregate = collected.aggregate()
+        found |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
+        if aggregate is not None:
+            found["labels"] = int((aggregate.scores.probability > 0.5).sum())
+            found["unsure"] = int((aggregate.sureness < until).sum())
+            found["unsure_questions"] = current.unsure_questions(
+                connection, collected, aggregate, until
+            )
+            found["last_images"] = current.labels_of_last_images(connection, collected, aggregate)
     found["agreement"] = None if collected.work is None else agreement(collected.work)
-    found["labels"] = found["unsure"] = None
     by_name: dict[str, dict[str, Any]] = {}
     if aggregate is not None:
-        present = aggregate.scores.probability > 0.5
-        found["labels"] = int(present.sum())
-        found["unsure"] = int((aggregate.sureness < (settings.ask_until or 0.95)).sum())
         columns = Reliability.of(aggregate).columns()
         for place, name in enumerate(columns["rater"].tolist()):
             by_name[name] = {"informedness": float(columns["informedness"][place])}

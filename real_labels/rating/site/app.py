@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import pathlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import jinja2
 from sqlalchemy import Row, select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -31,6 +33,7 @@ from real_labels.rating.site import examples, guards, markdown
 from real_labels.rating.site.pictures import Pictures
 
 _HERE = pathlib.Path(__file__).parent
+_LOG = logging.getLogger(__name__)
 COOKIE = "rating_session"
 _AHEAD = 2  # tasks lent at once, so that the next image is there before it is needed
 _BIGGEST = 1 << 16  # bytes of a request
@@ -194,7 +197,7 @@ class _Site:
                 key,
                 float(body.get("seconds", 0)),
             )
-            return {"saved": self._shown(done), "progress": self._progress(visit)}
+            return {"saved": self._shown(done)}
 
         return await self._asked(request, work)
 
@@ -203,7 +206,7 @@ class _Site:
 
         def work(visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             self.queue.skip(visit.rater.id, _number(body["assignment"]), str(body["reason"]))
-            return {"progress": self._progress(visit)}
+            return {}
 
         return await self._asked(request, work)
 
@@ -244,6 +247,13 @@ class _Site:
 
     async def image(self, request: Request) -> Response:
         """A picture by its number, for those who have a session."""
+        return await self._numbered(request, "page")
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small picture by its number, likewise."""
+        return await self._numbered(request, "thumbnail")
+
+    async def _numbered(self, request: Request, size: str) -> Response:
         visit = await run_in_threadpool(self.visit, request)
         if visit is None:
             return Response(status_code=401)
@@ -251,7 +261,7 @@ class _Site:
         def read() -> bytes | None:
             with self.database.reading() as connection:
                 path = image_path(connection, request.path_params["number"])
-            return None if path is None else self.pictures.jpeg(path, "page")
+            return None if path is None else self.pictures.jpeg(path, size)
 
         return await self._picture(read)
 
@@ -264,7 +274,7 @@ class _Site:
         number = request.path_params["number"]
         if not 0 <= number < len(paths):
             return Response(status_code=404)
-        return await self._picture(lambda: self.pictures.jpeg(paths[number], "example"))
+        return await self._picture(lambda: self.pictures.jpeg(paths[number], "thumbnail"))
 
     async def _picture(self, read: Callable[[], bytes | None]) -> Response:
         try:
@@ -285,14 +295,19 @@ class _Site:
 
     def _progress(self, visit: _Visit) -> dict[str, Any]:
         with self.database.reading() as connection:
-            return progress.progress(connection, visit.rater.id, time.time())
+            return progress.progress(self.database, connection, visit.rater.id, time.time())
 
     async def ask_again(self) -> None:
-        """Looks from time to time at what is to be asked again."""
+        """Looks from time to time at what is to be asked again; at most a tenth of the time goes to it."""
+        took = 0.0
         while True:
-            await asyncio.sleep(self.options.ask_every)
-            with contextlib.suppress(InputError):
+            await asyncio.sleep(max(self.options.ask_every, 9 * took))
+            start = time.perf_counter()
+            try:
                 await run_in_threadpool(adaptive.ask_again, self.database)
+            except (InputError, SQLAlchemyError) as error:  # the next look may succeed
+                _LOG.warning("What is to be asked again cannot be computed: %s", error)
+            took = time.perf_counter() - start
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -359,6 +374,7 @@ def create(database: Database, options: Options | None = None) -> Starlette:
             Route("/status", site.status, methods=post),
             Route("/change", site.change, methods=post),
             Route("/image/{number:int}", site.image),
+            Route("/thumbnail/{number:int}", site.thumbnail),
             Route("/example/{label:int}/{number:int}", site.example),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ],

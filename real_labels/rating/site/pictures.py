@@ -11,8 +11,9 @@ import tempfile
 from PIL import Image, ImageOps
 
 from real_labels.errors import InputError
+from real_labels.files.paths import replacing
 
-SIZES = {"page": 1600, "example": 240}  # longest side, pixels
+SIZES = {"page": 1600, "thumbnail": 240}  # longest side, pixels
 _MOST_PIXELS = 200_000_000
 _QUALITY = 88
 
@@ -40,9 +41,8 @@ class Pictures:
         if kept.exists():
             return kept.read_bytes()
         content = _resized(path, SIZES[size])
-        temporary = kept.with_suffix(f".{os.getpid()}.part")
-        temporary.write_bytes(content)
-        temporary.replace(kept)
+        with replacing(kept) as temporary:  # another request may make the same picture just now
+            temporary.write_bytes(content)
         return content
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import random
 import threading
 import time
-import urllib.error
 
 import pytest
 import sqlalchemy
@@ -24,10 +24,7 @@ class Persistent(simulation.Visitor):
         for _ in range(2_000):
             try:
                 return super().ask(path, body)
-            except urllib.error.HTTPError as error:
-                if error.code != 429:
-                    raise
-            except (urllib.error.URLError, OSError, ValueError):
+            except (OSError, http.client.HTTPException, ValueError):
                 pass
             time.sleep(0.02)
         raise TimeoutError(path)

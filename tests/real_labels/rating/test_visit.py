@@ -9,7 +9,7 @@ import time
 import pytest
 import sqlalchemy
 
-from real_labels.rating import database, people, project, results
+from real_labels.rating import database, people, project, results, simulation
 from real_labels.rating.database import Settings
 from real_labels.rating.simulation import Server
 from tests.conftest import PATIENCE
@@ -208,10 +208,10 @@ def test_a_slip_is_mended_and_a_task_skipped(site, visit):
         for key in "yyy":
             page.keyboard.press(key)
         page.keyboard.press("Enter")
-        answered(page, number)
         if number == 1:
             page.wait_for_selector(".truth:not([hidden])")
             page.keyboard.press("Enter")
+        answered(page, number)
         until(page, "!document.querySelector('#labels input:checked')")
     page.keyboard.press("b")
     page.wait_for_selector("#last[open] li button")
@@ -236,9 +236,25 @@ def test_a_slip_is_mended_and_a_task_skipped(site, visit):
 
 def test_the_administrators_page(site, visit):
     _, _, links = site
+    for link, present in ((links[0], 1), (links[1], 2)):
+        always_sure = simulation.Skill(1.0, maybe=0.0)
+        simulation.Visitor(link).work(
+            lambda _, label, shown=present: label == shown, always_sure, 0, most=8
+        )
     page = visit(links[2])
     page.wait_for_selector("#raters tr")
-    assert page.locator("#raters tr").count() == 2 and "0 of 7" in page.inner_text("#figures")
+    assert page.locator("#raters tr").count() == 2 and "7 of 7" in page.inner_text("#figures")
+    assert page.locator("#labels-so-far tr").count() == 7
+    rows = [row.inner_text().split("\t") for row in page.locator("#unsure tr").all()]
+    assert {(label, votes) for _, _, label, _, votes in rows} == {
+        ("tench", "1 no, 0 maybe, 1 yes"),
+        ("goldfish", "1 no, 0 maybe, 1 yes"),
+        ("shark <b>", "2 no, 0 maybe, 0 yes"),
+    }
+    image = page.locator("#labels-so-far img").first
+    image.scroll_into_view_if_needed()
+    until(page, "document.querySelector('#labels-so-far img').naturalWidth === 240")
+    assert "000.png" <= image.get_attribute("alt") <= "007.png"
     page.click('button[aria-label="Pause rater-001"]')
     page.wait_for_selector('button[aria-label="Resume rater-001"]')
     assert "paused" in page.inner_text("#raters")

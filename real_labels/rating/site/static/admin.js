@@ -27,7 +27,41 @@ function figures(now) {
     return part;
   }));
   $("raters").replaceChildren(...now.raters.map(raterRow));
+  list("unsure", now.unsure_questions, unsureRow);
+  list("labels-so-far", now.last_images, labelsRow);
   say(`As of ${new Date().toLocaleTimeString()}.`);
+}
+
+// Fills a table, which is shown if it has rows, in place of the note before it.
+function list(id, items, row) {
+  const body = $(id);
+  body.replaceChildren(...items.map(row));
+  body.closest("table").hidden = !items.length;
+  body.closest(".scroll").previousElementSibling.hidden = items.length > 0;
+}
+
+function pictureRow(item, texts) {
+  const row = document.createElement("tr");
+  const link = document.createElement("a");
+  link.href = `image/${item.image}`;
+  const image = document.createElement("img");
+  image.src = `thumbnail/${item.image}`;
+  image.alt = item.file_name;
+  image.loading = "lazy";
+  link.append(image);
+  row.insertCell().append(link);
+  for (const text of [item.file_name, ...texts]) row.insertCell().textContent = text;
+  return row;
+}
+
+function unsureRow(item) {
+  const votes = Object.entries(item.votes).map(([name, count]) => `${count} ${name}`).join(", ");
+  return pictureRow(item, [item.name, item.score.toFixed(2), votes]);
+}
+
+function labelsRow(item) {
+  const labels = item.labels.map((one) => `${one.name} (${one.score.toFixed(2)})`).join(", ");
+  return pictureRow(item, [labels || "none"]);
 }
 
 function raterRow(rater) {

@@ -11,6 +11,8 @@ let isChecked = false; // whether a warm-up task shows the truth
 let isSending = false;
 let place = 0; // of the label that the keys are for
 let shownAt = 0;
+let lookingAgain = 0; // timer, while there is nothing to do
+const LOOK_AGAIN = 30000; // milliseconds
 
 // Drafts: answers not yet saved, by assignment; they survive a reload, a lost connection and a login that ran out.
 
@@ -195,7 +197,6 @@ async function send() {
     });
     forget(task);
     waiting = waiting.filter((one) => one.assignment !== task.assignment);
-    progress(reply.progress);
     say("Saved.");
     if (task.is_warm_up && !isRevision) check(reply.saved);
     else await next();
@@ -227,6 +228,7 @@ function check(saved) {
 }
 
 async function next() {
+  clearTimeout(lookingAgain);
   try {
     const reply = await persistently("next");
     waiting = reply.tasks;
@@ -243,10 +245,17 @@ function over(now) {
   $("rating").hidden = true;
   $("over").hidden = false;
   const minutes = now.wait === null ? null : Math.max(1, Math.ceil(now.wait / 60));
-  $("over-text").textContent = minutes === null
-    ? "Nothing is left to ask you. Thank you for your answers."
-    : `The last tasks are in other hands. The next may come back in ${minutes} minute${minutes === 1 ? "" : "s"}.`;
+  const tasks = `${now.left} task${now.left === 1 ? " is" : "s are"} left, in other hands`;
+  $("over-text").textContent = minutes !== null
+    ? `${tasks}. The next may be free in ${minutes} minute${minutes === 1 ? "" : "s"}.`
+    : now.may_ask_again
+      ? "Nothing is left at the moment. Unsure questions may be asked again."
+      : "Nothing is left to ask you. Thank you for your answers.";
+  $("over-title").textContent = minutes !== null || now.may_ask_again ? "Nothing to do just now" : "Thank you";
+  $("looks-again").hidden = minutes === null && !now.may_ask_again;
   $("look-again").focus();
+  clearTimeout(lookingAgain);
+  if (!$("looks-again").hidden) lookingAgain = setTimeout(next, LOOK_AGAIN);
 }
 
 function refused(error) {
@@ -266,9 +275,8 @@ async function skip(reason) {
   }
   $("skipping").close();
   try {
-    const reply = await persistently("skip", { assignment: current.assignment, reason });
+    await persistently("skip", { assignment: current.assignment, reason });
     forget(current);
-    progress(reply.progress);
     say("Skipped; somebody else gets it.");
     await next();
   } catch (error) {
@@ -283,7 +291,11 @@ async function last() {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = asked(task).map((q) => `${q.name}: ${categories[q.answer] ?? "–"}`).join(", ");
+      const image = document.createElement("img");
+      image.src = `thumbnail/${task.image}`;
+      image.alt = "";
+      image.loading = "lazy";
+      button.append(image, asked(task).map((q) => `${q.name}: ${categories[q.answer] ?? "–"}`).join(", "));
       button.addEventListener("click", () => { $("last").close(); show(task, true); });
       item.append(button);
       return item;

@@ -1,0 +1,77 @@
+"""The labels as they are so far: the least sure questions, and the images that were answered last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from real_labels.rating.schema import classes, images
+
+if TYPE_CHECKING:
+    from real_labels.aggregation import Aggregate
+    from real_labels.rating.results import Collected
+
+_MOST = 30  # questions, and images, that are listed
+
+
+def unsure_questions(
+    connection: Connection, collected: Collected, aggregate: Aggregate, until: float
+) -> list[dict[str, Any]]:
+    """The questions that are less sure than `until`, the least sure first, at most 30.
+
+    Each has image (its number), file_name, label, name (of the class), score (P(present | answers)) and
+    votes: how often each category was answered.
+    """
+    answers, scores = collected.work, aggregate.scores
+    rows = np.argsort(aggregate.sureness, kind="stable")[:_MOST]
+    rows = rows[aggregate.sureness[rows] < until]
+    votes = np.stack([answers.votes(c) for c in range(len(answers.categories))], axis=1)
+    names, numbers = _class_names(connection), _image_numbers(connection)
+    listed = []
+    for row in rows.tolist():
+        file_name, label = (
+            scores.questions.file_name()[row].item(),
+            int(scores.questions.label[row]),
+        )
+        listed.append(
+            {
+                "image": numbers[file_name],
+                "file_name": file_name,
+                "label": label,
+                "name": names[label],
+                "score": float(scores.probability[row]),
+                "votes": dict(zip(answers.categories, votes[row].tolist(), strict=True)),
+            }
+        )
+    return listed
+
+
+def labels_of_last_images(
+    connection: Connection, collected: Collected, aggregate: Aggregate
+) -> list[dict[str, Any]]:
+    """The images that were answered last, the last first, at most 30, with their labels so far.
+
+    Each has image (its number), file_name and labels: name and score of each class that scores more than 0.5,
+    as `aggregate` keeps them.
+    """
+    newest = sorted(collected.rows, key=lambda row: -row.given)
+    chosen = list(dict.fromkeys(row.file_name for row in newest))[:_MOST]
+    names, numbers = _class_names(connection), _image_numbers(connection)
+    labels: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    questions, probability = aggregate.scores.questions, aggregate.scores.probability
+    pairs = zip(questions.file_name().tolist(), questions.label.tolist(), strict=True)
+    for (file_name, label), score in zip(pairs, probability.tolist(), strict=True):
+        if file_name in labels and score > 0.5:
+            labels[file_name].append({"label": label, "name": names[label], "score": score})
+    return [{"image": numbers[name], "file_name": name, "labels": labels[name]} for name in chosen]
+
+
+def _class_names(connection: Connection) -> Mapping[int, str]:
+    return dict(connection.execute(select(classes.c.id, classes.c.name)).all())
+
+
+def _image_numbers(connection: Connection) -> Mapping[str, int]:
+    return dict(connection.execute(select(images.c.file_name, images.c.id)).all())
