@@ -8,6 +8,7 @@ Any field of the config can be set on the command line: --config.input.batch_siz
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -33,7 +34,10 @@ log = logging.getLogger("big_transfer")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.", lock_config=False)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results; may be gs://…")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "cross_validate", "features"], "What to do."
+)
+_FOLD = flags.DEFINE_integer("fold", None, "With --mode=cross_validate: do this fold alone.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
     None,
@@ -52,19 +56,32 @@ def main(arguments: list[str]) -> None:
     _set_up_logging()
     try:
         # Before any device is touched: a mistyped field should cost nothing.
-        resolved = config.resolve(_CONFIG.value, training=_MODE.value == "train")
+        resolved = config.resolve(
+            _CONFIG.value, training=_MODE.value in ("train", "cross_validate")
+        )
+        if _FOLD.value is not None and _MODE.value != "cross_validate":
+            raise config.ConfigError("--fold is for --mode=cross_validate")
         files.check_reachable(_WORKDIR.value, "google-cloud-storage")
         _set_up_jax()
-        run = {"train": training.train_and_evaluate, "evaluate": evaluation.evaluate_only}[
-            _MODE.value
-        ]
+        run = {
+            "train": training.train_and_evaluate,
+            "evaluate": evaluation.evaluate_only,
+            "cross_validate": functools.partial(training.cross_validate, only=_FOLD.value),
+            "features": evaluation.write_features,
+        }[_MODE.value]
         record = run(resolved, _WORKDIR.value)
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
-        several = isinstance(record, evaluation.Comparison)
-        print(results.comparison_table(record) if several else results.table(record))
+        print(_said(record))
         log.info("Everything is in %s.", _WORKDIR.value)
+
+
+def _said(record: object) -> str:
+    """What a mode found, for a person."""
+    if isinstance(record, evaluation.Comparison):
+        return results.comparison_table(record)
+    return results.table(record) if isinstance(record, evaluation.Record) else f"\n{record}\n"
 
 
 def _set_up_logging() -> None:

@@ -17,6 +17,16 @@ def label_vectors(
     return jax.nn.one_hot(labels, num_classes).max(axis=1)
 
 
+def targets(
+    name: str, labels: Int[Array, "batch max_labels"], num_classes: int
+) -> Float[Array, "batch num_classes"]:
+    """What a model is to say of each example: its classes (sigmoid), or equal shares for them (softmax)."""
+    vectors = label_vectors(labels, num_classes)
+    if name == "softmax" and labels.shape[-1] > 1:
+        vectors = vectors / jnp.maximum(vectors.sum(axis=-1, keepdims=True), 1)
+    return vectors
+
+
 def cross_entropy(
     name: str,
     logits: Float[Array, "batch classes"],

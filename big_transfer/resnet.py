@@ -226,7 +226,7 @@ class ResNetV2(nn.Module):
     Attributes:
       depth: 50, 101, 152, or the number of units of each stage, such as (3, 4, 6, 3).
       width: width factor, a multiple of ½ (the family has 1, 2, 3, 4).
-      num_classes: width of the head, which starts at zero.
+      num_classes: width of the head, which starts at zero; None: no head, the pooled features come out.
       dtype: of the activations, float32 or bfloat16; parameters, statistics, pooled features and
         logits are float32 with either.
       remat: keep only the units' inputs for the backward pass and compute the rest again: less
@@ -236,7 +236,7 @@ class ResNetV2(nn.Module):
 
     depth: int | Sequence[int] = 50
     width: float = 1
-    num_classes: int = 1000
+    num_classes: int | None = 1000
     dtype: Any = jnp.float32
     remat: bool = False
     standardized: bool = False
@@ -245,7 +245,7 @@ class ResNetV2(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width 3"]
     ) -> Float[Array, "batch num_classes"]:
-        """Logits of images in [-1, 1], of any height and width."""
+        """Logits (or features) of images in [-1, 1], of any height and width."""
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(
                 f"images must have shape (batch, height, width, 3), found {images.shape}."
@@ -264,6 +264,8 @@ class ResNetV2(nn.Module):
             )(x)
         x = GroupNormReLU(name="group_norm")(x)
         features = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        if self.num_classes is None:
+            return features
         return _Head(self.num_classes, name="head")(features)
 
 

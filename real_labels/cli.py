@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from real_labels.commands import (
     aggregate,
+    clean,
     compare,
     curve,
     fetch,
@@ -41,6 +42,7 @@ _COMMANDS = {
     "aggregate": aggregate,
     "curve": curve,
     "raters": raters,
+    "clean": clean,
 }
 
 

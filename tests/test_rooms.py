@@ -25,7 +25,7 @@ ALLOWED = {
     "real_labels.aggregation": "errors intervals files labels answers",
     "real_labels.proposals": "errors intervals files labels predictions answers",
     "real_labels.rating": "errors files labels answers aggregation",
-    "real_labels.rating.site": "errors labels rating",
+    "real_labels.rating.site": "errors files labels rating",
     "real_labels.analysis.page": "errors intervals files labels",
     "real_labels.analysis": (
         "errors intervals files labels predictions answers accuracy aggregation analysis.page"
@@ -56,7 +56,8 @@ OF_REAL_LABELS = "errors files labels predictions accuracy"
 # What the extra [rating] adds, and the only files that may import it.
 RATING = {"starlette", "uvicorn", "sqlalchemy", "markdown_it"}
 OF_RATING = (
-    "schema", "counting", "database", "queue", "people", "project", "results", "adaptive", "status", "site",
+    "schema", "counting", "database", "queue", "people", "project", "results", "adaptive", "status",
+    "current", "replayed_queue", "site",
 )  # fmt: skip
 BASE = {"numpy", "scipy", "pyarrow", "matplotlib", "PIL", "jinja2", "platformdirs", "tqdm"}
 # jaxtyping for type checkers, etils for buckets; neither is needed.

@@ -37,6 +37,9 @@ def complete_training(
     if data["label_key"] is None:
         data["label_key"] = datasets.label_key_of(data["dataset"], data["data_dir"])
     _name_evaluation(fields)
+    for name in ("keep", "relabel"):
+        path = data[name]
+        data[f"{name}_sha256"] = None if path is None else datasets.sha256_of(path)
     source = datasets.training_source(ml_collections.FrozenConfigDict(fields))
     _fill(fields, num_classes=source.num_classes[data["label_key"]])
     if fields["hyperrule"] is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -127,6 +128,8 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
     "total_steps": _optional(_whole(1)),  # wins over total_epochs
     "total_epochs": _optional(_number(0)),
     "hyperrule": _optional(_choice(("public", "paper"))),  # fills the open fields below
+    "folds": _optional(_whole(2)),  # of cross-validation
+    "fold": _optional(_whole(0)),  # the one that training leaves out
     "num_classes": _open(_whole(2)),
     "init_npz": _optional(_text()),  # public checkpoint to start from, or those to evaluate: a,b
     "reset_head": _switch(False),  # start from a head of zeros, whatever init_npz has
@@ -145,6 +148,8 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "width": _open(_WIDTH),
         "dtype": _choice(("float32", "bfloat16"), "float32"),
         "remat": _switch(False),
+        # Of a new head, in each class. For sigmoid: the log-odds of a class's share of the labels.
+        "head_bias": Field("a number", lambda v: _is_number(v) and math.isfinite(v), 0.0, float),
     },
     "input": {
         "dataset": _to_train(_text()),  # a name for TFDS, or the path of a folder or tar of images
@@ -153,6 +158,10 @@ SCHEMA: dict[str, Field | dict[str, Field]] = {
         "mock": _switch(False),  # random images instead of the dataset's, for trying a config
         "label_key": _to_train(_open(_text())),
         "examples_per_class": _optional(_whole(1)),  # few-shot: so many, chosen by the seed
+        "keep": _optional(_text()),  # list of the images to learn from, by file name
+        "keep_sha256": _optional(_text()),  # of that list; filled in
+        "relabel": _optional(_text()),  # JSON of other labels for some images, by file name
+        "relabel_sha256": _optional(_text()),  # of that file; filled in
         "max_labels": _whole(1, 1),
         "batch_size": _to_train(_whole(1)),
         "accumulate_steps": _whole(1, 1),  # micro-batches per step
@@ -321,6 +330,10 @@ def _check_together(config: dict[str, Any], training: bool, problems: list[str])
         problems.append(
             f"input.accumulate_steps: must divide input.batch_size = {data['batch_size']}, found "
             f"{data['accumulate_steps']}"
+        )
+    if config["fold"] is not None and not 0 <= config["fold"] < (config["folds"] or 0):
+        problems.append(
+            f"fold: expected less than folds = {config['folds']}, found {config['fold']}"
         )
     if config["eval"]["real_labels"] is not None and config["eval"]["real_key"] is None:
         problems.append("eval.real_labels: needs a name for them, eval.real_key=real_label")

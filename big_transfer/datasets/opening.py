@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import ml_collections
 import numpy as np
 
-from big_transfer.datasets import image_files, preprocessing
+from big_transfer.datasets import choosing, image_files, preprocessing
 from big_transfer.datasets.source import (
     DatasetError,
     RandomImages,
@@ -142,14 +142,51 @@ def _real_labels(dataset: str, path: str | None, is_imagenet: bool) -> LabelSets
 
 
 def training_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The training examples of a resolved config, all or examples_per_class of each class."""
+    """The training examples of a resolved config, with the labels to learn.
+
+    All of the split, or those that input.keep lists, without those of the fold that is left out; of these all
+    or examples_per_class of each class.
+    """
+    data = config.input
+    source = labelled_source(config)
+    if data.keep is not None:
+        source = choosing.kept(source, data.keep)
+    if config.fold is not None:
+        left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
+        if not left_out.any() or left_out.all():
+            raise DatasetError(
+                f"folds: fold {config.fold} of {config.folds} has {left_out.sum()} of the {len(source)} "
+                f"images; take fewer folds."
+            )
+        source = Subset(source, np.flatnonzero(~left_out))
+    if data.examples_per_class is not None:
+        source = few_shot(source, data.label_key, data.examples_per_class, config.seed)
+    return source
+
+
+def fold_source(config: ml_collections.FrozenConfigDict) -> Source:
+    """The images of the fold that training leaves out, in the dataset's order.
+
+    Of these only the ones that input.keep lists, if it is given.
+    """
+    source = labelled_source(config)
+    if config.input.keep is not None:
+        source = choosing.kept(source, config.input.keep)
+    left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
+    return Subset(source, np.flatnonzero(left_out))
+
+
+def labelled_source(config: ml_collections.FrozenConfigDict) -> Source:
+    """The training split of a config, with the labels of input.relabel where it has them."""
     data = config.input
     source = open_source(
         data.dataset, data.split, [data.label_key], data_dir=data.data_dir, mock=data.mock
     )
-    if data.examples_per_class is None:
+    if data.relabel is None:
         return source
-    return few_shot(source, data.label_key, data.examples_per_class, config.seed)
+    return choosing.relabelled(
+        source, data.label_key, data.relabel, max_labels=data.max_labels, loss=config.loss
+    )
 
 
 def evaluation_source(config: ml_collections.FrozenConfigDict) -> Source:

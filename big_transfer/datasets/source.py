@@ -45,15 +45,15 @@ class Subset(Sequence):
     """Some examples of a source, numbered anew from 0."""
 
     def __init__(self, source: Source, rows: Sequence[int]):
-        self._source, self._rows = source, np.asarray(rows, np.int64)
+        self.source, self.rows = source, np.asarray(rows, np.int64)
         self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
         self.num_classes, self.class_names = source.num_classes, source.class_names
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._source[int(self._rows[index])] | {"index": index}
+        return self.source[int(self.rows[index])] | {"index": index}
 
 
 class RandomImages(Sequence):

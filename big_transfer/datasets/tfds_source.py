@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from jax.experimental import multihost_utils
 
+from big_transfer.datasets import choosing
 from big_transfer.datasets.source import DatasetError
+from real_labels import files
 
 log = logging.getLogger("big_transfer")
 
@@ -182,6 +187,7 @@ class TfdsSource(Sequence):
                 self._source = builder.as_data_source(split=split, decoders=decoders)
             except ValueError as error:
                 raise DatasetError(f"{dataset}: {error}") from None
+        self._folder = None if mock else epath.Path(builder.data_dir)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
         self.class_names = {
             key: tuple(self._feature(builder, key).names) for key in self.label_keys
@@ -201,6 +207,33 @@ class TfdsSource(Sequence):
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def read_file_names(self) -> np.ndarray:
+        """(N,) str: the file name of every image.
+
+        Every example is read for it, once: the names are kept beside the dataset, if that can be written.
+        """
+        kept = (
+            None if self._folder is None else self._folder / f"file_names-{_safe(self.split)}.txt"
+        )
+        if kept is not None and kept.exists():
+            names = np.array(kept.read_text().splitlines(), dtype=np.str_)
+            if len(names) == len(self):
+                return names
+        log.info(
+            "Reading the file names of %s %s (%s images, once).",
+            self.dataset,
+            self.split,
+            f"{len(self):,}",
+        )
+        names = choosing.names_read(self)
+        if kept is not None and jax.process_index() == 0:
+            try:
+                with files.replacing(kept) as temporary:
+                    temporary.write_text("\n".join(names.tolist()) + "\n")
+            except OSError as error:
+                log.warning("The file names are not kept for the next time: %s", error)
+        return names
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
@@ -222,3 +255,9 @@ class TfdsSource(Sequence):
                 )
             example[key] = tuple(labels.tolist())
         return example
+
+
+def _safe(split: str) -> str:
+    """A split's name as part of a file name: train[:10%] as train_10_-1234abcd."""
+    plain = re.sub(r"\W+", "_", split)
+    return plain if plain == split else f"{plain}-{hashlib.sha256(split.encode()).hexdigest()[:8]}"

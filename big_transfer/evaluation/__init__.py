@@ -2,6 +2,7 @@
 
 from big_transfer.evaluation.checkpoints import COMPARISON, evaluate_only
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator, make_eval_step
+from big_transfer.evaluation.features import write_features
 from big_transfer.evaluation.record import Comparison, Record
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "Record",
     "evaluate_only",
     "make_eval_step",
+    "write_features",
 ]

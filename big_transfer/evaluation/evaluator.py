@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -134,13 +134,55 @@ class Evaluator:
         Returns:
           What was found, or None if it was asked to stop before the end.
         """
+        found = self.collect(self._step, self._standardize(params), partial, notice)
+        if found is None:
+            return None
+        columns, examples = found.columns(), gathered(found.examples)
+        names = np.array([example["file_name"] for example in examples])
+        # By file name, so that the same images give the same file wherever they come from.
+        order = np.argsort(names, kind="stable")
+        original, *own = (
+            LabelSets.from_lists(names[order], [examples[row][key] for row in order])
+            for key in self.source.label_keys
+        )
+        is_mock = self._config.input.mock
+        return Evaluation(
+            predictions=Predictions(
+                names[order], columns["classes"][order], columns["scores"][order], is_mock
+            ),
+            original=original,
+            reassessments=self._reassessments(names[order], own),
+            loss=float(columns["loss"].astype(np.float64).mean()),
+            images_per_second=self._timer.images_per_second(),
+            rows=np.array([example["index"] for example in examples])[order],
+            is_mock=is_mock,
+        )
+
+    def collect(
+        self,
+        step: Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]],
+        params: Any,
+        partial: partial_results.PartialResults | None = None,
+        notice: preemption.Notice | None = None,
+    ) -> partial_results.Found | None:
+        """The outputs of a compiled step for every image, exactly once each.
+
+        Args:
+          step: (params, batch) -> columns of the batch, replicated, "mask" among them.
+          params: that the step takes.
+          partial, notice: see `run`.
+
+        Returns:
+          What was found, or None if it was asked to stop before the end.
+        """
         config, n = self._config, len(self.source)
-        found = (partial.load() if partial is not None else None) or partial_results.Found()
+        found = partial.load() if partial is not None else None
+        if found is None:
+            found = partial_results.Found() if partial is None else partial.nothing()
         first = found.done
         if first:
             log.info("Going on after %s of %s images.", f"{first:,}", f"{n:,}")
-        timer = EvaluationProgress(first, n, telling=partial is not None)
-        params = self._standardize(params)
+        timer = self._timer = EvaluationProgress(first, n, telling=partial is not None)
         in_flight: collections.deque = collections.deque()
 
         def arrive() -> None:
@@ -161,7 +203,7 @@ class Evaluator:
         )
         try:
             for number, (batch, local) in enumerate(batches):
-                in_flight.append((self._step(params, batch), local))
+                in_flight.append((step(params, batch), local))
                 if len(in_flight) > _IN_FLIGHT or number == 0:
                     arrive()
                     if partial is not None:
@@ -174,28 +216,7 @@ class Evaluator:
                 arrive()
             if partial is not None and found.done > first:
                 partial.save(found)
-        if found.done < n:
-            return None
-
-        columns, examples = found.columns(), _gather(found.examples)
-        names = np.array([example["file_name"] for example in examples])
-        # By file name, so that the same images give the same file wherever they come from.
-        order = np.argsort(names, kind="stable")
-        original, *own = (
-            LabelSets.from_lists(names[order], [examples[row][key] for row in order])
-            for key in self.source.label_keys
-        )
-        return Evaluation(
-            predictions=Predictions(
-                names[order], columns["classes"][order], columns["scores"][order], config.input.mock
-            ),
-            original=original,
-            reassessments=self._reassessments(names[order], own),
-            loss=float(columns["loss"].astype(np.float64).mean()),
-            images_per_second=timer.images_per_second(),
-            rows=np.array([example["index"] for example in examples])[order],
-            is_mock=config.input.mock,
-        )
+        return found if found.done == n else None
 
     def _reassessments(
         self, file_names: np.ndarray, own: Sequence[LabelSets]
@@ -241,7 +262,7 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
 
     def step(params, batch):
         logits = model.apply({"params": params}, batch["image"])
-        targets = losses.label_vectors(batch["labels"], model.num_classes)
+        targets = losses.targets(loss, batch["labels"], model.num_classes)
         _, classes = jax.lax.top_k(logits, min(_RANKED, model.num_classes))
         scores = jnp.take_along_axis(losses.probabilities(loss, logits), classes, axis=1)
         return {
@@ -257,7 +278,7 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     )
 
 
-def _gather(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def gathered(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All processes' examples, in the dataset's order."""
     if jax.process_count() == 1:
         return examples

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,7 +22,8 @@ from real_labels.files import npz
 log = logging.getLogger("big_transfer")
 
 _SECONDS = 30.0  # of work that a crash may cost
-_COLUMNS = ("classes", "scores", "loss")
+_AT_MOST = 0.05  # of the time goes to saving, however large the results have grown
+EVALUATION = ("classes", "scores", "loss")  # the columns of an evaluation
 
 
 @dataclasses.dataclass
@@ -29,11 +31,13 @@ class Found:
     """The results of a dataset's first images.
 
     Attributes:
+      columns_of: names of the columns.
       done: number of images evaluated, from the first on; the same on every process.
       outputs: of each batch, its columns without padding: those of all processes.
       examples: names, labels and indices of this process's images.
     """
 
+    columns_of: Sequence[str] = EVALUATION
     done: int = 0
     outputs: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -41,30 +45,43 @@ class Found:
     def add(self, outputs: dict[str, np.ndarray], examples: list, images: int) -> None:
         """Adds a batch: its outputs with their "mask", this process's examples, its images."""
         mask = outputs["mask"]
-        self.outputs.append({key: outputs[key][mask] for key in _COLUMNS})
+        self.outputs.append({key: outputs[key][mask] for key in self.columns_of})
         self.examples.extend(examples)
         self.done += images
 
     def columns(self) -> dict[str, np.ndarray]:
         """Each column over all images so far."""
-        return {key: np.concatenate([o[key] for o in self.outputs]) for key in _COLUMNS}
+        return {key: np.concatenate([o[key] for o in self.outputs]) for key in self.columns_of}
 
 
 class PartialResults:
     """A file with what was found so far; each process has one of its own."""
 
-    def __init__(self, workdir: epath.PathLike, identity: Any):
+    def __init__(
+        self,
+        workdir: epath.PathLike,
+        identity: Any,
+        columns: Sequence[str] = EVALUATION,
+        name: str = "evaluation",
+    ):
         """Names the file.
 
         Args:
           workdir: where it lies.
           identity: what is evaluated and how, for JSON; a file of anything else is not gone on from.
+          columns: what is found of each image.
+          name: of what is done.
         """
         place = f"{jax.process_index()}of{jax.process_count()}"
-        self._path = epath.Path(workdir) / f"evaluation.partial-{place}.npz"
+        self._path = epath.Path(workdir) / f"{name}.partial-{place}.npz"
+        self._columns, self._took = tuple(columns), 0.0
         text = json.dumps(identity, sort_keys=True)
         self.identity = hashlib.sha256(text.encode()).hexdigest()
         self._saved = time.monotonic()
+
+    def nothing(self) -> Found:
+        """What is found before the first image."""
+        return Found(self._columns)
 
     def load(self) -> Found | None:
         """What was found, if this very evaluation was begun, on as many processes."""
@@ -80,30 +97,32 @@ class PartialResults:
         if not self._path.exists():
             return None
         try:
-            with npz.opened(self._path, (*_COLUMNS, "examples", "identity")) as archive:
+            with npz.opened(self._path, (*self._columns, "examples", "identity")) as archive:
                 if str(archive["identity"]) != self.identity:
                     log.info(
                         "Another evaluation was begun in %s; beginning anew.", self._path.parent
                     )
                     return None
-                columns = {key: archive[key] for key in _COLUMNS}
+                columns = {key: archive[key] for key in self._columns}
                 examples = json.loads(archive["examples"].tobytes())
         except (InputError, ValueError) as error:
             log.warning("Beginning anew: %s", error)
             return None
-        return Found(len(columns["loss"]), [columns], examples)
+        return Found(self._columns, len(columns[self._columns[0]]), [columns], examples)
 
     def save_now_and_then(self, found: Found) -> None:
         """Saves if the last time is long ago."""
-        if time.monotonic() - self._saved > _SECONDS:
+        if time.monotonic() - self._saved > max(_SECONDS, self._took / _AT_MOST):
             self.save(found)
 
     def save(self, found: Found) -> None:
         """Writes what was found."""
+        begun = time.monotonic()
         examples = np.frombuffer(json.dumps(found.examples).encode(), np.uint8)
         with files.replacing(self._path) as temporary, temporary.open("wb") as file:
             np.savez(file, **found.columns(), examples=examples, identity=np.array(self.identity))
         self._saved = time.monotonic()
+        self._took = self._saved - begun
 
     def remove(self) -> None:
         """Deletes the file: the results are written."""
@@ -112,4 +131,6 @@ class PartialResults:
 
 def _first(found: Found, done: int) -> Found:
     columns = {key: column[:done] for key, column in found.columns().items()}
-    return Found(done, [columns], [e for e in found.examples if e["index"] < done])
+    return Found(
+        found.columns_of, done, [columns], [e for e in found.examples if e["index"] < done]
+    )

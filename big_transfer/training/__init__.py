@@ -1,5 +1,6 @@
 """Training: the step, what a run is made of, and the loop."""
 
+from big_transfer.training.cross_validation import cross_validate
 from big_transfer.training.loop import TrainingDiverged, Watch, train_and_evaluate, train_batches
 from big_transfer.training.setup import (
     Run,
@@ -17,6 +18,7 @@ __all__ = [
     "TrainingDiverged",
     "Watch",
     "build",
+    "cross_validate",
     "fresh_state",
     "init_state",
     "layout",

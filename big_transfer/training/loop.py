@@ -17,7 +17,7 @@ from big_transfer import config as config_lib
 from big_transfer.evaluation.evaluator import Evaluator
 from big_transfer.evaluation.record import Record
 from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
-from big_transfer.run import preemption, sharding, workdir
+from big_transfer.run import ownership, preemption, sharding, workdir
 from big_transfer.run.progress import Progress, log_overview
 from big_transfer.run.writers import make_writer
 from big_transfer.training.setup import Run, build, check_class_names, fresh_state
@@ -59,6 +59,14 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: epath.PathLike
             "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
         )
         return Record.from_json(results)
+    with ownership.owned(folder) as owner:
+        workdir.check(folder, config, config_lib.defaults())  # another run may have ended meanwhile
+        return _train_there(run, evaluator, folder, owner)
+
+
+def _train_there(run: Run, evaluator: Evaluator, folder, owner: ownership.Owner) -> Record | None:
+    """Trains in a workdir that is this run's."""
+    config = run.config
     begun = workdir.has_checkpoints(folder)
     # What cannot be begun leaves no trace in the workdir.
     state = None if begun else fresh_state(run)
@@ -73,12 +81,12 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: epath.PathLike
             state = fresh_state(run)
         if restored is None:
             log_overview(state["params"])
-        return _train(run, state, evaluator, checkpoints, folder)
+        return _train(run, state, evaluator, checkpoints, folder, owner)
     finally:
         checkpoints.close()
 
 
-def _train(run, state, evaluator, checkpoints, folder) -> Record | None:
+def _train(run, state, evaluator, checkpoints, folder, owner) -> Record | None:
     config = run.config
     train_step = make_train_step(
         run.model,
@@ -110,6 +118,7 @@ def _train(run, state, evaluator, checkpoints, folder) -> Record | None:
             saving = step % config.checkpoint_every_steps == 0 or is_last or stopping
             if evaluating or saving:
                 watch.finish()  # nothing diverged gets evaluated or saved
+                owner.check()
             with progress.paused():
                 # Saved first: an evaluation may be long, and interrupted. Only where the best is to be
                 # kept does the checkpoint need the evaluation's numbers.

@@ -113,16 +113,27 @@ def fresh_state(run: Run) -> Any:
                 "init_npz names no checkpoint to fine-tune: this begins with random parameters, for "
                 "which the HyperRule was not made."
             )
-        make = lambda: init_state(  # noqa: E731
-            resnet.init_params(run.model, jax.random.key(run.config.seed)), run.tx
-        )
+        bias = run.config.model.head_bias
+
+        def make():
+            params = resnet.init_params(run.model, jax.random.key(run.config.seed))
+            return init_state(_with_head_bias(params, bias) if bias else params, run.tx)
+
         return jax.jit(make, out_shardings=run.shardings)()
     params = checkpoint.load(run.config.init_npz, run.model)
     if run.config.reset_head:
         params["head"] = jax.tree.map(np.zeros_like, params["head"])
+        params = _with_head_bias(params, run.config.model.head_bias)
     params = jax.device_put(params, run.shardings["params"])
     init = functools.partial(init_state, tx=run.tx)
     return jax.jit(init, out_shardings=run.shardings)(params)
+
+
+def _with_head_bias(params: Any, bias: float) -> Any:
+    """The parameters with a head that starts at this bias, where zero would be."""
+    head = params["head"]["conv2d"]
+    head = head | {"bias": head["bias"] + np.float32(bias)}
+    return params | {"head": params["head"] | {"conv2d": head}}
 
 
 def check_class_names(run: Run, evaluated: datasets.Source) -> None:

@@ -83,7 +83,7 @@ def make_train_step(
 
     def step(state, batch):
         images = batch["image"]
-        targets = losses.label_vectors(batch["labels"], model.num_classes)
+        targets = losses.targets(loss, batch["labels"], model.num_classes)
         if mixup_alpha:
             rng = jax.random.fold_in(jax.random.key(seed), state["step"])
             images, targets = mixup(rng, images, targets, mixup_alpha)

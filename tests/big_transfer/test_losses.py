@@ -65,3 +65,22 @@ def test_probabilities():
 def test_unknown_losses_are_refused():
     with pytest.raises(ValueError, match="softmax, sigmoid, found 'hinge'"):
         losses.cross_entropy("hinge", LOGITS, TARGETS)
+
+
+@pytest.mark.parametrize("max_labels", [1, 3])
+def test_targets_are_the_classes_or_equal_shares_for_them(max_labels):
+    labels = np.array([[2, 0, 4], [1, -1, -1], [-1, -1, -1]])[:, :max_labels]
+    classes = [set(row) - {-1} for row in labels.tolist()]
+    expected = np.array([[float(c in of) for c in range(5)] for of in classes])
+    np.testing.assert_array_equal(losses.targets("sigmoid", labels, 5), expected)
+    share = expected / np.maximum(expected.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_allclose(losses.targets("softmax", labels, 5), share, rtol=1e-6)
+
+
+def test_with_a_head_at_the_log_odds_of_the_shares_sigmoid_begins_at_its_entropy():
+    """And with one at zero at ten times log 2, whatever the classes' shares."""
+    targets = losses.targets("sigmoid", np.array([[3]]), 10)
+    p = 0.1
+    entropy = -10 * (p * np.log(p) + (1 - p) * np.log(1 - p))
+    begins = losses.cross_entropy("sigmoid", np.full((1, 10), np.log(p / (1 - p))), targets)
+    np.testing.assert_allclose(begins, entropy, rtol=1e-6)

@@ -106,6 +106,7 @@ def test_a_finished_run_says_so_and_shows_its_result(finished, start):
     [
         "digit_scenes.py:debug",
         "bit_s_imagenet2012.py:debug",
+        pytest.param("noisy_imagenet.py:debug", marks=pytest.mark.long),
         pytest.param("bit_m_imagenet21k.py:debug", marks=pytest.mark.long),
         "bit_transfer.py:dataset=cifar10,model=R50x1,debug",
     ],

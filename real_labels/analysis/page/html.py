@@ -10,7 +10,7 @@ import jinja2
 
 from real_labels.analysis.page.section import Section
 
-_TEMPLATE = pathlib.Path(__file__).parent / "template"
+TEMPLATE = pathlib.Path(__file__).parent / "template"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def render(
       remarks: what the reader should know first.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATE),
+        loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -70,6 +70,6 @@ def render(
         drawings=drawings,
         thumbnails=thumbnails,
         remarks=remarks,
-        style=(_TEMPLATE / "report.css").read_text(encoding="utf-8"),
-        script=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
+        style=(TEMPLATE / "report.css").read_text(encoding="utf-8"),
+        script=(TEMPLATE / "report.js").read_text(encoding="utf-8"),
     )

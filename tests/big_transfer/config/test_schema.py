@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from flax.traverse_util import flatten_dict
 
@@ -5,7 +7,14 @@ from big_transfer import config as config_lib
 from big_transfer import hyperrule, losses
 from big_transfer.run import sharding
 from big_transfer.training import optimizer
-from configs import bit_m_imagenet21k, bit_s_imagenet2012, bit_transfer, digit_scenes
+from configs import (
+    bit_m_imagenet21k,
+    bit_s_imagenet2012,
+    bit_transfer,
+    digit_scenes,
+    noisy_digit_scenes,
+    noisy_imagenet,
+)
 from tests.configs import tiny
 
 CONFIGS = {
@@ -17,6 +26,9 @@ CONFIGS = {
     "bit_m:debug": lambda: bit_m_imagenet21k.get_config("debug"),
     "bit_transfer": lambda: bit_transfer.get_config("dataset=cifar10,model=R50x1"),
     "bit_transfer:debug": lambda: bit_transfer.get_config("dataset=mnist,model=R101x3,debug"),
+    "noisy_imagenet": lambda: noisy_imagenet.get_config("loss=sigmoid,labels=clean,epochs=270"),
+    "noisy_imagenet:debug": lambda: noisy_imagenet.get_config("debug"),
+    "noisy_digit_scenes": lambda: noisy_digit_scenes.get_config("loss=softmax,steps=4800"),
     "tiny": tiny.get_config,
 }
 
@@ -168,3 +180,29 @@ def test_total_steps_wins_over_total_epochs():
     assert training.steps_of(both, 1000) == 7
     epochs = config_lib.resolve(changed(total_steps=None, total_epochs=3.0))
     assert training.steps_of(epochs, 1000) == round(3 * 1000 / 16)
+
+
+def test_the_configs_for_noisy_labels():
+    """Sigmoid's head begins at the log-odds of a class's share; the steps stretch with the schedule."""
+    config = noisy_imagenet.get_config("loss=sigmoid,labels=clean,epochs=900")
+    assert config.loss == "sigmoid" and config.total_epochs == 900
+    assert config.optimizer.decay_epochs == (300, 600, 800)
+    assert 1 / (1 + math.exp(-config.model.head_bias)) == pytest.approx(1 / 1000)
+    assert config.input.keep.endswith("fnames_clean.txt")
+    plain = noisy_imagenet.get_config("loss=softmax")
+    assert plain.model.head_bias == 0 and plain.input.keep is None and plain.total_epochs == 90
+    digits = noisy_digit_scenes.get_config("steps=14400")
+    assert 1 / (1 + math.exp(-digits.model.head_bias)) == pytest.approx(0.1)
+    assert digits.total_steps == 14_400
+    # What differs from the demo's config is what the argument names.
+    ours, demo = (
+        flatten_dict(one.to_dict(), sep=".") for one in (digits, digit_scenes.get_config())
+    )
+    assert {name for name in ours if ours[name] != demo[name]} == {
+        "total_steps",
+        "eval_every_steps",
+        "model.head_bias",
+    }
+    for wrong in ("epochs=91", "loss=mse", "labels", "steps=90"):
+        with pytest.raises(ValueError, match="labels=all|clean"):
+            noisy_imagenet.get_config(wrong)

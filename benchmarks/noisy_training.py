@@ -1,0 +1,390 @@
+"""Training under label noise on digit_scenes: loss, clean labels and length of the schedule.
+
+    python benchmarks/noisy_training.py              # all cells that are not done yet: hours
+    python benchmarks/noisy_training.py --quick      # a few short cells, into another folder: 15 minutes
+    python benchmarks/noisy_training.py --table      # the table and the figure of the cells that are done
+
+Two levels of noise: digit_scenes' own labels (16% are wrong), and 40% wrong. The truth of the training scenes
+is computed again and never shown to the learner, except to the cells called oracle. Each cell is a run with a
+workdir of its own, resumed if it was interrupted; a finished one leaves a small JSON under
+benchmarks/results/noisy_training and is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from real_labels import LabelSets, Predictions
+from real_labels.files.text_table import text_table
+from real_labels.intervals import Estimate, mcnemar, percent
+
+RESULTS = ROOT / "benchmarks" / "results" / "noisy_training"
+FIGURE = ROOT / "docs" / "noisy_training.png"
+LEVELS = {"own": None, "40%": 0.4}  # share of wrong training labels; None: as they are
+FOLDS, FOLD_STEPS = 10, 1600
+DATASET = "digit_scenes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A run.
+
+    Attributes:
+      level: of noise.
+      loss: softmax or sigmoid.
+      labels: all, oracle, or a rule of `real_labels clean`.
+      steps: of 64 images.
+      seed: of the run; that of the noise and the folds is always 0.
+    """
+
+    level: str
+    loss: str
+    labels: str
+    steps: int
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        level = self.level.replace("%", "")
+        return f"{level}_{self.loss}_{self.labels.replace('=', '')}_{self.steps}_{self.seed}"
+
+
+def cells() -> list[Cell]:
+    """All cells, those that need no folds first."""
+    found = [
+        Cell(level, loss, labels, steps)
+        for labels in ("all", "oracle", "confident")
+        for steps in (1600, 4800)
+        for level in ("40%", "own")
+        for loss in ("softmax", "sigmoid")
+    ]
+    pair = (("softmax", "all"), ("sigmoid", "confident"))
+    found += [Cell("40%", loss, labels, 4800, seed) for seed in (1, 2) for loss, labels in pair]
+    found += [Cell("40%", "sigmoid", rule, 4800) for rule in ("top1", "top-k=2")]
+    return found + [Cell("40%", loss, labels, 14_400) for loss, labels in pair]
+
+
+def quick_cells() -> list[Cell]:
+    """A few short ones."""
+    return [
+        Cell("40%", "softmax", "all", 300),
+        Cell("40%", "sigmoid", "all", 300),
+        Cell("40%", "sigmoid", "oracle", 300),
+        Cell("40%", "sigmoid", "confident", 300),
+    ]
+
+
+# ---- labels --------------------------------------------------------------------------------------
+
+
+def training_labels() -> tuple[LabelSets, LabelSets]:
+    """The original and the true labels of the training scenes, which are made once more for it."""
+    from big_transfer import datasets
+    from big_transfer.datasets.builders import digit_scenes
+
+    source = datasets.open_source(DATASET, "train", ["original_label"])
+    names = datasets.file_names_of(source).tolist()
+    index = {name: int("".join(filter(str.isdigit, name))) for name in names}
+    first = min(index.values())
+    scenes = [digit_scenes.make_scene("train", index[name] - first)[1:] for name in names]
+    original = LabelSets.from_lists(names, [[label] for label, _ in scenes])
+    stored = [source[row]["original_label"] for row in range(0, len(names), 997)]
+    assert [(scenes[row][0],) for row in range(0, len(names), 997)] == stored
+    return original, LabelSets.from_lists(names, [present for _, present in scenes])
+
+
+def with_noise(original: LabelSets, truth: LabelSets, share: float | None) -> LabelSets:
+    """Labels of which this share is wrong: right ones are replaced by classes that are not in the scene."""
+    if share is None:
+        return original
+    rng = np.random.default_rng(0)
+    names, labels = original.file_names.tolist(), original.classes.copy()
+    valid = truth.take(truth.rows(original.file_names)).to_lists()
+    is_right = np.array([c in v for c, v in zip(labels.tolist(), valid, strict=True)])
+    more = round(share * len(names)) - np.count_nonzero(~is_right)
+    for row in rng.permutation(np.flatnonzero(is_right))[:more].tolist():
+        labels[row] = rng.choice([c for c in range(10) if c not in valid[row]])
+    return LabelSets.from_lists(names, [[c] for c in labels.tolist()])
+
+
+class Data:
+    """The files that the cells learn from."""
+
+    def __init__(self, out: pathlib.Path, fold_steps: int, folds: int):
+        self._out, self._fold_steps, self._folds = out, fold_steps, folds
+        out.mkdir(parents=True, exist_ok=True)
+        self.truth_path = out / "truth.json"
+        if not self.truth_path.exists():
+            original, truth = training_labels()
+            for level, share in LEVELS.items():
+                with_noise(original, truth, share).to_json(self._labels(level))
+            truth.to_json(self.truth_path)
+
+    def _labels(self, level: str) -> pathlib.Path:
+        return self._out / f"labels_{level.replace('%', '')}.json"
+
+    def arguments(self, level: str, labels: str) -> list[str]:
+        """Which images a run learns from, and with which labels."""
+        found = [f"--config.input.relabel={self._labels(level)}"] if LEVELS[level] else []
+        if labels == "all":
+            return found
+        keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
+        if not keep.exists():
+            if labels == "oracle":
+                truth = LabelSets.from_json(self.truth_path)
+                ours = LabelSets.from_json(self._labels(level))
+                rows = truth.rows(ours.file_names)
+                is_right = truth.contains(rows, ours.classes[:, None])[:, 0]
+                keep.write_text("".join(f"{n}\n" for n in ours.file_names[is_right]))
+            else:
+                self._clean(level, labels, keep, found)
+        return [*found, f"--config.input.keep={keep}"]
+
+    def _clean(self, level: str, rule: str, keep: pathlib.Path, relabel: list[str]) -> None:
+        folder = self._out / f"folds_{level.replace('%', '')}"
+        train(
+            "configs/noisy_digit_scenes.py:loss=sigmoid", folder, "--mode=cross_validate",
+            f"--config.folds={self._folds}", f"--config.total_steps={self._fold_steps}",
+            "--config.eval_every_steps=100000", "--config.example_images=0", *relabel,
+        )  # fmt: skip
+        record = keep.with_suffix(".json")
+        subprocess.run(
+            [sys.executable, "-m", "real_labels", "clean", folder / "out_of_fold.npz", "--rule", rule,
+             "--kept", keep, "--truth", self.truth_path, "--json", record],
+            check=True,
+        )  # fmt: skip
+        write(
+            f"clean_{level.replace('%', '')}_{rule.replace('=', '')}",
+            json.loads(record.read_text()),
+        )
+
+
+# ---- runs ----------------------------------------------------------------------------------------
+
+
+def train(config: str, workdir: pathlib.Path, *arguments: object) -> None:
+    """Runs main.py to its end, from where the workdir stands."""
+    subprocess.run(
+        [sys.executable, "main.py", f"--config={config}", f"--workdir={workdir}", *map(str, arguments)],
+        cwd=ROOT, check=True,
+    )  # fmt: skip
+
+
+def write(name: str, record: dict) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    temporary = RESULTS / f".{name}.json"
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.rename(RESULTS / f"{name}.json")
+
+
+def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
+    """Trains a cell and writes its result."""
+    workdir = out / cell.name
+    arguments = data.arguments(cell.level, cell.labels)
+    begun = time.time()
+    train(
+        f"configs/noisy_digit_scenes.py:loss={cell.loss}", workdir, f"--config.seed={cell.seed}",
+        f"--config.total_steps={cell.steps}", "--config.eval_every_steps=1600",
+        "--config.example_images=0", *arguments,
+    )  # fmt: skip
+    results = json.loads((workdir / "results.json").read_text())
+    predictions = Predictions.load(workdir / "predictions.npz")
+    hits = {}
+    for name, labels in (("original", "original_label"), ("true", "real_label")):
+        sets = validation_labels()[labels]
+        rows = sets.rows(predictions.file_names)
+        hits[name] = np.where(
+            sets.counts[rows] > 0, sets.contains(rows, predictions.classes[:, :1])[:, 0], False
+        )
+    write(cell.name, {
+        **dataclasses.asdict(cell),
+        "images": len(predictions),
+        "judged": int(np.count_nonzero(validation_labels()["real_label"].counts)),
+        "original": results["original"]["top1"],
+        "true": results["real"]["top1"],
+        "hits": {n: base64.b64encode(np.packbits(h).tobytes()).decode() for n, h in hits.items()},
+        "seconds": round(time.time() - begun),
+        "machine": f"{os.cpu_count()} CPU cores, Python {platform.python_version()}",
+    })  # fmt: skip
+
+
+_VALIDATION: dict[str, LabelSets] = {}
+
+
+def validation_labels() -> dict[str, LabelSets]:
+    """The label sets of the validation scenes."""
+    if not _VALIDATION:
+        from big_transfer import datasets
+
+        keys = ["original_label", "real_label"]
+        source = datasets.open_source(DATASET, "validation", keys)
+        examples = [source[row] for row in range(len(source))]
+        names = [example["file_name"] for example in examples]
+        for key in keys:
+            _VALIDATION[key] = LabelSets.from_lists(names, [e[key] for e in examples])
+    return _VALIDATION
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+
+def load() -> dict[Cell, dict]:
+    """The finished cells."""
+    fields = [field.name for field in dataclasses.fields(Cell)]
+    records = [
+        json.loads(path.read_text())
+        for path in sorted(RESULTS.glob("*.json"))
+        if not path.name.startswith("clean_")
+    ]
+    return {Cell(**{name: record[name] for name in fields}): record for record in records}
+
+
+def bits(record: dict, kind: str) -> np.ndarray:
+    packed = np.frombuffer(base64.b64decode(record["hits"][kind]), np.uint8)
+    return np.unpackbits(packed)[: record["images"]].astype(bool)
+
+
+def estimate(record: dict, kind: str) -> Estimate:
+    one = record[kind]
+    return Estimate(one["value"], one["low"], one["high"], one["n"])
+
+
+def table() -> str:
+    """Every finished cell, and the paired tests that the paper's claims ask for."""
+    done = load()
+    rows = [("wrong labels", "steps", "loss", "labels", "seed", "original top-1", "true top-1")]
+    order = sorted(done, key=lambda c: (c.level, c.steps, c.loss, c.labels, c.seed))
+    rows += [
+        (c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed),
+         percent(estimate(done[c], "original")), percent(estimate(done[c], "true")))
+        for c in order
+    ]  # fmt: skip
+    text = text_table(rows, "<><<>>>")
+    tests = [("comparison", "original", "p", "true", "p")]
+    for title, one, other in comparisons():
+        if one in done and other in done:
+            cells_of = [title]
+            for kind, n in (("original", done[one]["images"]), ("true", done[one]["judged"])):
+                a, b = bits(done[one], kind), bits(done[other], kind)
+                gain = 100 * (int(a.sum()) - int(b.sum())) / n
+                cells_of += [
+                    f"{gain:+.2f}",
+                    f"{mcnemar(int((a & ~b).sum()), int((b & ~a).sum())):.2g}",
+                ]
+            tests.append(tuple(cells_of))
+    return text + "\n\nPaired, in points (McNemar's exact test):\n" + text_table(tests, "<>>>>")
+
+
+def comparisons() -> list[tuple[str, Cell, Cell]]:
+    """(title, one, other): what one gains over the other."""
+    found = []
+    for level in LEVELS:
+        for steps in (1600, 4800):
+            softmax, sigmoid = (Cell(level, loss, "all", steps) for loss in ("softmax", "sigmoid"))
+            found.append((f"{level}, {steps:,}: sigmoid over softmax", sigmoid, softmax))
+            for loss in ("softmax", "sigmoid"):
+                for labels in ("confident", "oracle"):
+                    title = f"{level}, {steps:,}, {loss}: {labels} over all"
+                    found.append(
+                        (title, Cell(level, loss, labels, steps), Cell(level, loss, "all", steps))
+                    )
+            both = Cell(level, "sigmoid", "confident", steps)
+            found.append(
+                (f"{level}, {steps:,}: sigmoid and confident over softmax and all", both, softmax)
+            )
+        for loss in ("softmax", "sigmoid"):
+            pair = [Cell(level, loss, "all", steps) for steps in (4800, 1600)]
+            found.append((f"{level}, {loss}: 4,800 over 1,600 steps", *pair))
+    for seed in (1, 2):
+        pair = (
+            Cell("40%", "sigmoid", "confident", 4800, seed),
+            Cell("40%", "softmax", "all", 4800, seed),
+        )
+        found.append(
+            (f"40%, 4,800, seed {seed}: sigmoid and confident over softmax and all", *pair)
+        )
+    for rule in ("top1", "top-k=2"):
+        pair = Cell("40%", "sigmoid", rule, 4800), Cell("40%", "sigmoid", "all", 4800)
+        found.append((f"40%, 4,800, sigmoid: {rule} over all", *pair))
+    pair = Cell("40%", "sigmoid", "confident", 14_400), Cell("40%", "softmax", "all", 14_400)
+    found.append(("40%, 14,400: sigmoid and confident over softmax and all", *pair))
+    return found
+
+
+def draw(path: pathlib.Path) -> None:
+    """Accuracy over the schedule, a line for each of the four (the paper's figure)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    done = load()
+    figure, axes = plt.subplots(
+        1, len(LEVELS), figsize=(9, 3.6), sharey=True, constrained_layout=True
+    )
+    for axis, level in zip(axes, LEVELS, strict=True):
+        for loss, colour in (("softmax", "#c2571a"), ("sigmoid", "#2460a7")):
+            for labels, style in (("all", "-"), ("confident", "--"), ("oracle", ":")):
+                points = sorted(
+                    (c.steps, estimate(r, "true"))
+                    for c, r in done.items()
+                    if (c.level, c.loss, c.labels, c.seed) == (level, loss, labels, 0)
+                )
+                if not points:
+                    continue
+                x, values = [p[0] for p in points], [100 * p[1].value for p in points]
+                axis.plot(x, values, style, color=colour, marker="o", label=f"{loss}, {labels}")
+                low, high = ([100 * getattr(p[1], end) for p in points] for end in ("low", "high"))
+                axis.vlines(x, low, high, color=colour, alpha=0.5)
+        axis.set_xscale("log")
+        axis.set_xticks([1600, 4800, 14_400], ["1,600", "4,800", "14,400"])
+        axis.minorticks_off()
+        axis.set_title(f"wrong training labels: {'its own, 16%' if level == 'own' else level}")
+        axis.set_xlabel("steps of 64 images")
+    axes[0].set_ylabel("top-1 on true labels, %")
+    axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    global RESULTS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "noisy_training")
+    parser.add_argument("--quick", action="store_true", help="a few short cells")
+    parser.add_argument("--table", action="store_true", help="only the table and the figure")
+    parser.add_argument("--only", metavar="TEXT", default="", help="cells whose name contains this")
+    options = parser.parse_args()
+    chosen, folds, fold_steps = cells(), FOLDS, FOLD_STEPS
+    if options.quick:
+        options.out = options.out.with_name("noisy_training_quick")
+        RESULTS = options.out / "results"
+        chosen, folds, fold_steps = quick_cells(), 2, 300
+    if not options.table:
+        data = Data(options.out, fold_steps, folds)
+        for cell in chosen:
+            if options.only in cell.name and not (RESULTS / f"{cell.name}.json").exists():
+                print(f"{cell.name}:", flush=True)
+                run(cell, data, options.out)
+    print(table())
+    if not options.quick:
+        draw(FIGURE)
+        print(f"\nFigure: {FIGURE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Cross-validation: each training image is predicted by a model that did not learn from it.
+
+folder/fold_00/…    a run like any other, on the images of the other folds
+folder/fold_00/out_of_fold.npz    its predictions for the images that it left out
+folder/out_of_fold.npz            those of all folds
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from etils import epath
+from jax.experimental import multihost_utils
+
+from big_transfer import checkpoint, datasets, losses, resnet
+from big_transfer import config as config_lib
+from big_transfer.evaluation import partial_results
+from big_transfer.evaluation.evaluator import Evaluator, gathered
+from big_transfer.run import preemption, sharding
+from big_transfer.training.loop import train_and_evaluate
+from big_transfer.training.setup import build
+from real_labels.predictions.out_of_fold import OutOfFold
+
+log = logging.getLogger("big_transfer")
+
+OUT_OF_FOLD = "out_of_fold.npz"
+_MOST_RANKED = 20  # classes that are kept of each image
+_COLUMNS = ("classes", "scores", "label", "label_score", "score_sum")
+
+
+def cross_validate(
+    config: ml_collections.ConfigDict, folder: epath.PathLike, only: int | None = None
+) -> OutOfFold | None:
+    """Trains a model for each fold on the other folds, and predicts the images of the fold.
+
+    Args:
+      config: with `folds`; see `config.SCHEMA`.
+      folder: each fold has a workdir in it; folds that are done are not done again.
+      only: the one fold to do; None: all, one after the other.
+
+    Returns:
+      The predictions of all folds, which are also written; None if some are missing, or the run was
+      asked to stop before its end.
+
+    Raises:
+      ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
+      for a person.
+    """
+    config = config_lib.resolve(config)
+    folds = config.folds
+    if folds is None:
+        raise config_lib.ConfigError("folds: cross-validation needs --config.folds=10, or so")
+    if only is not None and not 0 <= only < folds:
+        raise config_lib.ConfigError(f"--fold: expected one of 0 to {folds - 1}, found {only}")
+    if config.fold is not None:
+        raise config_lib.ConfigError("fold: name one fold with --fold, not in the config")
+    places = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
+    for fold in range(folds) if only is None else [only]:
+        log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, places[fold])
+        one = ml_collections.ConfigDict(config.to_dict())
+        with one.ignore_type():
+            one.fold = fold
+        if train_and_evaluate(one, places[fold]) is None:
+            return None
+        if not _predict_left_out(one, places[fold]):
+            return None
+    missing = [place.name for place in places if not (place / OUT_OF_FOLD).exists()]
+    if missing:
+        log.info("%s are still missing; the last fold to end joins them.", ", ".join(missing))
+        return None
+    found = OutOfFold.joined([OutOfFold.load(place / OUT_OF_FOLD) for place in places])
+    if jax.process_index() == 0:
+        found.save(epath.Path(folder) / OUT_OF_FOLD)
+    return found
+
+
+def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> bool:
+    """Predicts the images of a fold with its model; False if it was asked to stop before the end."""
+    if (place / OUT_OF_FOLD).exists():
+        return True
+    run = build(config_lib.resolve(config))
+    config = run.config
+    source = datasets.fold_source(config)
+    view = config.to_dict()
+    view["eval"] |= {
+        "dataset": config.input.dataset,
+        "split": config.input.split,
+        "original_key": config.input.label_key,
+        "label_sets": None,
+        "real_key": None,
+        "real_labels": None,
+    }
+    view["checkpoint_best"] = None
+    view = ml_collections.FrozenConfigDict(view)
+    evaluator = Evaluator(view, run.model, run.mesh, source)
+    _, params = checkpoint.load_with_step(place, run.model)
+    params = jax.device_put(params, sharding.replicated(run.mesh))
+    identity = {"fold": config.fold, "parameters": checkpoint.fingerprint(params)}
+    partial = partial_results.PartialResults(place, identity, _COLUMNS, "out_of_fold")
+    log.info("Predicting the %s images that were left out.", f"{len(source):,}")
+    step = _make_step(run.model, loss=config.loss, mesh=run.mesh)
+    standardize = jax.jit(functools.partial(resnet.standardize_kernels, dtype=run.model.dtype))
+    with preemption.Notice() as notice:
+        found = evaluator.collect(step, standardize(params), partial, notice)
+    if found is None:
+        log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
+        return False
+    examples = gathered(found.examples)
+    several = [e["file_name"] for e in examples if len(e[config.input.label_key]) != 1]
+    if several:
+        raise datasets.DatasetError(
+            f"cross-validation needs one label an image; {several[0]} has another number."
+        )
+    if jax.process_index() == 0:
+        names = np.array([example["file_name"] for example in examples])
+        order = np.argsort(names, kind="stable")
+        columns = {name: column[order] for name, column in found.columns().items()}
+        fold = np.full(len(names), config.fold, np.int32)
+        OutOfFold(names[order], fold=fold, **columns).save(place / OUT_OF_FOLD)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"predicted fold {config.fold}")
+    partial.remove()
+    return True
+
+
+def _make_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh) -> Any:
+    """Compiles (params with standardized kernels, batch) -> ranked classes, and the label's score."""
+    model = model.clone(standardized=True)
+
+    def step(params, batch):
+        logits = model.apply({"params": params}, batch["image"])
+        probabilities = losses.probabilities(loss, logits)
+        _, classes = jax.lax.top_k(logits, min(_MOST_RANKED, model.num_classes))
+        label = jnp.maximum(batch["labels"][:, :1], 0)
+        return {
+            "classes": classes,
+            "scores": jnp.take_along_axis(probabilities, classes, axis=1),
+            "label": label[:, 0],
+            "label_score": jnp.take_along_axis(probabilities, label, axis=1)[:, 0],
+            "score_sum": probabilities.sum(axis=1),
+            "mask": batch["mask"],
+        }
+
+    return jax.jit(step, out_shardings=sharding.replicated(mesh))

@@ -1,0 +1,33 @@
+r"""A small BiT ResNet on digit_scenes with noisy labels in mind: loss, labels and length of the schedule.
+
+    python main.py --config=configs/noisy_digit_scenes.py:loss=sigmoid,labels=clean,steps=4800 \
+        --config.input.keep=keep.txt --workdir=runs/noisy
+
+loss= is softmax or sigmoid; labels= is all or clean; steps= is 1600, 4800 or 14400 (5, 15 or 46 epochs; 350
+images a second on two CPU cores). Clean labels need a list of the images to keep, which comes from
+--mode=cross_validate and `python -m real_labels clean`; labels with more noise are made with
+--config.input.relabel=FILE. docs/training.md has what came of it. Everything else is
+configs/digit_scenes.py.
+"""
+
+import math
+
+import ml_collections
+
+from configs import digit_scenes, noisy_options
+
+STEPS = (1600, 4800, 14400)
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+    options = noisy_options.parse(arg, "steps", STEPS)
+    config = digit_scenes.get_config("debug" if options.debug else "")
+    config.loss = options.loss
+    if options.loss == "sigmoid":  # each of the 10 classes has a tenth of the labels
+        config.model.head_bias = -math.log(config.num_classes - 1)
+    if not options.debug:
+        config.total_steps = options.length
+        config.eval_every_steps = 1600
+    if options.is_clean:
+        config.input.keep = "keep.txt"
+    return config

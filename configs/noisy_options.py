@@ -1,0 +1,54 @@
+"""The argument of the configs for training under label noise."""
+
+import dataclasses
+
+from real_labels.labels import published
+
+CLEAN_LIST = "fnames_clean.txt"  # of release v1.0 of google-research/reassessed-imagenet
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the argument says.
+
+    Attributes:
+      loss: softmax or sigmoid.
+      is_clean: whether only the images of a list are learned from.
+      length: of the schedule.
+      debug: whether a few steps on random images are enough.
+    """
+
+    loss: str = "sigmoid"
+    is_clean: bool = False
+    length: int = 0
+    debug: bool = False
+
+
+def parse(arg: str, unit: str, lengths: tuple[int, ...]) -> Options:
+    """ "loss=sigmoid,labels=clean,epochs=90" -> its options; the shortest schedule is the default.
+
+    Raises:
+      ValueError: saying what may be there.
+    """
+    found = {"loss": "sigmoid", "labels": "all", unit: str(lengths[0])}
+    debug = False
+    allowed = {
+        "loss": ("softmax", "sigmoid"),
+        "labels": ("all", "clean"),
+        unit: tuple(map(str, lengths)),
+    }
+    for part in filter(None, arg.split(",")):
+        key, _, value = part.partition("=")
+        if part == "debug":
+            debug = True
+        elif value in allowed.get(key, ()):
+            found[key] = value
+        else:
+            said = ", ".join(f"{name}={'|'.join(values)}" for name, values in allowed.items())
+            raise ValueError(f"the config's argument is {said}, and debug; found {part!r}.")
+    return Options(found["loss"], found["labels"] == "clean", int(found[unit]), debug)
+
+
+def published_clean_list() -> str:
+    """Where ILSVRC-2012's published list of clean training images is looked for."""
+    return str(published.data_dir() / CLEAN_LIST)

@@ -1,0 +1,154 @@
+"""Which training images are learned from, and with which labels."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import ml_collections
+import numpy as np
+import pytest
+
+from big_transfer import datasets
+from big_transfer.datasets import choosing
+from big_transfer.datasets.source import DatasetError
+
+
+class Words:
+    """A source of images without content, whose file names only the examples have."""
+
+    dataset, split, label_keys = "words", "train", ("label",)
+    num_classes = types.MappingProxyType({"label": 4})
+    class_names = types.MappingProxyType({"label": ("a", "b", "c", "d")})
+
+    def __init__(self, names):
+        self.names = list(names)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        return {"image": b"", "file_name": self.names[index], "index": index, "label": (index % 4,)}
+
+
+NAMES = [f"n{i % 3}/img_{i:03d}.JPEG" for i in range(60)]
+
+
+def names_in(source):
+    return [source[i]["file_name"] for i in range(len(source))]
+
+
+def write(path, lines):
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_a_list_of_images_to_keep(tmp_path, caplog):
+    caplog.set_level("INFO", "big_transfer")
+    keep = write(tmp_path / "keep.txt", [*NAMES[5:20], "", NAMES[5], "of another split.JPEG"])
+    kept = choosing.kept(Words(NAMES), keep)
+    assert names_in(kept) == NAMES[5:20] and [kept[i]["index"] for i in range(15)] == list(
+        range(15)
+    )
+    assert "Learning from the 15 of 60 images" in caplog.text
+    assert "1 names of" in caplog.text and "of another split.JPEG" in caplog.text
+    assert choosing.file_names_of(kept).tolist() == NAMES[5:20]
+
+
+def test_the_published_list_has_names_without_folders(tmp_path):
+    keep = write(tmp_path / "fnames_clean.txt", [n.partition("/")[2] for n in NAMES[::2]])
+    assert names_in(choosing.kept(Words(NAMES), keep)) == NAMES[::2]
+
+
+def test_lists_that_are_none(tmp_path):
+    for lines, says in (([], "is empty"), (["x.png", "y.png"], "none of the 2 names")):
+        with pytest.raises(DatasetError, match=says) as error:
+            choosing.kept(Words(NAMES), write(tmp_path / "keep.txt", lines))
+        assert "keep.txt" in str(error.value)
+    with pytest.raises(DatasetError, match="no such file") as error:
+        choosing.kept(Words(NAMES), str(tmp_path / "nowhere.txt"))
+    assert "nowhere.txt" in str(error.value)
+
+
+def test_other_labels_for_some_images(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({NAMES[0]: [3], NAMES[7]: [1, 2], NAMES[9]: [], "else.JPEG": [0]}))
+    source = choosing.relabelled(Words(NAMES), "label", str(path), max_labels=2, loss="sigmoid")
+    expected = [(i % 4,) for i in range(60)]
+    expected[0], expected[7], expected[9] = (3,), (1, 2), ()
+    assert [source[i]["label"] for i in range(60)] == expected
+    assert names_in(source) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "says"),
+    [
+        ({NAMES[0]: [4]}, "softmax", "has class 4, but words has 4 classes"),
+        ({NAMES[0]: [1, 2, 3]}, "sigmoid", "has 3 labels .* raise input.max_labels"),
+        ({NAMES[0]: []}, "softmax", "softmax cannot learn"),
+        ({"x.png": [1]}, "softmax", "none of the 1 images"),
+        ([1, 2], "softmax", "labels.json"),
+    ],
+)
+def test_labels_that_do_not_fit(tmp_path, labels, loss, says):
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(DatasetError, match=says):
+        choosing.relabelled(
+            Words(NAMES), "label", str(tmp_path / "labels.json"), max_labels=2, loss=loss
+        )
+
+
+def test_folds_partition_the_images_and_more_images_move_none():
+    folds = np.array([choosing.in_fold(Words(NAMES), k, 5, 1) for k in range(5)])
+    assert (folds.sum(axis=0) == 1).all() and (folds.sum(axis=1) > 0).all()
+    more = Words([*(f"new_{i}" for i in range(30)), *NAMES[::-1]])
+    again = np.array([choosing.in_fold(more, k, 5, 1) for k in range(5)])[:, 30:][:, ::-1]
+    assert (folds == again).all()
+    other = np.array([choosing.in_fold(Words(NAMES), k, 5, 2) for k in range(5)])
+    assert (folds != other).any()
+
+
+def test_folds_are_of_equal_size_but_for_chance():
+    many = [f"ILSVRC2012_{i}" for i in range(20_000)]
+    sizes = np.bincount([choosing.fold_of(name, 10, 0) for name in many], minlength=10)
+    # Binomial(20,000, 1/10): standard deviation 42.
+    assert abs(sizes - 2_000).max() < 5 * 42.5
+
+
+def config_of(folder, **changes):
+    fields = {"seed": 3, "folds": None, "fold": None, "loss": "sigmoid"} | changes
+    data = {
+        "dataset": "digit_scenes", "split": "train", "label_key": "original_label", "mock": False,
+        "data_dir": folder, "keep": None, "relabel": None, "max_labels": 1, "examples_per_class": None,
+    }  # fmt: skip
+    data |= fields.pop("input", {})
+    return ml_collections.FrozenConfigDict({**fields, "input": data})
+
+
+def test_training_and_its_fold_share_no_image(scenes_dir, tmp_path):
+    every = datasets.file_names_of(datasets.training_source(config_of(scenes_dir))).tolist()
+    keep = write(tmp_path / "keep.txt", every[::2])
+    config = config_of(scenes_dir, folds=4, input={"keep": keep})
+    seen = []
+    for fold in range(4):
+        one = config_of(scenes_dir, folds=4, fold=fold, input={"keep": keep})
+        learned, left_out = (
+            set(names_in(s)) for s in (datasets.training_source(one), datasets.fold_source(one))
+        )
+        assert not learned & left_out and learned | left_out == set(every[::2])
+        seen += left_out
+    assert sorted(seen) == sorted(every[::2])
+    assert len(datasets.training_source(config)) == len(every[::2])
+
+
+def test_file_names_are_kept_beside_the_dataset(scenes_dir):
+    source = datasets.open_source(
+        "digit_scenes", "train[:50%]", ["original_label"], data_dir=scenes_dir
+    )
+    names = datasets.file_names_of(source)
+    assert names.tolist() == names_in(source)
+    again = datasets.open_source(
+        "digit_scenes", "train[:50%]", ["original_label"], data_dir=scenes_dir
+    )
+    again._source = range(len(again))  # an example can no longer be read
+    assert datasets.file_names_of(again).tolist() == names.tolist()

@@ -1,0 +1,149 @@
+"""One run owns a workdir: on local disks by a kernel lock, elsewhere by a heartbeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from big_transfer.run import ownership
+from big_transfer.run.workdir import WorkdirError
+from tests.conftest import PATIENCE, PROJECT
+
+_HOLDER = """
+import sys, time
+from big_transfer.run import ownership
+with ownership.owned(sys.argv[1]):
+    print("owned", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder():
+    """Starts a process that owns a folder."""
+    started = []
+
+    def hold(folder):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _HOLDER, str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "owned\n"
+        return process
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def enter(folder):
+    with ownership.owned(folder):
+        pass
+
+
+def test_the_second_run_is_refused_and_told_the_first(tmp_path, holder):
+    process = holder(tmp_path / "run")
+    with pytest.raises(WorkdirError, match=rf"is being trained in by process {process.pid} on "):
+        enter(tmp_path / "run")
+    process.send_signal(signal.SIGKILL)
+    process.wait(PATIENCE)
+    with ownership.owned(tmp_path / "run"):
+        assert json.loads((tmp_path / "run" / ownership.NAME).read_text())["pid"] == os.getpid()
+    assert list((tmp_path / "run").iterdir()) == []
+    enter(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()  # nothing was begun there
+
+
+def test_of_many_at_once_one_is_the_owner(tmp_path):
+    inside, most, refused = [], [], []
+    start = threading.Barrier(8)
+
+    def work():
+        start.wait()
+        for _ in range(50):
+            try:
+                with ownership.owned(tmp_path):
+                    inside.append(1)
+                    most.append(len(inside))
+                    time.sleep(0.0005)
+                    inside.pop()
+            except WorkdirError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(most) + len(refused) == 400
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """Folders count as those of a network disk, and a minute is a fraction of a second."""
+    monkeypatch.setattr(ownership, "is_local", lambda _: False)
+    monkeypatch.setattr(ownership, "BEAT", 0.05)
+    monkeypatch.setattr(ownership, "PATIENCE", 0.6)
+
+
+def owner_file(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    me = ownership._me(["elsewhere"]) | {"host": "elsewhere", "beat": 7} | changes
+    (folder / ownership.NAME).write_text(json.dumps(me))
+
+
+def test_a_heartbeat_refuses_the_second(tmp_path, network, monkeypatch):
+    with ownership.owned(tmp_path / "run") as owner:
+        owner.check()
+        # Another host is another name.
+        monkeypatch.setattr(ownership.socket, "gethostname", lambda: "another")
+        with pytest.raises(WorkdirError, match=f"by process {os.getpid()} on "):
+            enter(tmp_path / "run")
+    assert not (tmp_path / "run" / ownership.NAME).exists()
+
+
+def test_without_a_heartbeat_it_is_taken_over_after_a_while(tmp_path, network):
+    owner_file(tmp_path / "run")
+    begun = time.monotonic()
+    with ownership.owned(tmp_path / "run"):
+        assert time.monotonic() - begun >= 0.6
+
+
+def test_the_same_run_on_the_same_hosts_takes_over_at_once(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(ownership, "PATIENCE", 600)
+    hosts = ownership._hosts()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for changes in ({"pid": ended.pid}, {"boot": "an earlier one"}, {"pid": os.getpid()}):
+        owner_file(tmp_path / "run", hosts=hosts, host=hosts[0], **changes)
+        enter(tmp_path / "run")
+
+
+def test_a_run_that_was_taken_over_stops(tmp_path, network):
+    def watch(owner):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            owner.check()
+            time.sleep(0.01)
+
+    with ownership.owned(tmp_path / "run") as owner:
+        owner_file(tmp_path / "run")
+        with pytest.raises(WorkdirError, match="on elsewhere"):
+            watch(owner)
+    assert (tmp_path / "run" / ownership.NAME).exists()  # it is the other's
+
+
+def test_which_disks_are_local(tmp_path):
+    assert ownership.is_local(tmp_path) and ownership.is_local(tmp_path / "not" / "yet")
+    assert not ownership.is_local("gs://bucket/run")

@@ -1,0 +1,161 @@
+"""Cross-validation, lists of images and other labels, features, and the owner of a workdir."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from big_transfer import checkpoint, datasets
+from real_labels import Predictions
+from real_labels.predictions.out_of_fold import OutOfFold
+from tests.main.processes import finish, wait_for_line
+from tests.main.test_processes import start_two
+
+FOLDS = ("--mode=cross_validate", "--config.folds=2", "--config.example_images=0")
+
+
+def arrays(path):
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, scenes_dir, tmp_path):
+    output = finish(start(tmp_path / "one by one", *FOLDS, "--fold=1"))
+    assert "fold_00 are still missing" in output
+    output = finish(start(tmp_path / "one by one", *FOLDS, "--fold=0"))
+    assert "200 images in 2 folds. The first prediction is the label on" in output
+
+    stopped = start(tmp_path / "stopped", *FOLDS)
+    wait_for_line(stopped, "step  8/12")
+    stopped.send_signal(signal.SIGTERM)
+    stopped.communicate()
+    killed = start(tmp_path / "stopped", *FOLDS)
+    wait_for_line(killed, "Fold 1 of 2")
+    killed.kill()
+    killed.communicate()
+    finish(start(tmp_path / "stopped", *FOLDS))
+    undisturbed = arrays(tmp_path / "one by one" / "out_of_fold.npz")
+    disturbed = arrays(tmp_path / "stopped" / "out_of_fold.npz")
+    assert undisturbed.keys() == disturbed.keys()
+    for name, column in undisturbed.items():
+        np.testing.assert_array_equal(column, disturbed[name], err_msg=name)
+
+    found = OutOfFold.load(tmp_path / "stopped" / "out_of_fold.npz")
+    source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
+    labels = {source[i]["file_name"]: source[i]["original_label"][0] for i in range(len(source))}
+    assert dict(zip(found.file_names.tolist(), found.label.tolist())) == labels
+    assert found.classes.shape == (200, 10)
+    rows = np.arange(len(found))
+    place = np.argmax(found.classes == found.label[:, None], axis=1)
+    np.testing.assert_allclose(found.scores[rows, place], found.label_score, rtol=1e-6)
+    np.testing.assert_allclose(found.scores.sum(axis=1), found.score_sum, rtol=1e-4)
+    expected = [datasets.fold_of(name, 2, 0) for name in found.file_names.tolist()]
+    assert found.fold.tolist() == expected
+
+
+def test_two_processes_have_the_same_folds_in_the_same_order(start, scenes_dir, tmp_path):
+    for process in start_two(start, tmp_path / "two", *FOLDS, "--fold=0"):
+        finish(process)
+    found = OutOfFold.load(tmp_path / "two" / "fold_00" / "out_of_fold.npz")
+    source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
+    labels = {source[i]["file_name"]: source[i]["original_label"][0] for i in range(len(source))}
+    ours = sorted(name for name in labels if datasets.fold_of(name, 2, 0) == 0)
+    assert found.file_names.tolist() == ours and found.label.tolist() == [labels[n] for n in ours]
+    rows = np.arange(len(found))
+    place = np.argmax(found.classes == found.label[:, None], axis=1)
+    np.testing.assert_allclose(found.scores[rows, place], found.label_score, rtol=1e-6)
+
+
+def test_no_model_sees_the_images_that_it_predicts(start, tmp_path):
+    """An image that cannot be decoded ends what reads it: with its fold the prediction, else the training."""
+    rng = np.random.default_rng(0)
+    names = []
+    for digit in range(10):
+        (tmp_path / "digits" / str(digit)).mkdir(parents=True)
+        for i in range(4):
+            names.append(f"{digit}/{digit}{i}.png")
+            pixels = rng.integers(0, 255, (30, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "digits" / names[-1])
+    marked = names[17]
+    (tmp_path / "digits" / marked).write_bytes(b"\x89PNG, but no more")
+    fold = datasets.fold_of(marked, 2, 0)
+    more = (
+        *FOLDS,
+        f"--config.input.dataset={tmp_path / 'digits'}",
+        "--config.input.split=all",
+        "--config.input.label_key=label",
+    )
+    output = finish(start(tmp_path / "run", *more, f"--fold={fold}"), code=1)
+    assert "step 12/12" in output and "images that were left out" in output and marked in output
+    output = finish(start(tmp_path / "run", *more, f"--fold={1 - fold}"), code=1)
+    assert "step 12/12" not in output and marked in output
+
+
+def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
+    source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
+    names = datasets.file_names_of(source).tolist()
+    (tmp_path / "keep.txt").write_text("\n".join(names[:150]) + "\n")
+    (tmp_path / "labels.json").write_text(json.dumps({name: [0, 3] for name in names[:40]}))
+    more = (
+        f"--config.input.keep={tmp_path / 'keep.txt'}",
+        f"--config.input.relabel={tmp_path / 'labels.json'}",
+        "--config.input.max_labels=2",
+        "--config.model.head_bias=-2.2",
+    )
+    output = finish(start(tmp_path / "run", *more))
+    assert "Learning from the 150 of 200 images" in output
+    assert "40 of 200 images have the labels of" in output
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert recorded["input"]["keep"] == str(tmp_path / "keep.txt")
+    (tmp_path / "keep.txt").write_text("\n".join(names[:149]) + "\n")
+    output = finish(start(tmp_path / "run", *more), code=1)
+    assert "input.keep_sha256" in output and "belongs to a run of another config" in output
+
+
+def test_features_are_what_the_head_is_fed_with(finished, start, scenes_dir, tmp_path):
+    workdir, _ = finished
+    output = finish(start(workdir, "--mode=features"))
+    assert "61 images, " in output
+    found = arrays(workdir / "features-validation.npz")
+    predictions = Predictions.load(workdir / "predictions.npz")
+    assert found["file_names"].tolist() == predictions.file_names.tolist()
+    _, params = checkpoint.load_with_step(workdir)
+    head = params["head"]["conv2d"]
+    logits = found["features"] @ np.asarray(head["kernel"])[0, 0] + np.asarray(head["bias"])
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    scores = jax.nn.sigmoid(np.take_along_axis(logits, order, axis=1))
+    np.testing.assert_allclose(scores, predictions.scores, atol=1e-5)
+
+
+def test_of_two_runs_started_together_one_ends_and_one_is_refused(start, tmp_path):
+    both = [start(tmp_path / "run") for _ in range(2)]
+    outputs = [process.communicate()[0] for process in both]
+    codes = [process.returncode for process in both]
+    # On a busy machine the second may come when the first is done: then it reports the first's result.
+    assert 0 in codes and set(codes) <= {0, 1}
+    if 1 in codes:
+        refused = outputs[codes.index(1)]
+        assert f"is being trained in by process {both[codes.index(0)].pid} on" in refused
+        assert "Traceback" not in refused
+    assert "Everything is in" in outputs[codes.index(0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--mode=cross_validate",), "folds: cross-validation needs --config.folds=10"),
+        ((*FOLDS, "--fold=2"), "expected one of 0 to 1, found 2"),
+        (("--fold=1",), "--fold is for --mode=cross_validate"),
+        (("--config.input.keep=nowhere.txt",), "nowhere.txt: there is no such file"),
+        (("--config.fold=3", "--config.folds=3"), "fold: expected less than folds = 3, found 3"),
+    ],
+)
+def test_what_cannot_be_done(start, tmp_path, arguments, says):
+    output = finish(start(tmp_path / "run", *arguments), code=1)
+    assert says in output and "Traceback" not in output
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,195 @@
+"""Rules of cleaning: against plain loops, and cleanlab on the same probabilities."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from cleanlab.filter import find_label_issues
+
+from real_labels.cli import main
+from real_labels.errors import InputError
+from real_labels.predictions import cleaning
+from real_labels.predictions.out_of_fold import OutOfFold
+
+
+def drawn(seed, images=300, classes=7, sigmoid=False):
+    """(probabilities, labels) of a model that is right more often than not, some labels wrong."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.arange(images) % classes)
+    logits = rng.normal(size=(images, classes)) * rng.uniform(0.3, 3)
+    logits[np.arange(images), label] += rng.uniform(0, 3)
+    wrong = rng.random(images) < 0.2
+    label[wrong] = rng.integers(classes, size=wrong.sum())
+    label[:classes] = np.arange(classes)  # each class has an image
+    if sigmoid:
+        return 1 / (1 + np.exp(-logits)), label
+    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return scores / scores.sum(axis=1, keepdims=True), label
+
+
+def of(probabilities, label):
+    names = np.array([f"{i:05d}.png" for i in range(len(label))])
+    return OutOfFold.of_probabilities(names, probabilities, label)
+
+
+def first(found, k):
+    """The same with k classes of each image."""
+    return dataclasses.replace(
+        found, classes=found.classes[:, :k], scores=found.scores[:, :k], score_sum=found.total
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_confident_is_cleanlabs(seed):
+    probabilities, label = drawn(seed)
+    theirs = find_label_issues(
+        label, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1
+    )
+    ours = ~cleaning.keeps("confident", of(probabilities, label))
+    assert theirs.any() and (ours == theirs).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_a_sigmoid_are_normalised_for_confident(seed):
+    scores, label = drawn(seed, sigmoid=True)
+    share = scores / scores.sum(axis=1, keepdims=True)
+    ours = cleaning.keeps("confident", of(scores, label))
+    assert (ours == cleaning.keeps("confident", of(share, label))).all()
+    assert 0 < (~ours).sum() < len(label)
+
+
+def test_the_first_classes_are_enough_or_the_rule_refuses():
+    agreed = refused = 0
+    for seed in range(30):
+        probabilities, label = drawn(seed, images=400, classes=30)
+        found = of(probabilities, label)
+        expected = cleaning.keeps("confident", found)
+        for k in (3, 20):
+            try:
+                kept = cleaning.keeps("confident", first(found, k))
+            except InputError:
+                refused += 1
+                continue
+            agreed += 1
+            assert (kept == expected).all()
+    assert agreed > 10 and refused > 5
+
+
+def test_the_rest_is_refused_only_where_it_matters():
+    # Class 2 is not in the file, and its threshold is 0.1, which the last score 0.2 does not exclude.
+    names = np.array(["a", "b", "c"])
+    found = OutOfFold(
+        names,
+        classes=np.array([[0, 1], [1, 0], [0, 1]]),
+        scores=np.array([[0.6, 0.3], [0.7, 0.2], [0.5, 0.4]]),
+        label=np.array([0, 1, 2]),
+        label_score=np.array([0.6, 0.7, 0.1]),
+        fold=np.zeros(3, int),
+        score_sum=np.ones(3),
+    )
+    with pytest.raises(InputError, match=r"c may have a confident class beyond the 2"):
+        cleaning.keeps("confident", found)
+
+
+@pytest.mark.parametrize(("rule", "k"), [("top1", 1), ("top-k=1", 1), ("top-k=3", 3)])
+def test_the_label_among_the_first(rule, k):
+    probabilities, label = drawn(0)
+    expected = [
+        label[row] in np.argsort(-probabilities[row], kind="stable")[:k].tolist()
+        for row in range(len(label))
+    ]
+    assert cleaning.keeps(rule, of(probabilities, label)).tolist() == expected
+
+
+@pytest.mark.parametrize("rule", ["top", "top-k=0", "top-k=", "Confident", "top-k=8"])
+def test_rules_that_are_none(rule):
+    with pytest.raises(InputError, match="--rule"):
+        cleaning.keeps(rule, of(*drawn(0)))
+
+
+def test_files_come_back_as_they_were(tmp_path):
+    found = first(of(*drawn(1)), 5)
+    found.save(tmp_path / "out_of_fold.npz")
+    back = OutOfFold.load(tmp_path / "out_of_fold.npz")
+    for field in dataclasses.fields(OutOfFold):
+        assert np.array_equal(getattr(back, field.name), getattr(found, field.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scores": lambda a: a * 2}, "expected probabilities"),
+        ({"scores": lambda a: a[:, ::-1]}, "rising scores"),
+        ({"scores": lambda a: np.where(a == a.max(), np.nan, a)}, "expected probabilities"),
+        ({"label_score": lambda a: a[:-1]}, r"expected an array of shape \(300,\), found \(299,\)"),
+        ({"classes": lambda a: np.zeros_like(a)}, "twice"),
+        ({"classes": lambda a: a.astype(np.float32) + 0.5}, "classes"),
+        ({"label": lambda a: a - 1}, "label"),
+        ({"file_names": lambda a: np.full_like(a, "x")}, "file name"),
+        ({"scores": lambda a: a.astype(np.int64)}, "expected floats"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, change, says):
+    found = of(*drawn(2))
+    arrays = {f.name: getattr(found, f.name) for f in dataclasses.fields(OutOfFold)}
+    del arrays["score_sum"]
+    for name, work in change.items():
+        arrays[name] = work(arrays[name])
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=says) as error:
+        OutOfFold.load(tmp_path / "bad.npz")
+    assert "bad.npz" in str(error.value)
+
+
+def test_the_command(tmp_path, capsys):
+    probabilities, label = drawn(3)
+    found = of(probabilities, label)
+    found.save(tmp_path / "out_of_fold.npz")
+    true = np.where(np.random.default_rng(0).random(len(label)) < 0.3, found.classes[:, 0], label)
+    truth = {name: [int(c)] for name, c in zip(found.file_names.tolist(), true)}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    main(
+        ["clean", str(tmp_path / "out_of_fold.npz"), "--rule", "confident",
+         "--kept", str(tmp_path / "keep.txt"), "--json", str(tmp_path / "all.json"),
+         "--truth", str(tmp_path / "truth.json"), "--report", str(tmp_path / "page")]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    kept = cleaning.keeps("confident", found)
+    assert (tmp_path / "keep.txt").read_text().split() == sorted(found.file_names[kept])
+    record = json.loads((tmp_path / "all.json").read_text())
+    wrong = found.label != true
+    assert record["dropped"] == (~kept).sum() == sum(c["dropped"] for c in record["classes"])
+    assert record["precision"]["value"] == pytest.approx(wrong[~kept].mean())
+    assert record["recall"]["value"] == pytest.approx((~kept)[wrong].mean())
+    assert f"drops {(~kept).sum()} of 300 images" in said and "by chance" in said
+    page = (tmp_path / "page" / "index.html").read_text()
+    doubt = cleaning.suspicion(found)
+    worst = found.file_names[~kept][np.argmax(doubt[~kept])]
+    shown = [name for name in found.file_names.tolist() if name in page]
+    assert min(shown, key=page.index) == worst
+    assert len(shown) == min(120, (~kept).sum()) and not set(shown) & set(found.file_names[kept])
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
+    probabilities, label = drawn(4)
+    np.save(tmp_path / "pred_probs.npy", probabilities)
+    np.save(tmp_path / "labels.npy", label)
+    main(
+        ["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "labels.npy"),
+         "--rule", "confident", "--kept", str(tmp_path / "keep.txt")]
+    )  # fmt: skip
+    capsys.readouterr()
+    kept = cleaning.keeps("confident", of(probabilities, label))
+    assert (
+        sorted(map(int, (tmp_path / "keep.txt").read_text().split()))
+        == np.flatnonzero(kept).tolist()
+    )
+    with pytest.raises(SystemExit, match=r"lacks|no \.npz"):
+        main(["clean", str(tmp_path / "pred_probs.npy")])
+    np.save(tmp_path / "short.npy", label[:-1])
+    with pytest.raises(SystemExit, match="expected 300 whole numbers"):
+        main(["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "short.npy")])
