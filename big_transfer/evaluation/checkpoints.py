@@ -112,7 +112,8 @@ def _of_run(config, source, folder: epath.PathLike, model: resnet.ResNetV2) -> _
     config = completion.complete_evaluation(config, source, epath.Path(folder).name, model)
     ours = ("num_classes", "model.depth", "model.width")
     workdir.check(folder, config, config_lib.defaults(), sections=ours)
-    _check_model(config, folder, model)
+    check_model(config, folder, model)
+    _check_classes(config, folder, model)
     return _Job(folder, f"{folder}/checkpoints", folder, config)
 
 
@@ -125,20 +126,25 @@ def _of_file(config, source, path: str, folder: epath.PathLike, model: resnet.Re
             path,
         )
     config = completion.complete_evaluation(config, source, name, model)
-    _check_model(config, path, model)
+    check_model(config, path, model)
+    _check_classes(config, path, model)
     if workdir.has_checkpoints(folder):
         raise _would_replace(folder, path)
     return _Job(path, path, folder, config)
 
 
-def _check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
-    """Refuses a checkpoint that is not of the config's model, or of other classes."""
+def check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+    """Refuses a checkpoint that is not of the config's model."""
     found, expected = (family.describe(one.depth, one.width) for one in (model, config.model))
     if found != expected:
         raise checkpoint.CheckpointError(
             f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
             f"or none: then it is the checkpoint's."
         )
+
+
+def _check_classes(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+    """Refuses a checkpoint of other classes than the config's."""
     if model.num_classes != config.num_classes:
         raise checkpoint.CheckpointError(
             f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "

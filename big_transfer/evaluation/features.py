@@ -17,6 +17,7 @@ from big_transfer import checkpoint, family, resnet
 from big_transfer import config as config_lib
 from big_transfer.config import completion
 from big_transfer.evaluation import partial_results
+from big_transfer.evaluation.checkpoints import check_model
 from big_transfer.evaluation.evaluator import Evaluator, gathered
 from big_transfer.run import preemption, sharding, workdir
 from real_labels import files
@@ -73,6 +74,7 @@ def write_features(config: ml_collections.ConfigDict, folder: epath.PathLike) ->
     found = checkpoint.read_model(path)
     config, source = completion.open_evaluation(config, recorded)
     config = completion.complete_evaluation(config, source, epath.Path(path).stem, found)
+    check_model(config, path, found)
     mesh = sharding.make_mesh()
     model = dataclasses.replace(found, dtype=resnet.make_model(config).dtype, parent=None)
     plain = {**config.to_dict(), "num_classes": source.num_classes[source.label_keys[0]]}

@@ -22,7 +22,7 @@ from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluator, gathered
-from big_transfer.run import preemption, sharding
+from big_transfer.run import ownership, preemption, sharding
 from big_transfer.training.loop import train_and_evaluate
 from big_transfer.training.setup import build
 from real_labels.predictions.out_of_fold import OutOfFold
@@ -68,8 +68,9 @@ def cross_validate(
             one.fold = fold
         if train_and_evaluate(one, places[fold]) is None:
             return None
-        if not _predict_left_out(one, places[fold]):
-            return None
+        with ownership.owned(places[fold]):
+            if not _predict_left_out(one, places[fold]):
+                return None
     missing = [place.name for place in places if not (place / OUT_OF_FOLD).exists()]
     if missing:
         log.info("%s are still missing; the last fold to end joins them.", ", ".join(missing))

@@ -91,8 +91,8 @@ def measure(
       found: the predictions.
       kept: of each image.
       rule: its name.
-      truth: true labels of the images; a label is wrong where it is none of them. Images without a true label
-        are not judged.
+      truth: true labels of the images; a label is wrong where it is none of them, so it is on an image that
+        shows no class.
     """
     n, gone = len(found), ~kept
     images = np.bincount(found.label, minlength=found.num_classes)
@@ -116,14 +116,13 @@ def measure(
     if truth is None:
         return plain
     rows = truth.rows(found.file_names)
-    judged = truth.counts[rows] > 0
-    wrong = judged & ~truth.contains(rows, found.label[:, None])[:, 0]
+    wrong = ~truth.contains(rows, found.label[:, None])[:, 0]
     hits, num_wrong = int((wrong & gone).sum()), int(wrong.sum())
     return dataclasses.replace(
         plain,
         num_wrong=num_wrong,
-        wrong=Estimate.of_share(num_wrong, int(judged.sum())),
-        precision=Estimate.of_share(hits, int((gone & judged).sum())),
+        wrong=Estimate.of_share(num_wrong, n),
+        precision=Estimate.of_share(hits, number),
         recall=Estimate.of_share(hits, num_wrong),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
 from real_labels.commands import options as common
@@ -150,14 +151,18 @@ def _init(options: argparse.Namespace) -> None:
         options.ask_until,
         options.at_least,
         options.at_most,
-        options.gold_share if gold is not None else 0.0,
-        options.warm_up if gold is not None else 0,
+        options.gold_share,
+        options.warm_up,
         60 * options.lease,
     )
-    pictures = project.pictures_of(options.images, tasks, gold)
+    pictures, names = project.pictures_of(options.images, tasks, gold), _names(options, tasks)
     opened = database.create(options.database)
-    project.store(opened, settings, text)
-    _fill(options, opened, tasks, gold, pictures)
+    try:
+        project.store(opened, settings, text)
+        _fill(options, opened, tasks, gold, pictures, names)
+    except InputError:
+        database.remove(opened)  # so that the corrected command finds nothing in its way
+        raise
     if gold is None:
         common.print_warning(
             "Without --gold there is no warm-up and no hidden gold, so nobody learns how reliable raters are."
@@ -172,7 +177,8 @@ def _add(options: argparse.Namespace) -> None:
     tasks = rated.load(options.tasks)
     gold = common.gold(options, lambda: rated.shown(tasks))
     pictures = project.pictures_of(options.images, tasks, gold)
-    _fill(options, database.opened(options.database), tasks, gold, pictures)
+    names = _names(options, tasks)
+    _fill(options, database.opened(options.database), tasks, gold, pictures, names)
 
 
 def _fill(
@@ -181,27 +187,44 @@ def _fill(
     tasks: list[Task],
     gold: Gold | None,
     pictures: dict[str, str],
+    names: dict[int, tuple[str, str]],
 ) -> None:
-    from real_labels.labels import ClassNames, imagenet
     from real_labels.rating import project
+
+    work, of_gold = project.add_tasks(opened, tasks, gold, pictures, names, options.seed)
+    print(
+        f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold. (Of "
+        f"{len(tasks):,} tasks in {options.tasks}; those that are there already are left out.)"
+        if work + of_gold < len(tasks)
+        else f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold."
+    )
+
+
+def _names(options: argparse.Namespace, tasks: list[Task]) -> dict[int, tuple[str, str]]:
+    """Name and description of the classes, for tasks that do not name them."""
+    from real_labels.labels import ClassNames, imagenet
 
     names = None
     if options.class_names is not None:
         names = ClassNames.load(options.class_names).names
     elif imagenet.is_validation_name(pathlib.PurePath(tasks[0].file_name).name):
         names = ClassNames.of_imagenet().names
-    known = {label: (name, "") for label, name in enumerate(names or ())}
-    work, of_gold = project.add_tasks(opened, tasks, gold, pictures, known, options.seed)
-    print(f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold.")
+    return {label: (name, "") for label, name in enumerate(names or ())}
 
 
 def _invite(options: argparse.Namespace) -> None:
     from real_labels.rating import database, people
 
+    _check_url(options.url)
     opened = database.opened(options.database)
     for _ in range(options.number):
         token = people.invite(opened, options.note, is_admin=options.admin)
         print(f"{options.url.rstrip('/')}/invite/{token}")
+
+
+def _check_url(url: str) -> None:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        raise InputError(f"--url {url}: expected an address such as https://rate.example.org.")
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -210,6 +233,8 @@ def _serve(options: argparse.Namespace) -> None:
     from real_labels.rating import database
     from real_labels.rating.site import app
 
+    if options.url is not None:
+        _check_url(options.url)
     opened = database.opened(options.database)
     site = app.create(opened, app.Options(options.url, options.examples))
     print(
@@ -239,9 +264,21 @@ def _status(options: argparse.Namespace) -> None:
         common.write_json(options.json, found)
     print(
         f"{found['title']}: {found['tasks'] - found['open_tasks']:,} of {found['tasks']:,} tasks done, "
-        f"{found['answers']:,} of {found['wanted']:,} answers, {found['lent']:,} tasks in hands."
+        f"{found['answers']:,} of {found['wanted']:,} answers, {found['lent']:,} tasks in hands, "
+        f"{found['per_hour']:,} answers in the last hour."
     )
-    rows = [("rater", "note", "tasks", "skipped", "seconds", "gold right", "state")]
+    if found["labels"] is not None:
+        equal = "–" if found["agreement"] is None else f"{100 * found['agreement']:.1f}%"
+        print(
+            f"{found['labels']:,} labels so far, {found['unsure']:,} unsure questions; {equal} of the pairs "
+            f"of answers are equal."
+        )
+    if found["needs_raters"]:
+        common.print_warning(
+            f"{common.counted(found['needs_raters'], 'open task')} can be given to none of the raters, "
+            f"as all have had it: invite more."
+        )
+    rows = [("rater", "note", "tasks", "skipped", "seconds", "gold right", "informedness", "state")]
     for rater in found["raters"]:
         state = "excluded" if rater["is_excluded"] else "paused" if rater["is_paused"] else ""
         seconds = "–" if rater["seconds"] is None else f"{rater['seconds']:.0f}"
@@ -254,10 +291,11 @@ def _status(options: argparse.Namespace) -> None:
                 f"{rater['skipped']:,}",
                 seconds,
                 gold,
+                f"{rater['informedness']:.2f}" if "informedness" in rater else "–",
                 state,
             )
         )
-    print(text_table(rows, "<<>>>>"))
+    print(text_table(rows, "<<>>>>><"))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, select, update
@@ -13,9 +14,9 @@ from real_labels.rating.asking import Policy
 from real_labels.rating.database import Database
 from real_labels.rating.schema import WORK, images, questions, tasks
 
-LOOKED = (
-    "looked"  # fact: the last answer that was looked at, and how many questions are asked again
-)
+# The fact that says which answer was the last to be looked at, and how many questions are asked again.
+LOOKED = "looked"
+_AT_ONCE = 500  # tasks that one statement names
 
 
 def ask_again(database: Database, now: float | None = None) -> int:
@@ -60,20 +61,28 @@ def ask_again(database: Database, now: float | None = None) -> int:
         .tolist()
     )
     unsure = {row.task for row, need in zip(rows, needed, strict=True) if need}
-    looked_at = {row.task: row.done for row in rows}
+    looked_at = {row.task: row for row in rows}
+    changed = {
+        task for task, row in looked_at.items() if row.wanted != row.done + (task in unsure)
+    } | {
+        row.task
+        for row, need in zip(rows, needed, strict=True)
+        if row.task in unsure and row.is_asked != need
+    }
     with database.writing(changes_many=True) as connection:
-        # A task that was lent or answered meanwhile is looked at next time.
-        here = {row.task: row.done for row in _askable(connection, settings.at_least, now)}
-        same = {task for task, done in looked_at.items() if here.get(task) == done}
+        same = _unchanged(database, connection, sorted(changed), looked_at, now)
         if same:
             connection.execute(
                 update(tasks)
                 .where(tasks.c.id == bindparam("one"))
-                .values(wanted=bindparam("number")),
-                [{"one": t, "number": looked_at[t] + (t in unsure)} for t in sorted(same)],
+                .values(wanted=bindparam("number"), is_open=bindparam("more")),
+                [
+                    {"one": t, "number": looked_at[t].done + (t in unsure), "more": t in unsure}
+                    for t in sorted(same)
+                ],
             )
         # The questions of a task that is over stay as they are: its last raters answered them.
-        if changed := [
+        if asked_now := [
             {"one": row.id, "need": need}
             for row, need in zip(rows, needed, strict=True)
             if row.task in unsure & same and row.is_asked != need
@@ -82,20 +91,18 @@ def ask_again(database: Database, now: float | None = None) -> int:
                 update(questions)
                 .where(questions.c.id == bindparam("one"))
                 .values(is_asked=bindparam("need")),
-                changed,
+                asked_now,
             )
-        counting.open_and_close(connection)
         database.state_fact(connection, LOOKED, {"answer": last, "asked_again": sum(needed)})
     return sum(needed)
 
 
 def may_ask_again(database: Database, connection: Connection) -> bool:
-    """Whether questions may yet be asked again: some are, or there are answers that were not looked at."""
+    """Whether questions may yet be asked again: there are answers that were not looked at."""
     if database.settings(connection).ask_until is None:
         return False
     looked = database.fact(connection, LOOKED)
-    is_new = looked is None or looked["answer"] != counting.last_answer(connection)
-    return is_new or looked["asked_again"] > 0
+    return looked is None or looked["answer"] != counting.last_answer(connection)
 
 
 def forget(database: Database, connection: Connection) -> None:
@@ -103,8 +110,35 @@ def forget(database: Database, connection: Connection) -> None:
     database.state_fact(connection, LOOKED, None)
 
 
+def _unchanged(
+    database: Database,
+    connection: Connection,
+    chosen: Sequence[int],
+    looked_at: Mapping[int, Row],
+    now: float,
+) -> set[int]:
+    """Those of the chosen tasks that nobody was lent or answered meanwhile; the next look sees the others.
+
+    On PostgreSQL they are locked first, so that none is lent before they are changed.
+    """
+    same: set[int] = set()
+    for start in range(0, len(chosen), _AT_ONCE):
+        some = chosen[start : start + _AT_ONCE]
+        here = select(tasks.c.id).where(tasks.c.id.in_(some)).order_by(tasks.c.id)
+        if not database.is_sqlite:
+            connection.execute(here.with_for_update())
+        counts = select(
+            tasks.c.id,
+            counting.answered(tasks.c.id).label("done"),
+            counting.taken(tasks.c.id).label("taken"),
+        ).where(tasks.c.id.in_(some))
+        found = connection.execute(counts, {"now": now})
+        same |= {row.id for row in found if row.done == row.taken == looked_at[row.id].done}
+    return same
+
+
 def _askable(connection: Connection, at_least: int, now: float) -> list[Row]:
-    """(id, task, label, is_asked, file_name, done) of the questions that may be asked again.
+    """(id, task, label, is_asked, wanted, file_name, done) of the questions that may be asked again.
 
     They are those of the tasks that enough raters have answered and that are in nobody's hands: what a rater
     has before the eyes does not change.
@@ -117,6 +151,7 @@ def _askable(connection: Connection, at_least: int, now: float) -> list[Row]:
             questions.c.task,
             questions.c.label,
             questions.c.is_asked,
+            tasks.c.wanted,
             images.c.file_name,
             done,
             taken,

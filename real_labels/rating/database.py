@@ -127,6 +127,15 @@ def create(url: str) -> Database:
     return database
 
 
+def remove(database: Database) -> None:
+    """Removes the tables that `create` made, and on SQLite the file."""
+    with database.writing() as connection:
+        schema.metadata.drop_all(connection)
+    database.close()
+    if database.is_sqlite:
+        pathlib.Path(database.engine.url.database).unlink(missing_ok=True)
+
+
 def opened(url: str) -> Database:
     """Opens a database that `create` made.
 
@@ -165,7 +174,7 @@ def _parsed(url: str) -> URL:
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError):
         parsed, backend = None, ""
-    if parsed is None or backend not in ("sqlite", "postgresql"):
+    if parsed is None or backend not in ("sqlite", "postgresql") or not parsed.database:
         raise InputError(
             f"--database {_shown(url)}: expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
         )
@@ -228,10 +237,16 @@ def backup(database: Database, path: str | os.PathLike[str]) -> None:
     """Copies a SQLite database, while others write, to a file.
 
     Raises:
-      InputError: of PostgreSQL, with the command that does it.
+      InputError: of PostgreSQL, with the command that does it; or if the file is the database itself.
     """
     if not database.is_sqlite:
         raise InputError("Back up PostgreSQL with pg_dump --format=custom --file=FILE NAME.")
+    own = pathlib.Path(database.engine.url.database).resolve()
+    if pathlib.Path(path).resolve() in (
+        own,
+        *(own.with_name(own.name + e) for e in ("-wal", "-shm")),
+    ):
+        raise InputError(f"--out {path}: is the database itself, which the copy would destroy.")
     with replacing(path) as temporary:
         source = sqlite3.connect(database.engine.url.database)
         target = sqlite3.connect(temporary)

@@ -43,7 +43,8 @@ def add_tasks(
 
     Args:
       database: the database.
-      tasks: the tasks; those that are there already, by their id, are left out.
+      tasks: the tasks; those that are there already, by their id, are left out. A question that another task
+        asks already is shown for contrast.
       gold: questions of known truth. A task whose questions are all gold is hidden gold, and nobody's work;
         gold questions that are in no such task make tasks of their own.
       pictures: path of each image's picture; an image without one has none.
@@ -52,6 +53,9 @@ def add_tasks(
 
     Returns:
       Numbers of work and of gold tasks that were added.
+
+    Raises:
+      InputError: if a task has the id of one with other labels.
     """
     truths = {} if gold is None else _truths(gold, tasks)
     by_kind: dict[bool, list[Task]] = {True: [], False: []}
@@ -66,7 +70,7 @@ def add_tasks(
             select(func.count()).select_from(schema.tasks).where(of_warm_up)
         )
         rng = np.random.default_rng(seed)
-        work = [task for task in by_kind[False] if task.task not in known]
+        work = _new_work(connection, by_kind[False])
         fresh_gold = [task for task in gold_tasks if task.task not in known]
         warm_up = set(rng.permutation(len(fresh_gold))[: max(0, missing)].tolist())
         fresh = [(task, WORK) for task in work]
@@ -75,6 +79,35 @@ def add_tasks(
             _add_classes(connection, [task for task, _ in fresh], names)
             _add(connection, fresh, truths, pictures, settings, rng)
     return len(work), len(fresh_gold)
+
+
+def _new_work(connection: Connection, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that are not there yet, without the questions that another one asks."""
+    labels_of: dict[str, set[int]] = {}
+    asked: set[tuple[str, int]] = set()
+    for name, file_name, label in connection.execute(
+        select(schema.tasks.c.name, schema.images.c.file_name, schema.questions.c.label)
+        .join(schema.tasks, schema.tasks.c.id == schema.questions.c.task)
+        .join(schema.images, schema.images.c.id == schema.tasks.c.image)
+        .where(schema.tasks.c.kind == WORK)
+    ):
+        labels_of.setdefault(name, set()).add(label)
+        asked.add((file_name, label))
+    found = []
+    for task in tasks:
+        if task.task in labels_of:
+            if labels_of[task.task] != set(task.labels):
+                raise InputError(
+                    f"The task {task.task} is there already, with other labels "
+                    f"({sorted(labels_of[task.task])} there, {sorted(task.labels)} now). Give the new tasks "
+                    f"ids of their own."
+                )
+            continue
+        ask = tuple(label for label in task.ask if (task.file_name, label) not in asked)
+        if ask:
+            asked |= {(task.file_name, label) for label in ask}
+            found.append(dataclasses.replace(task, ask=ask))
+    return found
 
 
 def _truths(gold: Gold, tasks: Sequence[Task]) -> dict[tuple[str, int], bool]:

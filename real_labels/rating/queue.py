@@ -11,7 +11,20 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from real_labels.errors import InputError
 from real_labels.rating import counting
@@ -146,6 +159,9 @@ class Queue:
             )
             if connection.execute(sent).first() is not None:
                 return self._lent(connection, assignment, with_truth=True)
+            kind = connection.scalar(select(tasks.c.kind).where(tasks.c.id == row.task))
+            if kind == WARM_UP and row.state not in (LENT, SKIPPED):
+                raise Refused("Warm-up answers cannot be changed after the right ones were shown.")
             self._check_answers(connection, row.task, given)
             self._lock(connection, row.task)
             now = self._now()
@@ -194,6 +210,8 @@ class Queue:
             raise Refused("Say why you skip the task; a word will do.")
         with self.database.writing() as connection:
             row = self._own(connection, rater, assignment)
+            if row.state == SKIPPED:  # sent twice
+                return
             if row.state != LENT:
                 raise Refused("This task is answered; it cannot be skipped any more.")
             connection.execute(
@@ -203,11 +221,16 @@ class Queue:
             )
 
     def last(self, rater: int, number: int = 20) -> list[Lent]:
-        """The tasks that a rater answered last, the newest first."""
+        """The tasks that a rater answered last, the newest first; warm-up tasks cannot be changed."""
         with self.database.reading() as connection:
             rows = connection.scalars(
                 select(assignments.c.id)
-                .where(assignments.c.rater == rater, assignments.c.state.in_((DONE, LATE)))
+                .join(tasks, tasks.c.id == assignments.c.task)
+                .where(
+                    assignments.c.rater == rater,
+                    assignments.c.state.in_((DONE, LATE)),
+                    tasks.c.kind != WARM_UP,
+                )
                 .order_by(assignments.c.done.desc(), assignments.c.id.desc())
                 .limit(number)
             ).all()
@@ -313,7 +336,10 @@ class Queue:
         if not given or not given.keys() <= known.keys():
             raise Refused("The answers are not to this task's questions.")
         if missing := asked - given.keys():
-            raise Refused(f"{len(missing)} of {len(asked)} labels have no answer yet.")
+            raise Refused(
+                f"{len(missing)} of {len(asked)} labels have no answer yet. If the page shows none of them, "
+                f"the task has changed: load the page again."
+            )
         if not all(0 <= category < len(self.settings.categories) for category in given.values()):
             raise Refused(f"An answer is none of {', '.join(self.settings.categories)}.")
 
@@ -347,7 +373,10 @@ def _unseen() -> Select:
     return (
         select(tasks.c.id)
         .where(tasks.c.kind == bindparam("kind"), ~counting.has_had())
-        .order_by((tasks.c.place + 7919 * counting.RATER) % 10_007, tasks.c.id)
+        .order_by(
+            (cast(tasks.c.place, BigInteger) * 7919 * (2 * counting.RATER + 1)) % 1_000_003,
+            tasks.c.id,
+        )
         .limit(1)
     )
 

@@ -172,13 +172,15 @@ def side_by_side(
 class Server:
     """`rate serve` in a process of its own, on a free port: a context that ends it."""
 
-    def __init__(self, url: str, *options: str):
+    def __init__(self, url: str, *options: str, says: int = subprocess.DEVNULL):
         """Begins nothing yet.
 
         Args:
           url: of the database.
           options: more options of `rate serve`.
+          says: where its output goes; subprocess.PIPE keeps it for `output`.
         """
+        self._says = says
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -193,7 +195,8 @@ class Server:
         Raises:
           RuntimeError: if it ends by itself.
         """
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        errors = subprocess.STDOUT if self._says == subprocess.PIPE else None
+        self._process = subprocess.Popen(self._command, stdout=self._says, stderr=errors)
         while self._process.poll() is None:
             try:
                 urllib.request.urlopen(self.address, timeout=_PATIENCE)
@@ -207,6 +210,10 @@ class Server:
         """Ends it at once, as a power cut would end the process."""
         self._process.kill()
         self._process.wait()
+
+    def output(self) -> str:
+        """What it said, after it was ended."""
+        return self._process.stdout.read().decode()
 
     def __enter__(self) -> Server:
         return self.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from real_labels.rating import adaptive, counting, current, results
 from real_labels.rating.database import Database, Settings
 from real_labels.rating.schema import (
     DONE,
+    GOLD,
     LATE,
     LENT,
     SKIPPED,
     WORK,
     assignments,
+    images,
     questions,
     raters,
     tasks,
@@ -143,12 +145,14 @@ def progress(database: Database, connection: Connection, rater: int, now: float)
     """
     done, seconds, left, ends = _progress()
     given = {"rater": rater, "now": now}
-    left = connection.scalar(left, given)
     ends = connection.scalar(ends, given)
+    work = connection.scalar(left, given)
+    number = dict(connection.execute(done, given).all())
+    left = work + _gold_to_come(database, connection, work, number)
     recent = connection.scalars(seconds, given).all()
     each = statistics.median(recent) if recent else None
     return {
-        "done": connection.scalar(done, given),
+        "done": sum(number.values()),
         "left": left,
         "minutes": None if each is None else round(left * each / 60, 1),
         "wait": None if ends is None else round(ends - now),
@@ -158,9 +162,14 @@ def progress(database: Database, connection: Connection, rater: int, now: float)
 
 @functools.cache
 def _progress() -> tuple[Select, Select, Select, Select]:
-    """Statements of `progress`: tasks done, seconds of the last 50, tasks left, when a lease ends."""
+    """Statements of `progress`: tasks done by kind, seconds of the last 50, tasks left, when a lease ends."""
     own = (assignments.c.rater == counting.RATER, assignments.c.state.in_((DONE, LATE)))
-    done = select(func.count()).select_from(assignments).where(*own)
+    done = (
+        select(tasks.c.kind, func.count())
+        .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task))
+        .where(*own)
+        .group_by(tasks.c.kind)
+    )
     seconds = select(assignments.c.seconds).where(*own, assignments.c.seconds > 0)
     had = assignments.alias()
     mine = exists().where(
@@ -176,10 +185,59 @@ def _progress() -> tuple[Select, Select, Select, Select]:
             assignments.c.state == LENT,
             assignments.c.lease_ends > counting.NOW,
             assignments.c.rater != counting.RATER,
+            tasks.c.kind == WORK,
+            tasks.c.is_open,
             ~mine,
         )
     )
     return done, seconds.order_by(assignments.c.done.desc()).limit(50), left, ends
+
+
+def _gold_to_come(
+    database: Database, connection: Connection, work: int, number: Mapping[str, int]
+) -> int:
+    """Hidden gold that a rater still gets: without it, the progress would tell gold from work."""
+    share = database.settings(connection).gold_share
+    if not work or not share:
+        return 0
+    of_gold = select(func.count()).select_from(tasks).where(tasks.c.kind == GOLD)
+    in_all = round(share / (1 - share) * (work + number.get(WORK, 0)))
+    return max(0, min(in_all, connection.scalar(of_gold)) - number.get(GOLD, 0))
+
+
+def needs_raters(connection: Connection) -> int:
+    """Number of open tasks that no rater can take any more: all who are not paused have had them."""
+    had = assignments.alias()
+    can = exists().where(
+        ~raters.c.is_admin,
+        ~raters.c.is_paused,
+        ~raters.c.is_excluded,
+        ~exists().where(
+            had.c.task == tasks.c.id, had.c.rater == raters.c.id, had.c.state != LENT
+        ).correlate(tasks, raters),
+    ).correlate(tasks)  # fmt: skip
+    of_open = (
+        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~can)
+    )
+    return connection.scalar(of_open)
+
+
+def skipped(connection: Connection) -> list[dict[str, Any]]:
+    """The tasks that were skipped last, at most 30: image, file_name, rater and reason of each."""
+    rows = connection.execute(
+        select(images.c.id, images.c.file_name, raters.c.pseudonym, assignments.c.reason)
+        .select_from(assignments)
+        .join(tasks, tasks.c.id == assignments.c.task)
+        .join(images, images.c.id == tasks.c.image)
+        .join(raters, raters.c.id == assignments.c.rater)
+        .where(assignments.c.state == SKIPPED)
+        .order_by(assignments.c.done.desc())
+        .limit(30)
+    )
+    return [
+        {"image": r.id, "file_name": r.file_name, "rater": r.pseudonym, "reason": r.reason}
+        for r in rows
+    ]
 
 
 def overview(database: Database, now: float) -> dict[str, Any]:
@@ -195,6 +253,7 @@ def overview(database: Database, now: float) -> dict[str, Any]:
         collected = results.Collected.of(connection, settings)
         found = dataclasses.asdict(status(connection, settings, now, collected.rows))
         aggregate = collected.aggregate()
+        found |= {"needs_raters": needs_raters(connection), "last_skipped": skipped(connection)}
         found |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
         if aggregate is not None:
             found["labels"] = int((aggregate.scores.probability > 0.5).sum())

@@ -82,5 +82,7 @@ def test_with_a_head_at_the_log_odds_of_the_shares_sigmoid_begins_at_its_entropy
     targets = losses.targets("sigmoid", np.array([[3]]), 10)
     p = 0.1
     entropy = -10 * (p * np.log(p) + (1 - p) * np.log(1 - p))
-    begins = losses.cross_entropy("sigmoid", np.full((1, 10), np.log(p / (1 - p))), targets)
+    begins = losses.cross_entropy(
+        "sigmoid", np.full((1, 10), np.log(p / (1 - p)), np.float32), targets
+    )
     np.testing.assert_allclose(begins, entropy, rtol=1e-6)

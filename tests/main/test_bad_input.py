@@ -27,7 +27,7 @@ def test_another_config_is_refused_with_what_differs(finished, start):
         (["--config.optimizer.warmup_steps=12"], "optimizer.warmup_steps: expected less than"),
         (["--config.checkpoint_best=loss"], "checkpoint_best: expected one of"),
         (["--mode=evaluate"], "there is nothing to evaluate"),
-        (["--mode=eval"], "flag --mode=eval: value should be one of <train|evaluate>"),
+        (["--mode=eval"], "flag --mode=eval: value should be one of <train|evaluate|cross_"),
         (["--config=configs/nowhere.py"], "No such file or directory: 'configs/nowhere.py'"),
         (["--config=configs/bit_transfer.py:model=R18x1"], "there is no BiT model 'R18x1'"),
         (["--config.input.dataset=cifar10_corrupted/x"], "TFDS cannot open 'cifar10_corrupted/x'"),

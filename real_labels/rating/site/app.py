@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import json
 import logging
+import math
 import pathlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -73,6 +75,8 @@ class _Site:
         self.pictures = Pictures(options.cache)
         with database.reading() as connection:
             self.secret = bytes.fromhex(database.fact(connection, "secret"))
+            # Tells the drafts of several projects on one address apart.
+            self.project = hashlib.sha256(self.secret).hexdigest()[:8]
             self.guidelines = markdown.html(database.fact(connection, "guidelines"))
             class_names = dict(connection.execute(select(classes.c.id, classes.c.name)).all())
         self.examples = examples.found(options.examples, class_names)
@@ -143,7 +147,13 @@ class _Site:
         if visit.rater.is_admin:
             return self.page("admin.html", visit)
         is_first = visit.rater.read_guidelines is None
-        return self.page("rate.html", visit, guidelines=self.guidelines, is_first=is_first)
+        return self.page(
+            "rate.html",
+            visit,
+            guidelines=self.guidelines,
+            is_first=is_first,
+            project=self.project,
+        )
 
     # Requests of the scripts
 
@@ -186,7 +196,9 @@ class _Site:
         """Saves answers; the reply is sent after the commit."""
 
         def work(visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
-            given = {_number(q): _number(a) for q, a in dict(body["answers"]).items()}
+            if not isinstance(body["answers"], dict):
+                raise _ODD
+            given = {_number(q): _number(a) for q, a in body["answers"].items()}
             key = str(body["key"])
             if not 8 <= len(key) <= 64:
                 raise Refused("The request has no key.")
@@ -195,7 +207,7 @@ class _Site:
                 _number(body["assignment"]),
                 given,
                 key,
-                float(body.get("seconds", 0)),
+                _seconds(body.get("seconds", 0)),
             )
             return {"saved": self._shown(done)}
 
@@ -240,6 +252,8 @@ class _Site:
 
         def work(_visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             values = {n: bool(body[n]) for n in ("is_paused", "is_excluded") if n in body}
+            if not values:
+                raise InputError("The request changes nothing.")
             people.change(self.database, str(body["rater"]), **values)
             return progress.overview(self.database, time.time())
 
@@ -325,6 +339,9 @@ async def _body(request: Request) -> dict[str, Any]:
     return _Fields(body)
 
 
+_ODD = InputError("The request has a field of a wrong kind.")
+
+
 class _Fields(dict):
     """The fields of a request; a missing or odd one is the sender's mistake."""
 
@@ -338,10 +355,28 @@ def _number(value: Any) -> int:
     Raises:
       InputError: if it is none.
     """
-    number = int(value)
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise _ODD from None
     if not 0 <= number < 1 << 31:
         raise InputError("The request has a number out of range.")
     return number
+
+
+def _seconds(value: Any) -> float:
+    """The time that a rater looked at a task, at most an hour.
+
+    Raises:
+      InputError: if it is no number.
+    """
+    try:
+        seconds = float(value)
+    except (ValueError, TypeError, OverflowError):
+        raise _ODD from None
+    if not math.isfinite(seconds):
+        raise _ODD
+    return min(max(seconds, 0.0), 3600.0)
 
 
 def _refusal(status: int, text: str) -> JSONResponse:
@@ -380,9 +415,4 @@ def create(database: Database, options: Options | None = None) -> Starlette:
         ],
         middleware=[Middleware(guards.SecureHeaders)],
         lifespan=lifespan,
-        exception_handlers={ValueError: _odd, TypeError: _odd},
     )
-
-
-async def _odd(_request: Request, _error: Exception) -> Response:
-    return _refusal(400, "The request has a field of a wrong kind.")

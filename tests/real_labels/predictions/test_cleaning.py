@@ -150,6 +150,7 @@ def test_the_command(tmp_path, capsys):
     found.save(tmp_path / "out_of_fold.npz")
     true = np.where(np.random.default_rng(0).random(len(label)) < 0.3, found.classes[:, 0], label)
     truth = {name: [int(c)] for name, c in zip(found.file_names.tolist(), true)}
+    truth[found.file_names[0]] = []  # shows no class, so its label is wrong
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     main(
         ["clean", str(tmp_path / "out_of_fold.npz"), "--rule", "confident",
@@ -160,7 +161,7 @@ def test_the_command(tmp_path, capsys):
     kept = cleaning.keeps("confident", found)
     assert (tmp_path / "keep.txt").read_text().split() == sorted(found.file_names[kept])
     record = json.loads((tmp_path / "all.json").read_text())
-    wrong = found.label != true
+    wrong = (found.label != true) | (np.arange(300) == 0)
     assert record["dropped"] == (~kept).sum() == sum(c["dropped"] for c in record["classes"])
     assert record["precision"]["value"] == pytest.approx(wrong[~kept].mean())
     assert record["recall"]["value"] == pytest.approx((~kept)[wrong].mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import random
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from real_labels.rating import adaptive, database, people, project, results, sta
 from real_labels.rating.database import Settings
 from real_labels.rating.queue import Queue, Refused
 from real_labels.rating.schema import WARM_UP
+from real_labels.rating.tasks import Task
 from tests.real_labels.rating.conftest import gold_of, tasks_of
 
 
@@ -311,3 +313,94 @@ def test_a_backup_is_whole_while_others_write(tmp_path):
     copy = sqlite3.connect(tmp_path / "copy.db")
     assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.opened(f"sqlite:///{tmp_path / 'copy.db'}").close()
+
+
+def test_a_backup_onto_the_database_is_refused(tmp_path):
+    opened, *_ = begin(f"sqlite:///{tmp_path / 'r.db'}", tasks_of(1))
+    (tmp_path / "link.db").symlink_to(tmp_path / "r.db")
+    for name in ("r.db", "r.db-wal", "link.db"):
+        with pytest.raises(InputError, match="is the database itself"):
+            database.backup(opened, tmp_path / name)
+
+
+def test_warm_up_answers_stay_as_they_were_before_the_feedback(url):
+    tasks = tasks_of(4)
+    opened, queue, _ = begin(url, tasks, gold_of(tasks[:1]), raters=1, warm_up=1)
+    (warm_up,) = queue.lend(1)
+    give(queue, 1, warm_up, 1)
+    (work,) = queue.lend(1)
+    give(queue, 1, work)
+    with pytest.raises(Refused, match="cannot be changed"):
+        give(queue, 1, warm_up, 2, key="another-key")
+    give(queue, 1, work, 0, key="another-key")
+    assert [one.assignment for one in queue.last(1)] == [work.assignment]
+    with opened.reading() as connection:
+        on_gold = results.answers(connection, queue.settings, work=False)
+    assert set(on_gold.answer.tolist()) == {1}
+
+
+def test_raters_get_gold_in_orders_of_their_own(url):
+    tasks = tasks_of(60)
+    gold = gold_of(tasks[:40])
+    _, queue, _ = begin(url, tasks, gold, raters=4, warm_up=40, gold_share=0.0)
+    orders = []
+    for rater in range(1, 5):
+        seen = []
+        while (lent := queue.lend(rater)) and lent[0].kind == WARM_UP:
+            seen.append(lent[0].image)
+            give(queue, rater, lent[0])
+        orders.append(tuple(seen))
+    assert len({frozenset(order) for order in orders}) == 1 and len(orders[0]) == 40
+    for one, other in itertools.combinations(orders, 2):
+        assert sum(a == b for a, b in zip(one, other)) < 12  # 1 by chance
+
+
+def test_a_later_batch_asks_no_question_twice_and_changes_no_task(url):
+    opened, queue, _ = begin(url, tasks_of(2, (1, 2)), raters=1)
+    again = [Task("again", "000.png", (2, 3), (2, 3)), Task("all there", "001.png", (1, 2), (1, 2))]
+    assert project.add_tasks(opened, [*tasks_of(2, (1, 2)), *again], None, {}, {}) == (1, 0)
+    asked = []
+    while lent := queue.lend(1):
+        asked += [(lent[0].image, q.label) for q in lent[0].questions if q.is_asked]
+        give(queue, 1, lent[0])
+    assert len(asked) == len(set(asked)) == 5
+    with pytest.raises(
+        InputError, match=r"t0 is there already, with other labels \(\[1, 2\] there"
+    ):
+        project.add_tasks(opened, tasks_of(2, (1, 2, 3)), None, {}, {})
+
+
+def test_open_tasks_that_nobody_can_take_are_told(url):
+    opened, queue, clock = begin(url, tasks_of(3), raters=2, **{"lease": 50.0})
+    opened.close()
+    with opened.reading() as connection:
+        assert status.needs_raters(connection) == 0
+    for _ in range(3):
+        give(queue, 1, queue.lend(1)[0])
+    people.change(opened, "rater-002", is_paused=True)
+    with opened.reading() as connection:
+        assert status.needs_raters(connection) == 3
+        assert status.progress(opened, connection, 1, clock.now)["wait"] is None
+    people.change(opened, "rater-002", is_paused=False)
+    one = queue.lend(2)[0]
+    queue.skip(2, one.assignment, "too dark")
+    queue.skip(2, one.assignment, "too dark")  # sent twice
+    with opened.reading() as connection:
+        assert status.needs_raters(connection) == 1
+        (skipped,) = status.skipped(connection)
+    assert (skipped["rater"], skipped["reason"]) == ("rater-002", "too dark")
+
+
+def test_progress_does_not_tell_gold_from_work(url):
+    tasks = tasks_of(40)
+    opened, queue, clock = begin(
+        url, tasks, gold_of(tasks[:10]), raters=1, gold_share=0.25, **{"warm_up": 0}
+    )
+    left = []
+    while lent := queue.lend(1):
+        with opened.reading() as connection:
+            left.append(status.progress(opened, connection, 1, clock.now)["left"])
+        give(queue, 1, lent[0])
+    assert left == sorted(left, reverse=True) and left[0] == 40
+    steps = [a - b for a, b in itertools.pairwise(left)]
+    assert set(steps) == {1}

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import logging
+import concurrent.futures
+import contextlib
+import io
+import json
 import re
+import socket
+import subprocess
 import time
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from real_labels.rating import database, people, project
 from real_labels.rating.database import Settings
 from real_labels.rating.queue import Queue
+from real_labels.rating.simulation import RequestRefused, Server, Visitor
 from real_labels.rating.site import app, guards
+from real_labels.rating.site.pictures import Pictures
 from tests.real_labels.rating.conftest import gold_of, pictures, tasks_of
 
 ORIGIN = "http://testserver"
@@ -42,11 +50,12 @@ def visit(client, token):
     page = client.get(f"/invite/{token}")
     csrf = re.search(r'data-token="([0-9a-f]+)"', page.text)[1]
 
-    def ask(path, body=None, **headers):
+    def ask(path, body=None, content=None, **headers):
         sent = {"origin": ORIGIN, "x-csrf-token": csrf} | headers
-        return client.post(
-            path, json=body or {}, headers={k: v for k, v in sent.items() if v is not None}
-        )
+        headers = {k: v for k, v in sent.items() if v is not None}
+        if content is not None:
+            return client.post(path, content=content, headers=headers)
+        return client.post(path, json=body or {}, headers=headers)
 
     return ask
 
@@ -78,7 +87,7 @@ def test_a_visit_from_the_invitation_to_the_last_task(site):
     assert done == 1 + 4 + 1  # the warm-up, the work, and one hidden gold of a share of 0.2
     now = ask("next").json()["progress"]
     assert now["left"] == 0 and now["done"] == done
-    assert len(ask("last").json()["tasks"]) == done
+    assert len(ask("last").json()["tasks"]) == done - 1  # the warm-up cannot be changed
     with opened.reading() as connection:
         assert people.of_session(connection, browser.cookies[app.COOKIE], time.time()).id == 1
 
@@ -176,14 +185,20 @@ def test_gold_cannot_be_told_from_work(site):
         {"assignment": None, "answers": None, "key": None},
         {"assignment": 1, "answers": {"1": 1}, "key": "12345678", "seconds": "soon"},
         {"assignment": 1, "answers": {str(10**30): 1}, "key": "12345678"},
+        {"assignment": 1, "answers": {"1": 1}, "key": "12345678", "seconds": float("inf")},
+        {"assignment": 1, "answers": {"1": 1}, "key": "12345678", "seconds": 10**400},
+        {"assignment": 1, "answers": {"1": float("inf")}, "key": "12345678"},
     ],
 )
 def test_odd_requests_are_refused(site, body):
     _, client, tokens = site
     ask = visit(client(), tokens[0])
     ask("next")
-    reply = ask("answer", body)
+    content = json.dumps(body)  # JSON has no infinity, and yet every parser reads it
+    reply = ask("answer", None, content=content)
     assert reply.status_code in (400, 409) and reply.json()["error"]
+    admin = visit(client(), tokens[2])
+    assert admin("status").status_code == 200 and ask("next").status_code == 200
 
 
 def test_bodies_that_are_none(site):
@@ -233,11 +248,10 @@ def test_a_key_is_of_its_task_alone(site):
     _, client, tokens = site
     for token in tokens[:2]:
         ask = visit(client(), token)
-        task = ask("next").json()["tasks"][0]
-        ask(
-            "answer",
-            {"assignment": task["assignment"], "answers": answers_to(task), "key": "the-same-key"},
-        )
+        for key in ("of the warm-up", "the-same-key"):
+            task = ask("next").json()["tasks"][0]
+            given = {"assignment": task["assignment"], "answers": answers_to(task), "key": key}
+            ask("answer", given)
         (kept,) = ask("last").json()["tasks"]
         assert [q["answer"] for q in kept["questions"]] == [1, 1, 1]
 
@@ -306,11 +320,28 @@ def test_rates_refill():
     assert [rates.allows("a") for _ in range(2)] == [True, False]
 
 
-def test_secrets_are_not_in_the_log(site, caplog):
-    _, client, tokens = site
-    with caplog.at_level(logging.DEBUG, logger="uvicorn"):
-        visit(client(), tokens[0])("next")
-    assert tokens[0] not in caplog.text
+def test_secrets_are_not_in_the_log(site):
+    """The server as it is started, through refused, odd and failing requests."""
+    opened, _, tokens = site
+    with Server(str(opened.engine.url), says=subprocess.PIPE) as server:
+        visitor = Visitor(f"{server.address}/invite/{tokens[0]}")
+        session = visitor._headers["cookie"].partition("=")[2]
+        for path in ("/invite/wrong", "/nowhere", "/image/99999", f"/invite/{tokens[1]}"):
+            with contextlib.suppress(RequestRefused):
+                visitor._send("GET", path)
+        with contextlib.suppress(RequestRefused):
+            visitor.ask("answer", {"assignment": 1, "answers": {}, "key": "12345678"})
+        with opened.writing() as connection:  # an error of the server
+            connection.execute(text("ALTER TABLE assignments RENAME TO gone"))
+        with contextlib.suppress(RequestRefused):
+            visitor.ask("next")
+        with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as raw:
+            raw.sendall(f"GET /invite/{tokens[1]} HTTP/9\r\nCookie: {session}\r\n\r\n".encode())
+            raw.recv(100)
+        server.kill()
+        said = server.output()
+    assert "Serving" in said and "no such table" in said  # it does log
+    assert not any(secret in said for secret in (*tokens, session))
 
 
 def test_the_page_speaks_to_nobody_else():
@@ -329,3 +360,16 @@ def test_the_queue_survives_a_restart(site):
     first = ask("next").json()["tasks"]
     again = Queue(opened).lend(1, 2)
     assert [one.assignment for one in again] == [task["assignment"] for task in first]
+
+
+def test_one_picture_is_asked_for_by_many_at_once(tmp_path):
+    pictures(tmp_path / "images", ["a.png"])
+    made = Pictures(tmp_path / "cache")
+    path = str(tmp_path / "images" / "a.png")
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        jobs = [pool.submit(made.jpeg, path, "page") for _ in range(64)]
+        found = {job.result() for job in jobs}
+    assert len(found) == 1 and next(iter(found)).startswith(b"\xff\xd8")
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    small = Image.open(io.BytesIO(made.jpeg(path, "thumbnail")))
+    assert max(small.size) == 240

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import sqlalchemy
 
@@ -193,9 +194,16 @@ def test_a_lost_connection_keeps_the_answers_and_sends_them_once(site, visit):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     until(page, "document.getElementById('said').textContent.includes('kept in this browser')")
+    # What waits to be sent is not changed any more: the draft would be lost with the reply.
+    page.keyboard.press("1")
+    page.keyboard.press("m")
+    assert page.locator("#labels input:checked").first.get_attribute("value") == "2"
     server.start()
     answered(page, 2)
     assert kept(opened) == 3
+    with opened.reading() as connection:
+        given = results.answers(connection, opened.settings(connection), work=True)
+    assert given.answer[np.argsort(given.questions.label[given.question])].tolist() == [2, 0, 0]
     lost = [c for c in visit.complaints if "Failed to load resource" in c]
     visit.complaints[:] = [c for c in visit.complaints if c not in lost]
 

@@ -28,8 +28,12 @@ function figures(now) {
   }));
   $("raters").replaceChildren(...now.raters.map(raterRow));
   list("unsure", now.unsure_questions, unsureRow);
+  list("skipped", now.last_skipped, (item) => pictureRow(item, [item.rater, item.reason ?? ""]));
   list("labels-so-far", now.last_images, labelsRow);
-  say(`As of ${new Date().toLocaleTimeString()}.`);
+  const invite = now.needs_raters
+    ? ` ${now.needs_raters} open task${now.needs_raters === 1 ? "" : "s"} can be given to none of the raters: invite more.`
+    : "";
+  say(`As of ${new Date().toLocaleTimeString()}.${invite}`, Boolean(invite));
 }
 
 // Fills a table, which is shown if it has rows, in place of the note before it.

@@ -16,9 +16,11 @@ const LOOK_AGAIN = 30000; // milliseconds
 
 // Drafts: answers not yet saved, by assignment; they survive a reload, a lost connection and a login that ran out.
 
+const key = (task) => `draft:${$("rating").dataset.project}:${task.assignment}`;
+
 function draftOf(task) {
   try {
-    return JSON.parse(localStorage.getItem(`draft:${task.assignment}`)) || {};
+    return JSON.parse(localStorage.getItem(key(task))) || {};
   } catch {
     return {};
   }
@@ -26,12 +28,12 @@ function draftOf(task) {
 
 function keep(task, draft) {
   try {
-    localStorage.setItem(`draft:${task.assignment}`, JSON.stringify(draft));
+    localStorage.setItem(key(task), JSON.stringify(draft));
   } catch { /* a full or forbidden store: the page works without drafts */ }
 }
 
 function forget(task) {
-  localStorage.removeItem(`draft:${task.assignment}`);
+  localStorage.removeItem(key(task));
 }
 
 // Showing a task.
@@ -137,6 +139,7 @@ function noted(question) {
 }
 
 function give(category) {
+  if (isChecked || isSending) return;
   const field = fields()[place];
   const input = field.querySelectorAll("input")[category];
   input.checked = true;
@@ -186,7 +189,7 @@ async function send() {
     return;
   }
   isSending = true;
-  $("send").disabled = true;
+  lock(true);
   const task = current;
   try {
     const reply = await persistently("answer", {
@@ -204,8 +207,15 @@ async function send() {
     refused(error);
   } finally {
     isSending = false;
-    $("send").disabled = false;
+    lock(false);
+    if (current === task) $("send").focus();
   }
+}
+
+// What is being sent cannot be changed until the server has answered.
+function lock(on) {
+  $("send").disabled = on;
+  fields().forEach((field) => { field.disabled = on || isChecked; });
 }
 
 function check(saved) {
@@ -220,7 +230,6 @@ function check(saved) {
     truth.hidden = false;
     truth.className = `truth ${isRight ? "right" : "wrong"}`;
     truth.textContent = `${isRight ? "Right" : "The experts say"}: ${categories[question.truth ? categories.length - 1 : 0]}`;
-    field.querySelectorAll("input").forEach((input) => { input.disabled = true; });
   }
   say(`${right} of ${saved.questions.length} as the experts answered.`);
   $("send").firstChild.textContent = "Next ";
@@ -261,9 +270,8 @@ function over(now) {
 function refused(error) {
   if (!(error instanceof Refusal)) throw error;
   say(error.message, true);
-  if (error.status === 409 && !isRevision && current) {
-    waiting = [];
-  }
+  if (!current) $("rating").hidden = true; // nothing was shown yet, as to a rater who is paused
+  if (error.status === 409 && !isRevision && current) waiting = [];
 }
 
 // Skipping, own last answers, guidelines, zoom.
@@ -321,20 +329,20 @@ function begin() {
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target.matches("input[type=text], input:not([type])")) return;
-  const key = event.key.toLowerCase();
+  const pressed = event.key.toLowerCase();
   const count = fields().length;
   const act = {
     g: () => $("guidelines").showModal(),
-    b: last,
+    b: () => isSending || last(),
     z: () => zoom($("zoom").getAttribute("aria-pressed") !== "true"),
-    s: () => !isRevision && current && $("skipping").showModal(),
+    s: () => !isRevision && !isSending && current && $("skipping").showModal(),
     arrowdown: () => choose(place + 1),
     arrowup: () => choose(place - 1),
   };
-  if (current && haveLetters && letters.includes(key) && count) give(letters.indexOf(key));
-  else if (current && /^[1-9]$/.test(key) && Number(key) <= count) choose(Number(key) - 1);
-  else if (key === "enter" && current && !event.target.matches("button:not(#send)")) send();
-  else if (act[key]) act[key]();
+  if (current && haveLetters && letters.includes(pressed) && count) give(letters.indexOf(pressed));
+  else if (current && /^[1-9]$/.test(pressed) && Number(pressed) <= count) choose(Number(pressed) - 1);
+  else if (pressed === "enter" && current && !event.target.matches("button:not(#send)")) send();
+  else if (act[pressed]) act[pressed]();
   else return;
   event.preventDefault();
 });
