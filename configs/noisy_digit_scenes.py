@@ -10,8 +10,6 @@ images a second on two CPU cores). Clean labels need a list of the images to kee
 configs/digit_scenes.py.
 """
 
-import math
-
 import ml_collections
 
 from configs import digit_scenes, noisy_options
@@ -22,9 +20,7 @@ STEPS = (1600, 4800, 14400)
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     options = noisy_options.parse(arg, "steps", STEPS)
     config = digit_scenes.get_config("debug" if options.debug else "")
-    config.loss = options.loss
-    if options.loss == "sigmoid":  # each of the 10 classes has a tenth of the labels
-        config.model.head_bias = -math.log(config.num_classes - 1)
+    options.set_loss(config)
     if not options.debug:
         config.total_steps = options.length
         config.eval_every_steps = 1600

@@ -15,8 +15,6 @@ learning rate stretch with the schedule. Nothing here was trained: it needs a TP
 tries the whole way in a minute on anything, on random images.
 """
 
-import math
-
 import ml_collections
 
 from configs import bit_s_imagenet2012, noisy_options
@@ -28,9 +26,7 @@ _BASE = 90  # epochs of the schedule whose decay steps are stretched
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     options = noisy_options.parse(arg, "epochs", EPOCHS)
     config = bit_s_imagenet2012.get_config("debug" if options.debug else "")
-    config.loss = options.loss
-    if options.loss == "sigmoid":  # each of the 1,000 classes has a thousandth of the labels
-        config.model.head_bias = -math.log(config.num_classes - 1)
+    options.set_loss(config)
     if not options.debug:
         config.total_epochs = float(options.length)
         stretch = options.length / _BASE

@@ -1,6 +1,9 @@
 """The argument of the configs for training under label noise."""
 
 import dataclasses
+import math
+
+import ml_collections
 
 from real_labels.labels import published
 
@@ -18,10 +21,16 @@ class Options:
       debug: whether a few steps on random images are enough.
     """
 
-    loss: str = "sigmoid"
-    is_clean: bool = False
-    length: int = 0
-    debug: bool = False
+    loss: str
+    is_clean: bool
+    length: int
+    debug: bool
+
+    def set_loss(self, config: ml_collections.ConfigDict) -> None:
+        """Sets the loss; for sigmoid the head begins at the log-odds of a class's share of the labels."""
+        config.loss = self.loss
+        if self.loss == "sigmoid":
+            config.model.head_bias = -math.log(config.num_classes - 1)
 
 
 def parse(arg: str, unit: str, lengths: tuple[int, ...]) -> Options:

@@ -7,7 +7,7 @@ from big_transfer.datasets.batches import (
     local_rows,
     train_batches,
 )
-from big_transfer.datasets.choosing import file_names_of, fold_of, sha256_of
+from big_transfer.datasets.choosing import fold_of, sha256_of
 from big_transfer.datasets.opening import (
     ORIGINAL_KEY,
     REAL_KEY,
@@ -17,7 +17,6 @@ from big_transfer.datasets.opening import (
     few_shot,
     fold_source,
     label_key_of,
-    labelled_source,
     open_source,
     other_label_sets,
     training_source,
@@ -29,6 +28,7 @@ from big_transfer.datasets.source import (
     Subset,
     WithLabels,
     check_num_classes,
+    file_names_of,
     labels_of,
 )
 
@@ -51,7 +51,6 @@ __all__ = [
     "fold_of",
     "fold_source",
     "label_key_of",
-    "labelled_source",
     "labels_of",
     "local_rows",
     "open_source",

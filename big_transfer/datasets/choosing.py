@@ -5,7 +5,6 @@ All go by file name, so that the order in which a dataset is stored does not mat
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,15 +13,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from big_transfer.datasets.source import DatasetError, Source, Subset
-from real_labels import LabelSets
+from big_transfer.datasets.source import DatasetError, Source, Subset, file_names_of, labels_of
+from real_labels import LabelSets, files
 from real_labels.errors import InputError, naming
 from real_labels.files.text import read_text
 from real_labels.labels import match
 
 log = logging.getLogger("big_transfer")
-
-_THREADS = 16  # that read names where only the examples have them
 
 
 class Relabelled(Sequence):
@@ -47,25 +44,16 @@ class Relabelled(Sequence):
         example = self.source[index]
         return example | {self._key: self._labels.get(index, example[self._key])}
 
+    def read_file_names(self) -> np.ndarray:
+        """The source's file names."""
+        return file_names_of(self.source)
 
-def file_names_of(source: Source) -> np.ndarray:
-    """(N,) str: the file name of every image. Where only the examples have them, all are read once."""
-    if isinstance(source, Subset):
-        return file_names_of(source.source)[source.rows]
-    if isinstance(source, Relabelled):
-        return file_names_of(source.source)
-    if hasattr(source, "file_names"):
-        return np.array(list(source.file_names), dtype=np.str_)
-    if hasattr(source, "read_file_names"):
-        return source.read_file_names()
-    return names_read(source)
-
-
-def names_read(source: Source) -> np.ndarray:
-    """The file name of every example, which are read for it."""
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        names = pool.map(lambda index: source[index]["file_name"], range(len(source)))
-        return np.array(list(names), dtype=np.str_)
+    def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]:
+        """The labels of every image."""
+        labels = labels_of(self.source, label_key)
+        if label_key != self._key:
+            return labels
+        return [self._labels.get(index, own) for index, own in enumerate(labels)]
 
 
 def kept(source: Source, path: str) -> Subset:
@@ -174,8 +162,11 @@ def in_fold(source: Source, fold: int, folds: int, seed: int) -> Bool[np.ndarray
 
 
 def sha256_of(path: str) -> str:
-    """The hash of a list or a file of labels: a run that goes on must have the same."""
-    return hashlib.sha256(_text(path).encode()).hexdigest()
+    """The hash of a list or a file of labels: what goes on from an earlier start must have the same."""
+    try:
+        return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
+    except InputError as error:
+        raise DatasetError(str(error)) from None
 
 
 def _text(path: str) -> str:

@@ -147,10 +147,7 @@ def training_source(config: ml_collections.FrozenConfigDict) -> Source:
     All of the split, or those that input.keep lists, without those of the fold that is left out; of these all
     or examples_per_class of each class.
     """
-    data = config.input
-    source = labelled_source(config)
-    if data.keep is not None:
-        source = choosing.kept(source, data.keep)
+    source = _kept_source(config)
     if config.fold is not None:
         left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
         if not left_out.any() or left_out.all():
@@ -159,34 +156,28 @@ def training_source(config: ml_collections.FrozenConfigDict) -> Source:
                 f"images; take fewer folds."
             )
         source = Subset(source, np.flatnonzero(~left_out))
-    if data.examples_per_class is not None:
-        source = few_shot(source, data.label_key, data.examples_per_class, config.seed)
-    return source
+    few = config.input.examples_per_class
+    return source if few is None else few_shot(source, config.input.label_key, few, config.seed)
 
 
 def fold_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The images of the fold that training leaves out, in the dataset's order.
-
-    Of these only the ones that input.keep lists, if it is given.
-    """
-    source = labelled_source(config)
-    if config.input.keep is not None:
-        source = choosing.kept(source, config.input.keep)
+    """The images of the fold that training leaves out, in the dataset's order."""
+    source = _kept_source(config)
     left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
     return Subset(source, np.flatnonzero(left_out))
 
 
-def labelled_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The training split of a config, with the labels of input.relabel where it has them."""
+def _kept_source(config: ml_collections.FrozenConfigDict) -> Source:
+    """The training split with the labels of input.relabel, or what input.keep lists of it."""
     data = config.input
     source = open_source(
         data.dataset, data.split, [data.label_key], data_dir=data.data_dir, mock=data.mock
     )
-    if data.relabel is None:
-        return source
-    return choosing.relabelled(
-        source, data.label_key, data.relabel, max_labels=data.max_labels, loss=config.loss
-    )
+    if data.relabel is not None:
+        source = choosing.relabelled(
+            source, data.label_key, data.relabel, max_labels=data.max_labels, loss=config.loss
+        )
+    return source if data.keep is None else choosing.kept(source, data.keep)
 
 
 def evaluation_source(config: ml_collections.FrozenConfigDict) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from PIL import Image
 from real_labels import LabelSets
 from real_labels.errors import ExpectedError
 from real_labels.labels import match
+
+_THREADS = 16  # that read names where only the examples have them
 
 
 class DatasetError(ExpectedError, ValueError):
@@ -54,6 +57,15 @@ class Subset(Sequence):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.source[int(self.rows[index])] | {"index": index}
+
+    def read_file_names(self) -> np.ndarray:
+        """The file name of every example."""
+        return file_names_of(self.source)[self.rows]
+
+    def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]:
+        """The labels of every example."""
+        labels = labels_of(self.source, label_key)
+        return [labels[row] for row in self.rows.tolist()]
 
 
 class RandomImages(Sequence):
@@ -158,6 +170,22 @@ def labels_of(source: Source, label_key: str) -> Sequence[tuple[int, ...]]:
     if hasattr(source, "labels_of"):
         return source.labels_of(label_key)
     return [source[index][label_key] for index in range(len(source))]
+
+
+def file_names_of(source: Source) -> np.ndarray:
+    """(N,) str: the file name of every example. Where only the examples have them, all are read."""
+    if hasattr(source, "file_names"):
+        return np.array(list(source.file_names), dtype=np.str_)
+    if hasattr(source, "read_file_names"):
+        return source.read_file_names()
+    return names_read(source)
+
+
+def names_read(source: Source) -> np.ndarray:
+    """The file name of every example, which are read for it."""
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        names = pool.map(lambda index: source[index]["file_name"], range(len(source)))
+        return np.array(list(names), dtype=np.str_)
 
 
 def check_num_classes(source: Source, num_classes: int) -> None:

@@ -16,8 +16,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from jax.experimental import multihost_utils
 
-from big_transfer.datasets import choosing
-from big_transfer.datasets.source import DatasetError
+from big_transfer.datasets.source import DatasetError, names_read
 from real_labels import files
 
 log = logging.getLogger("big_transfer")
@@ -226,7 +225,7 @@ class TfdsSource(Sequence):
             self.split,
             f"{len(self):,}",
         )
-        names = choosing.names_read(self)
+        names = names_read(self)
         if kept is not None and jax.process_index() == 0:
             try:
                 with files.replacing(kept) as temporary:

@@ -6,7 +6,6 @@ An evaluation that was interrupted goes on where it was, with the same command.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 from typing import Any
 
@@ -238,8 +237,12 @@ def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
         del section["label_sets"]
     return {
         "eval": section,
-        "real_labels": real and _sha256(real),
-        **{f"label set {name}": _sha256(path) for name, path in named.items() if _is_file(path)},
+        "real_labels": real and datasets.sha256_of(real),
+        **{
+            f"label set {name}": datasets.sha256_of(path)
+            for name, path in named.items()
+            if _is_file(path)
+        },
         "model": {k: v for k, v in fields["model"].items() if k != "remat"},
         "loss": config.loss,
         "data": [config.input.data_dir, config.input.mock, num_images],
@@ -249,10 +252,6 @@ def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
 
 def _is_file(where: str) -> bool:
     return bool(where) and not where.startswith(reassessment.FEATURE)
-
-
-def _sha256(path: str) -> str:
-    return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
 
 
 def _names(paths: list[str]) -> list[str]:

@@ -134,27 +134,22 @@ class Evaluator:
         Returns:
           What was found, or None if it was asked to stop before the end.
         """
-        found = self.collect(self._step, self._standardize(params), partial, notice)
+        found = self.collect(self._step, params, partial, notice)
         if found is None:
             return None
-        columns, examples = found.columns(), gathered(found.examples)
-        names = np.array([example["file_name"] for example in examples])
-        # By file name, so that the same images give the same file wherever they come from.
-        order = np.argsort(names, kind="stable")
+        names, columns, examples = by_file_name(found)
         original, *own = (
-            LabelSets.from_lists(names[order], [examples[row][key] for row in order])
+            LabelSets.from_lists(names, [example[key] for example in examples])
             for key in self.source.label_keys
         )
         is_mock = self._config.input.mock
         return Evaluation(
-            predictions=Predictions(
-                names[order], columns["classes"][order], columns["scores"][order], is_mock
-            ),
+            predictions=Predictions(names, columns["classes"], columns["scores"], is_mock),
             original=original,
-            reassessments=self._reassessments(names[order], own),
+            reassessments=self._reassessments(names, own),
             loss=float(columns["loss"].astype(np.float64).mean()),
-            images_per_second=self._timer.images_per_second(),
-            rows=np.array([example["index"] for example in examples])[order],
+            images_per_second=found.images_per_second,
+            rows=np.array([example["index"] for example in examples]),
             is_mock=is_mock,
         )
 
@@ -169,7 +164,7 @@ class Evaluator:
 
         Args:
           step: (params, batch) -> columns of the batch, replicated, "mask" among them.
-          params: that the step takes.
+          params: of the model; the step takes them with standardized kernels.
           partial, notice: see `run`.
 
         Returns:
@@ -182,7 +177,8 @@ class Evaluator:
         first = found.done
         if first:
             log.info("Going on after %s of %s images.", f"{first:,}", f"{n:,}")
-        timer = self._timer = EvaluationProgress(first, n, telling=partial is not None)
+        timer = EvaluationProgress(first, n, telling=partial is not None)
+        params = self._standardize(params)
         in_flight: collections.deque = collections.deque()
 
         def arrive() -> None:
@@ -216,6 +212,7 @@ class Evaluator:
                 arrive()
             if partial is not None and found.done > first:
                 partial.save(found)
+        found.images_per_second = timer.images_per_second()
         return found if found.done == n else None
 
     def _reassessments(
@@ -278,7 +275,21 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     )
 
 
-def gathered(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_file_name(
+    found: partial_results.Found,
+) -> tuple[np.ndarray, dict[str, np.ndarray], list[dict[str, Any]]]:
+    """Names, columns and examples of all processes, by file name.
+
+    So the same images give the same file, wherever they come from.
+    """
+    examples = _gathered(found.examples)
+    names = np.array([example["file_name"] for example in examples])
+    order = np.argsort(names, kind="stable")
+    columns = {name: column[order] for name, column in found.columns().items()}
+    return names[order], columns, [examples[row] for row in order.tolist()]
+
+
+def _gathered(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All processes' examples, in the dataset's order."""
     if jax.process_count() == 1:
         return examples

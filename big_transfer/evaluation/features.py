@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import re
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from etils import epath
 from jaxtyping import Float
 
-from big_transfer import checkpoint, family, resnet
+from big_transfer import checkpoint, family
 from big_transfer import config as config_lib
 from big_transfer.config import completion
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.checkpoints import check_model
-from big_transfer.evaluation.evaluator import Evaluator, gathered
+from big_transfer.evaluation.evaluator import Evaluator, by_file_name
 from big_transfer.run import preemption, sharding, workdir
 from real_labels import files
 
@@ -76,7 +76,7 @@ def write_features(config: ml_collections.ConfigDict, folder: epath.PathLike) ->
     config = completion.complete_evaluation(config, source, epath.Path(path).stem, found)
     check_model(config, path, found)
     mesh = sharding.make_mesh()
-    model = dataclasses.replace(found, dtype=resnet.make_model(config).dtype, parent=None)
+    model = found.clone(dtype=jnp.dtype(config.model.dtype))
     plain = {**config.to_dict(), "num_classes": source.num_classes[source.label_keys[0]]}
     evaluator = Evaluator(ml_collections.FrozenConfigDict(plain), model, mesh, source)
     step_number, params = checkpoint.load_with_step(path, model)
@@ -109,24 +109,21 @@ def write_features(config: ml_collections.ConfigDict, folder: epath.PathLike) ->
         }
 
     compiled = jax.jit(step, out_shardings=sharding.replicated(mesh))
-    standardize = jax.jit(functools.partial(resnet.standardize_kernels, dtype=model.dtype))
-    params = standardize(jax.device_put(params, sharding.replicated(mesh)))
+    params = jax.device_put(params, sharding.replicated(mesh))
     with preemption.Notice() as notice:
         outputs = evaluator.collect(compiled, params, partial, notice)
     if outputs is None:
         log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
         return None
-    examples = gathered(outputs.examples)
-    names = np.array([example["file_name"] for example in examples])
-    order = np.argsort(names, kind="stable")
+    names, columns, examples = by_file_name(outputs)
     key = source.label_keys[0]
     labels = [e[key][0] if len(e[key]) == 1 else -1 for e in examples]
     plain_split = re.sub(r"\W+", "_", config.eval.split).strip("_")
     written = Features(
         epath.Path(folder) / f"features-{plain_split}.npz",
-        names[order],
-        outputs.columns()["features"][order],
-        np.array(labels, np.int32)[order],
+        names,
+        columns["features"],
+        np.array(labels, np.int32),
     )
     if jax.process_index() == 0:
         with files.replacing(written.path) as temporary, temporary.open("wb") as file:

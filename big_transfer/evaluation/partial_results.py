@@ -35,12 +35,14 @@ class Found:
       done: number of images evaluated, from the first on; the same on every process.
       outputs: of each batch, its columns without padding: those of all processes.
       examples: names, labels and indices of this process's images.
+      images_per_second: without compilation; None if all of it was done before.
     """
 
     columns_of: Sequence[str] = EVALUATION
     done: int = 0
     outputs: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    images_per_second: float | None = None
 
     def add(self, outputs: dict[str, np.ndarray], examples: list, images: int) -> None:
         """Adds a batch: its outputs with their "mask", this process's examples, its images."""

@@ -173,8 +173,7 @@ def _beating(folder: epath.Path, hosts: list[str]) -> Iterator[Owner]:
         if _changes(path, found):
             raise _refusal(folder, found)
     _beat(path, me, 0)
-    if found or not folder.exists():
-        time.sleep(min(2.0, BEAT))  # another run may have taken it at the same moment
+    time.sleep(min(2.0, BEAT))  # another run may have taken it at the same moment
     now = _read(path)
     if now.get("token") != me["token"]:
         raise _refusal(folder, now)

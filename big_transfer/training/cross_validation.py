@@ -7,7 +7,6 @@ folder/out_of_fold.npz            those of all folds
 
 from __future__ import annotations
 
-import functools
 import logging
 from typing import Any
 
@@ -21,7 +20,7 @@ from jax.experimental import multihost_utils
 from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
 from big_transfer.evaluation import partial_results
-from big_transfer.evaluation.evaluator import Evaluator, gathered
+from big_transfer.evaluation.evaluator import Evaluator, by_file_name
 from big_transfer.run import ownership, preemption, sharding
 from big_transfer.training.loop import train_and_evaluate
 from big_transfer.training.setup import build
@@ -106,24 +105,20 @@ def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> b
     partial = partial_results.PartialResults(place, identity, _COLUMNS, "out_of_fold")
     log.info("Predicting the %s images that were left out.", f"{len(source):,}")
     step = _make_step(run.model, loss=config.loss, mesh=run.mesh)
-    standardize = jax.jit(functools.partial(resnet.standardize_kernels, dtype=run.model.dtype))
     with preemption.Notice() as notice:
-        found = evaluator.collect(step, standardize(params), partial, notice)
+        found = evaluator.collect(step, params, partial, notice)
     if found is None:
         log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
         return False
-    examples = gathered(found.examples)
+    names, columns, examples = by_file_name(found)
     several = [e["file_name"] for e in examples if len(e[config.input.label_key]) != 1]
     if several:
         raise datasets.DatasetError(
             f"cross-validation needs one label an image; {several[0]} has another number."
         )
     if jax.process_index() == 0:
-        names = np.array([example["file_name"] for example in examples])
-        order = np.argsort(names, kind="stable")
-        columns = {name: column[order] for name, column in found.columns().items()}
         fold = np.full(len(names), config.fold, np.int32)
-        OutOfFold(names[order], fold=fold, **columns).save(place / OUT_OF_FOLD)
+        OutOfFold(names, fold=fold, **columns).save(place / OUT_OF_FOLD)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"predicted fold {config.fold}")
     partial.remove()

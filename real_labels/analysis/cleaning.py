@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 
 from real_labels import files
@@ -51,8 +50,7 @@ class Outcome:
     Attributes:
       rule: its name.
       kept: (N,) of each image.
-      dropped: number of images that go.
-      share: of all images.
+      share: of all images, that go.
       classes: what goes of each, the largest share first.
       num_wrong: number of labels that are wrong, where the truth is known.
       wrong: share of all labels that are wrong: what dropping by chance would hit; None without truth.
@@ -62,13 +60,17 @@ class Outcome:
 
     rule: str
     kept: Bool[np.ndarray, "images"]
-    dropped: int
     share: Estimate
     classes: Sequence[OfClass]
     num_wrong: int = 0
     wrong: Estimate | None = None
     precision: Estimate | None = None
     recall: Estimate | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Number of images that go."""
+        return int(np.count_nonzero(~self.kept))
 
     def as_json(self) -> dict[str, Any]:
         """All figures."""
@@ -112,7 +114,7 @@ def measure(
         for c in order.tolist()
     ]
     number = int(gone.sum())
-    plain = Outcome(rule, kept, number, Estimate.of_share(number, n), classes)
+    plain = Outcome(rule, kept, Estimate.of_share(number, n), classes)
     if truth is None:
         return plain
     rows = truth.rows(found.file_names)
@@ -165,19 +167,8 @@ def write_page(
         }
         for place, row in enumerate(shown.tolist())
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(html.TEMPLATE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    text = environment.get_template("cleaning.html").render(
-        outcome=outcome,
-        number=len(found),
-        names=names,
-        cards=cards,
-        style=(html.TEMPLATE / "report.css").read_text(encoding="utf-8"),
+    text = html.rendered(
+        "cleaning.html", outcome=outcome, number=len(found), names=names, cards=cards
     )
     with files.replacing(folder / "index.html") as temporary:
         temporary.write_bytes(text.encode())

@@ -128,7 +128,7 @@ def _read(options: argparse.Namespace) -> OutOfFold:
             raise InputError(
                 f"{error} Scores of every class are taken, too, with their labels: --original LABELS."
             ) from None
-    from real_labels.predictions import reading
+    from real_labels.predictions import ranking, reading
 
     file = reading.read(options.predictions)
     if file.every_score is None:
@@ -136,7 +136,8 @@ def _read(options: argparse.Namespace) -> OutOfFold:
             f"{options.predictions}: holds no score of every class, which --rule {options.rule} needs."
         )
     names, label = _labels(options.original, file.file_names, len(file))
-    return OutOfFold.of_probabilities(names, _probabilities(file.every_score), label)
+    probabilities = ranking.probabilities(file.every_score, file.every_score)
+    return OutOfFold.of_probabilities(names, probabilities, label)
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,10 +170,3 @@ def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.n
             f"{path}: {found.file_names[row]} has {found.counts[row]} labels; expected one."
         )
     return file_names, found.classes
-
-
-def _probabilities(scores: np.ndarray) -> np.ndarray:
-    """Scores as they are where they are probabilities, else their softmax."""
-    from real_labels.predictions import ranking
-
-    return ranking.probabilities(scores, scores)

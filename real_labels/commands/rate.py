@@ -192,12 +192,9 @@ def _fill(
     from real_labels.rating import project
 
     work, of_gold = project.add_tasks(opened, tasks, gold, pictures, names, options.seed)
-    print(
-        f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold. (Of "
-        f"{len(tasks):,} tasks in {options.tasks}; those that are there already are left out.)"
-        if work + of_gold < len(tasks)
-        else f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold."
-    )
+    print(f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold.")
+    if work + of_gold < len(tasks):
+        print(f"{options.tasks} has {len(tasks):,}; those that are there already are left out.")
 
 
 def _names(options: argparse.Namespace, tasks: list[Task]) -> dict[int, tuple[str, str]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from real_labels.rating import counting, results
 from real_labels.rating.asking import Policy
-from real_labels.rating.database import Database
+from real_labels.rating.database import Database, Settings
 from real_labels.rating.schema import WORK, images, questions, tasks
 
 # The fact that says which answer was the last to be looked at, and how many questions are asked again.
@@ -97,9 +97,9 @@ def ask_again(database: Database, now: float | None = None) -> int:
     return sum(needed)
 
 
-def may_ask_again(database: Database, connection: Connection) -> bool:
+def may_ask_again(database: Database, connection: Connection, settings: Settings) -> bool:
     """Whether questions may yet be asked again: there are answers that were not looked at."""
-    if database.settings(connection).ask_until is None:
+    if settings.ask_until is None:
         return False
     looked = database.fact(connection, LOOKED)
     return looked is None or looked["answer"] != counting.last_answer(connection)

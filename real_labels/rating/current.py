@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,29 @@ if TYPE_CHECKING:
 _MOST = 30  # questions, and images, that are listed
 
 
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What the lists call classes and images.
+
+    Attributes:
+      classes: name of each class.
+      images: number of each image, by file name.
+    """
+
+    classes: Mapping[int, str]
+    images: Mapping[str, int]
+
+    @classmethod
+    def of(cls, connection: Connection) -> Names:
+        """Reads them."""
+        return cls(
+            dict(connection.execute(select(classes.c.id, classes.c.name)).all()),
+            dict(connection.execute(select(images.c.file_name, images.c.id)).all()),
+        )
+
+
 def unsure_questions(
-    connection: Connection, collected: Collected, aggregate: Aggregate, until: float
+    names: Names, collected: Collected, aggregate: Aggregate, until: float
 ) -> list[dict[str, Any]]:
     """The questions that are less sure than `until`, the least sure first, at most 30.
 
@@ -29,19 +51,17 @@ def unsure_questions(
     rows = np.argsort(aggregate.sureness, kind="stable")[:_MOST]
     rows = rows[aggregate.sureness[rows] < until]
     votes = np.stack([answers.votes(c) for c in range(len(answers.categories))], axis=1)
-    names, numbers = _class_names(connection), _image_numbers(connection)
+    asked = scores.questions.take(rows)
     listed = []
-    for row in rows.tolist():
-        file_name, label = (
-            scores.questions.file_name()[row].item(),
-            int(scores.questions.label[row]),
-        )
+    for row, file_name, label in zip(
+        rows.tolist(), asked.file_name().tolist(), asked.label.tolist(), strict=True
+    ):
         listed.append(
             {
-                "image": numbers[file_name],
+                "image": names.images[file_name],
                 "file_name": file_name,
                 "label": label,
-                "name": names[label],
+                "name": names.classes[label],
                 "score": float(scores.probability[row]),
                 "votes": dict(zip(answers.categories, votes[row].tolist(), strict=True)),
             }
@@ -50,7 +70,7 @@ def unsure_questions(
 
 
 def labels_of_last_images(
-    connection: Connection, collected: Collected, aggregate: Aggregate
+    names: Names, collected: Collected, aggregate: Aggregate
 ) -> list[dict[str, Any]]:
     """The images that were answered last, the last first, at most 30, with their labels so far.
 
@@ -59,19 +79,12 @@ def labels_of_last_images(
     """
     newest = sorted(collected.rows, key=lambda row: -row.given)
     chosen = list(dict.fromkeys(row.file_name for row in newest))[:_MOST]
-    names, numbers = _class_names(connection), _image_numbers(connection)
     labels: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     questions, probability = aggregate.scores.questions, aggregate.scores.probability
     pairs = zip(questions.file_name().tolist(), questions.label.tolist(), strict=True)
     for (file_name, label), score in zip(pairs, probability.tolist(), strict=True):
         if file_name in labels and score > 0.5:
-            labels[file_name].append({"label": label, "name": names[label], "score": score})
-    return [{"image": numbers[name], "file_name": name, "labels": labels[name]} for name in chosen]
-
-
-def _class_names(connection: Connection) -> Mapping[int, str]:
-    return dict(connection.execute(select(classes.c.id, classes.c.name)).all())
-
-
-def _image_numbers(connection: Connection) -> Mapping[str, int]:
-    return dict(connection.execute(select(images.c.file_name, images.c.id)).all())
+            labels[file_name].append({"label": label, "name": names.classes[label], "score": score})
+    return [
+        {"image": names.images[name], "file_name": name, "labels": labels[name]} for name in chosen
+    ]

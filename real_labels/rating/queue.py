@@ -159,8 +159,7 @@ class Queue:
             )
             if connection.execute(sent).first() is not None:
                 return self._lent(connection, assignment, with_truth=True)
-            kind = connection.scalar(select(tasks.c.kind).where(tasks.c.id == row.task))
-            if kind == WARM_UP and row.state not in (LENT, SKIPPED):
+            if row.kind == WARM_UP and row.state not in (LENT, SKIPPED):
                 raise Refused("Warm-up answers cannot be changed after the right ones were shown.")
             self._check_answers(connection, row.task, given)
             self._lock(connection, row.task)
@@ -318,12 +317,14 @@ class Queue:
         return connection.scalar(select(assignments.c.id).where(own))
 
     def _own(self, connection: Connection, rater: int, assignment: int) -> Row:
-        """A rater's assignment; the same request sent twice at once waits here for the first."""
-        asked = select(assignments).where(
-            assignments.c.id == assignment, assignments.c.rater == rater
+        """A rater's assignment and the kind of its task; a request sent twice at once waits for the first."""
+        asked = (
+            select(assignments, tasks.c.kind)
+            .join(tasks, tasks.c.id == assignments.c.task)
+            .where(assignments.c.id == assignment, assignments.c.rater == rater)
         )
         if not self.database.is_sqlite:
-            asked = asked.with_for_update()
+            asked = asked.with_for_update(of=assignments)
         row = connection.execute(asked).one_or_none()
         if row is None:
             raise Refused("This task is not yours.")

@@ -148,7 +148,8 @@ def progress(database: Database, connection: Connection, rater: int, now: float)
     ends = connection.scalar(ends, given)
     work = connection.scalar(left, given)
     number = dict(connection.execute(done, given).all())
-    left = work + _gold_to_come(database, connection, work, number)
+    settings = database.settings(connection)
+    left = work + _gold_to_come(connection, settings.gold_share, work, number)
     recent = connection.scalars(seconds, given).all()
     each = statistics.median(recent) if recent else None
     return {
@@ -156,7 +157,7 @@ def progress(database: Database, connection: Connection, rater: int, now: float)
         "left": left,
         "minutes": None if each is None else round(left * each / 60, 1),
         "wait": None if ends is None else round(ends - now),
-        "may_ask_again": adaptive.may_ask_again(database, connection),
+        "may_ask_again": adaptive.may_ask_again(database, connection, settings),
     }
 
 
@@ -194,10 +195,9 @@ def _progress() -> tuple[Select, Select, Select, Select]:
 
 
 def _gold_to_come(
-    database: Database, connection: Connection, work: int, number: Mapping[str, int]
+    connection: Connection, share: float, work: int, number: Mapping[str, int]
 ) -> int:
     """Hidden gold that a rater still gets: without it, the progress would tell gold from work."""
-    share = database.settings(connection).gold_share
     if not work or not share:
         return 0
     of_gold = select(func.count()).select_from(tasks).where(tasks.c.kind == GOLD)
@@ -252,19 +252,17 @@ def overview(database: Database, now: float) -> dict[str, Any]:
         until = settings.ask_until or 0.95
         collected = results.Collected.of(connection, settings)
         found = dataclasses.asdict(status(connection, settings, now, collected.rows))
-        aggregate = collected.aggregate()
         found |= {"needs_raters": needs_raters(connection), "last_skipped": skipped(connection)}
-        found |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
-        if aggregate is not None:
-            found["labels"] = int((aggregate.scores.probability > 0.5).sum())
-            found["unsure"] = int((aggregate.sureness < until).sum())
-            found["unsure_questions"] = current.unsure_questions(
-                connection, collected, aggregate, until
-            )
-            found["last_images"] = current.labels_of_last_images(connection, collected, aggregate)
+        names = current.Names.of(connection)
+    aggregate = collected.aggregate()  # takes seconds, and needs no transaction
+    found |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
     found["agreement"] = None if collected.work is None else agreement(collected.work)
     by_name: dict[str, dict[str, Any]] = {}
     if aggregate is not None:
+        found["labels"] = int((aggregate.scores.probability > 0.5).sum())
+        found["unsure"] = int((aggregate.sureness < until).sum())
+        found["unsure_questions"] = current.unsure_questions(names, collected, aggregate, until)
+        found["last_images"] = current.labels_of_last_images(names, collected, aggregate)
         columns = Reliability.of(aggregate).columns()
         for place, name in enumerate(columns["rater"].tolist()):
             by_name[name] = {"informedness": float(columns["informedness"][place])}

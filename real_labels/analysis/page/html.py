@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jinja2
 
 from real_labels.analysis.page.section import Section
 
-TEMPLATE = pathlib.Path(__file__).parent / "template"
+_TEMPLATE = pathlib.Path(__file__).parent / "template"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,20 +57,26 @@ def render(
       thumbnails: images by file name, as data: addresses.
       remarks: what the reader should know first.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
         about=about,
         sections=sections,
         tiles=[tile for one in sections for tile in one.tiles],
         drawings=drawings,
         thumbnails=thumbnails,
         remarks=remarks,
-        style=(TEMPLATE / "report.css").read_text(encoding="utf-8"),
-        script=(TEMPLATE / "report.js").read_text(encoding="utf-8"),
+        script=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
     )
+
+
+def rendered(template: str, **content: Any) -> str:
+    """A page of one of the templates, with the report's style."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style = (_TEMPLATE / "report.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=style, **content)

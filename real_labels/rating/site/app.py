@@ -197,7 +197,7 @@ class _Site:
 
         def work(visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(body["answers"], dict):
-                raise _ODD
+                raise _odd()
             given = {_number(q): _number(a) for q, a in body["answers"].items()}
             key = str(body["key"])
             if not 8 <= len(key) <= 64:
@@ -339,7 +339,8 @@ async def _body(request: Request) -> dict[str, Any]:
     return _Fields(body)
 
 
-_ODD = InputError("The request has a field of a wrong kind.")
+def _odd() -> InputError:
+    return InputError("The request has a field of a wrong kind.")
 
 
 class _Fields(dict):
@@ -358,7 +359,7 @@ def _number(value: Any) -> int:
     try:
         number = int(value)
     except (ValueError, TypeError, OverflowError):
-        raise _ODD from None
+        raise _odd() from None
     if not 0 <= number < 1 << 31:
         raise InputError("The request has a number out of range.")
     return number
@@ -373,9 +374,9 @@ def _seconds(value: Any) -> float:
     try:
         seconds = float(value)
     except (ValueError, TypeError, OverflowError):
-        raise _ODD from None
+        raise _odd() from None
     if not math.isfinite(seconds):
-        raise _ODD
+        raise _odd()
     return min(max(seconds, 0.0), 3600.0)
 
 

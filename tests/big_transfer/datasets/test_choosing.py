@@ -52,7 +52,7 @@ def test_a_list_of_images_to_keep(tmp_path, caplog):
     )
     assert "Learning from the 15 of 60 images" in caplog.text
     assert "1 names of" in caplog.text and "of another split.JPEG" in caplog.text
-    assert choosing.file_names_of(kept).tolist() == NAMES[5:20]
+    assert datasets.file_names_of(kept).tolist() == NAMES[5:20]
 
 
 def test_the_published_list_has_names_without_folders(tmp_path):
@@ -152,3 +152,26 @@ def test_file_names_are_kept_beside_the_dataset(scenes_dir):
     )
     again._source = range(len(again))  # an example can no longer be read
     assert datasets.file_names_of(again).tolist() == names.tolist()
+
+
+def test_labels_are_known_through_lists_and_other_labels_without_an_image(tmp_path):
+    """Few-shot training asks for the labels of every image of a folder."""
+
+    class Folder(Words):
+        @property
+        def file_names(self):
+            return self.names
+
+        def labels_of(self, label_key):
+            return [(i % 4,) for i in range(len(self))]
+
+        def __getitem__(self, index):
+            raise AssertionError("an image was read")
+
+    (tmp_path / "labels.json").write_text(json.dumps({NAMES[6]: [0]}))
+    source = choosing.relabelled(
+        Folder(NAMES), "label", str(tmp_path / "labels.json"), max_labels=1, loss="softmax"
+    )
+    kept = choosing.kept(source, write(tmp_path / "keep.txt", NAMES[5:9]))
+    assert list(datasets.labels_of(kept, "label")) == [(1,), (0,), (3,), (0,)]
+    assert datasets.file_names_of(kept).tolist() == NAMES[5:9]
