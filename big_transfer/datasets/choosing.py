@@ -5,9 +5,10 @@ All go by file name, so that the order in which a dataset is stored does not mat
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,15 +164,20 @@ def in_fold(source: Source, fold: int, folds: int, seed: int) -> Bool[np.ndarray
 
 def sha256_of(path: str) -> str:
     """The hash of a list or a file of labels: what goes on from an earlier start must have the same."""
-    try:
+    with _reading(path):
         return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
-    except InputError as error:
-        raise DatasetError(str(error)) from None
 
 
 def _text(path: str) -> str:
+    with _reading(path):
+        return read_text(path)
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Errors of reading as DatasetErrors that name the file."""
     try:
         with naming(path):
-            return read_text(path)
+            yield
     except InputError as error:
         raise DatasetError(str(error)) from None
