@@ -227,7 +227,7 @@ def other_label_sets(config: ml_collections.FrozenConfigDict) -> dict[str, Reass
             if where:
                 found[name] = reassessment.mine(name, LabelSets.from_json(where), where)
             else:
-                found[name] = published.reassessment(name)
+                found[name] = _published(name, config.input.data_dir)
         except InputError as error:
             raise DatasetError(str(error)) from None
         highest = int(found[name].labels.classes.max(initial=0))
@@ -237,6 +237,20 @@ def other_label_sets(config: ml_collections.FrozenConfigDict) -> dict[str, Reass
                 f"classes, 0 to {config.num_classes - 1}."
             )
     return found
+
+
+def _published(name: str, data_dir: str | None) -> Reassessment:
+    """A published label set; that of Shankar et al. from TFDS where its file is not there."""
+    try:
+        return published.reassessment(name)
+    except published.NotThereError:
+        if name != published.SHANKAR or importlib.util.find_spec("tensorflow_datasets") is None:
+            raise
+        from big_transfer.datasets import multilabel
+
+        if not multilabel.is_prepared(data_dir):
+            raise
+        return multilabel.read(data_dir)
 
 
 def label_key_of(dataset: str, data_dir: str | None) -> str:

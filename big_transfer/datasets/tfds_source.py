@@ -92,7 +92,7 @@ def splits_of(dataset: str, data_dir: str | None) -> list[str]:
     Raises:
       DatasetError: if it is not prepared.
     """
-    builder = _make_ready(load_builder(dataset, data_dir), dataset, data_dir)
+    builder = make_ready(load_builder(dataset, data_dir), dataset, data_dir)
     return list(builder.info.splits)
 
 
@@ -117,7 +117,7 @@ def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
         prepare()  # where the hosts do not share a disk
 
 
-def _make_ready(
+def make_ready(
     builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str | None
 ) -> tfds.core.DatasetBuilder:
     """The builder of the dataset on disk: made if that needs no download, else it must be there."""
@@ -181,7 +181,7 @@ class TfdsSource(Sequence):
             builder = load_builder(dataset, data_dir)
             self._check_features(builder.info.features)
             if not mock:
-                builder = _make_ready(builder, dataset, data_dir)
+                builder = make_ready(builder, dataset, data_dir)
             try:
                 self._source = builder.as_data_source(split=split, decoders=decoders)
             except ValueError as error:

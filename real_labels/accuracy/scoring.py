@@ -35,6 +35,7 @@ class Scored:
       repair: what `assume` would undo the mix-up that was found, or None.
       repaired: its accuracy if that were undone, or None.
       evidence: why a mix-up is suspected, or None; it is among the warnings, too.
+      model: its name, where the file holds several.
     """
 
     file: str
@@ -44,10 +45,14 @@ class Scored:
     repair: str | None
     repaired: Results | None
     evidence: str | None = None
+    model: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The schema of results.json, with "file" and "warnings"."""
-        record = {"file": self.file, "num_images": len(self.predictions), **self.results.as_json()}
+        """The schema of results.json, with "file", "model" where there are several, and "warnings"."""
+        record: dict[str, Any] = {"file": self.file}
+        if self.model is not None:
+            record["model"] = self.model
+        record |= {"num_images": len(self.predictions), **self.results.as_json()}
         record["warnings"] = list(self.warnings)
         if self.repair is not None and self.repaired is not None:
             record["repair"] = {"assume": self.repair, **self.repaired.as_json()}
@@ -80,6 +85,29 @@ def score(
     found = reading.read(path, column, labels, class_names)
     ranked = PredictionFile.with_probabilities if probabilities else None
     return _score_read(str(path), found, labels, class_names, ranked)
+
+
+def score_all(
+    path: str | os.PathLike[str],
+    reference: Reference,
+    assume: Sequence[str] = (),
+    *,
+    column: str | None = None,
+    class_names: ClassNames | None = None,
+    probabilities: bool = False,
+) -> list[Scored]:
+    """The scores of each model of a file, which may hold one or several (several_models.read_each).
+
+    Arguments and errors are those of `score`; mix-ups to undo are undone in all models.
+    """
+    labels = _ReferenceLabels(reference, assume)
+    ranked = PredictionFile.with_probabilities if probabilities else None
+    scored = []
+    for name, found in several_models.read_each(path, column, labels, class_names):
+        where = str(path) if name is None else f"{path}: {name}"
+        one = _score_read(where, found, labels, class_names, ranked)
+        scored.append(dataclasses.replace(one, file=str(path), model=name))
+    return scored
 
 
 def score_each(

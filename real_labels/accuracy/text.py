@@ -11,6 +11,8 @@ from real_labels.files.text_table import text_table
 from real_labels.intervals import percent
 from real_labels.predictions import TOP_K
 
+_FEW = 8  # models of which a table in columns tells more than top-1
+
 
 def as_table(results: Results, titles: Mapping[str, str]) -> str:
     """The table of one model that a person reads: a row for each label set.
@@ -42,7 +44,7 @@ def accuracy_table(
     titles: Mapping[str, str],
     itself: tuple[str, Mapping[str, Accuracy]] | None = None,
 ) -> str:
-    """A table with a row for each model or, with more than two label sets, for each model and label set.
+    """A table with a row for each model; with more than two label sets, the intervals stand below.
 
     Args:
       results: (name, accuracies) of each; all have the label sets of the first.
@@ -50,8 +52,8 @@ def accuracy_table(
       itself: the name of the original labels, and their own accuracy by reassessment, for a last row.
     """
     first = results[0][1].by_label_set
-    if len(first) > 2:
-        return _long_table(results, titles, itself)
+    if is_in_columns(results[0][1]):
+        return _columns(results, titles, itself)
     columns = [(name, k) for name in first for k in TOP_K]
     rows = [["", *(f"{titles[name]} top-{k}" for name, k in columns), "n"]]
     for model, one in results:
@@ -65,28 +67,69 @@ def accuracy_table(
     return text_table(rows)
 
 
-def _long_table(
+def is_in_columns(results: Results) -> bool:
+    """Whether `accuracy_table` has a column for each label set, and all numbers that `remarks` says."""
+    return len(results.by_label_set) > 2
+
+
+def _columns(
     results: Sequence[tuple[str, Results]],
     titles: Mapping[str, str],
     itself: tuple[str, Mapping[str, Accuracy]] | None,
 ) -> str:
-    rows = [["", "labels", *(f"top-{k}" for k in TOP_K), "n"]]
+    """A column for each label set: shares, their intervals below, and the number of images last."""
+    sets = list(results[0][1].by_label_set)
+    rows = [["", *(titles[name] for name in sets)]]
+    numbers = {tuple(by.top1.n for by in one.by_label_set.values()) for _, one in results}
     for model, one in results:
-        for i, (name, by) in enumerate(one.by_label_set.items()):
-            shares = [percent(by.at(k)) for k in TOP_K]
-            rows.append([model if i == 0 else "", titles[name], *shares, f"{by.top1.n:,}"])
+        by = one.by_label_set
+        rows += _in_two_lines(f"{model}, top-1", [by[name].top1 for name in sets])
+        if len(results) <= _FEW:
+            rows += _details(one, sets)
+        if len(numbers) > 1:
+            rows.append(["  images", *(f"{by[name].top1.n:,}" for name in sets)])
     title, own = itself or ("", {})
-    for i, (name, one) in enumerate(own.items()):
-        rows.append([title if i == 0 else "", titles[name], percent(one), "", f"{one.n:,}"])
-    return text_table(rows, "<<<<>")
+    if own:
+        rows += _in_two_lines(f"{title}, top-1", [own.get(name) for name in sets])
+    if len(numbers) == 1:
+        rows.append(["images", *(f"{number:,}" for number in numbers.pop())])
+    elif own:
+        rows.append(["  images", *(f"{own[n].n:,}" if n in own else "" for n in sets)])
+    more = "" if len(results) <= _FEW else "\n(Top-5 and more are in --json FILE.)"
+    return text_table(rows, "<" + ">" * len(sets)) + more
 
 
-def remarks(results: Results, titles: Mapping[str, str]) -> list[str]:
+def _details(results: Results, sets: Sequence[str]) -> list[list[str]]:
+    """Rows of what else is known of a model."""
+    top5 = [results.by_label_set[name].top5 for name in sets]
+    rows = _in_two_lines("  top-5", top5) if any(one.is_known for one in top5) else []
+    several = [results.reassessments.get(name) for name in sets]
+    same = [one and one.original_top1 for one in several]
+    if any(one is not None and one.is_known for one in same):
+        cells = [f"{100 * o.value:.2f}%" if o is not None and o.is_known else "" for o in same]
+        rows.append(["  by the original labels", *cells])
+    papers = [one and one.paper for one in several]
+    for counting in dict.fromkeys(paper[0] for paper in papers if paper):
+        values = [f"{100 * p[1]:.2f}%" if p and p[0] == counting else "" for p in papers]
+        rows.append([f"  {counting}", *values])  # as the authors count
+    return rows
+
+
+def _in_two_lines(title: str, shares: Sequence[Accuracy | None]) -> list[list[str]]:
+    """A row of the shares and one of their intervals."""
+    cells = [
+        percent(share).partition(" ") if share is not None else ("", "", "") for share in shares
+    ]
+    return [[title, *(cell[0] for cell in cells)], ["", *(cell[2] for cell in cells)]]
+
+
+def remarks(results: Results, titles: Mapping[str, str], *, with_numbers: bool = True) -> list[str]:
     """What stands beside a model's numbers: other images, and the number as the authors count.
 
     Args:
       results: the model's.
       titles: of each label set.
+      with_numbers: whether accuracies are said, too; else a table has them.
     """
     said = []
     for name, one in results.reassessments.items():
@@ -94,11 +137,14 @@ def remarks(results: Results, titles: Mapping[str, str]) -> list[str]:
         if one.covered == 0:
             said.append(f"The {title} labels cover none of its images.")
         elif total and one.covered is not None and one.covered < total:
-            said.append(
-                f"The {title} labels cover {one.covered:,} of its {total:,} images. On the "
-                f"{one.top1.n:,} with a label, original top-1 is {percent(one.original_top1)}."
-            )
-        if one.paper is not None:
+            covers = f"The {title} labels cover {one.covered:,} of its {total:,} images."
+            if with_numbers:
+                covers += (
+                    f" On the {one.top1.n:,} with a label, original top-1 is "
+                    f"{percent(one.original_top1)}."
+                )
+            said.append(covers)
+        if one.paper is not None and with_numbers:
             counting, value = one.paper
             said.append(f"As its authors count ({counting}), {title} top-1 is {100 * value:.2f}%.")
     return said

@@ -209,7 +209,7 @@ def _models(
     ) as bar:
         for name, path in bar:
             try:
-                scored = scoring.score(
+                scored = scoring.score_all(
                     path,
                     reference,
                     given.assume,
@@ -220,10 +220,18 @@ def _models(
             except InputError as error:
                 errors.append(str(error))
                 continue
-            models[name], paths[name] = scored.predictions, str(path)
-            warnings += [(name, warning) for warning in scored.warnings]
+            for one in scored:
+                called = name if one.model is None else _model_name(one.model, name, models)
+                models[called], paths[called] = one.predictions, str(path)
+                warnings += [(called, warning) for warning in one.warnings]
     remarks += together(warnings, len(models), "models")
     return models, paths, errors
+
+
+def _model_name(model: str, file: str, taken: Mapping[str, object]) -> str:
+    """What to call a model of a file of several: with the file's name where another is called so."""
+    called = printable(model)
+    return f"{file}: {called}" if called in taken else called
 
 
 def _names(paths: list[str]) -> list[str]:

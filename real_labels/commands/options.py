@@ -43,8 +43,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-sets",
         metavar="NAMES",
-        help="published reassessments of ILSVRC-2012, joined by commas, or all that were fetched: "
-        "real, …, all",
+        help="published reassessments of ILSVRC-2012, joined by commas: real, shankar, tsipras, "
+        "northcutt; or all, of which those count that were fetched",
     )
     add_dataset(parser)
 
@@ -156,9 +156,9 @@ def label_sets(options: argparse.Namespace) -> list[str] | None:
     if options.label_sets != "all":
         return [name.strip() for name in options.label_sets.split(",") if name.strip()]
     found = []
-    for name, file in published.FILES.items():
+    for name in published.NAMES:
         try:
-            published.locate(file, options.data_dir)
+            published.locate(published.FILES[name][0].name, options.data_dir)
             found.append(name)
         except InputError as error:
             print_warning(str(error))

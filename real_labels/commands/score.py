@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> None:
     import tqdm
 
     from real_labels.accuracy import scoring
-    from real_labels.accuracy.text import remarks, together
-    from real_labels.files.paths import short_names
+    from real_labels.accuracy.text import is_in_columns, remarks, together
+    from real_labels.labels.reassessment import REAL
 
     common.check_outputs((options.json, (".json",)), inputs=options.predictions)
     assume = common.repairs(options.assume)
@@ -47,28 +47,50 @@ def run(options: argparse.Namespace) -> None:
         options.predictions, desc="scoring", unit=" files", leave=False, delay=1, disable=None
     ):
         try:
-            scored.append(
-                scoring.score(
-                    path, reference, assume, column=options.column, class_names=class_names
-                )
+            scored += scoring.score_all(
+                path, reference, assume, column=options.column, class_names=class_names
             )
         except InputError as error:
             errors.append(str(error))
     if scored:
         if options.json:
             common.write_json(options.json, [one.as_json() for one in scored])
-        names = short_names([one.file for one in scored])
+        names = _names(scored)
         print(_table(scored, names, reference))
+        in_table = is_in_columns(scored[0].results)
         warnings = [
             (name, warning)
             for name, one in zip(names, scored, strict=True)
-            for warning in (*one.warnings, *remarks(one.results, reference.titles))
+            for warning in (
+                *one.warnings,
+                *remarks(one.results, reference.titles, with_numbers=not in_table),
+            )
         ]
-        for warning in together(warnings, len(scored), "files"):
+        what = "files" if all(one.model is None for one in scored) else "models"
+        for warning in together(warnings, len(scored), what):
             common.print_warning(warning)
+        for name, one in reference.reassessments.items():
+            if name != REAL and one.caveat:
+                common.print_warning(f"{one.title}: {one.caveat}")
         if options.json:
             print(f"Wrote {options.json}.")
     common.report_errors(errors)
+
+
+def _names(scored: Sequence[Scored]) -> list[str]:
+    """What to call each: its file, and its model where the file has several."""
+    from real_labels.files.paths import short_names
+
+    of_one = {one.file for one in scored if one.model is None}
+    several = {one.file for one in scored if one.model is not None}
+    if not of_one and len(several) == 1:
+        return [str(one.model) for one in scored]
+    files = list(dict.fromkeys(one.file for one in scored))
+    short = dict(zip(files, short_names(files), strict=True))
+    return [
+        short[one.file] if one.model is None else f"{short[one.file]}: {one.model}"
+        for one in scored
+    ]
 
 
 def _table(scored: Sequence[Scored], names: Sequence[str], reference: Reference) -> str:

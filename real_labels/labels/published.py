@@ -1,34 +1,204 @@
-"""The files published with "Are we done with ImageNet?": where they are, and fetching them.
+"""The published reassessments of ILSVRC-2012's validation images: their files, and fetching them.
 
-Beyer et al. 2020, arXiv 2006.07159; github.com/google-research/reassessed-imagenet, Apache 2.0.
+Beside the Reassessed Labels (ReaL) of Beyer et al. 2020 there are those of Shankar et al. 2020, Tsipras et
+al. 2020 and Northcutt et al. 2021, and the reviewed mistakes of Vasudevan et al. 2022.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import http.client
 import os
 import pathlib
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 from real_labels.errors import InputError
+from real_labels.labels import relabellings
+from real_labels.labels.download import download
 from real_labels.labels.label_sets import LabelSets
 from real_labels.labels.reassessment import REAL, Reassessment
 
-COMMIT = "bcd006fe12e929f055e0ec7fe39dbf4d64a6881a"
-URL = f"https://raw.githubusercontent.com/google-research/reassessed-imagenet/{COMMIT}"
-SHA256 = {
-    "real.json": "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
-    "scores.npz": "c4b558569f3da12945c57684294f439214a9cb7919b0ae5b44432bd077d03b79",
-    "raters.npz": "d3ffe8082e4e61e9716cbc93a7a4e877e3b1d1240032a176e797b43f19107ec8",
-    "raters_golden.npz": "6fd910fc7389c3d695ac5e18269689797d0246a378c536e218854f9d93bc8ea6",
-    "golden.npz": "738a795e88351799934669ac48bb70e2ebe484b447fc3e09e0c36fbd987d06d2",
+SHANKAR, TSIPRAS, NORTHCUTT = "shankar", "tsipras", "northcutt"
+MISTAKES = "mistakes"  # what `fetch` calls the reviewed mistakes, which are no label set
+_GITHUB = "https://raw.githubusercontent.com"
+_DEPTH = 6  # folders below the data folder that are searched
+
+
+class NotThereError(InputError):
+    """A published file was not fetched."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedFile:
+    """A file of a public repository.
+
+    Attributes:
+      name: of the file.
+      folder: where it is: repository, commit and folder.
+      sha256: of its content.
+      size: in bytes.
+    """
+
+    name: str
+    folder: str
+    sha256: str
+    size: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{_GITHUB}/{self.folder}/{self.name}"
+
+
+_REASSESSED = "google-research/reassessed-imagenet/bcd006fe12e929f055e0ec7fe39dbf4d64a6881a"
+_CORRECTIONS = (
+    "klarajanouskova/ImageNet/04fb51bbb74e286c7f42f1bd9171eed088a282b4/"
+    "eval_corrections/load_data/validation_correction"
+)
+_LABEL_ERRORS = "cleanlab/label-errors/6d5d6b31a13216290afc40e5c6319399c4d15c06/mturk"
+_REVIEWED = "google-research/imagenet-mistakes/6fdda60a87dd79cdef764c8823db7b2f67c43a97/metadata"
+# By what they belong to, the label sets in the order in which they are shown.
+FILES: dict[str, tuple[PublishedFile, ...]] = {
+    REAL: (
+        PublishedFile(
+            "real.json",
+            _REASSESSED,
+            "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b",
+            388_478,
+        ),
+        PublishedFile(
+            "scores.npz",
+            _REASSESSED,
+            "c4b558569f3da12945c57684294f439214a9cb7919b0ae5b44432bd077d03b79",
+            1_990_559,
+        ),
+        PublishedFile(
+            "raters.npz",
+            _REASSESSED,
+            "d3ffe8082e4e61e9716cbc93a7a4e877e3b1d1240032a176e797b43f19107ec8",
+            2_457_121,
+        ),
+        PublishedFile(
+            "raters_golden.npz",
+            _REASSESSED,
+            "6fd910fc7389c3d695ac5e18269689797d0246a378c536e218854f9d93bc8ea6",
+            44_043,
+        ),
+        PublishedFile(
+            "golden.npz",
+            _REASSESSED,
+            "738a795e88351799934669ac48bb70e2ebe484b447fc3e09e0c36fbd987d06d2",
+            9_756,
+        ),
+    ),
+    SHANKAR: (
+        PublishedFile(
+            "multilabel.csv",
+            f"{_CORRECTIONS}/imagenet_multilabel",
+            "3d2068a392410a04cee532732c1f0c298e8c69535e1c391a062412ce9bc86602",
+            1_357_853,
+        ),
+    ),
+    TSIPRAS: (
+        PublishedFile(
+            "finegrained.csv",
+            f"{_CORRECTIONS}/imagenet_finegrained",
+            "e263212f6a29f5a71b03fbdd86d2f7f77e706499f124c0d70c6f8d665f63ed4d",
+            456_025,
+        ),
+    ),
+    NORTHCUTT: (
+        PublishedFile(
+            "imagenet_mturk.json",
+            _LABEL_ERRORS,
+            "79807852426782eb04ae9fcc38454a53eb744bba8ac3213a4d290cfa973995f2",
+            2_032_707,
+        ),
+    ),
+    MISTAKES: (
+        PublishedFile(
+            "vit3b_mistakes.json",
+            _REVIEWED,
+            "7c48988d683c60714ee720b9ee8f762b32e5759e2b98a12a5ab23d41b20d4c2a",
+            49_255,
+        ),
+        PublishedFile(
+            "greedy_soups_mistakes.json",
+            _REVIEWED,
+            "de1f832b337c2e88fea35cf55a81f7f7db0a2bddc7f0742f2d69a921672d6217",
+            32_295,
+        ),
+    ),
 }
-FILES = {REAL: "real.json"}  # of the published reassessments
-_TRIES = 3
-_CHUNK = 1 << 16
+NAMES = tuple(name for name in FILES if name != MISTAKES)  # of the reassessments
+
+
+@dataclasses.dataclass(frozen=True)
+class _Published:
+    """How a reassessment is read, and what it says of itself.
+
+    Attributes:
+      read: its label sets from the path of its first file.
+      digest: of these label sets (see `_digest`).
+      about: the further fields of a Reassessment.
+    """
+
+    read: Callable[[pathlib.Path], LabelSets]
+    digest: str
+    about: dict[str, str]
+
+
+_REASSESSMENTS = {
+    REAL: _Published(
+        LabelSets.from_json,
+        "8276b4a5836945147ee9f46534eeb4ef8bec04ecb80a5a97715b2e47826336e9",
+        {
+            "title": "ReaL",
+            "source": "Beyer et al. 2020, Are we done with ImageNet?, arXiv 2006.07159",
+            "licence": "Apache 2.0",
+            "caveat": "Raters were asked only about labels that models had proposed; 3,163 images have no "
+            "label.",
+        },
+    ),
+    SHANKAR: _Published(
+        relabellings.multilabel,
+        "c49e3deaa7027a87849da58329fd99d1b08f99e869be3aad964234cfdaa79b61",
+        {
+            "title": "Shankar",
+            "counting": "classes",
+            "source": "Shankar et al. 2020, Evaluating Machine Accuracy on ImageNet, revised by Vasudevan et "
+            "al. 2022, When does dough become a bagel?; from klarajanouskova/ImageNet",
+            "licence": "none stated",
+            "caveat": "20 images a class; an image whose original label is wrong counts as problematic "
+            "and is left out, so the original labels are right on all the others by construction.",
+        },
+    ),
+    TSIPRAS: _Published(
+        relabellings.finegrained,
+        "a4d5a74aab4867e9e66b95648235b8b6798027a6bb653cf5d4edec2aaaaaa131",
+        {
+            "title": "Tsipras",
+            "source": "Tsipras et al. 2020, From ImageNet to Image Classification; from "
+            "klarajanouskova/ImageNet",
+            "licence": "MIT (the raw answers, MadryLab/ImageNetMultiLabel)",
+            "caveat": "10,000 images; every object that people selected counts, however small.",
+        },
+    ),
+    NORTHCUTT: _Published(
+        relabellings.label_errors,
+        "f8da9f0315286a82f212ad4e863f81652337d015a3cf1ef468f55fc4546fe80c",
+        {
+            "title": "Northcutt",
+            "source": "Northcutt et al. 2021, Pervasive Label Errors in Test Sets; from "
+            "cleanlab/label-errors",
+            "licence": "Apache 2.0",
+            "caveat": "Only 5,440 images whose label a model doubted, counted where 3 of 5 people agree: an "
+            "accuracy on suspicious images, not on the validation set.",
+        },
+    ),
+}
 
 
 def data_dir(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
@@ -43,150 +213,147 @@ def data_dir(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
 
 
 def locate(name: str, folder: str | os.PathLike[str] | None = None) -> pathlib.Path:
-    """Path of one of the published files.
+    """Path of one of the published files, in the folder or one below it.
 
     Raises:
       InputError: if it is not there, with the command that fetches it.
     """
-    path = data_dir(folder) / name
-    if not path.exists():
-        raise InputError(
-            f"{path}: the published file is not there. Fetch it with `python -m real_labels fetch` "
-            f"(4.9 MB), or name its folder with --data-dir or $REAL_LABELS_DIR."
-        )
-    return path
+    folder = data_dir(folder)
+    if (folder / name).exists():
+        return folder / name
+    if (below := _below(folder).get(name)) is not None:
+        return below
+    belongs_to, size = next(
+        (what, sum(one.size for one in files))
+        for what, files in FILES.items()
+        if name in {one.name for one in files}
+    )
+    what = "" if belongs_to == REAL else f" --label-sets {belongs_to}"
+    raise NotThereError(
+        f"{folder / name}: the published file is not there. Fetch it with "
+        f"`python -m real_labels fetch{what}` ({size / 1e6:.1f} MB), or name its folder with --data-dir "
+        f"or $REAL_LABELS_DIR."
+    )
+
+
+def _below(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The published files in the folders below, the nearest first."""
+    wanted = {one.name for files in FILES.values() for one in files}
+    found: dict[str, pathlib.Path] = {}
+    level = [folder]
+    for _ in range(_DEPTH):
+        level = [
+            pathlib.Path(entry.path)
+            for one in level
+            for entry in _entries(one)
+            if entry.is_dir() and not entry.name.startswith(".")
+        ]
+        for one in level:
+            for entry in _entries(one):
+                if entry.name in wanted and entry.is_file():
+                    found.setdefault(entry.name, pathlib.Path(entry.path))
+    return found
+
+
+def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name; nothing where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Reassessment:
     """A published reassessment of ILSVRC-2012's validation images.
 
     Args:
-      name: one of FILES.
+      name: one of NAMES.
       folder: of the published files (see `data_dir`).
 
     Raises:
-      InputError: if there is none of that name, or its file is not there.
+      InputError: if there is none of that name, or its file is not there, is damaged, of other images, or of
+        another version.
     """
-    if name not in FILES:
+    if name not in _REASSESSMENTS:
         raise InputError(
-            f"There is no published label set {name!r}; there are {', '.join(FILES)}. Your own are "
+            f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
             f"named with their file, as mine=FILE."
         )
-    return Reassessment(
-        real_labels(folder),
-        title="ReaL",
-        source="Beyer et al. 2020, Are we done with ImageNet?, arXiv 2006.07159",
-        licence="Apache 2.0",
-        caveat="Raters were asked only about labels that models had proposed; 3,163 images have no label.",
+    published = _REASSESSMENTS[name]
+    path = locate(FILES[name][0].name, folder)
+    labels = published.read(path)
+    check_version(name, labels, str(path))
+    return of_labels(name, labels)
+
+
+def of_labels(name: str, labels: LabelSets) -> Reassessment:
+    """The published reassessment of this name, of label sets that were read elsewhere."""
+    return Reassessment(labels, **_REASSESSMENTS[name].about)
+
+
+def check_version(name: str, labels: LabelSets, where: str) -> None:
+    """Refuses label sets that are not the published ones of this name.
+
+    Raises:
+      InputError: if they differ.
+    """
+    if _digest(labels) == _REASSESSMENTS[name].digest:
+        return
+    commit = FILES[name][0].folder.split("/")[2][:7]
+    raise InputError(
+        f"{where}: its labels are not those of the published file (commit {commit}); another version? Fetch "
+        f"that one, or name this file as a set of your own, as --labels mine=FILE."
     )
+
+
+def _digest(labels: LabelSets) -> str:
+    """SHA-256 of label sets, whatever the order of the images."""
+    order = np.argsort(labels.file_names)
+    if not (order == np.arange(len(order))).all():
+        labels = labels.take(order)
+    hashed = hashlib.sha256("\n".join(labels.file_names.tolist()).encode())
+    for array in (labels.offsets, labels.classes):
+        hashed.update(np.ascontiguousarray(array, "<i8").tobytes())
+    return hashed.hexdigest()
 
 
 def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:
     """The published ReaL labels of the 50,000 validation images."""
-    return LabelSets.from_json(locate(FILES[REAL], folder))
+    return LabelSets.from_json(locate(FILES[REAL][0].name, folder))
 
 
-def fetch(folder: str | os.PathLike[str] | None = None, url: str = URL) -> list[pathlib.Path]:
+def fetch(
+    folder: str | os.PathLike[str] | None = None,
+    names: Iterable[str] = (REAL,),
+    mirror: str | None = None,
+) -> list[pathlib.Path]:
     """Downloads the published files that are not there yet, and checks each one's SHA-256.
-
-    A file is written as NAME.part, which an interrupted download leaves and the next continues, and
-    renamed when it is whole and right.
 
     Args:
       folder: where to (see `data_dir`).
-      url: where from.
+      names: of FILES: what to fetch.
+      mirror: an address below which all files lie; None for the public repositories.
 
     Returns:
       The paths of all files.
 
     Raises:
-      InputError: if a file that is there, or that was served, is not the published one, or it
-        cannot be reached.
+      InputError: if there is no such name, a file that is there, or that was served, is not the
+        published one, or it cannot be reached.
     """
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"{url}: expected an address that begins with http:// or https://.")
     folder = data_dir(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder.")
     paths = []
-    for name, expected in SHA256.items():
-        path = folder / name
-        if path.exists():
-            if _sha256(path) != expected:
-                raise InputError(
-                    f"{path}: is not the published file (its SHA-256 differs). Move it away, then "
-                    f"fetch again."
-                )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _download(f"{url}/{name}", path, expected)
-        paths.append(path)
+    for name in names:
+        if name not in FILES:
+            raise InputError(
+                f"there is nothing published as {name!r}; expected all, {', '.join(FILES)}."
+            )
+        for file in FILES[name]:
+            path = folder / file.name
+            address = file.url if mirror is None else f"{mirror.rstrip('/')}/{file.name}"
+            download(address, path, file.sha256, file.size)
+            paths.append(path)
     return paths
-
-
-def _download(url: str, path: pathlib.Path, expected: str) -> None:
-    part = path.with_name(path.name + ".part")
-    resumed = part.exists()
-    _receive(url, part, path)
-    if _sha256(part) != expected and resumed:
-        part.unlink()  # what was left of an earlier download may have been the fault
-        _receive(url, part, path)
-    if _sha256(part) != expected:
-        part.unlink()
-        raise InputError(
-            f"{url}: what was served is not the published file (its SHA-256 differs); it was removed."
-        )
-    part.replace(path)
-
-
-def _receive(url: str, part: pathlib.Path, path: pathlib.Path) -> None:
-    """Downloads what is missing of the part, in several tries."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            _continue(url, part)
-            break
-        except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing is left to ask for: the part is whole, or wrong
-                break
-            raise InputError(f"{url}: the server answered {error.code} {error.reason}.") from None
-        except (OSError, http.client.HTTPException) as error:
-            if attempt == _TRIES:
-                kept = f" {part} holds what came so far." if part.exists() else ""
-                raise InputError(
-                    f"{url}: cannot be downloaded ({getattr(error, 'reason', error)}). Fetch again "
-                    f"to continue, or put {path.name} into {path.parent} by hand.{kept}"
-                ) from None
-            time.sleep(attempt)
-
-
-def _continue(url: str, part: pathlib.Path) -> None:
-    """Appends to the part what is missing."""
-    import tqdm
-
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        if have and reply.status != 206:  # the server sends all of it
-            have = 0
-        length = int(reply.headers.get("Content-Length", 0)) or None
-        with (
-            part.open("ab" if have else "wb") as file,
-            tqdm.tqdm(
-                desc=part.stem,
-                initial=have,
-                total=length and have + length,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-            ) as bar,
-        ):
-            while chunk := reply.read(_CHUNK):
-                file.write(chunk)
-                bar.update(len(chunk))
-    if length and part.stat().st_size < have + length:
-        raise OSError("the connection ended early")
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -89,16 +89,23 @@ def test_score(dataset, tmp_path, capsys):
     if len(sets) < 2:
         assert all(f"{title} top-1" in header for title in titles)
         assert rows[0].rstrip().endswith(" / ".join(map(str, counts)))
-    else:  # a row for each label set
-        for row, title, n in zip(rows, titles, counts):
-            assert title in row.split() and row.split()[-1] == str(n)
+    else:  # a column for each label set, the intervals below
+        assert header.split() == titles
+        assert next(r for r in rows if r.startswith("images")).split()[1:] == list(map(str, counts))
+        top1 = [f"{100 * record['original']['top1']['value']:.2f}%"]
+        top1 += [f"{100 * one['top1']['value']:.2f}%" for one in record["label_sets"].values()]
+        assert [r.split()[-len(titles) :] for r in rows if ", top-1" in r][-2] == top1
+        same = next(r for r in rows[::-1] if "by the original labels" in r).split()[4:]
+        assert same == [
+            f"{100 * one['original_top1']['value']:.2f}%" for one in record["label_sets"].values()
+        ]
     # Where a label set covers a part, that is said, with the original accuracy on the same images.
     words = " ".join(said.split())
     for name, one in sets.items():
         partial = len(one) < IMAGES
         title = "ReaL" if name == "real" else name
-        said = f"The {title} labels cover {len(one)} of its 240 images. On the"
-        assert (said in words) == partial
+        said = f"The {title} labels cover {len(one)} of its 240 images."
+        assert (said + (" On the" if len(sets) < 2 else "") in words) == partial
 
 
 def test_compare(dataset, tmp_path, capsys):
@@ -322,7 +329,7 @@ def test_pairs_of_every_label_set_are_corrected_apart():
     for pair in tested:
         assert pair.by["b"].n == 0 and pair.p_holm["b"] == 1
         assert pair.by["a"].n == 30 and pair.p_holm["a"] >= pair.by["a"].p_value
-    assert tuple(published.FILES) == ("real",)
+    assert published.NAMES == ("real", "shankar", "tsipras", "northcutt")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from real_labels.errors import InputError
+from real_labels.labels import download
 from real_labels.labels import published as files
 
 CONTENT = {"real.json": b"[[1]]" * 5000, "scores.npz": bytes(range(256)) * 2000}
@@ -47,10 +48,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(
-        files, "SHA256", {n: hashlib.sha256(b).hexdigest() for n, b in CONTENT.items()}
+    served = tuple(
+        files.PublishedFile(n, "a/b/c", hashlib.sha256(b).hexdigest(), len(b))
+        for n, b in CONTENT.items()
     )
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(files, "FILES", {"real": served})
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     serving = Server(dict(CONTENT))
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     yield serving
@@ -60,12 +63,12 @@ def server(monkeypatch):
 
 def test_files_are_fetched_once(tmp_path, server, capfd):
     folder = tmp_path / "data"
-    paths = files.fetch(folder, server.url)
+    paths = files.fetch(folder, mirror=server.url)
     assert {p.name: p.read_bytes() for p in paths} == CONTENT
     assert sorted(p.name for p in folder.iterdir()) == sorted(CONTENT)
     assert "real.json" in capfd.readouterr().err  # the progress bar
     before = len(server.asked)
-    assert files.fetch(folder, server.url) == paths
+    assert files.fetch(folder, mirror=server.url) == paths
     assert len(server.asked) == before
 
 
@@ -74,13 +77,13 @@ def test_an_interrupted_download_goes_on_where_it_was(tmp_path, server):
     with pytest.raises(
         InputError, match=r"scores.npz: cannot be downloaded .*Fetch again"
     ) as error:
-        files.fetch(tmp_path, server.url)
+        files.fetch(tmp_path, mirror=server.url)
     assert "scores.npz.part holds what came so far" in str(error.value)
     assert (tmp_path / "real.json").read_bytes() == CONTENT["real.json"]
     assert not (tmp_path / "scores.npz").exists()
     assert (tmp_path / "scores.npz.part").stat().st_size == 180_000  # three tries
     server.hang_up_after, before = None, len(server.asked)
-    files.fetch(tmp_path, server.url)
+    files.fetch(tmp_path, mirror=server.url)
     assert server.asked[before:] == [("scores.npz", "bytes=180000-")]
     assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
     assert not (tmp_path / "scores.npz.part").exists()
@@ -89,44 +92,44 @@ def test_an_interrupted_download_goes_on_where_it_was(tmp_path, server):
 def test_a_server_without_ranges_sends_all_again(tmp_path, server):
     (tmp_path / "scores.npz.part").write_bytes(CONTENT["scores.npz"][:1000])
     server.ranges = False
-    files.fetch(tmp_path, server.url)
+    files.fetch(tmp_path, mirror=server.url)
     assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
 
 
 def test_a_damaged_part_is_fetched_anew(tmp_path, server):
     (tmp_path / "scores.npz.part").write_bytes(b"nonsense" * 100)
-    files.fetch(tmp_path, server.url)
+    files.fetch(tmp_path, mirror=server.url)
     assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
 
 
 def test_a_whole_part_is_only_renamed(tmp_path, server):
     (tmp_path / "scores.npz.part").write_bytes(CONTENT["scores.npz"])
-    files.fetch(tmp_path, server.url)
+    files.fetch(tmp_path, mirror=server.url)
     assert (tmp_path / "scores.npz").read_bytes() == CONTENT["scores.npz"]
 
 
 def test_what_is_not_the_published_file_is_refused(tmp_path, server):
     server.content["scores.npz"] = b"<html>Please log in</html>"
     with pytest.raises(InputError, match="is not the published file"):
-        files.fetch(tmp_path, server.url)
+        files.fetch(tmp_path, mirror=server.url)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["real.json"]
     (tmp_path / "real.json").write_bytes(b"[]")
     with pytest.raises(InputError, match=r"real.json: is not the published file"):
-        files.fetch(tmp_path, server.url)
+        files.fetch(tmp_path, mirror=server.url)
     assert (tmp_path / "real.json").read_bytes() == b"[]"  # left as it was
 
 
 def test_errors_of_the_server_and_of_the_way_there(tmp_path, server):
     del server.content["scores.npz"]
     with pytest.raises(InputError, match="scores.npz: the server answered 404"):
-        files.fetch(tmp_path, server.url)
+        files.fetch(tmp_path, mirror=server.url)
     with pytest.raises(InputError, match="begins with http"):
-        files.fetch(tmp_path, "nonsense")
+        files.fetch(tmp_path, mirror="nonsense")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file: is a file; name a folder"):
-        files.fetch(tmp_path / "file", server.url)
+        files.fetch(tmp_path / "file", mirror=server.url)
     with pytest.raises(InputError, match=r"cannot be downloaded .*by hand"):
-        files.fetch(tmp_path / "other", "http://127.0.0.1:9/commit")
+        files.fetch(tmp_path / "other", mirror="http://127.0.0.1:9/commit")
 
 
 def test_where_the_files_are(tmp_path, monkeypatch):
@@ -141,8 +144,12 @@ def test_where_the_files_are(tmp_path, monkeypatch):
 
 
 def test_published_files_that_are_there_are_used_without_network(tmp_path, published):
-    for name in files.SHA256:
+    names = [one.name for one in files.FILES["real"]]
+    for name in names:
         shutil.copy(published / name, tmp_path / name)
-    paths = files.fetch(tmp_path, "http://127.0.0.1:9/nowhere")
-    assert [p.name for p in paths] == list(files.SHA256)
-    assert files.URL.endswith("/bcd006fe12e929f055e0ec7fe39dbf4d64a6881a")
+    paths = files.fetch(tmp_path, mirror="http://127.0.0.1:9/nowhere")
+    assert [p.name for p in paths] == names
+    assert files.FILES["real"][0].url == (
+        "https://raw.githubusercontent.com/google-research/reassessed-imagenet/"
+        "bcd006fe12e929f055e0ec7fe39dbf4d64a6881a/real.json"
+    )

@@ -1,0 +1,65 @@
+"""The labels of Shankar et al. 2020 from TFDS's `imagenet2012_multilabel`, where that is prepared.
+
+TFDS has them beside the images (200 MB); `python -m real_labels fetch --label-sets shankar` needs no TFDS.
+"""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow_datasets as tfds
+
+from big_transfer.datasets.source import DatasetError
+from big_transfer.datasets.tfds_source import load_builder, make_ready
+from real_labels.errors import InputError
+from real_labels.labels import Reassessment, published, relabellings
+
+DATASET = "imagenet2012_multilabel"
+_SPLIT = "validation"
+_KEYS = (
+    "file_name",
+    "original_label",
+    "correct_multi_labels",
+    "unclear_multi_labels",
+    "is_problematic",
+)
+
+
+def read(data_dir: str | os.PathLike[str] | None = None) -> Reassessment:
+    """The reassessment `shankar`, equal to that of the published CSV.
+
+    Args:
+      data_dir: of TFDS; its default if None.
+
+    Raises:
+      DatasetError: if the dataset is not prepared, or holds other labels than the published ones.
+    """
+    folder = None if data_dir is None else os.fspath(data_dir)
+    builder = make_ready(load_builder(DATASET, folder), DATASET, folder)
+    # Images stay as they are stored, and are not looked at.
+    source = builder.as_data_source(split=_SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
+    rows = [
+        {key: record[key] for key in _KEYS}
+        for record in map(source.__getitem__, range(len(source)))
+    ]
+    try:
+        labels = relabellings.multilabel_sets(
+            [_text(row["file_name"]) for row in rows],
+            [int(row["original_label"]) for row in rows],
+            [list(map(int, row["correct_multi_labels"])) for row in rows],
+            [list(map(int, row["unclear_multi_labels"])) for row in rows],
+            [bool(row["is_problematic"]) for row in rows],
+        )
+        published.check_version(published.SHANKAR, labels, f"{DATASET} in {builder.data_dir}")
+    except InputError as error:
+        raise DatasetError(f"{DATASET}: {error}") from None
+    return published.of_labels(published.SHANKAR, labels)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def is_prepared(data_dir: str | None) -> bool:
+    """Whether TFDS has the dataset ready."""
+    return load_builder(DATASET, data_dir).is_prepared()
