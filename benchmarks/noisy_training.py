@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from real_labels import LabelSets, Predictions
+from real_labels.files import replacing
 from real_labels.files.text_table import text_table
 from real_labels.intervals import Estimate, mcnemar, percent
 
@@ -37,6 +38,7 @@ FIGURE = ROOT / "docs" / "noisy_training.png"
 LEVELS = {"own": None, "40%": 0.4}  # share of wrong training labels; None: as they are
 FOLDS, FOLD_STEPS = 10, 1600
 DATASET = "digit_scenes"
+RULES = ("confident", "top1", "top-k=2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,16 +146,28 @@ class Data:
         if labels == "all":
             return found
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
+        if labels not in ("all", "oracle") and not self._is_recorded(level, labels):
+            keep.unlink(missing_ok=True)
         if not keep.exists():
             if labels == "oracle":
                 truth = LabelSets.from_json(self.truth_path)
                 ours = LabelSets.from_json(self._labels(level))
                 rows = truth.rows(ours.file_names)
                 is_right = truth.contains(rows, ours.classes[:, None])[:, 0]
-                keep.write_text("".join(f"{n}\n" for n in ours.file_names[is_right]))
+                with replacing(keep) as temporary:
+                    temporary.write_text("".join(f"{n}\n" for n in ours.file_names[is_right]))
             else:
                 self._clean(level, labels, keep, found)
         return [*found, f"--config.input.keep={keep}"]
+
+    def _is_recorded(self, level: str, rule: str) -> bool:
+        return (RESULTS / f"clean_{level.replace('%', '')}_{rule.replace('=', '')}.json").exists()
+
+    def rules(self, level: str) -> None:
+        """Records what every rule drops at a level, from its folds."""
+        for rule in RULES:
+            if not self._is_recorded(level, rule):
+                self.arguments(level, rule)
 
     def _clean(self, level: str, rule: str, keep: pathlib.Path, relabel: list[str]) -> None:
         folder = self._out / f"folds_{level.replace('%', '')}"
@@ -275,6 +289,17 @@ def table() -> str:
         for c in order
     ]  # fmt: skip
     text = text_table(rows, "<><<>>>")
+    dropped = [("wrong labels", "rule", "dropped", "precision", "by chance", "recall", "by chance")]
+    for path in sorted(RESULTS.glob("clean_*.json")):
+        one = json.loads(path.read_text())
+        share, wrong = Estimate(**one["share"]), Estimate(**one["wrong"])
+        precision, recall = Estimate(**one["precision"]), Estimate(**one["recall"])
+        level = path.stem.split("_")[1]
+        dropped.append((level, one["rule"], f"{one['dropped']:,}", percent(precision, 1), percent(wrong, 1),
+                        percent(recall, 1), percent(share, 1)))  # fmt: skip
+    if len(dropped) > 1:
+        text += "\n\nWrong labels among the dropped, and dropped among the wrong:\n"
+        text += text_table(dropped, "<<>>>>>")
     tests = [("comparison", "original", "p", "true", "p")]
     for title, one, other in comparisons():
         if one in done and other in done:
@@ -380,6 +405,8 @@ def main() -> None:
             if options.only in cell.name and not (RESULTS / f"{cell.name}.json").exists():
                 print(f"{cell.name}:", flush=True)
                 run(cell, data, options.out)
+        for level in LEVELS if not (options.only or options.quick) else ():
+            data.rules(level)
     print(table())
     if not options.quick:
         draw(FIGURE)

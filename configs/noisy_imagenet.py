@@ -8,7 +8,8 @@ longer. Clean labels need fnames_clean.txt of release v1.0 of google-research/re
 into the folder of the published labels (`python -m real_labels fetch` says where), or named with
 --config.input.keep=FILE; a list of your own comes from --mode=cross_validate and the command
 `python -m real_labels clean` (docs/training.md). All else is configs/bit_s_imagenet2012.py; the steps of the
-learning rate stretch with the schedule. Nothing here was trained: it needs a TPU slice and days.
+learning rate stretch with the schedule, and every published label set scores it
+(`python -m real_labels fetch --label-sets all`). Nothing here was trained: it needs a TPU slice and days.
 
     python main.py --config=configs/noisy_imagenet.py:debug --workdir=/tmp/debug
 
@@ -31,6 +32,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.total_epochs = float(options.length)
         stretch = options.length / _BASE
         config.optimizer.decay_epochs = tuple(epoch * stretch for epoch in (30, 60, 80))
+        config.eval.label_sets = "real,shankar,tsipras,northcutt"
     if options.is_clean:
         config.input.keep = noisy_options.published_clean_list()
     return config

@@ -46,8 +46,12 @@ def parse(arg: str, unit: str, lengths: tuple[int, ...]) -> Options:
         "labels": ("all", "clean"),
         unit: tuple(map(str, lengths)),
     }
-    for part in filter(None, arg.split(",")):
+    given = list(filter(None, arg.split(",")))
+    keys = [part.partition("=")[0] for part in given]
+    for part in given:
         key, _, value = part.partition("=")
+        if keys.count(key) > 1:
+            raise ValueError(f"the config's argument says {key} twice; found {arg!r}.")
         if part == "debug":
             debug = True
         elif value in allowed.get(key, ()):

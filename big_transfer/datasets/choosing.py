@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -130,6 +131,8 @@ def relabelled(
     for row, name, classes in zip(
         rows.tolist(), labels.file_names.tolist(), labels.to_lists(), strict=True
     ):
+        if row < 0:
+            continue
         if len(classes) > max_labels:
             raise DatasetError(
                 f"input.relabel: {name} has {len(classes)} labels in {path}; raise input.max_labels, which "
@@ -140,12 +143,15 @@ def relabelled(
                 f"input.relabel: {name} has no label in {path}, which softmax cannot learn: leave the image "
                 f"out (input.keep), or set --config.loss=sigmoid."
             )
-        if row >= 0:
-            replaced[row] = tuple(classes)
+        replaced[row] = tuple(classes)
     log.info("%s of %s images have the labels of %s.", f"{len(replaced):,}", f"{len(ours):,}", path)
     if unknown := len(labels) - len(replaced):
         log.warning(
-            "%s images of %s are none of %s %s.", f"{unknown:,}", path, source.dataset, source.split
+            "%s images of %s are not learned from: of another split than %s %s, or left out.",
+            f"{unknown:,}",
+            path,
+            source.dataset,
+            source.split,
         )
     return Relabelled(source, label_key, replaced)
 
@@ -164,6 +170,12 @@ def in_fold(source: Source, fold: int, folds: int, seed: int) -> Bool[np.ndarray
 
 def sha256_of(path: str) -> str:
     """The hash of a list or a file of labels: what goes on from an earlier start must have the same."""
+    if not os.path.exists(path):
+        raise DatasetError(
+            f"{path}: there is no such file (input.keep, a list of images, or input.relabel, their "
+            f"labels). The list of clean ImageNet labels is fnames_clean.txt of release v1.0 of "
+            f"github.com/google-research/reassessed-imagenet; your own comes from `real_labels clean --kept`."
+        )
     with _reading(path):
         return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
 

@@ -147,7 +147,7 @@ def training_source(config: ml_collections.FrozenConfigDict) -> Source:
     All of the split, or those that input.keep lists, without those of the fold that is left out; of these all
     or examples_per_class of each class.
     """
-    source = _kept_source(config)
+    source = kept_source(config)
     if config.fold is not None:
         left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
         if not left_out.any() or left_out.all():
@@ -162,22 +162,24 @@ def training_source(config: ml_collections.FrozenConfigDict) -> Source:
 
 def fold_source(config: ml_collections.FrozenConfigDict) -> Source:
     """The images of the fold that training leaves out, in the dataset's order."""
-    source = _kept_source(config)
+    source = kept_source(config)
     left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
     return Subset(source, np.flatnonzero(left_out))
 
 
-def _kept_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The training split with the labels of input.relabel, or what input.keep lists of it."""
+def kept_source(config: ml_collections.FrozenConfigDict) -> Source:
+    """The training images of all folds: what input.keep lists of the split, with input.relabel's labels."""
     data = config.input
     source = open_source(
         data.dataset, data.split, [data.label_key], data_dir=data.data_dir, mock=data.mock
     )
+    if data.keep is not None:
+        source = choosing.kept(source, data.keep)
     if data.relabel is not None:
         source = choosing.relabelled(
             source, data.label_key, data.relabel, max_labels=data.max_labels, loss=config.loss
         )
-    return source if data.keep is None else choosing.kept(source, data.keep)
+    return source
 
 
 def evaluation_source(config: ml_collections.FrozenConfigDict) -> Source:

@@ -31,6 +31,7 @@ _OWN = {
 # Those that need no files from anywhere are prepared when first used.
 _EMBEDDED = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _MOCK_EXAMPLES = 64
+_NAMES: dict[tuple[str, str], np.ndarray] = {}  # the file names of a folder's split, once read
 
 
 def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -210,12 +211,19 @@ class TfdsSource(Sequence):
     def read_file_names(self) -> np.ndarray:
         """(N,) str: the file name of every image.
 
-        Every example is read for it, once: the names are kept beside the dataset, if that can be written.
+        Every example is read for it, once a process; the names are kept beside the dataset, if that can be
+        written, for the next.
         """
-        kept = (
-            None if self._folder is None else self._folder / f"file_names-{_safe(self.split)}.txt"
-        )
-        if kept is not None and kept.exists():
+        if self._folder is None:
+            return names_read(self)
+        place = str(self._folder), self.split
+        if len(_NAMES.get(place, ())) != len(self):
+            _NAMES[place] = self._find_file_names()
+        return _NAMES[place]
+
+    def _find_file_names(self) -> np.ndarray:
+        kept = self._folder / f"file_names-{_safe(self.split)}.txt"
+        if kept.exists():
             names = np.array(kept.read_text().splitlines(), dtype=np.str_)
             if len(names) == len(self):
                 return names
@@ -226,12 +234,11 @@ class TfdsSource(Sequence):
             f"{len(self):,}",
         )
         names = names_read(self)
-        if kept is not None and jax.process_index() == 0:
-            try:
-                with files.replacing(kept) as temporary:
-                    temporary.write_text("\n".join(names.tolist()) + "\n")
-            except OSError as error:
-                log.warning("The file names are not kept for the next time: %s", error)
+        try:
+            with files.replacing(kept) as temporary:
+                temporary.write_text("\n".join(names.tolist()) + "\n")
+        except OSError as error:
+            log.warning("The file names are not kept for the next time: %s", error)
         return names
 
     def __getitem__(self, index: int) -> dict[str, Any]:

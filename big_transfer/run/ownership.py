@@ -45,6 +45,12 @@ _NETWORK = (
     "9p",
     "afs",
     "beegfs",
+    "virtiofs",
+    "panfs",
+    "wekafs",
+    "vboxsf",
+    "pvfs2",
+    "orangefs",
 )
 
 
@@ -64,7 +70,7 @@ def owned(folder: epath.PathLike) -> Iterator[Owner]:
                 if is_local(folder)
                 else _beating(epath.Path(folder), hosts)
             )
-        except (WorkdirError, OSError) as error:  # the other processes must learn of it
+        except Exception as error:  # of any kind: the other processes must learn of it
             refused = error
     if jax.process_count() > 1:
         is_refused = multihost_utils.broadcast_one_to_all(np.array(refused is not None))
@@ -107,6 +113,7 @@ def _me(hosts: list[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "hosts": hosts,
         "boot": _boot(),
+        "namespace": _namespace(),
         "pid": os.getpid(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
@@ -130,7 +137,10 @@ def _locked(folder: pathlib.Path, hosts: list[str]) -> Iterator[Owner]:
     file = _open_locked(path)
     if file is None:
         end = time.monotonic() + 1
-        while not (owner := _read(epath.Path(path))) and time.monotonic() < end:
+        owner: dict[str, Any] = {}
+        while not owner and time.monotonic() < end:
+            with contextlib.suppress(OSError, ValueError):
+                owner = _read(epath.Path(path))
             time.sleep(0.02)  # it has the lock, and is about to write its name
         raise _refusal(folder, owner)
     try:
@@ -167,14 +177,16 @@ def _open_locked(path: pathlib.Path) -> int | None:
 def _beating(folder: epath.Path, hosts: list[str]) -> Iterator[Owner]:
     path = folder / NAME
     me = _me(hosts)
-    found = _read(path)
-    if found and not _is_dead(found, me):
+    found = _read_surely(path)
+    if found and (patience := _patience(found, me)):
         log.info("%s has an owner; waiting for its heartbeat.", folder)
-        if _changes(path, found):
+        if _changes(path, found, patience):
             raise _refusal(folder, found)
+    begun = time.monotonic()
     _beat(path, me, 0)
-    time.sleep(min(2.0, BEAT))  # another run may have taken it at the same moment
-    now = _read(path)
+    # Another run may have looked at the same moment, and write as slowly as this one.
+    time.sleep(min(max(2.0, 2 * (time.monotonic() - begun)), BEAT))
+    now = _read_surely(path)
     if now.get("token") != me["token"]:
         raise _refusal(folder, now)
     owner = _Beating(path, me)
@@ -198,7 +210,10 @@ class _Beating(Owner):
         self._thread.start()
 
     def check(self) -> None:
-        """See `Owner.check`."""
+        """See `Owner.check`; looks at the file, since much may hang on it."""
+        if self._taken_by is None:
+            with contextlib.suppress(Exception):  # a network disk may be away for a moment
+                self._look()
         if self._taken_by is not None:
             raise _refusal(self._path.parent, self._taken_by)
 
@@ -209,14 +224,18 @@ class _Beating(Owner):
         if self._taken_by is None:
             self._path.unlink(missing_ok=True)
 
+    def _look(self) -> None:
+        now = _read(self._path)
+        if now and now.get("token") != self._me["token"]:
+            self._taken_by = now
+
     def _work(self) -> None:
         number = 0
         while not self._end.wait(BEAT):
             number += 1
             try:
-                now = _read(self._path)
-                if now and now.get("token") != self._me["token"]:
-                    self._taken_by = now
+                self._look()
+                if self._taken_by is not None:
                     return
                 _beat(self._path, self._me, number)
             except Exception as error:  # a network disk may be away for a moment
@@ -227,41 +246,77 @@ def _beat(path: epath.Path, me: dict[str, Any], number: int) -> None:
     files.write_json(path, {**me, "beat": number})
 
 
-def _is_dead(found: dict[str, Any], me: dict[str, Any]) -> bool:
-    """Whether the owner is an earlier start of a run on the same hosts, whose process has ended."""
+def _patience(found: dict[str, Any], me: dict[str, Any]) -> float:
+    """Seconds without a heartbeat after which an owner counts as dead.
+
+    An earlier start of a run on the same hosts, whose process has ended, is dead at once. Process numbers
+    mean nothing in another container: there one heartbeat is waited for.
+    """
     if found.get("hosts") != me["hosts"] or found.get("host") != me["host"]:
-        return False
-    if found.get("boot") != me["boot"] or found.get("pid") == me["pid"]:
-        return True
+        return PATIENCE
+    if found.get("boot") != me["boot"]:
+        return 0
+    if found.get("namespace") != me["namespace"]:
+        return min(1.5 * BEAT, PATIENCE)
+    if found.get("pid") == me["pid"]:
+        return 0
     try:
         os.kill(int(found["pid"]), 0)
     except ProcessLookupError:
-        return True
+        return 0
     except (PermissionError, KeyError, ValueError):
-        return False
-    return False
+        pass
+    return PATIENCE
 
 
-def _changes(path: epath.Path, found: dict[str, Any]) -> bool:
-    """Whether an owner's file changes within a minute. Clocks of different machines are not compared."""
-    end = time.monotonic() + PATIENCE
+def _changes(path: epath.Path, found: dict[str, Any], patience: float) -> bool:
+    """Whether an owner's file changes in that time. Clocks of different machines are not compared."""
+    end = time.monotonic() + patience
     while time.monotonic() < end:
-        now = _read(path)
+        try:
+            now = _read(path)
+        except Exception:  # nobody knows; a file that is replaced may be gone for a moment
+            now = found
         if not now:
             return False  # it has just ended
         if now != found:
             return True
-        time.sleep(min(1.0, PATIENCE / 10))
+        time.sleep(min(1.0, patience / 10))
     return False
 
 
 def _read(path: epath.Path) -> dict[str, Any]:
-    """The owner's file; empty if there is none, or none that can be read."""
+    """The owner's file; empty if there is none.
+
+    Raises:
+      OSError, ValueError, or what a bucket's library has: if it is there and cannot be read.
+    """
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no owner's file")
+    return found
+
+
+def _read_surely(path: epath.Path) -> dict[str, Any]:
+    """The same, tried for as long as an owner may be silent.
+
+    Raises:
+      WorkdirError: if it cannot be read all that time.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _read(path)
+        except Exception as error:
+            if time.monotonic() > end:
+                raise WorkdirError(
+                    f"{path}: cannot be read ({error}), so nobody knows whether a run owns the workdir. "
+                    f"Remove it if none does."
+                ) from None
+            time.sleep(min(1.0, PATIENCE / 10))
 
 
 def _hosts() -> list[str]:
@@ -280,5 +335,13 @@ def _boot() -> str:
     """Tells a machine's starts apart."""
     try:
         return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    """Tells containers apart, in which process numbers begin anew."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""

@@ -15,6 +15,9 @@ from jax.experimental import multihost_utils
 from real_labels import files
 from real_labels.errors import ExpectedError
 
+# Files whose content counts, as their hashes in the config tell, and not where they lie.
+_BY_CONTENT = {"input.keep", "input.relabel"}
+
 
 class WorkdirError(ExpectedError, ValueError):
     """A workdir that belongs to another run."""
@@ -44,7 +47,7 @@ def check(
     theirs = json.loads(json.dumps(defaults)) | flatten_dict(found, sep=".")
     differing = [
         f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
-        for name in sorted(ours.keys() | theirs.keys())
+        for name in sorted((ours.keys() | theirs.keys()) - _BY_CONTENT)
         if (sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections))
         and _shown(theirs, name) != _shown(ours, name)
     ]

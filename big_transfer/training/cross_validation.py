@@ -8,6 +8,7 @@ folder/out_of_fold.npz            those of all folds
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +22,8 @@ from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
-from big_transfer.run import ownership, preemption, sharding
+from big_transfer.run import ownership, preemption, sharding, workdir
+from big_transfer.run.workdir import WorkdirError
 from big_transfer.training.loop import train_and_evaluate
 from big_transfer.training.setup import build
 from real_labels.predictions.out_of_fold import OutOfFold
@@ -29,6 +31,10 @@ from real_labels.predictions.out_of_fold import OutOfFold
 log = logging.getLogger("big_transfer")
 
 OUT_OF_FOLD = "out_of_fold.npz"
+# Fields in which folds may differ: which it is, and what the HyperRule makes of its number of images.
+_OF_A_FOLD = (
+    "fold", "total_steps", "mixup_alpha", "optimizer.warmup_steps", "optimizer.decay_steps",
+)  # fmt: skip
 _MOST_RANKED = 20  # classes that are kept of each image
 _COLUMNS = ("classes", "scores", "label", "label_score", "score_sum")
 
@@ -59,6 +65,7 @@ def cross_validate(
         raise config_lib.ConfigError(f"--fold: expected one of 0 to {folds - 1}, found {only}")
     if config.fold is not None:
         raise config_lib.ConfigError("fold: name one fold with --fold, not in the config")
+    _check_labels(config)
     places = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
     for fold in range(folds) if only is None else [only]:
         log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, places[fold])
@@ -74,10 +81,83 @@ def cross_validate(
     if missing:
         log.info("%s are still missing; the last fold to end joins them.", ", ".join(missing))
         return None
+    _check_alike(places)
     found = OutOfFold.joined([OutOfFold.load(place / OUT_OF_FOLD) for place in places])
+    _check_all_are_there(found, config, places)
     if jax.process_index() == 0:
         found.save(epath.Path(folder) / OUT_OF_FOLD)
     return found
+
+
+def _check_labels(config: ml_collections.FrozenConfigDict) -> None:
+    """Refuses images with no or several labels, before any training.
+
+    Raises:
+      DatasetError: with the first of them.
+    """
+    if config.input.max_labels == 1 and not config.input.relabel:
+        return
+    source = datasets.kept_source(config)
+    for row, labels in enumerate(datasets.labels_of(source, config.input.label_key)):
+        if len(labels) != 1:
+            name = datasets.file_names_of(source)[row]
+            raise datasets.DatasetError(
+                f"cross-validation needs one label an image; {name} has {len(labels)}. Give it one with "
+                f"input.relabel, or leave it out with input.keep."
+            )
+
+
+def _check_alike(places: Sequence[epath.Path]) -> None:
+    """Refuses to join folds that were not trained alike.
+
+    Raises:
+      WorkdirError: naming two folds and the field in which they differ.
+    """
+    first = _recorded(places[0])
+    for place in places[1:]:
+        other = _recorded(place)
+        differ = [key for key in {**first, **other} if first.get(key) != other.get(key)]
+        if differ:
+            key = min(differ)
+            raise WorkdirError(
+                f"{places[0]} and {place} were trained differently: {key} is {first.get(key)} there and "
+                f"{other.get(key)} here. Remove one of them, and train it again like the others."
+            )
+
+
+def _recorded(place: epath.Path) -> dict[str, Any]:
+    """The fields of a fold's config that all folds must share, by their dotted names."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, section: Mapping[str, Any]) -> None:
+        for name, value in section.items():
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}.", value)
+            else:
+                flat[prefix + name] = value
+
+    walk("", workdir.recorded_config(place) or {})
+    return {key: value for key, value in flat.items() if key not in _OF_A_FOLD}
+
+
+def _check_all_are_there(
+    found: OutOfFold, config: ml_collections.FrozenConfigDict, places: Sequence[epath.Path]
+) -> None:
+    """Refuses folds that were made before images came or went.
+
+    Raises:
+      WorkdirError: with the number of images, and the folds that must be made again.
+    """
+    wanted = set(datasets.file_names_of(datasets.kept_source(config)).tolist())
+    have = set(found.file_names.tolist())
+    if wanted == have:
+        return
+    raise WorkdirError(
+        f"The folds predict {len(have):,} images, while there are {len(wanted):,} now: "
+        f"{len(wanted - have):,} came and {len(have - wanted):,} went since. Each fold learned from the "
+        f"images of the others, so train them anew in another --workdir. What is there stays in "
+        f"{places[0].name} and the others."
+    )
 
 
 def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> bool:
@@ -110,12 +190,7 @@ def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> b
     if found is None:
         log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
         return False
-    names, columns, examples = by_file_name(found)
-    several = [e["file_name"] for e in examples if len(e[config.input.label_key]) != 1]
-    if several:
-        raise datasets.DatasetError(
-            f"cross-validation needs one label an image; {several[0]} has another number."
-        )
+    names, columns, _ = by_file_name(found)
     if jax.process_index() == 0:
         fold = np.full(len(names), config.fold, np.int32)
         OutOfFold(names, fold=fold, **columns).save(place / OUT_OF_FOLD)

@@ -136,7 +136,7 @@ def write_page(
     names: ClassNames,
     truth: LabelSets | None = None,
     images: str | None = None,
-) -> None:
+) -> list[str]:
     """Writes index.html: what goes by class, and the likeliest wrong labels with their images.
 
     Args:
@@ -146,6 +146,9 @@ def write_page(
       names: of the classes.
       truth: true labels, shown beside the others.
       images: folder of the images; None: the page has none.
+
+    Returns:
+      The images to show that are not below that folder, or cannot be read.
     """
     doubt = cleaning.suspicion(found)
     gone = np.flatnonzero(~outcome.kept)
@@ -172,3 +175,4 @@ def write_page(
     )
     with files.replacing(folder / "index.html") as temporary:
         temporary.write_bytes(text.encode())
+    return [str(one["file_name"]) for one in cards if images and one["image"] is None]

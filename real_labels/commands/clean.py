@@ -7,7 +7,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from real_labels.commands import options as common
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--original",
         metavar="LABELS",
-        help="labels of the images, for scores without: JSON of file names, or .npy in the order of the rows",
+        help="labels of the images, for scores without: JSON of file names (rows without names are taken in "
+        "their order), or .npy in the order of the rows",
     )
     parser.add_argument(
         "--truth", metavar="LABELS.json", help="true labels: what the dropping is worth"
@@ -80,9 +81,14 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         common.write_json(options.json, outcome.as_json())
     if options.report:
-        analysis.write_page(
+        lost = analysis.write_page(
             pathlib.Path(options.report), found, outcome, names, truth, options.images
         )
+        if lost:
+            common.print_warning(
+                f"{len(lost)} of the images to show are not below {options.images}, or unreadable (first: "
+                f"{lost[0]})."
+            )
 
     print(
         f"{options.rule} drops {outcome.dropped:,} of {len(found):,} images ({percent(outcome.share, 1)}) "
@@ -96,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
             f"{one.images:,}",
             f"{one.dropped:,}",
             f"{100 * one.dropped / one.images:.1f}%",
-            ", ".join(f"{names[c]} {n}" for c, n in one.instead),
+            ", ".join(f"{names[c]} ({n})" for c, n in one.instead),
         )
         for one in classes
     ]
@@ -122,22 +128,49 @@ def _read(options: argparse.Namespace) -> OutOfFold:
     from real_labels.predictions.out_of_fold import OutOfFold
 
     if options.original is None:
-        try:
-            return OutOfFold.load(options.predictions)
-        except InputError as error:
-            raise InputError(
-                f"{error} Scores of every class are taken, too, with their labels: --original LABELS."
-            ) from None
+        _check_kind(options.predictions)
+        return OutOfFold.load(options.predictions)
     from real_labels.predictions import ranking, reading
 
+    if _holds_folds(options.predictions):
+        raise InputError(f"{options.predictions}: has its own labels; leave --original out.")
     file = reading.read(options.predictions)
-    if file.every_score is None:
+    scores = file.every_score
+    if scores is None:
         raise InputError(
-            f"{options.predictions}: holds no score of every class, which --rule {options.rule} needs."
+            f"{options.predictions}: holds no score of every class, which --original LABELS goes with."
         )
     names, label = _labels(options.original, file.file_names, len(file))
-    probabilities = ranking.probabilities(file.every_score, file.every_score)
-    return OutOfFold.of_probabilities(names, probabilities, label)
+    if scores.min() < -ranking.ROUNDING or scores.max() > 1 + ranking.ROUNDING:
+        common.print_warning(
+            f"The scores reach from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities: "
+            f"their softmax is taken."
+        )
+    with naming(options.original):
+        return OutOfFold.of_probabilities(names, ranking.probabilities(scores, scores), label)
+
+
+def _holds_folds(path: str) -> bool:
+    """Whether a file is out_of_fold.npz."""
+    from real_labels.files import npz
+
+    if not path.endswith(".npz"):
+        return False
+    with npz.opened(path) as archive:
+        return {"label", "fold", "label_score"} <= set(archive.files)
+
+
+def _check_kind(path: str) -> None:
+    """Refuses scores that came without their labels."""
+    from real_labels.files import readable
+
+    with naming(path):
+        readable(path)
+    if not _holds_folds(path):
+        raise InputError(
+            f"{path}: is no out_of_fold.npz. Scores of every class are taken, too, with their labels: "
+            f"--original LABELS."
+        )
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +195,10 @@ def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.n
                 f"{path}: has {len(labels):,} images, and the predictions have {number:,} rows without "
                 f"names."
             )
+        common.print_warning(
+            f"The predictions have no file names: their rows are taken for the images of {path} in the "
+            f"order of their names."
+        )
         file_names = np.sort(labels.file_names)
     found = labels.take(labels.rows(file_names))
     if (found.counts != 1).any():

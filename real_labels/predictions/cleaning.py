@@ -45,11 +45,15 @@ def keeps(rule: str, found: OutOfFold) -> Bool[np.ndarray, "images"]:
 
 
 def thresholds(found: OutOfFold) -> Float[np.ndarray, "classes"]:
-    """(C,) of each class the mean of its probability over the images labelled so; infinite where none is."""
+    """(C,) of each class the mean of its probability over the images labelled so; infinite where none is.
+
+    None is below twice the tolerance, as in cleanlab: a class that is never predicted is confident nowhere.
+    """
     size = found.num_classes
     total = np.bincount(found.label, weights=found.label_score.astype(np.float64), minlength=size)
     number = np.bincount(found.label, minlength=size)
-    return np.divide(total, number, out=np.full(size, np.inf), where=number > 0)
+    mean = np.divide(total, number, out=np.full(size, np.inf), where=number > 0)
+    return np.maximum(mean, 2 * _TOLERANCE)
 
 
 def keeps_confident(found: OutOfFold) -> Bool[np.ndarray, "images"]:
@@ -57,8 +61,9 @@ def keeps_confident(found: OutOfFold) -> Bool[np.ndarray, "images"]:
 
     A class is confident where its probability reaches its threshold (see `thresholds`). The image is dropped
     if its confident class is not its label. As in cleanlab, whose result this is, the class of an image with
-    several confident ones is its first prediction, and an image whose first prediction is its label is kept,
-    as is one without a confident class. Scores of a sigmoid are made to add up to 1 first.
+    several confident ones is its first prediction, and an image whose label is as likely as its first
+    prediction is kept, as is one without a confident class. Scores of a sigmoid are made to add up to 1
+    first.
 
     Raises:
       InputError: if a class beyond those that the file holds might decide over an image.
@@ -67,11 +72,12 @@ def keeps_confident(found: OutOfFold) -> Bool[np.ndarray, "images"]:
     least = thresholds(found)
     is_confident = found.scores >= least[found.classes] - _TOLERANCE
     number, first = is_confident.sum(axis=1), found.classes[:, 0]
+    is_likeliest = found.label_score >= found.scores[:, 0] - _TOLERANCE
     only = found.classes[np.arange(len(found)), is_confident.argmax(axis=1)]
     if not found.has_all_classes:
-        _check_the_rest(found, least, (number < 2) & (first != found.label) & ~is_confident[:, 0])
+        _check_the_rest(found, least, (number < 2) & ~is_likeliest & ~is_confident[:, 0])
     guess = np.where(number > 1, first, only)
-    return (number == 0) | (guess == found.label) | (first == found.label)
+    return (number == 0) | (guess == found.label) | is_likeliest
 
 
 def _check_the_rest(found: OutOfFold, least: np.ndarray, is_open: np.ndarray) -> None:

@@ -116,10 +116,16 @@ class OutOfFold:
         """
         label = np.asarray(label)
         num_classes = probabilities.shape[1]
-        if len(label) != len(probabilities) or label.min() < 0 or label.max() >= num_classes:
+        if len(label) != len(probabilities):
             raise InputError(
-                f"expected a label of 0 to {num_classes - 1} for each of {len(probabilities)} images, found "
-                f"{len(label)} labels from {label.min()} to {label.max()}."
+                f"has {len(label):,} labels for {len(probabilities):,} rows of scores; expected one each."
+            )
+        beyond = (label < 0) | (label >= num_classes)
+        if beyond.any():
+            row = int(np.argmax(beyond))
+            raise InputError(
+                f"row {row + 1} has the label {label[row]}; the scores are of {num_classes:,} classes, 0 to "
+                f"{num_classes - 1:,}."
             )
         classes, scores = top_k(probabilities, num_classes)
         own = probabilities[np.arange(len(label)), label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 
@@ -57,6 +58,19 @@ def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, sc
     expected = [datasets.fold_of(name, 2, 0) for name in found.file_names.tolist()]
     assert found.fold.tolist() == expected
 
+    # Folds that do not belong together are not joined.
+    folder = tmp_path / "stopped"
+    first = OutOfFold.load(folder / "fold_01" / "out_of_fold.npz")
+    columns = {f.name: getattr(first, f.name)[:-3] for f in dataclasses.fields(first)}
+    OutOfFold(**columns).save(folder / "fold_01" / "out_of_fold.npz")
+    output = finish(start(folder, *FOLDS, "--fold=0"), code=1)
+    assert "predict 197 images, while there are 200 now: 3 came and 0 went" in output
+    recorded = json.loads((folder / "fold_01" / "config.json").read_text())
+    recorded["input"]["batch_size"] = 8
+    (folder / "fold_01" / "config.json").write_text(json.dumps(recorded))
+    output = finish(start(folder, *FOLDS, "--fold=0"), code=1)
+    assert "were trained differently: input.batch_size is" in output and "and 8 here" in output
+
 
 def test_two_processes_have_the_same_folds_in_the_same_order(start, scenes_dir, tmp_path):
     for process in start_two(start, tmp_path / "two", *FOLDS, "--fold=0"):
@@ -109,7 +123,7 @@ def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
     )
     output = finish(start(tmp_path / "run", *more))
     assert "Learning from the 150 of 200 images" in output
-    assert "40 of 200 images have the labels of" in output
+    assert "40 of 150 images have the labels of" in output
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())
     assert recorded["input"]["keep"] == str(tmp_path / "keep.txt")
     (tmp_path / "keep.txt").write_text("\n".join(names[:149]) + "\n")

@@ -130,6 +130,83 @@ def test_the_same_run_on_the_same_hosts_takes_over_at_once(tmp_path, network, mo
         enter(tmp_path / "run")
 
 
+def test_a_container_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, monkeypatch):
+    """Its owner's process number is unknown here, or equal to one's own, though it lives."""
+    monkeypatch.setattr(ownership, "PATIENCE", 600)
+    monkeypatch.setattr(ownership, "BEAT", 0.2)
+    for pid in (os.getpid(), 2**22 - 1):
+        changes = {"namespace": "pid:[1]", "pid": pid, "hosts": ownership._hosts()}
+        with ownership.owned(tmp_path / "run") as owner:
+            token = json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"]
+            owner._me |= changes | {"host": ownership._hosts()[0]}
+            time.sleep(0.5)  # it has said so
+            with pytest.raises(WorkdirError, match=f"by process {pid} on "):
+                enter(tmp_path / "run")
+            owner.check()
+            assert json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"] == token
+    owner_file(tmp_path / "run", host=ownership._hosts()[0], **changes)  # one that is dead
+    enter(tmp_path / "run")
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_file_that_cannot_be_read_for_a_moment_gives_nothing_away(
+    tmp_path, network, monkeypatch, failing
+):
+    real, calls, me = ownership._read, [], threading.get_ident()
+
+    def read(path):
+        if threading.get_ident() == me:
+            calls.append(path)
+            if len(calls) == failing:
+                raise OSError(116, "Stale file handle")
+        return real(path)
+
+    with ownership.owned(tmp_path / "run") as owner:
+        monkeypatch.setattr(ownership.socket, "gethostname", lambda: "another")
+        monkeypatch.setattr(ownership, "_read", read)
+        with pytest.raises(WorkdirError, match="is being trained in by process"):
+            enter(tmp_path / "run")
+        owner.check()
+
+
+def test_a_file_that_can_never_be_read_is_said(tmp_path, network):
+    (tmp_path / ownership.NAME).write_text("{")
+    with pytest.raises(WorkdirError, match="cannot be read .*Remove it if none does"):
+        enter(tmp_path)
+
+
+def test_of_two_heartbeats_at_once_one_stays(tmp_path, network, monkeypatch):
+    """Both look before either has written, and one writes late."""
+    monkeypatch.setattr(ownership, "BEAT", 0.3)
+    write, start, late = ownership._beat, threading.Barrier(2), threading.local()
+
+    def beat(path, me, number):
+        if number == 0:
+            start.wait()
+            time.sleep(late.seconds)
+        write(path, me, number)
+
+    monkeypatch.setattr(ownership, "_beat", beat)
+    ends = {}
+
+    def work(name, seconds):
+        late.seconds = seconds
+        try:
+            with ownership.owned(tmp_path) as owner:
+                time.sleep(1.2)
+                owner.check()
+                ends[name] = "owner"
+        except WorkdirError:
+            ends[name] = "refused"
+
+    threads = [threading.Thread(target=work, args=a) for a in (("a", 0.0), ("b", 0.5))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends.values()) == ["owner", "refused"]
+
+
 def test_a_run_that_was_taken_over_stops(tmp_path, network):
     def watch(owner):
         end = time.monotonic() + PATIENCE

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from cleanlab.filter import find_label_issues
+from PIL import Image
 
 from real_labels.cli import main
 from real_labels.errors import InputError
@@ -50,6 +51,26 @@ def test_confident_is_cleanlabs(seed):
     )
     ours = ~cleaning.keeps("confident", of(probabilities, label))
     assert theirs.any() and (ours == theirs).all()
+
+
+@pytest.mark.parametrize("kind", ["tenths", "float16", "certain"])
+@pytest.mark.parametrize("seed", range(10))
+def test_confident_is_cleanlabs_where_classes_are_as_likely(seed, kind):
+    """Rounded probabilities, in which the label ties with another class, and classes nobody predicts."""
+    probabilities, label = drawn(seed, images=150, classes=6)
+    if kind == "tenths":
+        probabilities = np.round(probabilities * 10) + 1e-9
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    elif kind == "float16":
+        probabilities = probabilities.astype(np.float16).astype(np.float64)
+    else:
+        probabilities = np.where(np.arange(6) == 5, 0, probabilities)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    theirs = find_label_issues(
+        label, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1
+    )
+    ours = ~cleaning.keeps("confident", of(probabilities, label))
+    assert (ours == theirs).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -150,14 +171,18 @@ def test_the_command(tmp_path, capsys):
     found.save(tmp_path / "out_of_fold.npz")
     true = np.where(np.random.default_rng(0).random(len(label)) < 0.3, found.classes[:, 0], label)
     truth = {name: [int(c)] for name, c in zip(found.file_names.tolist(), true)}
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (3, 3)).save(tmp_path / "images" / "another.png")
     truth[found.file_names[0]] = []  # shows no class, so its label is wrong
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     main(
         ["clean", str(tmp_path / "out_of_fold.npz"), "--rule", "confident",
          "--kept", str(tmp_path / "keep.txt"), "--json", str(tmp_path / "all.json"),
-         "--truth", str(tmp_path / "truth.json"), "--report", str(tmp_path / "page")]
+         "--truth", str(tmp_path / "truth.json"), "--report", str(tmp_path / "page"),
+         "--images", str(tmp_path / "images")]
     )  # fmt: skip
     said = capsys.readouterr().out
+    assert "of the images to show are not below" in " ".join(said.split())
     kept = cleaning.keeps("confident", found)
     assert (tmp_path / "keep.txt").read_text().split() == sorted(found.file_names[kept])
     record = json.loads((tmp_path / "all.json").read_text())
@@ -189,8 +214,25 @@ def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
         sorted(map(int, (tmp_path / "keep.txt").read_text().split()))
         == np.flatnonzero(kept).tolist()
     )
-    with pytest.raises(SystemExit, match=r"lacks|no \.npz"):
+    with pytest.raises(SystemExit, match=r"is no out_of_fold.npz. .*--original LABELS"):
         main(["clean", str(tmp_path / "pred_probs.npy")])
+    with pytest.raises(SystemExit, match=r"nope.npz: there is no such file\.$"):
+        main(["clean", str(tmp_path / "nope.npz")])
+    np.save(tmp_path / "beyond.npy", np.where(np.arange(300) == 8, 70, label))
+    with pytest.raises(
+        SystemExit, match=r"beyond.npy: row 9 has the label 70; .* of 7 classes, 0 to 6"
+    ):
+        main(
+            ["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "beyond.npy")]
+        )
+    of(probabilities, label).save(tmp_path / "out_of_fold.npz")
+    with pytest.raises(SystemExit, match="has its own labels; leave --original out"):
+        main(
+            ["clean", str(tmp_path / "out_of_fold.npz"), "--original", str(tmp_path / "labels.npy")]
+        )
+    np.save(tmp_path / "logits.npy", 3 * probabilities - 1)
+    main(["clean", str(tmp_path / "logits.npy"), "--original", str(tmp_path / "labels.npy")])
+    assert "no probabilities: their softmax is taken" in " ".join(capsys.readouterr().out.split())
     np.save(tmp_path / "short.npy", label[:-1])
     with pytest.raises(SystemExit, match="expected 300 whole numbers"):
         main(["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "short.npy")])
