@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from real_labels.accuracy.paired import Difference, difference_of_hits
-from real_labels.accuracy.top_k import top_k_hits
+from real_labels.accuracy.top_k import Judged
 from real_labels.files.records import as_json
 from real_labels.intervals import holm
 from real_labels.labels import ORIGINAL, LabelSets, find_rows
 from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
+
+_MANY = 100  # pairs
+_DRAWS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ def pairs(
     *,
     k: int = 1,
     seed: int = 0,
+    judged: Mapping[str, Mapping[str, Judged]] | None = None,
 ) -> list[Pair]:
     """Tests every pair of models, top-k, on the images that both predicted.
 
@@ -67,22 +71,30 @@ def pairs(
       predictions: by the models' names.
       label_sets: by name.
       k: at least 1.
-      seed: of the bootstrap.
+      seed: of the bootstrap; the intervals of more than 100 pairs are normal.
+      judged: of each model by each label set (see top_k.judge), where it was made already.
     """
+    if judged is None:
+        judged = {
+            name: {key: Judged.of(one, labels) for key, labels in label_sets.items()}
+            for name, one in predictions.items()
+        }
     hits = {
-        name: {key: top_k_hits(one, labels, k) for key, labels in label_sets.items()}
-        for name, one in predictions.items()
+        name: {key: (judged[name][key].labelled, judged[name][key].hits(k)) for key in label_sets}
+        for name in predictions
     }
+    named = list(itertools.combinations(predictions, 2))
+    draws = _DRAWS if len(named) <= _MANY else None
     tested: list[tuple[str, str, dict[str, Difference]]] = []
-    for first, second in itertools.combinations(predictions, 2):
-        theirs = find_rows(predictions[second].file_names, predictions[first].file_names)
-        ours, theirs = np.flatnonzero(theirs >= 0), theirs[theirs >= 0]
+    for first, second in named:
+        ours, theirs = _common(predictions[first].file_names, predictions[second].file_names)
         by = {
             key: difference_of_hits(
                 right[ours],
                 hits[second][key][1][theirs],
                 np.count_nonzero(labelled[ours]),
                 seed=seed,
+                draws=draws,
             )
             for key, (labelled, right) in hits[first].items()
         }
@@ -92,6 +104,14 @@ def pairs(
         Pair(first, second, by, {key: corrected[key][i] for key in label_sets})
         for i, (first, second, by) in enumerate(tested)
     ]
+
+
+def _common(first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
+    """The rows of the common images in both."""
+    if first is second:
+        return slice(None), slice(None)
+    theirs = find_rows(second, first)
+    return np.flatnonzero(theirs >= 0), theirs[theirs >= 0]
 
 
 def _holm(differences: Sequence[Difference]) -> list[float]:

@@ -16,6 +16,8 @@ from real_labels.intervals import Estimate, mcnemar
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
+_Z = 1.959964  # the 97.5% quantile of the normal distribution
+
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
@@ -87,7 +89,7 @@ def difference_of_hits(
     n: int,
     *,
     seed: int = 0,
-    draws: int = 10_000,
+    draws: int | None = 10_000,
 ) -> Difference:
     """Compares two models by the images that each gets right (see `top_k_hits`).
 
@@ -95,7 +97,7 @@ def difference_of_hits(
       ours, theirs: whether the first and the second model is right; False where there is no label.
       n: number of images with a label.
       seed: of the bootstrap.
-      draws: of the bootstrap.
+      draws: of the bootstrap; None for the normal distribution that it tends to, of the same variance.
 
     Raises:
       InputError: if the seed is negative.
@@ -110,13 +112,18 @@ def difference_of_hits(
         nothing = (math.nan,) * 3
         return Difference(*nothing, -1.0, 1.0, 0, 0, p_value, 0)
     # Drawing n images with replacement draws these four kinds of images from a multinomial.
-    shares = np.array([only_first, only_second, n - only_first - only_second]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
+    value = (only_first - only_second) / n
+    if draws is None:
+        half = _Z * math.sqrt(((only_first + only_second) / n - value**2) / n)
+        low, high = max(value - half, -1.0), min(value + half, 1.0)
+    else:
+        shares = np.array([only_first, only_second, n - only_first - only_second]) / n
+        drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)
+        low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
     return Difference(
         first=np.count_nonzero(ours) / n,
         second=np.count_nonzero(theirs) / n,
-        value=(only_first - only_second) / n,
+        value=value,
         low=float(low),
         high=float(high),
         only_first=only_first,

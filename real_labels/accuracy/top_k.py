@@ -17,7 +17,7 @@ import numpy as np
 from real_labels.errors import InputError
 from real_labels.files.records import as_json, with_nan
 from real_labels.intervals import Estimate
-from real_labels.labels import ORIGINAL, LabelSets, Reassessment
+from real_labels.labels import ORIGINAL, LabelSets, Reassessment, label_sets_of
 from real_labels.labels.reassessment import REAL
 from real_labels.predictions import Predictions
 from real_labels.predictions.predictions import TOP_K
@@ -160,6 +160,41 @@ class Results:
         return as_json({**record, "label_sets": self.reassessments})
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """Which of a model's ranked predictions are valid by one label set.
+
+    Attributes:
+      labelled: (N,) whether the image has a label.
+      valid: (N, k) whether each predicted class is one.
+      can: the k of TOP_K that so many predicted classes tell.
+    """
+
+    labelled: Bool[np.ndarray, "images"]
+    valid: Bool[np.ndarray, "images k"]
+    can: tuple[int, ...]
+
+    @classmethod
+    def of(cls, predictions: Predictions, labels: LabelSets) -> Judged:
+        """Looks each prediction up.
+
+        Raises:
+          InputError: if a predicted image is not among the labels.
+        """
+        rows = labels.rows(predictions.file_names)
+        valid = labels.contains(rows, predictions.classes)
+        can = tuple(k for k in TOP_K if can_measure(predictions, labels, k))
+        return cls(labels.counts[rows] > 0, valid, can)
+
+    def hits(self, k: int = 1) -> Bool[np.ndarray, "images"]:
+        """(N,) whether one of the first k is valid; always False without a label."""
+        return self.valid[:, 0] if k == 1 else self.valid[:, :k].any(axis=1)
+
+    def accuracy(self, k: int) -> Accuracy:
+        """Top-k accuracy, for k of TOP_K; of nothing if too few classes were predicted."""
+        return _share(self.labelled, self.hits(k)) if k in self.can else Accuracy.of_nothing()
+
+
 def top_k_hits(
     predictions: Predictions, labels: LabelSets, k: int = 1
 ) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images"]]:
@@ -178,16 +213,8 @@ def top_k_hits(
     """
     if k < 1:
         raise InputError(f"k must be at least 1, found {k}.")
-    labelled, valid = _valid(predictions, labels)
-    return labelled, valid[:, :k].any(axis=1)
-
-
-def _valid(
-    predictions: Predictions, labels: LabelSets
-) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images k"]]:
-    """(whether each image has a label, whether each of its predicted classes is one)."""
-    rows = labels.rows(predictions.file_names)
-    return labels.counts[rows] > 0, labels.contains(rows, predictions.classes)
+    judged = Judged.of(predictions, labels)
+    return judged.labelled, judged.hits(k)
 
 
 def _share(labelled: Bool[np.ndarray, "images"], correct: Bool[np.ndarray, "images"]) -> Accuracy:
@@ -203,10 +230,21 @@ def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> A
     return _share(*top_k_hits(predictions, labels, k))
 
 
+def judge(
+    predictions: Predictions,
+    original: LabelSets | None,
+    reassessments: Mapping[str, Reassessment],
+) -> dict[str, Judged]:
+    """One model by every label set; arguments are those of `results`."""
+    sets = label_sets_of(original, reassessments)
+    return {name: Judged.of(predictions, labels) for name, labels in sets.items()}
+
+
 def results(
     predictions: Predictions,
     original: LabelSets | None,
     reassessments: Mapping[str, Reassessment],
+    judged: Mapping[str, Judged] | None = None,
 ) -> Results:
     """Scores one model on every label set.
 
@@ -214,26 +252,27 @@ def results(
       predictions: ranked classes.
       original: the original labels, one class an image; None if there are none.
       reassessments: the others by name; each must know every predicted image.
+      judged: of `judge`, where it was made already.
     """
+    judged = judge(predictions, original, reassessments) if judged is None else judged
     names = predictions.file_names
     on_original = itself = right = None
     if original is not None:
-        labelled, valid = _valid(predictions, original)
-        on_original = TopK(*_every_top_k(predictions, original, labelled, valid))
+        on_original = TopK(*map(judged[ORIGINAL].accuracy, TOP_K))
         itself = Predictions.from_labels(original.take(original.rows(names)))
-        right = valid[:, 0]
+        right = judged[ORIGINAL].hits()
     scored = {}
     for name, one in reassessments.items():
-        labelled, valid = _valid(predictions, one.labels)
+        by = judged[name]
         own = same_images = paper = None
         if itself is not None:
             own = top_k_accuracy(itself, one.labels)
-            same_images = _share(labelled, right & labelled)
+            same_images = _share(by.labelled, right & by.labelled)
             if one.counting == "classes":
-                mean = _mean_over_classes(itself.classes[:, 0], labelled, valid[:, 0])
+                mean = _mean_over_classes(itself.classes[:, 0], by.labelled, by.hits())
                 paper = "mean over the original classes", mean
         scored[name] = OnReassessment(
-            *_every_top_k(predictions, one.labels, labelled, valid),
+            *map(by.accuracy, TOP_K),
             original_labels=own,
             original_top1=same_images,
             paper=paper,
@@ -252,21 +291,6 @@ def _mean_over_classes(
     right = np.bincount(classes[hits], minlength=len(images))
     counted = images > 0
     return float((right[counted] / images[counted]).mean()) if counted.any() else math.nan
-
-
-def _every_top_k(
-    predictions: Predictions,
-    labels: LabelSets,
-    labelled: Bool[np.ndarray, "images"],
-    valid: Bool[np.ndarray, "images k"],
-) -> list[Accuracy]:
-    """For each k of TOP_K, from what `_valid` says of the predictions and labels."""
-    return [
-        _share(labelled, valid[:, :k].any(axis=1))
-        if can_measure(predictions, labels, k)
-        else Accuracy.of_nothing()
-        for k in TOP_K
-    ]
 
 
 def can_measure(predictions: Predictions, labels: LabelSets, k: int) -> bool:

@@ -11,7 +11,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels import accuracy
-from real_labels.accuracy import Difference, OnReassessment, Pair, Results, comparison, text
+from real_labels.accuracy import (
+    Difference,
+    OnReassessment,
+    Pair,
+    Results,
+    comparison,
+    text,
+    top_k,
+)
+from real_labels.accuracy.paired import difference_of_hits
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
 from real_labels.analysis.page.section import Column, Content, Drawn, Table, Tile
@@ -97,25 +106,30 @@ def measure(
       reassessments: the others by name; one at least without original labels.
       seed: of the bootstrap.
     """
+    judged = {name: top_k.judge(one, original, reassessments) for name, one in models.items()}
     scored = {}
     for name, predictions in models.items():
         above = {}
+        by = judged[name]
         if original is not None:
             itself = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
             above = {
-                key: accuracy.paired_difference(predictions, itself, one.labels, seed=seed)
+                key: difference_of_hits(
+                    by[key].hits(),
+                    top_k.Judged.of(itself, one.labels).hits(),
+                    np.count_nonzero(by[key].labelled),
+                    seed=seed,
+                )
                 for key, one in reassessments.items()
             }
-        results = accuracy.results(predictions, original, reassessments)
+        results = accuracy.results(predictions, original, reassessments, by)
         scored[name] = ModelAccuracy(len(predictions), results, above)
     sets = label_sets_of(original, reassessments)
-    can = all(
-        accuracy.can_measure(m, labels, 5) for m in models.values() for labels in sets.values()
-    )
+    can = all(5 in one.can for by in judged.values() for one in by.values())
     return AccuracyNumbers(
         scored,
-        comparison.pairs(models, sets, seed=seed),
-        comparison.pairs(models, sets, k=5, seed=seed) if can else [],
+        comparison.pairs(models, sets, seed=seed, judged=judged),
+        comparison.pairs(models, sets, k=5, seed=seed, judged=judged) if can else [],
     )
 
 
@@ -132,6 +146,8 @@ def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str
     targets = [links[name] for name in names]
     results = [numbers.models[name].results for name in names]
     label_sets = list(results[0].by_label_set)
+    if len(names) > figures.MANY and ORIGINAL in label_sets and len(label_sets) > 1:
+        return _draw_many(results, targets, titles)
     more = max(0, len(label_sets) + len(results[0].reassessments) - 2) // 2  # lines of the legend
     figure, (axis,) = figures.rows_axes(names, extra=0.9 + 0.25 * more)
     for key in label_sets:
@@ -154,6 +170,32 @@ def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str
             axis.vlines(values, rows - 0.4, rows + 0.4, label=label, **style)
     axis.set_xlabel("top-1 accuracy, %")
     figures.legend(figure, [axis])
+    return figure
+
+
+def _draw_many(
+    results: Sequence[Results], targets: Sequence[str], titles: Mapping[str, str]
+) -> Figure:
+    """Accuracy by each reassessment over the original one; level lines are the original labels' own."""
+    over = [one.by_label_set[ORIGINAL].top1.value for one in results]
+    keys = list(results[0].reassessments)
+    series = [
+        figures.Series(
+            titles[key],
+            figures.colour_of(key, keys),
+            [one.reassessments[key].top1 for one in results],
+        )
+        for key in keys
+    ]
+    figure = figures.over_accuracy(over, series, targets, "top-1 accuracy by each label set, %")
+    (axis,) = figure.axes
+    for one in series:
+        key = keys[series.index(one)]
+        own = {round(o.value, 9) for r in results if (o := r.reassessments[key].original_labels)}
+        if len(own) == 1:  # of the same images for all
+            axis.axhline(
+                100 * own.pop(), color=one.colour, linestyle=(0, (4, 3)), linewidth=1, alpha=0.8
+            )
     return figure
 
 

@@ -21,6 +21,7 @@ class Analysis:
       needs: the inputs of a Study without which nothing can be told.
       make: says what was found, where these inputs are there.
       by_one: whether it judges by one reassessment, and is made anew for each.
+      applies: whether a study is of the kind that it is about; else nothing is said.
     """
 
     key: str
@@ -29,9 +30,12 @@ class Analysis:
     needs: tuple[str, ...]
     make: Callable[[Study], Content]
     by_one: bool = False
+    applies: Callable[[Study], bool] = lambda study: True
 
     def sections(self, study: Study) -> list[Section]:
-        """Its sections of the report: one, or one for each reassessment."""
+        """Its sections of the report: one, or one for each reassessment; none where it does not apply."""
+        if not self.applies(study):
+            return []
         if not self.by_one or not study.reassessments:
             return [self._section(study)]
         sections = []

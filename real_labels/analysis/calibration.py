@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from real_labels.accuracy import Accuracy, top_k_hits
+from real_labels.accuracy.text import together
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
 from real_labels.analysis.page.section import Column, Content, Drawn, Table
@@ -195,15 +196,17 @@ def make(study: Study) -> Content:
     missing = study.missing("original", "reassessments")
     measured: dict[str, dict[str, Calibration | None]] = {}
     remarks: list[str] = []
+    unusable: list[tuple[str, str]] = []
     for name in sorted(study.models, key=lambda name: name != study.shown):  # the shown one first
         one = study.models[name]
         reason = _unusable(one)
         if reason is not None:
-            missing.append(f"{name}: {reason}")
+            unusable.append((name, reason))
             continue
         measured[name] = {
             key: of_model(one, labels, seed=study.seed) for key, labels in study.label_sets.items()
         }
+    missing += together(unusable, len(study.models), "models")
     if not measured:
         return Content(missing=missing)
     if len(measured) > _MOST_DRAWN:

@@ -21,9 +21,16 @@ from real_labels.analysis.other_models import AccuracyTable
 from real_labels.analysis.study import Origin, Study
 from real_labels.answers import CATEGORIES, Answers, Scores
 from real_labels.errors import InputError
-from real_labels.labels import ORIGINAL, ClassNames, Reference, match, published
+from real_labels.labels import (
+    ORIGINAL,
+    ClassNames,
+    Reference,
+    match,
+    published,
+    reviewed_mistakes,
+)
 from real_labels.labels.class_names import printable
-from real_labels.labels.reassessment import REAL
+from real_labels.labels.reassessment import REAL, title_of
 from real_labels.predictions import Predictions
 
 
@@ -46,10 +53,11 @@ class Inputs:
       columns: what a table of answers calls its columns (see Answers.load).
       scores: .npz of the probability of each label; None for the published ones, with the published
         labels, or Dawid and Skene's model of `answers`.
-      accuracy_table: accuracies of further models, in one table or two (other_models.read).
+      accuracy_table: accuracies of further models, in one table or several (other_models.read).
       class_names: names of the classes (ClassNames.load); None for ILSVRC-2012's own.
       dataset: name of the dataset; None for ILSVRC-2012, or the folder of the labels.
       show: name or file of the model that the report is about; None for the first.
+      list_mistakes: further models whose mistakes are listed one by one; "all" for every one.
       seed: of every bootstrap.
     """
 
@@ -69,6 +77,7 @@ class Inputs:
     class_names: str | None = None
     dataset: str | None = None
     show: str | None = None
+    list_mistakes: Sequence[str] = ()
     seed: int = 0
 
 
@@ -85,10 +94,11 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
     absent: dict[str, str] = {}
     accuracies = None
     if given.accuracy_table:
-        accuracies = other_models.read(given.accuracy_table)
+        names = (*published.NAMES, *given.labels)
+        accuracies = other_models.read(given.accuracy_table, names)
         if accuracies.left_out:
             remarks.append(
-                f"{accuracies.left_out:,} models are in one of the two accuracy tables alone and left out."
+                f"{accuracies.left_out:,} models are in one of the accuracy tables alone and left out."
             )
         remarks += _doubts(accuracies)
     reference = _reference(given, absent)
@@ -111,6 +121,14 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         )
     remarks += _same(reference)
     shown = _shown(given.show, models, paths)
+    listed = tuple(given.list_mistakes)
+    if listed == ("all",):
+        listed = tuple(models)
+    for name in listed:
+        if name not in models:
+            raise InputError(
+                f"--list-mistakes {name}: there is no such model; there are {', '.join(models) or 'none'}."
+            )
     study = Study(
         models=models,
         original=reference.original,
@@ -123,6 +141,8 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         scores_of=REAL if REAL in reference.reassessments else "",
         accuracies=accuracies,
         shown=shown,
+        listed=listed,
+        reviewed=reviewed_mistakes.load(given.data_dir) if reference.is_imagenet else (),
         seed=given.seed,
         absent=absent,
     )
@@ -131,17 +151,20 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
 
 
 def _doubts(accuracies: AccuracyTable) -> list[str]:
-    several = len(accuracies) > 1
-    if several and (accuracies.original == accuracies.real).all():
-        raise InputError(
-            "--accuracy-table: the original and the ReaL accuracies are the same; is one file given twice?"
-        )
-    if several and (accuracies.original > accuracies.real).all():
-        return [
-            "In --accuracy-table, every model is better on the original than on the ReaL labels: are the "
-            "two exchanged?"
-        ]
-    return []
+    said = []
+    for name, values in accuracies.by.items() if len(accuracies) > 1 else ():
+        title = title_of(name)
+        if (accuracies.original == values).all():
+            raise InputError(
+                f"--accuracy-table: the original and the {title} accuracies are the same; is one file given "
+                f"twice?"
+            )
+        if name == REAL and (accuracies.original > values).all():
+            said.append(
+                f"In --accuracy-table, every model is better on the original than on the {title} labels: are "
+                f"the two exchanged?"
+            )
+    return said
 
 
 def _same(reference: Reference) -> list[str]:

@@ -1,17 +1,19 @@
-"""Accuracies of models on both label sets, from tables such as timm's two result files."""
+"""Accuracies of models on the original and other label sets, from tables such as timm's result files."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from real_labels.errors import InputError, naming
 from real_labels.files import tables
+from real_labels.labels import ORIGINAL
+from real_labels.labels.reassessment import REAL, check_name
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -19,24 +21,25 @@ if TYPE_CHECKING:
 _MODEL_COLUMNS = ("model", "name", "model_name")
 _SETTING_COLUMNS = ("img_size", "resolution", "size")  # one model may be there at several
 _TOP1 = ("top1", "top_1", "acc1", "acc@1", "accuracy", "top1_accuracy")
-_ORIGINAL = re.compile(r"(original|imagenet|orig)(_?(top_?1|acc1?|accuracy))?")
-_REAL = re.compile(r"(real|reassessed)(_?(top_?1|acc1?|accuracy))?")
+_SPELLINGS = {ORIGINAL: "original|imagenet|orig", REAL: "real|reassessed"}
+_SUFFIX = r"(_?(top_?1|acc1?|accuracy))?"
 _ONLY_IN_REAL = "top1_diff"  # timm writes how much ReaL differs from the original labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AccuracyTable:
-    """Top-1 accuracy of M models on both label sets.
+    """Top-1 accuracy of M models on the original labels and on reassessments.
 
     Attributes:
       names: (M,) str, distinct.
-      original, real: (M,) float64 shares in [0, 1].
-      left_out: models that only one of two tables has.
+      original: (M,) float64 shares in [0, 1].
+      by: (M,) shares by each reassessment's name; NaN where a model's is not known.
+      left_out: models that only the original labels' table or none of the others has.
     """
 
     names: np.ndarray
     original: Float[np.ndarray, "models"]
-    real: Float[np.ndarray, "models"]
+    by: Mapping[str, Float[np.ndarray, "models"]]
     left_out: int = 0
 
     def __len__(self) -> int:
@@ -49,36 +52,41 @@ class AccuracyTable:
         return dataclasses.replace(self, names=np.array(names))
 
 
-def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
-    """Reads one table of (model, original, real), or two of (model, top1): the original labels' first.
+def read(
+    paths: Sequence[str | os.PathLike[str]], label_sets: Iterable[str] = (REAL,)
+) -> AccuracyTable:
+    """Reads one table of (model, original, real, …), or one of (model, top1) for each label set.
 
-    Models are matched by name and, where both tables have it, image size. Accuracies are percent or
+    Models are matched by name and, where all tables have it, image size. Accuracies are percent or
     shares, as the largest one tells.
 
     Args:
-      paths: one or two files, of any kind that `tables.read` takes.
+      paths: files of any kind that `tables.read` takes. Of several, the first is the original labels', the
+        second ReaL's, further ones are given with their label set, as NAME=FILE; so may be the first two.
+      label_sets: names of the reassessments that a column may hold.
 
     Raises:
       InputError: naming the file: a column is missing, a model is there twice, an accuracy is none, no
-        model is in both, or the two tables are swapped.
+        model is in the original labels' and another table, or tables are swapped.
     """
     if len(paths) == 1:
         with naming(paths[0]), tables.understood():
             table = tables.with_plain_names(tables.read(paths[0]))
             keys = _keys(table)
-            original = _shares(table, _matching(table, _ORIGINAL, "original"))
-            real = _shares(table, _matching(table, _REAL, "real"))
-        return AccuracyTable(_names(keys), original, real)
-    if len(paths) != 2:
-        raise InputError(
-            f"Expected one table of (model, original, real), or two: the original labels' and ReaL's; "
-            f"found {len(paths)} files."
-        )
-    columns: list[dict[tuple[str, ...], float]] = []
-    for path in paths:
+            original = _shares(table, _matching(table, ORIGINAL))
+            known = list(dict.fromkeys([REAL, *label_sets]))
+            found = [name for name in known if _columns(table, name)]
+            by = {
+                name: _shares(table, _matching(table, name), may_lack=len(found) > 1)
+                for name in found or [REAL]
+            }
+        return AccuracyTable(_names(keys), original, by)
+    named = _named(paths)
+    columns: dict[str, dict[tuple[str, ...], float]] = {}
+    for name, path in named.items():
         with naming(path), tables.understood():
             table = tables.with_plain_names(tables.read(path))
-            if path == paths[0] and _ONLY_IN_REAL in table.column_names:
+            if name == ORIGINAL and _ONLY_IN_REAL in table.column_names:
                 raise InputError(
                     f"has a column {_ONLY_IN_REAL}, so it holds the ReaL accuracies; name the table of "
                     f"the original labels first."
@@ -86,23 +94,47 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> AccuracyTable:
             top1 = next((name for name in _TOP1 if name in table.column_names), None)
             if top1 is None:
                 raise InputError(f"has no column top1; there are {', '.join(table.column_names)}.")
-            columns.append(dict(zip(_keys(table), _shares(table, top1).tolist(), strict=True)))
-    first, second = columns
-    if not all(len(key) == 2 for key in (next(iter(first)), next(iter(second)))):
+            columns[name] = dict(zip(_keys(table), _shares(table, top1).tolist(), strict=True))
+    if not all(len(next(iter(one))) == 2 for one in columns.values()):
         # One of them has no image sizes: names alone must do.
-        first, second = (_by_name(one, path) for one, path in zip(columns, paths, strict=True))
-    common = [key for key in first if key in second]
-    if not common:
-        raise InputError(
-            f"{paths[0]} and {paths[1]} have no model in common (first: {next(iter(first))[0]} and "
-            f"{next(iter(second))[0]})."
-        )
+        columns = {name: _by_name(one, named[name]) for name, one in columns.items()}
+    first = columns.pop(ORIGINAL)
+    common = [key for key in first if any(key in one for one in columns.values())]
+    for name, one in columns.items():
+        if not any(key in first for key in one):
+            raise InputError(
+                f"{named[ORIGINAL]} and {named[name]} have no model in common (first: "
+                f"{next(iter(first))[0]} and {next(iter(one))[0]})."
+            )
+    everything = set(first).union(*columns.values())
     return AccuracyTable(
         _names(common),
         np.array([first[key] for key in common]),
-        np.array([second[key] for key in common]),
-        left_out=len(first) + len(second) - 2 * len(common),
+        {name: np.array([one.get(k, np.nan) for k in common]) for name, one in columns.items()},
+        left_out=len(everything) - len(common),
     )
+
+
+def _named(paths: Sequence[str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
+    """The files by the label sets whose accuracies they hold."""
+    named: dict[str, str | os.PathLike[str]] = {}
+    for number, given in enumerate(paths):
+        name, is_named, path = str(given).partition("=")
+        if not is_named or "/" in name or os.path.exists(given):
+            if number > 1:
+                raise InputError(
+                    f"--accuracy-table {given}: of more than two tables, each but the first two is given "
+                    f"with its label set, as shankar={given}."
+                )
+            name, path = (ORIGINAL, REAL)[number], given
+        elif name != ORIGINAL:
+            check_name(name)
+        if name in named:
+            raise InputError(f"--accuracy-table: there are two tables of {name} accuracies.")
+        named[name] = path
+    if ORIGINAL not in named:
+        raise InputError("--accuracy-table: none of the tables is the original labels'.")
+    return named
 
 
 def _by_name(
@@ -147,21 +179,36 @@ def _repeats(names: list[str]) -> bool:
     return len(set(names)) < len(names)
 
 
-def _matching(table: Any, pattern: re.Pattern[str], what: str) -> str:
-    found = [name for name in table.column_names if pattern.fullmatch(name)]
+def _columns(table: Any, name: str) -> list[str]:
+    """The columns that may hold the accuracies by a label set."""
+    pattern = re.compile(f"({_SPELLINGS.get(name, re.escape(name.lower()))}){_SUFFIX}")
+    return [column for column in table.column_names if pattern.fullmatch(column.lower())]
+
+
+def _matching(table: Any, name: str) -> str:
+    found = _columns(table, name)
     if len(found) != 1:
         raise InputError(
-            f"expected one column of accuracies called {what}, found {', '.join(found) or 'none'} among "
+            f"expected one column of accuracies called {name}, found {', '.join(found) or 'none'} among "
             f"{', '.join(table.column_names)}. Of two tables with a column top1, give both."
         )
     return found[0]
 
 
-def _shares(table: Any, column: str) -> Float[np.ndarray, "models"]:
-    values = tables.floats(table[column], column)
-    if values.size and np.nanmax(values) > 1:
+def _shares(table: Any, column: str, *, may_lack: bool = False) -> Float[np.ndarray, "models"]:
+    """Accuracies as shares; NaN where a cell is empty, if that may be."""
+    cells = table[column]
+    empty = np.zeros(len(cells), bool)
+    if may_lack:
+        empty = np.array([one is None or one == "" for one in cells.to_pylist()], bool)
+        values = np.full(len(cells), np.nan)
+        if not empty.all():
+            values[~empty] = tables.floats(cells.filter(~empty), column)
+    else:
+        values = tables.floats(cells, column)
+    if (~np.isnan(values)).any() and np.nanmax(values) > 1:
         values = values / 100
-    bad = ~((values >= 0) & (values <= 1))
+    bad = ~((values >= 0) & (values <= 1)) & ~empty
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(

@@ -21,6 +21,7 @@ class Outcomes:
 
     Attributes:
       file_names: (N,) str.
+      row: (N,) of each image among the original labels.
       predicted: (N,) int32, the most likely class.
       original: (N,) int32, the original label.
       num_labels: (N,) int64, number of valid labels.
@@ -29,6 +30,7 @@ class Outcomes:
     """
 
     file_names: np.ndarray
+    row: Int[np.ndarray, "images"]
     predicted: Int[np.ndarray, "images"]
     original: Int[np.ndarray, "images"]
     num_labels: Int[np.ndarray, "images"]
@@ -44,11 +46,13 @@ class Outcomes:
           InputError: if a predicted image is not among the labels.
         """
         names = predictions.file_names
-        label = original.take(original.rows(names)).classes
+        of_original = original.rows(names)
+        label = original.classes[original.offsets[:-1][of_original]]
         rows = real.rows(names)
         valid = real.contains(rows, np.stack([predictions.classes[:, 0], label], axis=1))
         return cls(
             file_names=names,
+            row=of_original,
             predicted=predictions.classes[:, 0],
             original=label,
             num_labels=real.counts[rows],

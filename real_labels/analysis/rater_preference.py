@@ -21,6 +21,8 @@ from real_labels.predictions import Predictions
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
+    from real_labels.answers.questions import QuestionLookup
+
 KEY = "rater_preference"
 SIDES = ("model", "neither", "original")
 _COLOURS = dict(zip(SIDES, (figures.MODEL, figures.GREY, figures.ORIGINAL), strict=True))
@@ -48,7 +50,12 @@ class Preference:
 
 
 def measure(
-    predictions: Predictions, original: LabelSets, answers: Answers, *, seed: int = 0
+    predictions: Predictions,
+    original: LabelSets,
+    answers: Answers,
+    *,
+    seed: int = 0,
+    lookup: QuestionLookup | None = None,
 ) -> Preference:
     """Shares of raters who prefer the model's label, the original label, or neither.
 
@@ -62,13 +69,17 @@ def measure(
       original: original labels of all its images.
       answers: raters' answers.
       seed: of the bootstrap over images.
+      lookup: of the answers' questions by the images of `original`, where it was made already.
     """
-    names = predictions.file_names
+    lookup = lookup or answers.questions.lookup(original.file_names)
     predicted = predictions.classes[:, 0]
-    label = original.take(original.rows(names)).classes
+    row = original.rows(predictions.file_names)
+    label = original.classes[original.offsets[:-1][row]]
     wrong = np.flatnonzero(predicted != label)
-    first = _ask(answers, names[wrong], predicted[wrong])
-    second = _ask(answers, names[wrong], label[wrong])
+    asked = answers.asked
+    first, second = (
+        _asked(lookup.rows(row[wrong], classes[wrong]), asked) for classes in (predicted, label)
+    )
     both = (first >= 0) & (second >= 0)
     shares, same = preferences(answers, first[both], second[both])
     n = len(shares)
@@ -79,12 +90,10 @@ def measure(
     return Preference(len(wrong), n, int(np.count_nonzero(same)), *estimates)
 
 
-def _ask(
-    answers: Answers, names: np.ndarray, classes: Int[np.ndarray, "n"]
+def _asked(
+    found: Int[np.ndarray, "n"], asked: Int[np.ndarray, "questions"]
 ) -> Int[np.ndarray, "n"]:
-    """Row of the question about each image and class, -1 where nobody was asked."""
-    found = answers.questions.find_pairs(names, classes)
-    asked = answers.asked
+    """Rows of questions, -1 for those that nobody answered."""
     return np.where((found >= 0) & (asked[np.maximum(found, 0)] > 0), found, -1)
 
 
@@ -140,9 +149,31 @@ def _answers_to(
 
 
 @figures.styled
-def draw(measured: Mapping[str, Preference], links: Mapping[str, str]) -> Figure:
-    """A bar for each model: the raters who prefer its label, neither, the original label."""
+def draw(
+    measured: Mapping[str, Preference], links: Mapping[str, str], accuracies: Mapping[str, float]
+) -> Figure:
+    """A bar for each model: the raters who prefer its label, neither, the original label.
+
+    With many models, the paper's figure 1: the difference over their accuracy.
+
+    Args:
+      measured: of each model.
+      links: of each model.
+      accuracies: top-1 on the original labels, shares.
+    """
     names = _ranked(measured)
+    if len(names) > figures.MANY:
+        differences = [measured[name].difference for name in names]
+        figure = figures.over_accuracy(
+            [accuracies[name] for name in names],
+            [figures.Series("a model", figures.MODEL, differences)],
+            [links[name] for name in names],
+            "raters for the model's label\nminus for the original one, points",
+        )
+        figure.axes[0].axhline(
+            0, color=figures.ORIGINAL, linestyle=(0, (4, 3)), linewidth=1, label="neither preferred"
+        )
+        return figure
     figure, (axis,) = figures.rows_axes(names)
     titles = {"model": "the model's label", "original": "the original label"}
     widths = {side: [100 * getattr(measured[name], side).value for name in names] for side in SIDES}
@@ -180,7 +211,9 @@ def _ranked(measured: Mapping[str, Preference]) -> list[str]:
 def make(study: Study) -> Content:
     """Measures each model of a study."""
     measured = {
-        name: measure(one, study.original, study.answers, seed=study.seed)
+        name: measure(
+            one, study.original, study.answers, seed=study.seed, lookup=study.answer_lookup
+        )
         for name, one in study.models.items()
     }
     told = {name: one for name, one in measured.items() if one.num_images}
@@ -192,11 +225,18 @@ def make(study: Study) -> Content:
     if not told:
         return Content(missing=missing, numbers=measured)
     title = "Raters who prefer the model's label, neither, or the original label"
+    if len(told) > figures.MANY:
+        title = (
+            "Whom raters prefer, over the models' accuracy: above 0 they prefer the model's label"
+        )
+    accuracies = {
+        name: 1 - one.num_mistakes / max(len(study.models[name]), 1) for name, one in told.items()
+    }
     return Content(
         lead=_lead(told, study.subject(told)),
         missing=missing,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(told, study.links))],
+        figures=[Drawn(KEY, title, draw(told, study.links, accuracies))],
         tables=[_table(told, study.links)],
         notes=[
             "Counted are mistakes on which raters were asked about both labels. A rater prefers the label "

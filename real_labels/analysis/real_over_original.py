@@ -19,7 +19,7 @@ from real_labels.analysis.study import Study
 from real_labels.files.records import as_json
 from real_labels.intervals import Estimate, percent
 from real_labels.labels import ORIGINAL
-from real_labels.labels.reassessment import REAL
+from real_labels.labels.reassessment import REAL, title_of
 from real_labels.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -278,9 +278,10 @@ def make(study: Study) -> Content:
         missing += study.missing("models")
     if study.accuracies is None or study.models:
         missing += study.missing("original", "reassessments")
-    if study.accuracies is not None and study.judge_column != REAL:
+    if study.accuracies is not None and _judge(study) not in study.accuracies.by:
+        titles = section.join([title_of(name) for name in study.accuracies.by])
         missing.append(
-            "The tables of accuracies hold ReaL accuracies, so their models are not among these."
+            f"The tables of accuracies hold {titles} accuracies, so their models are not among these."
         )
     models = _gather(study)
     if not models:
@@ -288,13 +289,13 @@ def make(study: Study) -> Content:
     regression = measure(
         np.array([one.original for one in models]), np.array([one.reassessed for one in models])
     )
-    own, by = None, "ReaL"
+    own, by = None, title_of(_judge(study))
     if study.original is not None and study.reassessments:
         itself = Predictions.from_labels(study.original)
         own, by = accuracy.top_k_accuracy(itself, study.judge.labels), study.judge.title
     else:
         missing = missing or [
-            "Without labels, the original labels' own ReaL accuracy is not known."
+            f"Without labels, the original labels' own {by} accuracy is not known."
         ]
     if regression is None:
         missing.append(
@@ -344,6 +345,12 @@ ANALYSIS = Analysis(
 )
 
 
+def _judge(study: Study) -> str:
+    """The name of the reassessment that judges; without labels, of the first that a table has."""
+    of_tables = (REAL,) if study.accuracies is None else tuple(study.accuracies.by)
+    return next(iter(study.reassessments or of_tables))
+
+
 def _gather(study: Study) -> list[ModelPoint]:
     """The models with predictions, then those of the tables, whose reassessed accuracy is the ReaL one."""
     models = []
@@ -356,11 +363,13 @@ def _gather(study: Study) -> list[ModelPoint]:
                     ModelPoint(name, by_original.value, by_judge.value, study.links[name])
                 )
     others = study.accuracies
-    if others is not None and study.judge_column == REAL:
-        columns = (others.names.tolist(), others.original.tolist(), others.real.tolist())
+    if others is not None and _judge(study) in others.by:
+        reassessed = others.by[_judge(study)].tolist()
+        columns = (others.names.tolist(), others.original.tolist(), reassessed)
         models += [
             ModelPoint(name, x, y, f"other-{number}", has_predictions=False)
             for number, (name, x, y) in enumerate(zip(*columns, strict=True))
+            if not math.isnan(y)
         ]
     return models
 

@@ -16,11 +16,13 @@ import tqdm
 from real_labels import files
 from real_labels.analysis import (
     accuracy_table,
+    agreement,
     calibration,
     confusable_pairs,
     label_errors,
     rater_preference,
     real_over_original,
+    reviewed,
     several_labels,
     triage,
 )
@@ -34,8 +36,10 @@ from real_labels.labels.reassessment import REAL
 
 ANALYSES = (
     accuracy_table.ANALYSIS,
+    agreement.ANALYSIS,
     real_over_original.ANALYSIS,
     triage.ANALYSIS,
+    reviewed.ANALYSIS,
     rater_preference.ANALYSIS,
     several_labels.ANALYSIS,
     confusable_pairs.ANALYSIS,

@@ -206,9 +206,19 @@ def _ranks(
 
 
 @figures.styled
-def draw(measured: Mapping[str, Picks], links: Mapping[str, str]) -> Figure:
-    """Left, how often each model picks the original label, beside the oracle; right, its next predictions."""
+def draw(
+    measured: Mapping[str, Picks], links: Mapping[str, str], accuracies: Mapping[str, float]
+) -> Figure:
+    """Left, how often each model picks the original label, beside the oracle; right, its next predictions.
+
+    Args:
+      measured: of each model.
+      links: of each model.
+      accuracies: top-1 on the original labels, shares; many models are drawn over them.
+    """
     names = _ranked(measured)
+    if len(names) > figures.MANY:
+        return _draw_many(measured, links, accuracies)
     figure, (left, right) = figures.rows_axes(names, columns=2, extra=1.1)
     targets = [links[name] for name in names]
     oracles = [measured[name].oracle for name in names]
@@ -225,14 +235,47 @@ def draw(measured: Mapping[str, Picks], links: Mapping[str, str]) -> Figure:
     )
     left.set_xlabel("picks the original, %")
     for rank, colour in zip(RANKS, (figures.REAL, figures.AMBER, figures.VIOLET), strict=True):
-        shares = [
-            next((one.valid for one in measured[name].ranks if one.rank == rank), None)
-            for name in names
-        ]
+        shares = [_rank(measured[name].ranks, rank) for name in names]
         figures.dots(right, shares, targets, colour, _ORDINALS[rank - 1])
     right.set_xlabel("prediction is valid, %")
     figures.legend(figure, [left, right])
     return figure
+
+
+def _draw_many(
+    measured: Mapping[str, Picks], links: Mapping[str, str], accuracies: Mapping[str, float]
+) -> Figure:
+    """The same over the models' accuracy."""
+    names = sorted(measured, key=accuracies.__getitem__)
+    over, targets = [accuracies[name] for name in names], [links[name] for name in names]
+    figure, (left, right) = figures.new(3.6, 2)
+    oracles = [measured[name].oracle for name in names]
+    left.fill_between(
+        [100 * x for x in over],
+        [100 * one.low for one in oracles],
+        [100 * one.high for one in oracles],
+        color=figures.GREY,
+        alpha=0.5,
+        linewidth=0,
+        label="95% of oracles",
+    )
+    picks = [measured[name].picks_original for name in names]
+    figures.marks_over(left, over, [figures.Series("a model", figures.MODEL, picks)], targets)
+    left.set_ylabel("picks the original, %")
+    colours = (figures.REAL, figures.AMBER, figures.VIOLET)
+    series = [
+        figures.Series(_ORDINALS[rank - 1], colour, [_rank(measured[n].ranks, rank) for n in names])
+        for rank, colour in zip(RANKS, colours, strict=True)
+    ]
+    figures.marks_over(right, over, series, targets)
+    right.set_ylabel("prediction is valid, %")
+    figure.supxlabel("top-1 accuracy on the original labels, %", fontsize=11)
+    figures.legend(figure, [left, right])
+    return figure
+
+
+def _rank(ranks: Sequence[Rank], rank: int) -> Accuracy | None:
+    return next((one.valid for one in ranks if one.rank == rank), None)
 
 
 def _ranked(measured: Mapping[str, Picks]) -> list[str]:
@@ -268,11 +311,12 @@ def make(study: Study) -> Content:
         "Left: how often each model picks the original label. Right: how often its first, second and third "
         "prediction are valid, of the images with at least one, two, three labels"
     )
+    accuracies = {name: float(1 - study.outcomes[name].mistake.mean()) for name in told}
     return Content(
         lead=f"{lead} {_lead(told, study.subject(told))}",
         missing=missing,
         numbers=numbers,
-        figures=[Drawn(KEY, title, draw(told, study.links))],
+        figures=[Drawn(KEY, title, draw(told, study.links, accuracies))],
         tables=[_table(told, study.links, by), _counts_table(counts, by)],
         notes=[
             f"Counted are images with several {by} labels, the original one among them, on which the model's "

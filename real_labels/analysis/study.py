@@ -17,7 +17,9 @@ from real_labels.predictions import Predictions
 if TYPE_CHECKING:
     from real_labels.analysis.other_models import AccuracyTable
     from real_labels.answers import Answers, Scores
+    from real_labels.answers.questions import QuestionLookup
     from real_labels.labels import LabelSets
+    from real_labels.labels.reviewed_mistakes import ReviewedMistakes
 
 _ABSENT = {
     "models": "There are no predictions that could be used.",
@@ -44,6 +46,9 @@ class Study:
       scores_of: name of the reassessment that they belong to; empty for the first.
       accuracies: further models of which only the accuracies are known.
       shown: the model that the report is about, whose mistakes are listed one by one.
+      listed: further models whose mistakes are listed.
+      reviewed: mistakes of strong models that people reviewed.
+      panel: all reassessments, where `reassessments` has the judge alone; empty where it has all.
       seed: of every bootstrap.
       absent: what the reader is told of an input that is not there, where that is special.
       names: of all models, where some were left out; empty where none was.
@@ -60,6 +65,9 @@ class Study:
     scores_of: str = ""
     accuracies: AccuracyTable | None = None
     shown: str = ""
+    listed: tuple[str, ...] = ()
+    reviewed: tuple[ReviewedMistakes, ...] = ()
+    panel: Mapping[str, Reassessment] = dataclasses.field(default_factory=dict)
     seed: int = 0
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -84,6 +92,11 @@ class Study:
         return titles_of(self.reassessments)
 
     @property
+    def all_reassessments(self) -> Mapping[str, Reassessment]:
+        """Every reassessment, also where one judges alone."""
+        return self.panel or self.reassessments
+
+    @property
     def is_real_alone(self) -> bool:
         """Whether there is no other reassessment than the ReaL labels."""
         return set(self.reassessments) <= {REAL}
@@ -95,7 +108,11 @@ class Study:
 
     def _judged_by(self, name: str) -> Study:
         judge = self.reassessments[name]
-        changes: dict[str, Any] = {"reassessments": {name: judge}, "names": tuple(self.links)}
+        changes: dict[str, Any] = {
+            "reassessments": {name: judge},
+            "panel": self.reassessments,
+            "names": tuple(self.links),
+        }
         if name != (self.scores_of or next(iter(self.reassessments))):
             said = f"How sure the raters of the {judge.title} labels were is not known."
             changes |= {
@@ -136,6 +153,18 @@ class Study:
             name: Outcomes.of(one, self.original, self.judge.labels)
             for name, one in self.models.items()
         }
+
+    @functools.cached_property
+    def answer_lookup(self) -> QuestionLookup:
+        """The questions of the answers by images of the original labels; both must be there."""
+        return self.answers.questions.lookup(self.original.file_names)
+
+    @functools.cached_property
+    def score_lookup(self) -> QuestionLookup | None:
+        """The questions of the scores by images of the original labels, which must be there."""
+        if self.scores is None:
+            return None
+        return self.scores.questions.lookup(self.original.file_names)
 
     @functools.cached_property
     def links(self) -> dict[str, str]:
@@ -179,9 +208,18 @@ class Origin:
 
 def _on(file_names: np.ndarray, models: Mapping[str, Predictions]) -> dict[str, Predictions]:
     """The predictions of these images; models that have none are left out."""
-    kept = {}
+    kept: dict[str, Predictions] = {}
+    found: dict[
+        int, tuple[np.ndarray, np.ndarray]
+    ] = {}  # by the array of names, which models share
     for name, one in models.items():
-        rows = np.flatnonzero(find_rows(file_names, one.file_names) >= 0)
+        if id(one.file_names) not in found:
+            rows = np.flatnonzero(find_rows(file_names, one.file_names) >= 0)
+            names = one.file_names[rows]
+            is_all = len(names) == len(file_names) and bool((names == file_names).all())
+            found[id(one.file_names)] = rows, file_names if is_all else names
+        rows, names = found[id(one.file_names)]
         if len(rows):
-            kept[name] = one.take(rows)
+            scores = None if one.scores is None else one.scores[rows]
+            kept[name] = Predictions(names, one.classes[rows], scores, one.is_mock)
     return kept

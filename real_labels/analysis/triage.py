@@ -19,10 +19,12 @@ from real_labels.analysis.study import Study
 from real_labels.answers import Scores
 from real_labels.files.records import as_json
 from real_labels.intervals import percent
-from real_labels.labels import ClassNames
+from real_labels.labels import ClassNames, Reassessment, reviewed_mistakes
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
+
+    from real_labels.answers.questions import QuestionLookup
 
 KEY = "triage"
 KINDS = ("both_valid", "label_error", "model_error", "neither", "no_label")
@@ -100,6 +102,21 @@ class ClassMistakes:
 
 
 @dataclasses.dataclass(frozen=True)
+class ValidOn:
+    """Mistakes on images that have a label in so many reassessments.
+
+    Attributes:
+      judges: reassessments that label the image.
+      valid: on how many of these the prediction is valid.
+      count: such mistakes.
+    """
+
+    judges: int
+    valid: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Triage:
     """A model's mistakes by whose fault they are.
 
@@ -109,7 +126,9 @@ class Triage:
       prediction_valid: share of the mistakes whose prediction is a valid label.
       agrees_with_rejected: number of predictions that are the original label though raters rejected it.
       classes: by original label, the worst first: by the lower end of the share's interval, so that few
-        images do not come first.
+        images do not come first; None of a model whose mistakes are not listed.
+      reassessments: of the mistakes that so many reassessments judge, on how many of these the prediction
+        is valid; None where there is one reassessment alone, or they are not listed.
     """
 
     num_images: int
@@ -117,7 +136,8 @@ class Triage:
     kinds: Mapping[str, KindShare]
     prediction_valid: Accuracy
     agrees_with_rejected: int
-    classes: Sequence[ClassMistakes]
+    classes: Sequence[ClassMistakes] | None = None
+    reassessments: Sequence[ValidOn] | None = None
 
 
 def measure(outcomes: Outcomes, scores: Scores | None = None) -> Triage:
@@ -132,8 +152,23 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> Triage:
     return summary(outcomes, mistakes(outcomes, scores), scores is not None)
 
 
-def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) -> Triage:
-    """`measure`, of mistakes that are listed already."""
+def summary(
+    outcomes: Outcomes,
+    listed: Mistakes,
+    is_known_who_was_asked: bool,
+    *,
+    with_classes: bool = True,
+    panel: Panel | None = None,
+) -> Triage:
+    """`measure`, of mistakes that are listed already.
+
+    Args:
+      outcomes: of the model.
+      listed: its mistakes.
+      is_known_who_was_asked: whether there are scores.
+      with_classes: whether the classes are told apart.
+      panel: what all reassessments say of the mistakes.
+    """
     counts = np.bincount(listed.kind, minlength=len(KINDS))
     n = len(listed.row)
     rejected = ~outcomes.mistake & ~outcomes.original_valid
@@ -150,7 +185,8 @@ def summary(outcomes: Outcomes, listed: Mistakes, is_known_who_was_asked: bool) 
         },
         prediction_valid=Accuracy.of(counts[0] + counts[1], n),
         agrees_with_rejected=int(np.count_nonzero(rejected)),
-        classes=_per_class(outcomes, listed),
+        classes=_per_class(outcomes, listed) if with_classes else None,
+        reassessments=None if panel is None else panel.counts(),
     )
 
 
@@ -196,11 +232,18 @@ class Mistakes:
         return Mistakes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
 
-def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
+def mistakes(
+    outcomes: Outcomes, scores: Scores | None = None, lookup: QuestionLookup | None = None
+) -> Mistakes:
     """Lists the mistakes, those first of which the raters were surest.
 
     Those come first where raters were asked about both labels, then about one, then neither. Equally
     sure ones, and all without scores, come by the model's own confidence, then by file name.
+
+    Args:
+      outcomes: of the model.
+      scores: how probable raters made each label.
+      lookup: of their questions by the images of the original labels, where it was made already.
     """
     p, o = outcomes.predicted_valid, outcomes.original_valid
     kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
@@ -208,11 +251,14 @@ def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
     names = outcomes.file_names[row]
     found, sureness = [], np.ones(len(row))
     asked = np.zeros(len(row), np.int64)
+    image = np.arange(len(names)) if lookup is None else outcomes.row[row]
+    if scores is not None and lookup is None:
+        lookup = scores.questions.lookup(names)
     for label, valid in (
         (outcomes.original[row], outcomes.original_valid[row]),
         (outcomes.predicted[row], outcomes.predicted_valid[row]),
     ):
-        score = _scores_of(scores, names, label)
+        score = _scores_of(scores, lookup, image, label)
         found.append(score)
         known = ~np.isnan(score)
         asked += known
@@ -223,19 +269,89 @@ def mistakes(outcomes: Outcomes, scores: Scores | None = None) -> Mistakes:
     return everything.take(np.lexsort([names, -confidence, -np.nan_to_num(sureness), -asked]))
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """What every reassessment says of M mistakes.
+
+    Attributes:
+      names: of the R reassessments.
+      judges: (M, R) whether the image has a label there.
+      valid: (M, R) whether the prediction is one.
+    """
+
+    names: tuple[str, ...]
+    judges: Bool[np.ndarray, "mistakes reassessments"]
+    valid: Bool[np.ndarray, "mistakes reassessments"]
+
+    @classmethod
+    def of(
+        cls, outcomes: Outcomes, listed: Mistakes, reassessments: Mapping[str, Reassessment]
+    ) -> Panel:
+        """Looks the mistakes up; every reassessment must know the images."""
+        names, predicted = outcomes.file_names[listed.row], outcomes.predicted[listed.row]
+        judges, valid = [], []
+        for one in reassessments.values():
+            rows = one.labels.rows(names)
+            judges.append(one.labels.counts[rows] > 0)
+            valid.append(one.labels.contains(rows, predicted[:, None])[:, 0])
+        return cls(tuple(reassessments), np.stack(judges, axis=1), np.stack(valid, axis=1))
+
+    def counts(self) -> list[ValidOn]:
+        """Number of mistakes by judges, and by how many of these find the prediction valid."""
+        pairs = np.stack([self.judges.sum(axis=1), self.valid.sum(axis=1)], axis=1)
+        found, number = np.unique(pairs, axis=0, return_counts=True)
+        return [ValidOn(*pair, n) for pair, n in zip(found.tolist(), number.tolist(), strict=True)]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns of a list: who finds the prediction valid, how many do, and of how many."""
+        by = [
+            " ".join(name for name, is_valid in zip(self.names, row, strict=True) if is_valid)
+            for row in self.valid.tolist()
+        ]
+        return {
+            "valid_by": np.array(by, np.str_),
+            "num_valid_by": self.valid.sum(axis=1),
+            "num_reassessments": self.judges.sum(axis=1),
+        }
+
+    def say(self, mistake: int) -> str:
+        """The same of one mistake, in words; "" where no reassessment judges it."""
+        judges, valid = int(self.judges[mistake].sum()), int(self.valid[mistake].sum())
+        return f"valid on {valid} of {judges} reassessments" if judges else ""
+
+
 def _scores_of(
-    scores: Scores | None, names: np.ndarray, classes: Int[np.ndarray, "n"]
+    scores: Scores | None,
+    lookup: QuestionLookup | None,
+    image: Int[np.ndarray, "n"],
+    classes: Int[np.ndarray, "n"],
 ) -> Float[np.ndarray, "n"]:
-    if scores is None or not len(scores):
-        return np.full(len(names), np.nan)
-    at = scores.questions.find_pairs(names, classes)
+    if scores is None or lookup is None or not len(scores):
+        return np.full(len(image), np.nan)
+    at = lookup.rows(image, classes)
     return np.where(at >= 0, scores.probability[np.maximum(at, 0)], np.nan)
 
 
 @figures.styled
-def draw(measured: Mapping[str, Triage], links: Mapping[str, str]) -> Figure:
-    """A bar for each model: its mistakes by kind."""
+def draw(
+    measured: Mapping[str, Triage], links: Mapping[str, str], accuracies: Mapping[str, float]
+) -> Figure:
+    """Each model's mistakes by kind: a bar for each, or with many models, shares over their accuracy.
+
+    Args:
+      measured: of each model.
+      links: of each model.
+      accuracies: top-1 on the original labels, shares.
+    """
     names = _ranked(measured)
+    if len(names) > figures.MANY:
+        shares = {kind: [measured[name].kinds[kind] for name in names] for kind in KINDS}
+        return figures.over_accuracy(
+            [accuracies[name] for name in names],
+            [figures.Series(_TITLES[kind], _COLOURS[kind], shares[kind]) for kind in KINDS],
+            [links[name] for name in names],
+            "share of the model's mistakes, %",
+        )
     figure, (axis,) = figures.rows_axes(names, extra=1.2)
     counts = [[measured[name].kinds[kind].count for name in names] for kind in KINDS]
 
@@ -267,37 +383,61 @@ def make(study: Study) -> Content:
     """Sorts the mistakes of each model of a study, and shows those of one."""
     missing = study.missing("scores")
     by = study.judge.title
-    listed = {name: mistakes(outcomes, study.scores) for name, outcomes in study.outcomes.items()}
+    shown = study.shown
+    listed = {
+        name: mistakes(outcomes, study.scores, study.score_lookup)
+        for name, outcomes in study.outcomes.items()
+    }
+    in_lists = [name for name in listed if name == shown or name in study.listed]
+    panels = {}
+    if len(study.all_reassessments) > 1:
+        panels = {
+            name: Panel.of(study.outcomes[name], listed[name], study.all_reassessments)
+            for name in in_lists
+        }
     measured = {
-        name: summary(study.outcomes[name], one, study.scores is not None)
+        name: summary(
+            study.outcomes[name],
+            one,
+            study.scores is not None,
+            with_classes=name in in_lists,
+            panel=panels.get(name),
+        )
         for name, one in listed.items()
     }
-    shown = study.shown
-    remarks = []
+    remarks = list(filter(None, [reviewed_mistakes.sentence(study.reviewed, study.judge)]))
     if len(measured) > 1:
         remarks.append(
-            f"Classes and images are those of {shown}; --show NAME takes another model, and the lists have "
-            f"all."
+            f"Classes, images and the list of mistakes are those of {shown}; --show NAME takes another "
+            f"model, and --list-mistakes NAMES lists the mistakes of others, too."
         )
     if study.scores is not None and measured[shown].num_mistakes:
         remarks.append(_unasked(measured[shown]))
     list_names = _list_names(listed)
     lists = {
-        list_names[name]: _list(study, study.outcomes[name], one) for name, one in listed.items()
+        list_names[name]: _list(study, study.outcomes[name], listed[name], panels.get(name))
+        for name in in_lists
     }
     lists[f"{KEY}_by_class"] = _classes_list(measured[shown], study.class_names)
     tables = [_table(measured, study.links, by)]
     if measured[shown].num_mistakes:
         tables.append(_classes_table(measured[shown], study.class_names, shown, by))
+        if measured[shown].reassessments is not None:
+            tables.append(_panel_table(measured[shown].reassessments, shown))
+    accuracies = {
+        name: 1 - one.num_mistakes / max(one.num_images, 1) for name, one in measured.items()
+    }
     title = "Mistakes of each model, by whose fault they are"
+    if len(measured) > figures.MANY:
+        title += ", over the models' accuracy"
     return Content(
         lead=_lead(measured[shown], shown),
         missing=missing,
         remarks=remarks,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(measured, study.links))],
+        figures=[Drawn(KEY, title, draw(measured, study.links, accuracies))],
         tables=tables,
-        galleries=_galleries(study, shown, listed[shown], measured[shown]),
+        galleries=_galleries(study, shown, listed[shown], measured[shown], panels.get(shown)),
         lists=lists,
         notes=[
             f"A mistake is a first prediction that is not the original label; valid is what is among the "
@@ -408,6 +548,27 @@ def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table
     )
 
 
+def _panel_table(counts: Sequence[ValidOn], model: str) -> Table:
+    """Rows: images that so many reassessments judge; columns: on how many the prediction is valid."""
+    most = max(one.judges for one in counts)
+    number = {(one.judges, one.valid): one.count for one in counts}
+    columns = [
+        Column("reassessments with a label", lambda judges: judges),
+        *(
+            Column(
+                f"valid on {valid}",
+                lambda judges, valid=valid: (
+                    number.get((judges, valid), 0) if valid <= judges else Cell("–")
+                ),
+                "Mistakes",
+            )
+            for valid in range(most + 1)
+        ),
+    ]
+    title = f"On how many reassessments a mistake of {model} is a valid prediction"
+    return Table.of(f"{KEY}-reassessments", title, columns, range(most, -1, -1))
+
+
 def _classes_list(one: Triage, names: ClassNames) -> dict[str, np.ndarray]:
     rows = one.classes
     columns = {
@@ -430,7 +591,9 @@ def _list_names(models: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _list(study: Study, outcomes: Outcomes, listed: Mistakes) -> dict[str, np.ndarray]:
+def _list(
+    study: Study, outcomes: Outcomes, listed: Mistakes, panel: Panel | None
+) -> dict[str, np.ndarray]:
     row, names = listed.row, study.class_names
     columns = {
         "file_name": outcomes.file_names[row],
@@ -443,17 +606,21 @@ def _list(study: Study, outcomes: Outcomes, listed: Mistakes) -> dict[str, np.nd
         "predicted_name": names.of(outcomes.predicted[row]),
         "predicted_score": listed.predicted_score,
         **study.label_columns(outcomes.file_names[row]),
+        **({} if panel is None else panel.columns()),
     }
     if outcomes.confidence is not None:
         columns["confidence"] = outcomes.confidence[row]
     return columns
 
 
-def _galleries(study: Study, model: str, listed: Mistakes, one: Triage) -> list[Gallery]:
+def _galleries(
+    study: Study, model: str, listed: Mistakes, one: Triage, panel: Panel | None
+) -> list[Gallery]:
     outcomes, judge = study.outcomes[model], study.judge
     galleries = []
     for number, kind in enumerate(KINDS):
-        chosen = listed.take(np.flatnonzero(listed.kind == number)[:_CARDS])
+        of_kind = np.flatnonzero(listed.kind == number)[:_CARDS].tolist()
+        chosen = listed.take(of_kind)
         if not len(chosen.row):
             continue
         names = outcomes.file_names[chosen.row]
@@ -467,7 +634,10 @@ def _galleries(study: Study, model: str, listed: Mistakes, one: Triage) -> list[
                 valid=[study.class_names[c] for c in sets[i]],
                 original_valid=bool(outcomes.original_valid[row]),
                 predicted_valid=bool(outcomes.predicted_valid[row]),
-                notes=_notes(outcomes, chosen, i),
+                notes=[
+                    *_notes(outcomes, chosen, i),
+                    *([] if panel is None else filter(None, [panel.say(of_kind[i])])),
+                ],
             )
             for i, row in enumerate(chosen.row.tolist())
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,7 +125,7 @@ class Answers:
             )
         return found
 
-    @property
+    @functools.cached_property
     def asked(self) -> Int[np.ndarray, "questions"]:
         """(Q,) int64 number of answers to each question."""
         return np.bincount(self.question, minlength=len(self.questions))

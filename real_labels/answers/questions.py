@@ -118,16 +118,18 @@ class Questions:
 
         Images are matched whatever their folders (see labels.match).
         """
-        if not len(self) or not len(other):
-            return np.full(len(other), -1, np.int64)
-        asked_image = match(self.file_names, other.file_names)[other.image]
-        known = (asked_image >= 0) & (other.label < self._span)
-        asked = np.where(known, self._keys(asked_image, other.label), -1)
+        return self.lookup(other.file_names).rows(other.image, other.label)
+
+    def lookup(self, file_names: np.ndarray) -> QuestionLookup:
+        """For looking questions about these images up again and again.
+
+        Args:
+          file_names: (N,) str, distinct; matched whatever their folders (see labels.match).
+        """
         keys = self._keys(self.image, self.label)
         order = np.argsort(keys)
-        place = np.minimum(np.searchsorted(keys, asked, sorter=order), len(keys) - 1)
-        rows = order[place]
-        return np.where(keys[rows] == asked, rows, -1)
+        image = match(self.file_names, file_names) if len(self) else np.full(len(file_names), -1)
+        return QuestionLookup(image, self._span, keys[order], order)
 
     def find_pairs(
         self, file_names: np.ndarray, label: Int[np.ndarray, "n"]
@@ -146,6 +148,35 @@ class Questions:
 
     def _keys(self, image: np.ndarray, label: np.ndarray) -> Int[np.ndarray, "n"]:
         return image.astype(np.int64) * self._span + label
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuestionLookup:
+    """Finds questions about N images by image and class (see Questions.lookup).
+
+    Attributes:
+      image: (N,) row of each image among the questions' images, -1 where none is about it.
+      span: more than every class asked about.
+      keys: (Q,) image * span + class, ascending.
+      order: (Q,) question of each key.
+    """
+
+    image: Int[np.ndarray, "images"]
+    span: int
+    keys: Int[np.ndarray, "questions"]
+    order: Int[np.ndarray, "questions"]
+
+    def rows(
+        self, image: Int[np.ndarray, "n"], label: Int[np.ndarray, "n"]
+    ) -> Int[np.ndarray, "n"]:
+        """(n,) int64: the question about each image (its row here, 0 to N - 1) and class; -1 without one."""
+        if not len(self.keys):
+            return np.full(len(image), -1, np.int64)
+        asked_image = self.image[image]
+        known = (asked_image >= 0) & (label < self.span)
+        asked = np.where(known, asked_image.astype(np.int64) * self.span + label, -1)
+        place = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
+        return np.where(self.keys[place] == asked, self.order[place], -1)
 
 
 def info_array(questions: Questions) -> np.ndarray:

@@ -42,14 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accuracy-table",
         nargs="+",
         metavar="FILE",
-        help="accuracies of further models: one table of model, original, real, or two of model, top1 as "
-        "timm publishes them, the original labels' first",
+        help="accuracies of further models: one table of model, original, real (and other label sets), or "
+        "two of model, top1 as timm publishes them, the original labels' first; further ones as NAME=FILE",
     )
     parser.add_argument("--images", metavar="DIR", help="folder of the images, for thumbnails")
     parser.add_argument(
         "--dataset", metavar="NAME", help="what to call the dataset (default: the labels' folder)"
     )
     parser.add_argument("--show", metavar="MODEL", help="the model that the report is about")
+    parser.add_argument(
+        "--list-mistakes",
+        metavar="MODELS",
+        default="",
+        help="further models whose mistakes are listed one by one, joined by commas, or all",
+    )
     parser.add_argument(
         "--assume",
         metavar="REPAIR",
@@ -71,6 +77,9 @@ def run(options: argparse.Namespace) -> None:
     }
     given["labels"] = common.labels(options)
     given["label_sets"] = common.label_sets(options)
+    given["list_mistakes"] = [
+        name.strip() for name in options.list_mistakes.split(",") if name.strip()
+    ]
     given["assume"] = common.repairs(options.assume)
     given["categories"] = common.categories(options)
     given["columns"] = common.columns(options)
@@ -107,7 +116,3 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"{out}: is a file; name a folder.")
     common.check_outputs((str(out / "index.html"), (".html",)))
     common.check_seed(options.seed)
-    if options.accuracy_table and len(options.accuracy_table) > 2:
-        raise InputError(
-            f"--accuracy-table takes one file or two, found {len(options.accuracy_table)}."
-        )

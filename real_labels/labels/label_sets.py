@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from real_labels.labels.file_names import check_file_names, imagenet_file_names,
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
+
+_MOST_BITS = 1 << 26  # of a table of images and classes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -164,8 +167,13 @@ class LabelSets:
         self, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n k"]
     ) -> Bool[np.ndarray, "n k"]:
         """Whether `classes[j, r]` is among the valid classes of image `rows[j]`."""
+        span, bits = self._bits
+        if bits is not None:
+            inside = (classes >= 0) & (classes < span)
+            at = np.asarray(rows)[:, None] * span + np.where(inside, classes, 0)
+            return inside & ((bits[at >> 3] >> (7 - (at & 7)).astype(np.uint8)) & 1).astype(bool)
         # One sorted array of image * span + class answers all questions with one binary search.
-        span = 1 + max(int(self.classes.max(initial=-1)), int(classes.max(initial=-1)))
+        span = max(span, 1 + int(classes.max(initial=-1)))
         keys = np.repeat(np.arange(len(self)), self.counts) * span + self.classes
         asked = np.where(classes >= 0, np.asarray(rows)[:, None] * span + classes, -1)
         place = np.searchsorted(keys, asked)
@@ -173,3 +181,13 @@ class LabelSets:
         inside = place < len(keys)
         found[inside] = keys[place[inside]] == asked[inside]
         return found
+
+    @functools.cached_property
+    def _bits(self) -> tuple[int, np.ndarray | None]:
+        """(number of classes, a bit for every image and class); None where that were too many."""
+        span = 1 + int(self.classes.max(initial=-1))
+        if not 0 < len(self) * span <= _MOST_BITS:
+            return span, None
+        bits = np.zeros(len(self) * span, bool)
+        bits[np.repeat(np.arange(len(self)), self.counts) * span + self.classes] = True
+        return span, np.packbits(bits)

@@ -32,6 +32,7 @@ PALETTE = {
 _REASSESSED = (REAL, AMBER, VIOLET, TEAL, PINK)  # the label sets beside the original, in turn
 WIDTH = 4.8  # inches; so narrow that the letters are still legible on a phone
 _LEGEND = 52  # letters that fit into a line of a legend, marks included
+MANY = 15  # models, beyond which a row for each is no figure to read at a glance
 _ROOM = 0.07  # of the longest bar: what a few letters need
 _DPI = 160
 _LINKS = "links:"
@@ -177,6 +178,64 @@ class Part:
     colour: str
     widths: Sequence[float]
     links: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Shares of one colour, one for each model.
+
+    Attributes:
+      label: in the legend.
+      colour: of its marks.
+      shares: with their intervals; None where there is none.
+    """
+
+    label: str
+    colour: str
+    shares: Sequence[Estimate | None]
+
+
+def over_accuracy(
+    accuracies: Sequence[float],
+    series: Sequence[Series],
+    links: Sequence[str],
+    what: str,
+) -> Figure:
+    """Shares of many models over their accuracy, in percent, a mark for each model and series.
+
+    Args:
+      accuracies: (M,) top-1 on the original labels, shares in [0, 1].
+      series: of M shares each.
+      links: (M,) of each model.
+      what: the vertical axis.
+    """
+    figure, axis = new(4.6)
+    marks_over(axis, accuracies, series, links)
+    axis.set_xlabel("top-1 accuracy on the original labels, %")
+    axis.set_ylabel(what)
+    legend(figure, [axis])
+    return figure
+
+
+def marks_over(
+    axis: Any, accuracies: Sequence[float], series: Sequence[Series], links: Sequence[str]
+) -> None:
+    """The marks of `over_accuracy`, with their intervals, on axes of any figure."""
+    for one in series:
+        known = [i for i, share in enumerate(one.shares) if share is not None and share.is_known]
+        if not known:
+            continue
+        x = 100 * np.array([accuracies[i] for i in known])
+        value, low, high = (
+            100 * np.array([getattr(one.shares[i], end) for i in known])
+            for end in ("value", "low", "high")
+        )
+        error = np.maximum([value - low, high - value], 0)
+        axis.errorbar(
+            x, value, yerr=error, fmt="none", ecolor=one.colour, elinewidth=0.8, alpha=0.5
+        )
+        marks = axis.scatter(x, value, s=20, color=one.colour, label=one.label, zorder=3)
+        link(marks, *(links[i] for i in known))
 
 
 def stack(axis: Any, parts: Sequence[Part], say: Callable[[int, int], str] | None = None) -> None:

@@ -66,7 +66,7 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
               top1_diff=[5, 5, 0])  # fmt: skip
     found = other_models.read([a, b])
     assert found.names.tolist() == ["x", "y"] and found.left_out == 2
-    np.testing.assert_allclose([found.original, found.real], [[0.7, 0.8], [0.75, 0.85]])
+    np.testing.assert_allclose([found.original, found.by["real"]], [[0.7, 0.8], [0.75, 0.85]])
     twice = write(tmp_path / "c.csv", model=["x", "x"], img_size=[224, 384], top1=[0.70, 0.72])
     assert other_models.read([twice, twice]).names.tolist() == ["x (224)", "x (384)"]
     for paths, says in (
@@ -86,7 +86,10 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
             "c.csv: has x at several image sizes",
         ),
         ([a, tmp_path / "missing.csv"], "missing.csv: there is no such file"),
-        ([a, a, a], "found 3 files"),
+        ([a, a, a], "of more than two tables, each but the first two is given with its label set"),
+        ([f"real={a}", f"shankar={a}"], "none of the tables is the original labels'"),
+        ([a, f"real={a}", f"real={a}"], "there are two tables of real accuracies"),
+        ([a, f"my set={a}"], "a name begins with a letter"),
     ):
         with pytest.raises(InputError, match=says.replace("?", r"\?")):
             other_models.read(paths)
@@ -96,3 +99,55 @@ def test_a_table_with_two_columns_of_one_name_but_for_capitals_is_refused(tmp_pa
     (tmp_path / "twice.csv").write_text("Model,model,top1\na,b,70\nc,d,71\n")
     with pytest.raises(InputError, match="twice.csv: has several columns named model"):
         other_models.read([tmp_path / "twice.csv"] * 2)
+
+
+def test_tables_of_any_number_of_label_sets(tmp_path, capsys):
+    """In columns of one table, or in a table each; a model may lack some."""
+    original = [70.0, 75, 80]
+    values = {"real": [77.0, 82, 86], "shankar": [80.0, 84, 90], "mine": [60.0, 66, 69]}
+    one = tmp_path / "one.csv"
+    pd.DataFrame(
+        {"model": list("abc"), "Original top1": original}
+        | {f"{name}_acc1": column for name, column in values.items()}
+    ).astype({"mine_acc1": object}).replace({"mine_acc1": {66.0: None}}).to_csv(one, index=False)
+    found = other_models.read([one], ["shankar", "mine"])
+    assert set(found.by) == set(values)
+    np.testing.assert_allclose(found.by["mine"], [0.6, np.nan, 0.69])
+    paths = [write(tmp_path / "original.csv", model=list("abc"), top1=original)]
+    for name, column in values.items():
+        some = slice(0, 2) if name == "shankar" else slice(None)
+        path = write(tmp_path / f"{name}.csv", model=list("abc")[some], top1=column[some])
+        paths.append(f"{name}={path}")
+    found = other_models.read(paths)
+    np.testing.assert_allclose(found.by["shankar"], [0.8, 0.84, np.nan])
+    np.testing.assert_allclose(found.by["mine"], [0.6, 0.66, 0.69])
+    assert found.left_out == 0
+
+
+def test_each_label_set_has_the_models_of_its_table(small, tmp_path, capsys):
+    original, real = small
+    original.to_json(tmp_path / "original.json")
+    real.to_json(tmp_path / "real.json")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(40, 80, 20)
+    table = {
+        "model": [f"m{i}" for i in range(20)],
+        "original": x,
+        "real": x / 2 + 30,
+        "mine": x / 4 + 50,
+    }
+    write(tmp_path / "all.csv", **table)
+    record, _, _ = run(
+        capsys, "--accuracy-table", tmp_path / "all.csv", "--out", tmp_path / "out",
+        "--labels", f"real={tmp_path / 'real.json'}", "--labels", f"mine={tmp_path / 'real.json'}",
+        "--labels", f"third={tmp_path / 'real.json'}", "--original", tmp_path / "original.json",
+    )  # fmt: skip
+    sections = record["sections"]
+
+    def slope(key):
+        return sections[key]["numbers"]["regression"]["lower"]["slope"]["value"]
+
+    assert slope("real_over_original") == pytest.approx(0.5)
+    assert slope("real_over_original_mine") == pytest.approx(0.25)
+    missing = " ".join(sections["real_over_original_third"]["missing"])
+    assert "hold ReaL and mine accuracies, so their models are not among these" in missing

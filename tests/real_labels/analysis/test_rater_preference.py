@@ -65,4 +65,4 @@ def test_raters_who_always_say_the_same(n):
         assert (
             getattr(record, side).low <= getattr(record, side).value <= getattr(record, side).high
         )
-    rater_preference.draw({"m": record}, {"m": "model-0"})
+    rater_preference.draw({"m": record}, {"m": "model-0"}, {})

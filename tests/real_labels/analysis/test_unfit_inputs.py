@@ -94,7 +94,7 @@ def test_letters_that_the_figures_font_lacks(files, tmp_path, capsys):
         (["--seed", "-1"], "The seed must be at least 0"),
         (["--assume", "upside-down"], "upside-down"),
         (["--scores", "answers.csv"], "answers.csv: is no .npz file"),
-        (["--accuracy-table", "a", "b", "c"], "takes one file or two, found 3"),
+        (["--accuracy-table", "a", "b", "c"], "is given with its label set"),
         (["--out", "names.json"], "names.json: is a file; name a folder"),
         (["--out", ""], "--out: name a folder"),
         (["--accuracy-table", "all.csv"], "are the same; is one file given twice?"),

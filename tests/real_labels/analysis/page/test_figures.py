@@ -16,7 +16,7 @@ def test_bars_and_lines_are_as_long_as_their_numbers(small):
         name: triage.measure(Outcomes.of(worlds.model(original, real, accuracy=a), original, real))
         for name, a in (("good", 0.9), ("bad", 0.5))
     }
-    figure = triage.draw(records, {"good": "model-0", "bad": "model-1"})
+    figure = triage.draw(records, {"good": "model-0", "bad": "model-1"}, {})
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths == [
         records[name].kinds[kind].count for kind in triage.KINDS for name in ("good", "bad")

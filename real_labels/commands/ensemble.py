@@ -1,0 +1,117 @@
+"""python -m real_labels ensemble."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from real_labels.commands import options as common
+from real_labels.errors import InputError, naming
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from real_labels.labels import Reference
+    from real_labels.predictions.reading import PredictionFile
+
+SUMMARY = "predictions of several models together, to be scored like those of one"
+EXAMPLE = "a.npz b.npz c.npz --out together.npz"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "predictions",
+        nargs="+",
+        metavar="PREDICTIONS",
+        help=f"{common.PREDICTIONS}; a file of several models counts as all of them",
+    )
+    parser.add_argument(
+        "--models", metavar="NAMES", help="of files of several models: these, joined by commas"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE.npz",
+        help="where to write them (file_names, classes, scores)",
+    )
+    common.add_dataset(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Adds the models up: the mean of their scores where all have them, else the votes of their ranks."""
+    import tqdm
+
+    from real_labels.accuracy import scoring
+    from real_labels.predictions.ensemble import Ensemble
+
+    common.check_outputs((options.out, (".npz",)), inputs=options.predictions)
+    reference = _reference(options)
+    class_names = common.class_names(options, reference)
+    wanted = None
+    if options.models is not None:
+        wanted = {name.strip() for name in options.models.split(",") if name.strip()}
+    together, used, seen = Ensemble(), [], []
+    for path in tqdm.tqdm(
+        options.predictions, desc="reading", unit=" files", leave=False, delay=1, disable=None
+    ):
+        kept: list[PredictionFile] = []
+
+        def keep(found: PredictionFile, kept: list[PredictionFile] = kept) -> PredictionFile:
+            kept.append(found)
+            return found
+
+        for model, scored in scoring.score_each(
+            path, reference, column=options.column, class_names=class_names, ranked=keep
+        ):
+            found = kept.pop()
+            if model is not None:
+                seen.append(model)
+                if wanted is not None and model not in wanted:
+                    continue
+            where = path if model is None else f"{path}: {model}"
+            if scored.repair is not None:
+                raise InputError(
+                    f"{where}: is mixed up, so it would spoil the others. {scored.evidence}"
+                )
+            with naming(where):
+                together.add(_names(found, reference), found)
+            used.append(where)
+    if missing := sorted((wanted or set()) - set(seen)):
+        raise InputError(
+            f"--models {missing[0]}: there is no such model; there are {', '.join(seen) or 'none'}."
+        )
+    predictions = together.predictions()
+    predictions.save(options.out)
+    how = "the mean of their probabilities" if together.by_scores else "the votes of their ranks"
+    print(f"{len(used)} models together, by {how}, on {len(predictions):,} images:")
+    for one in used:
+        print(f"  {one}")
+    print(f"Wrote {options.out}.")
+
+
+def _reference(options: argparse.Namespace) -> Reference:
+    from real_labels.labels import Reference
+
+    try:
+        return Reference.load(
+            None,
+            options.original,
+            label_sets=(),
+            data_dir=options.data_dir,
+            num_classes=options.num_classes,
+        )
+    finally:
+        if options.original is None:
+            common.check_own_labels(options.predictions)
+
+
+def _names(found: PredictionFile, reference: Reference) -> np.ndarray:
+    """The images of a file's rows, as the labels call them."""
+    import numpy as np
+
+    from real_labels.labels import match
+
+    if found.file_names is None:
+        return np.sort(reference.file_names)
+    return reference.file_names[match(reference.file_names, found.file_names)]

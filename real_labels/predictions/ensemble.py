@@ -1,0 +1,121 @@
+"""Several models together: the mean of their scores, or the votes of their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from real_labels.errors import InputError
+from real_labels.labels import find_rows
+from real_labels.predictions import ranking
+from real_labels.predictions.predictions import TOP_K, Predictions
+from real_labels.predictions.reading import PredictionFile
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+class Ensemble:
+    """Models whose predictions are added up one after the other.
+
+    Where every model has a score for every class, its probabilities are averaged (scores within [0, 1] are
+    probabilities already, others become their softmax). Where one of them has ranked classes alone, each
+    class gets votes: k for a model's first class, k - 1 for its second, …, 1 for its k-th, where k is the
+    least number of classes that a model ranks (Borda's count). Equal ones go by the best rank, then by the
+    model that was named first.
+    """
+
+    def __init__(self) -> None:
+        self._names: np.ndarray | None = None
+        self._classes: list[Int[np.ndarray, "images k"]] = []
+        self._total: Float[np.ndarray, "images classes"] | None = None
+        self._have_scores = True
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    @property
+    def by_scores(self) -> bool:
+        """Whether scores are averaged, not ranks counted."""
+        return self._have_scores
+
+    def add(self, file_names: np.ndarray, found: PredictionFile) -> None:
+        """Adds a model.
+
+        Args:
+          file_names: (N,) str of its images, in the order of its rows.
+          found: its predictions.
+
+        Raises:
+          InputError: if it is about other images than the first, or scores another number of classes.
+        """
+        if self._names is None:
+            self._names = file_names
+        rows = find_rows(file_names, self._names)
+        if (rows < 0).any() or len(file_names) != len(self._names):
+            missing = int(np.count_nonzero(rows < 0))
+            raise InputError(
+                f"is about other images than the first file: {len(file_names):,} beside "
+                f"{len(self._names):,}, "
+                f"of which it lacks {missing:,}."
+            )
+        self._classes.append(found.classes[rows].astype(np.int32))
+        if found.every_score is None:
+            self._have_scores, self._total = False, None
+        elif self._have_scores:
+            self._add_scores(found.every_score, rows)
+
+    def _add_scores(
+        self, scores: Float[np.ndarray, "images classes"], rows: Int[np.ndarray, "images"]
+    ) -> None:
+        if self._total is None:
+            self._total = np.zeros((len(rows), scores.shape[1]), np.float32)
+        if self._total.shape[1] != scores.shape[1]:
+            raise InputError(
+                f"scores {scores.shape[1]:,} classes, the first file {self._total.shape[1]:,}."
+            )
+        self._total += ranking.probabilities(scores, np.asarray(scores, np.float32))[rows]
+
+    def predictions(self) -> Predictions:
+        """What the models say together; with mean probabilities as scores, or without scores.
+
+        Raises:
+          InputError: if there are fewer than two models.
+        """
+        if len(self) < 2:
+            raise InputError("an ensemble needs two models or more.")
+        if self._total is not None:
+            k = min(max(TOP_K), self._total.shape[1])
+            classes, scores = ranking.top_k(self._total / len(self), k)
+            return Predictions(self._names, classes, scores)
+        return Predictions(self._names, _votes(self._classes))
+
+
+def _votes(
+    ranked: Sequence[Int[np.ndarray, "images k"]],
+) -> Int[np.ndarray, "images k"]:
+    """Classes by their votes (see Ensemble)."""
+    k = min(one.shape[1] for one in ranked)
+    classes = np.concatenate([one[:, :k] for one in ranked], axis=1).astype(np.int64)
+    rank = np.tile(np.arange(k), len(ranked))
+    # Of each image: the distinct classes, their votes, their best rank, their first model.
+    order = np.argsort(classes, axis=1, kind="stable")
+    ordered = np.take_along_axis(classes, order, axis=1)
+    votes = np.zeros(classes.shape, np.int64)
+    best = np.full(classes.shape, k)
+    first = np.full(classes.shape, len(ranked))
+    new = np.ones(classes.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    group = np.cumsum(new, axis=1) - 1
+    image = np.arange(len(classes))[:, None]
+    np.add.at(votes, (image, group), (k - rank)[order])
+    np.minimum.at(best, (image, group), rank[order])
+    # The first model among those that give the best rank.
+    is_best = rank[order] == np.take_along_axis(best, group, axis=1)
+    np.minimum.at(first, (image, group), np.where(is_best, order // k, len(ranked)))
+    label = np.full(classes.shape, -1)
+    np.put_along_axis(label, group, ordered, axis=1)
+    place = np.lexsort([first, best, -votes], axis=1)
+    return np.take_along_axis(label, place, axis=1)[:, :k]
