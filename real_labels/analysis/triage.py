@@ -407,9 +407,13 @@ def make(study: Study) -> Content:
     }
     remarks = list(filter(None, [reviewed_mistakes.sentence(study.reviewed, study.judge)]))
     if len(measured) > 1:
+        others = (
+            "the lists have all"
+            if len(in_lists) == len(measured)
+            else "--list-mistakes NAMES lists the mistakes of others, too"
+        )
         remarks.append(
-            f"Classes, images and the list of mistakes are those of {shown}; --show NAME takes another "
-            f"model, and --list-mistakes NAMES lists the mistakes of others, too."
+            f"Classes and images are those of {shown}; --show NAME takes another model, and {others}."
         )
     if study.scores is not None and measured[shown].num_mistakes:
         remarks.append(_unasked(measured[shown]))

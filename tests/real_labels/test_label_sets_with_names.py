@@ -382,7 +382,7 @@ def test_names_never_replace_each_others_lists_or_columns(halves, capsys):
     (halves / "predicted.json").write_bytes((halves / "tail.json").read_bytes())
     labels = arguments(halves, ["real", "by_class", "predicted"])
     models = [str(halves / f"{name}.npz") for name in ("a", "a_by_class")]
-    cli.main(["report", *models, *labels, "--out", str(halves / "out")])
+    cli.main(["report", *models, *labels, "--out", str(halves / "out"), "--list-mistakes", "all"])
     capsys.readouterr()
     written = json.loads((halves / "out" / "report.json").read_text())["files"]
     assert len(set(written)) == len(written)

@@ -3,12 +3,12 @@
 import csv
 import io
 
+import ml_collections
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from big_transfer import datasets
-from big_transfer.config import defaults
 from big_transfer.datasets import multilabel
 from big_transfer.datasets.source import DatasetError
 from real_labels.labels import published
@@ -57,8 +57,13 @@ def test_it_is_the_published_reassessment(prepared, shared, monkeypatch, tmp_pat
     assert (found.title, found.counting) == (expected.title, expected.counting)
     # A config that names it finds it there, where the CSV was not fetched.
     monkeypatch.setenv("REAL_LABELS_DIR", str(tmp_path))
-    config = defaults()
-    config.num_classes, config.eval.label_sets, config.input.data_dir = 1000, "shankar", prepared
+    config = ml_collections.ConfigDict(
+        {
+            "num_classes": 1000,
+            "eval": {"label_sets": "shankar", "real_key": ""},
+            "input": {"data_dir": prepared},
+        }
+    )
     (one,) = datasets.other_label_sets(config).values()
     assert one.labels.counts.sum() == expected.labels.counts.sum()
     config.input.data_dir = str(tmp_path)

@@ -16,7 +16,7 @@ COMMANDS = {
     "compare.json": ["compare", *MODELS, *LABELS, "--json", "new/compare.json"],
     "report.json": [
         "report", *MODELS, *LABELS, "--answers", "answers.csv", "--accuracy-table", "table.csv",
-        "--out", "new", "--dataset", "files",
+        "--out", "new", "--dataset", "files", "--list-mistakes", "all",
     ],
 }  # fmt: skip
 
