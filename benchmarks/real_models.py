@@ -24,9 +24,10 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from real_labels import Answers, LabelSets, Predictions, accuracy
+from real_labels import Answers, Gold, LabelSets, Predictions, Scores, accuracy, aggregation
 from real_labels.accuracy import scoring
 from real_labels.aggregation import recipe
+from real_labels.aggregation.thresholds import PrecisionRecall
 from real_labels.analysis import (
     agreement,
     rater_preference,
@@ -137,6 +138,91 @@ def _compared(found: Sequence[Proposer], accuracy: Mapping[str, float]) -> list[
     return compared
 
 
+@dataclasses.dataclass(frozen=True)
+class OnGold:
+    """Labels of the experts' images: how many are right, and how many of the right ones they are.
+
+    Attributes:
+      precision, recall: by the experts' answers; labels that they were not asked about count as absent.
+    """
+
+    precision: float
+    recall: float
+
+
+def on_gold(labels: Mapping[str, set[int]], gold: Gold) -> OnGold:
+    """Any labels beside those that the experts found present.
+
+    Args:
+      labels: of each image by its file name.
+      gold: the experts' questions.
+    """
+    present = {}
+    for name, label, is_present in zip(
+        gold.questions.file_name().tolist(),
+        gold.questions.label.tolist(),
+        gold.present.tolist(),
+        strict=True,
+    ):
+        present.setdefault(name, set()).update([label] if is_present else [])
+    hits = sum(len(labels[name] & right) for name, right in present.items())
+    given = sum(len(labels[name]) for name in present)
+    return OnGold(hits / given, hits / sum(map(len, present.values())))
+
+
+def _on_gold(study: Study, gold: Gold, scores: Scores) -> dict:
+    """The raters' scores, the original labels, the raters' majority and every model beside the experts."""
+    images = set(gold.questions.file_names.tolist())
+    names = study.original.file_names.tolist()
+    rows = [row for row, name in enumerate(names) if name in images]
+    curve = PrecisionRecall.of(scores, gold)
+    majority = PrecisionRecall.of(aggregation.majority(study.answers).scores, gold).at_threshold(
+        0.5
+    )
+    models = {}
+    for model, one in study.models.items():
+        first = dict(zip(one.file_names.tolist(), one.classes[:, 0].tolist(), strict=True))
+        models[model] = on_gold({names[row]: {first[names[row]]} for row in rows}, gold)
+    original = {names[row]: {int(study.original.classes[row])} for row in rows}
+    return {
+        "images": len(images),
+        "curve": [
+            OnGold(p, r)
+            for p, r in zip(curve.precision.tolist(), curve.recall.tolist(), strict=True)
+        ],
+        "published": curve.at_threshold(0.8),
+        "majority": majority,
+        "original": on_gold(original, gold),
+        "models": models,
+    }
+
+
+@figures.styled
+def _draw_gold(found: Mapping, accuracies: Mapping[str, float], links: Mapping[str, str]):
+    """Precision over recall, in percent: the curve of the scores, and a mark for all others."""
+    figure, axis = figures.new(4.4)
+    curve = found["curve"]
+    axis.plot(
+        [100 * one.recall for one in curve], [100 * one.precision for one in curve],
+        color=figures.REAL, label="the published scores",
+    )  # fmt: skip
+    marks = [
+        ([found["published"]], figures.REAL, "D", "ReaL (0.8)"),
+        ([found["majority"]], figures.AMBER, "s", "raters' majority"),
+        ([found["original"]], figures.ORIGINAL, "^", "original labels"),
+        (list(found["models"].values()), figures.MODEL, "o", "models"),
+    ]
+    for points, colour, marker, label in marks:
+        axis.scatter(
+            [100 * one.recall for one in points], [100 * one.precision for one in points],
+            s=22 if len(points) > 1 else 55, color=colour, marker=marker, label=label, zorder=3,
+        )  # fmt: skip
+    axis.set_xlabel("recall of the experts' labels, %")
+    axis.set_ylabel("precision, %")
+    figures.legend(figure, [axis])
+    return figure
+
+
 def together(models: Mapping[str, Predictions], names: Sequence[str]) -> Predictions:
     """Some of the models by the votes of their ranks."""
     ensemble = Ensemble()
@@ -162,8 +248,10 @@ def main() -> None:
         reassessments=reference.reassessments,
         num_classes=1000,
         answers=answers,
+        scores=Scores.load(published.locate("scores.npz", options.data_dir)),
     )
-    record = measure(study)
+    gold = Gold.load(published.locate("golden.npz", options.data_dir), at_least=3)
+    record = measure(study, gold)
     drawings = draw(study, record)
     for name, figure in drawings.items():
         with paths.replacing(options.docs / f"{name}.png") as temporary:
@@ -175,8 +263,13 @@ def main() -> None:
     print(f"Wrote {options.docs / 'real_models.md'} and {', '.join(drawings)}.")
 
 
-def measure(study: Study) -> dict:
-    """Every number of the page."""
+def measure(study: Study, gold: Gold) -> dict:
+    """Every number of the page.
+
+    Args:
+      study: with answers and scores.
+      gold: the experts' questions.
+    """
     original, real = study.original, study.reassessments["real"].labels
     scores = {
         name: accuracy.results(one, original, study.reassessments)
@@ -210,6 +303,8 @@ def measure(study: Study) -> dict:
         "slopes": slopes,
         "rankings": agreement.rank(study.models, study.label_sets),
         "sets": agreement.make(dataclasses.replace(study, models={})).numbers.sets,
+        "gold_questions": len(gold),
+        "gold": _on_gold(study, gold, study.scores),
         "proposers": proposers(study.models, original, study.answers),
         "best_three": best,
         "together": accuracy.results(together(study.models, best), original, study.reassessments),
@@ -226,6 +321,7 @@ def draw(study: Study, record: dict) -> dict:
     ]
     own = next(iter(record["accuracy"].values())).reassessments["real"].original_labels.value
     return {
+        "real_models_gold": _draw_gold(record["gold"], over, links),
         "real_models_preference": rater_preference.draw(record["preference"], links, over),
         "real_models_real_over_original": real_over_original.draw(
             points, record["slopes"]["real"], own
@@ -247,6 +343,7 @@ def page(study: Study, record: dict) -> str:
     titles = study.titles
     mean = record["together"]
     picks = record["picks"]
+    on_gold_ = record["gold"]
     above = sum(one.picks_original.low > one.oracle.high for one in picks.values())
     toward = sum(one.difference.high < 0 for one in preference.values())
     recent = sorted(names[:20], key=lambda n: preference[n].difference.value)
@@ -301,6 +398,18 @@ def page(study: Study, record: dict) -> str:
         "",
         "(x is the accuracy on all original labels. Northcutt's images were chosen because a model doubted their label: there "
         "better models gain the most.)",
+        "",
+        "## Labels and models beside the experts",
+        "",
+        "![Precision over recall of labels and models on the images of the experts](real_models_gold.png)",
+        "",
+        f"Five experts answered {record['gold_questions']:,} questions about {on_gold_['images']} images; a label is present if three say so. ReaL's "
+        f"labels have precision {_share_of(on_gold_['published'].precision)} and recall {_share_of(on_gold_['published'].recall)} on the "
+        f"questions asked of both, the raters' majority {_share_of(on_gold_['majority'].precision)} and "
+        f"{_share_of(on_gold_['majority'].recall)}, the original labels {_share_of(on_gold_['original'].precision)} and "
+        f"{_share_of(on_gold_['original'].recall)}, and {best} {_share_of(on_gold_['models'][best].precision)} and "
+        f"{_share_of(on_gold_['models'][best].recall)} (a prediction that the experts were not asked about counts as wrong). Of "
+        "original labels and first predictions there is one an image, so their recall cannot reach 100%.",
         "",
         "## Several valid labels",
         "",
@@ -407,6 +516,10 @@ def _points(one: object) -> str:
 
 def _share(one: object) -> str:
     return percent(one, 1).partition(" ")[0]
+
+
+def _share_of(value: float) -> str:
+    return f"{100 * value:.1f}%"
 
 
 def _p(p: float) -> str:

@@ -20,7 +20,7 @@ from big_transfer.run import workdir
 from configs import bit_evaluate
 from real_labels import LabelSets, Predictions, accuracy
 from real_labels.files.records import as_json
-from real_labels.labels import imagenet
+from real_labels.labels import imagenet, published
 from tests.big_transfer.datasets.test_preprocessing import jpeg, photo
 from tests.big_transfer.test_resnet import random_params
 
@@ -358,6 +358,28 @@ def test_an_imagenet21k_checkpoint_is_not_scored_with_an_empty_head(tmp_path, di
         checkpoint.CheckpointError, match="21,843 classes, but num_classes is 1,000"
     ):
         evaluated(tmp_path / "run", npz, disk / "flat", disk / "real.json")
+
+
+def test_every_published_reassessment_is_scored_from_one_pass(
+    tmp_path, disk, small, shared, monkeypatch
+):
+    monkeypatch.setenv("REAL_LABELS_DIR", str(shared))
+    names = ("real", "shankar", "tsipras", "northcutt")
+    record = evaluated(
+        tmp_path / "run", small / "first.npz", disk / "flat", eval__label_sets=",".join(names)
+    )
+    predictions = Predictions.load(tmp_path / "run" / "predictions.npz")
+    sets = {name: published.reassessment(name, shared) for name in names}
+    found = accuracy.results(
+        predictions,
+        imagenet.original_labels(),
+        {n: s.on(predictions.file_names) for n, s in sets.items()},
+    )
+    assert list(record["label_sets"]) == list(names)
+    for name in names:
+        ours, theirs = record["label_sets"][name], as_json(found.reassessments[name])
+        assert ours["top1"] == theirs["top1"] and ours["covered"] == theirs["covered"]
+    assert record["label_sets"]["shankar"]["paper"]["name"] == "mean over the original classes"
 
 
 def test_a_converted_workdir_is_not_mistaken_for_a_training_run(tmp_path, small):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import real_models
-from real_labels import LabelSets
+from real_labels import Gold, LabelSets, Scores
 from real_labels.aggregation import recipe
 from real_labels.analysis.study import Study
 from real_labels.labels import Reference, imagenet, published
@@ -32,8 +32,10 @@ def measured(shared, reference):
     study = Study(
         models=models, original=reference.original, reassessments=reference.reassessments,
         num_classes=1000, answers=recipe.raw_answers(shared / "reassessed_imagenet"),
+        scores=Scores.load(shared / "reassessed_imagenet" / "scores.npz"),
     )  # fmt: skip
-    return study, real_models.measure(study)
+    gold = Gold.load(shared / "reassessed_imagenet" / "golden.npz", at_least=3)
+    return study, real_models.measure(study, gold)
 
 
 def test_the_page_is_what_the_data_give(measured):
@@ -66,6 +68,15 @@ def test_its_claims(measured):
     assert rise[0, 1] > 0.9
     assert (
         sum(one.picks_original.value > one.oracle.value for one in record["picks"].values()) == 60
+    )
+    gold = record["gold"]  # of the facts: the published scores at 0.8, and a majority of yes
+    assert (round(gold["published"].precision, 3), round(gold["published"].recall, 3)) == (
+        0.898,
+        0.778,
+    )
+    assert (round(gold["majority"].precision, 3), round(gold["majority"].recall, 3)) == (
+        0.943,
+        0.536,
     )
     slopes = record["slopes"]
     assert slopes["real"].lower.slope.low > slopes["real"].upper.slope.high
@@ -119,5 +130,5 @@ def test_the_program_writes_page_and_figures(shared, tmp_path):
     assert (tmp_path / "real_models.md").read_text() == (
         PROJECT / "docs" / "real_models.md"
     ).read_text()
-    assert len(list(pathlib.Path(tmp_path).glob("*.png"))) == 3
+    assert len(list(pathlib.Path(tmp_path).glob("*.png"))) == 4
     assert json.loads((tmp_path / "all.json").read_text())["best_three"]
