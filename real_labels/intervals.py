@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
+_EXACT = 1_000  # discordant pairs of which McNemar's whole numbers are quickly multiplied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +144,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
 
     Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). The largest
-    term is a ratio of whole numbers, so that nothing is lost for any size; the others follow from it.
+    term is a ratio of whole numbers, or of their logarithms where these are long (relative error below
+    1e-9); the others follow from it.
     """
     if only_first < 0 or only_second < 0:
         raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
@@ -156,7 +158,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
         total += term
         if term < 1e-20 * total:
             break
-    return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
+    if n <= _EXACT:
+        return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
+    log = math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1)
+    return min(1.0, total * math.exp(log - (n - 1) * math.log(2)))
 
 
 def mcnemar_z(ours: Bool[np.ndarray, "n"], theirs: Bool[np.ndarray, "n"]) -> float:

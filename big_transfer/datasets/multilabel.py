@@ -43,17 +43,17 @@ def read(data_dir: str | os.PathLike[str] | None = None) -> Reassessment:
         for record in map(source.__getitem__, range(len(source)))
     ]
     try:
-        labels = relabellings.multilabel_sets(
+        found = relabellings.multilabel_sets(
             [_text(row["file_name"]) for row in rows],
             [int(row["original_label"]) for row in rows],
             [list(map(int, row["correct_multi_labels"])) for row in rows],
             [list(map(int, row["unclear_multi_labels"])) for row in rows],
             [bool(row["is_problematic"]) for row in rows],
         )
-        published.check_version(published.SHANKAR, labels, f"{DATASET} in {builder.data_dir}")
+        published.check_version(published.SHANKAR, found, f"{DATASET} in {builder.data_dir}")
     except InputError as error:
         raise DatasetError(f"{DATASET}: {error}") from None
-    return published.of_labels(published.SHANKAR, labels)
+    return published.of_labels(published.SHANKAR, found)
 
 
 def _text(value: bytes | str) -> str:

@@ -118,8 +118,8 @@ def score_each(
     column: str | None = None,
     class_names: ClassNames | None = None,
     ranked: Callable[[PredictionFile], PredictionFile] | None = None,
-) -> Iterator[tuple[str | None, Scored]]:
-    """(model's name, its scores) of each model of a file; see several_models.read_each.
+) -> Iterator[tuple[str | None, Scored, PredictionFile]]:
+    """(model's name, its scores, what the file says) of each model of a file; see several_models.read_each.
 
     Args:
       path, reference, column, class_names: see `score`.
@@ -138,7 +138,7 @@ def score_each(
         if assume and scored.repair is not None and set(scored.repair.split(",")) <= set(assume):
             repairing = _ReferenceLabels(reference, assume)
             scored = _score_read(where, found, repairing, class_names, ranked)
-        yield name, scored
+        yield name, scored, found
 
 
 def _score_read(

@@ -107,7 +107,7 @@ def _details(results: Results, sets: Sequence[str]) -> list[list[str]]:
     same = [one and one.original_top1 for one in several]
     if any(one is not None and one.is_known for one in same):
         cells = [f"{100 * o.value:.2f}%" if o is not None and o.is_known else "" for o in same]
-        rows.append(["  by the original labels", *cells])
+        rows.append(["  on original labels, same images", *cells])
     papers = [one and one.paper for one in several]
     for counting in dict.fromkeys(paper[0] for paper in papers if paper):
         values = [f"{100 * p[1]:.2f}%" if p and p[0] == counting else "" for p in papers]

@@ -268,7 +268,7 @@ def results(
         if itself is not None:
             own = top_k_accuracy(itself, one.labels)
             same_images = _share(by.labelled, right & by.labelled)
-            if one.counting == "classes":
+            if one.counting == "classes" and by.labelled.any():
                 mean = _mean_over_classes(itself.classes[:, 0], by.labelled, by.hits())
                 paper = "mean over the original classes", mean
         scored[name] = OnReassessment(

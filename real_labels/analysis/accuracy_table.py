@@ -287,7 +287,7 @@ def _lead(numbers: AccuracyNumbers, name: str, titles: Mapping[str, str]) -> str
         return "None of the predicted images has a label."
     lead = f"The top-1 accuracy of {name} is {section.join(said)} labels."
     for key, above in shown.above_original_labels.items():
-        if above.estimate.is_known:
+        if above.estimate.is_known and above.second < 1:  # at 1 by construction, it says nothing
             lead += " " + _against_the_labels(above, titles[key])
     pairs = [pair for pair in numbers.pairs if any(one.n for one in pair.by.values())]
     if pairs:

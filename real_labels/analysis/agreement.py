@@ -104,11 +104,13 @@ class Agreement:
     Attributes:
       sets: every pair of label sets, the original labels among them.
       rankings: the same, of three models or more; else empty.
+      rankings_of_best: of the better half of the models by the original labels, of six or more; else empty.
       slopes: by reassessment, of its accuracy over the original one (real_over_original.measure).
     """
 
     sets: Sequence[Sets]
     rankings: Sequence[Ranking]
+    rankings_of_best: Sequence[Ranking]
     slopes: Mapping[str, Regression | None]
 
 
@@ -193,8 +195,10 @@ def _mean_answers(answers: Answers) -> Float[np.ndarray, "questions"]:
 
 def rank(
     models: Mapping[str, Predictions], label_sets: Mapping[str, LabelSets], *, seed: int = 0
-) -> list[Ranking]:
-    """How far every two label sets rank the models alike.
+) -> tuple[list[Ranking], list[Ranking]]:
+    """How far every two label sets rank the models alike: all of them, and the better half.
+
+    Models far apart are ranked alike by any labels, so the better half tells more.
 
     Args:
       models: predictions; the images that all of them have count.
@@ -203,11 +207,12 @@ def rank(
 
     Returns:
       A ranking for every pair of label sets by which every model has an accuracy; none for fewer than three
-      models, or without common images.
+      models, or without common images. The same of the better half by the first label set, which are
+      none for fewer than six models.
     """
     names = _common_images(list(models.values()))
     if len(models) < LEAST_MODELS or not len(names):
-        return []
+        return [], []
     labelled, hits = {}, {}
     for key, labels in label_sets.items():
         judged = []
@@ -218,16 +223,31 @@ def rank(
             labelled[key], hits[key] = judged[0][0], np.stack([right for _, right in judged])
     drawn = _bootstrap(labelled, hits, seed)
     values = {key: hits[key].sum(axis=1)[None] / labelled[key].sum() for key in hits}
+    order = (
+        np.argsort(-values[next(iter(values))][0], kind="stable") if values else np.zeros(0, int)
+    )
+    best = np.sort(order[: (len(models) + 1) // 2])
+    of_best = _rankings(values, drawn, best) if len(models) >= 2 * LEAST_MODELS else []
+    return _rankings(values, drawn, np.arange(len(models))), of_best
+
+
+def _rankings(
+    values: Mapping[str, Float[np.ndarray, "1 models"]],
+    drawn: Mapping[str, Float[np.ndarray, "draws models"]],
+    models: Int[np.ndarray, "some"],
+) -> list[Ranking]:
+    """The rankings of some of the models."""
     found = []
-    for first, second in itertools.combinations(hits, 2):
-        estimates = []
-        for correlation in (_spearman, _kendall):
-            value = correlation(values[first], values[second])[0]
-            draws = correlation(drawn[first], drawn[second])
-            estimates.append(bootstrap_estimate(float(value), draws, len(models)))
-        a, b = (_signs(values[key])[0] for key in (first, second))
-        swapped = int(np.count_nonzero(a * b < 0))
-        found.append(Ranking(first, second, *estimates, swapped, len(a)))
+    for first, second in itertools.combinations(values, 2):
+        a, b = values[first][:, models], values[second][:, models]
+        drawn_a, drawn_b = drawn[first][:, models], drawn[second][:, models]
+        estimates = [
+            bootstrap_estimate(float(of(a, b)[0]), of(drawn_a, drawn_b), len(models))
+            for of in (_spearman, _kendall)
+        ]
+        sign_a, sign_b = _signs(a)[0], _signs(b)[0]
+        swapped = int(np.count_nonzero(sign_a * sign_b < 0))
+        found.append(Ranking(first, second, *estimates, swapped, len(sign_a)))
     return found
 
 
@@ -350,9 +370,9 @@ def make(study: Study) -> Content:
         compare(first, second, study.answers, lookup)
         for first, second in itertools.combinations(sided, 2)
     ]
-    rankings = rank(study.models, label_sets, seed=study.seed)
-    slopes = {key: _slope(study, key) for key in study.reassessments}
-    numbers = Agreement(sets, rankings, slopes)
+    rankings, of_best = rank(study.models, label_sets, seed=study.seed)
+    slopes = {key: slope(study, key) for key in study.reassessments}
+    numbers = Agreement(sets, rankings, of_best, slopes)
     missing = study.missing("answers")
     if not rankings:
         missing.append(
@@ -362,14 +382,18 @@ def make(study: Study) -> Content:
     titles = study.titles
     tables = [_sets_table(sets, titles)]
     if rankings:
-        tables.append(_rankings_table(rankings, titles))
+        title = "How far every two label sets rank the models alike"
+        tables.append(_rankings_table(rankings, titles, f"{KEY}-rankings", title))
+    if of_best:
+        title += f": the better half of the models ({of_best[0].spearman.n})"
+        tables.append(_rankings_table(of_best, titles, f"{KEY}-rankings-of-best", title))
     if any(slopes.values()):
         tables.append(_slopes_table(slopes, titles))
     title = "Left: how far every two label sets agree, of the images that both label"
     if rankings:
         title += ". Right: how far they rank the models alike (1 is the same order)"
     return Content(
-        lead=_lead(sets, rankings, titles),
+        lead=_lead(sets, of_best or rankings, bool(of_best), titles),
         missing=missing,
         numbers=numbers,
         figures=[Drawn(KEY, title, draw(sets, rankings, titles))],
@@ -395,8 +419,11 @@ ANALYSIS = Analysis(
 )
 
 
-def _slope(study: Study, key: str) -> Regression | None:
-    """The regression of a set's accuracy on the original one, over the models (none with few)."""
+def slope(study: Study, key: str) -> Regression | None:
+    """The regression of a set's accuracy on the original one, both on the images that it judges.
+
+    None with few models (see real_over_original.measure).
+    """
     part = study.by_judge[key]
     if part.original is None:
         return None
@@ -410,7 +437,9 @@ def _slope(study: Study, key: str) -> Regression | None:
     return real_over_original.measure(*np.array(points).T) if points else None
 
 
-def _lead(sets: Sequence[Sets], rankings: Sequence[Ranking], titles: Mapping[str, str]) -> str:
+def _lead(
+    sets: Sequence[Sets], rankings: Sequence[Ranking], are_best: bool, titles: Mapping[str, str]
+) -> str:
     between = [one for one in sets if ORIGINAL not in (one.first, one.second)]
     judge = between[0].first
     said = [
@@ -436,8 +465,9 @@ def _lead(sets: Sequence[Sets], rankings: Sequence[Ranking], titles: Mapping[str
     if rankings:
         least = min(rankings, key=lambda one: one.spearman.value)
         models = least.spearman.n
+        of = f"better half of the models ({models})" if are_best else f"{models} models"
         lead += (
-            f" {titles[least.first]} and {titles[least.second]} rank the {models} models least alike: "
+            f" {titles[least.first]} and {titles[least.second]} rank the {of} least alike: "
             f"Spearman's correlation is {percent(least.spearman, 3, scale=1, unit='')}, and "
             f"{least.swapped:,} of {least.pairs:,} pairs of models change places."
         )
@@ -469,7 +499,9 @@ def _sets_table(sets: Sequence[Sets], titles: Mapping[str, str]) -> Table:
     return Table.of(f"{KEY}-sets", "Every two label sets", columns, sets, _link)
 
 
-def _rankings_table(rankings: Sequence[Ranking], titles: Mapping[str, str]) -> Table:
+def _rankings_table(
+    rankings: Sequence[Ranking], titles: Mapping[str, str], key: str, title: str
+) -> Table:
     def correlation(one: Estimate) -> Cell:
         value, _, interval = percent(one, 3, scale=1, unit="").partition(" ")
         return Cell(value, one.value, interval)
@@ -482,24 +514,21 @@ def _rankings_table(rankings: Sequence[Ranking], titles: Mapping[str, str]) -> T
         Column("pairs that change places", lambda one: one.swapped),
         Column("of", lambda one: one.pairs, "Pairs of models"),
     ]
-    title = "How far every two label sets rank the models alike"
-    return Table.of(f"{KEY}-rankings", title, columns, rankings, _link)
+    return Table.of(key, title, columns, rankings, _link)
 
 
 def _slopes_table(slopes: Mapping[str, Regression | None], titles: Mapping[str, str]) -> Table:
     known = {key: one for key, one in slopes.items() if one is not None}
 
-    def slope(key: str, half: str) -> Cell:
+    def cell(key: str, half: str) -> Cell:
         estimate = getattr(known[key], half).slope
         value, _, interval = percent(estimate, 3, scale=1, unit="").partition(" ")
         return Cell(value, estimate.value, interval)
 
     columns = [
         Column("labels", lambda key: titles[key], is_text=True),
-        Column(
-            "slope, lower half", lambda key: slope(key, "lower"), "Of models, by original top-1"
-        ),
-        Column("slope, upper half", lambda key: slope(key, "upper")),
+        Column("slope, lower half", lambda key: cell(key, "lower"), "Of models, by original top-1"),
+        Column("slope, upper half", lambda key: cell(key, "upper")),
         Column(
             "p", lambda key: section.p_value(known[key].difference.p_value), "That they are equal"
         ),

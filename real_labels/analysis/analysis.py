@@ -8,6 +8,7 @@ from collections.abc import Callable
 from real_labels.analysis.page import figures
 from real_labels.analysis.page.section import GALLERY, Content, Section
 from real_labels.analysis.study import Study
+from real_labels.labels.reassessment import REAL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Analysis:
             part = study.by_judge[name]
             made = self._section(part)
             said = []
+            if judge.caveat and name != REAL:
+                said.append(judge.caveat)
             if judge.covered is not None:
                 said.append(
-                    f"This is about the {judge.num_covered:,} images that the {judge.title} labels cover."
+                    f"This is about the {judge.num_covered:,} images that the {judge.title} labels judge."
                 )
             if part.models and part.shown != study.shown:
                 said.append(

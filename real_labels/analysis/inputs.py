@@ -101,6 +101,15 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
                 f"{accuracies.left_out:,} models are in one of the accuracy tables alone and left out."
             )
         remarks += _doubts(accuracies)
+        unused = [
+            name for name in accuracies.by if name not in (*(given.label_sets or ()), *given.labels)
+        ]
+        unused = [name for name in unused if name != REAL]
+        if unused:
+            remarks.append(
+                f"The accuracies by {', '.join(unused)} of --accuracy-table are not used; --label-sets "
+                f"{','.join(unused)} has a section for each."
+            )
     reference = _reference(given, absent)
     if reference is None:
         study = Study(accuracies=accuracies, seed=given.seed, absent=absent)

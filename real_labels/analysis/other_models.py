@@ -95,9 +95,9 @@ def read(
             if top1 is None:
                 raise InputError(f"has no column top1; there are {', '.join(table.column_names)}.")
             columns[name] = dict(zip(_keys(table), _shares(table, top1).tolist(), strict=True))
-    if not all(len(next(iter(one))) == 2 for one in columns.values()):
-        # One of them has no image sizes: names alone must do.
-        columns = {name: _by_name(one, named[name]) for name, one in columns.items()}
+    without = [named[name] for name, one in columns.items() if len(next(iter(one))) == 1]
+    if without:  # image sizes: names alone must do
+        columns = {name: _by_name(one, named[name], without[0]) for name, one in columns.items()}
     first = columns.pop(ORIGINAL)
     common = [key for key in first if any(key in one for one in columns.values())]
     for name, one in columns.items():
@@ -138,13 +138,16 @@ def _named(paths: Sequence[str | os.PathLike[str]]) -> dict[str, str | os.PathLi
 
 
 def _by_name(
-    accuracies: dict[tuple[str, ...], float], path: str | os.PathLike[str]
+    accuracies: dict[tuple[str, ...], float],
+    path: str | os.PathLike[str],
+    without: str | os.PathLike[str],
 ) -> dict[tuple[str, ...], float]:
+    """The accuracies by the models' names alone, since another table has no image sizes."""
     found = {key[:1]: value for key, value in accuracies.items()}
     if len(found) < len(accuracies):
         several = next(k[0] for k in accuracies if sum(o[0] == k[0] for o in accuracies) > 1)
         raise InputError(
-            f"{path}: has {several} at several image sizes, which the other table does not tell apart; it "
+            f"{path}: has {several} at several image sizes, which {without} does not tell apart: that one "
             f"needs a column img_size, too."
         )
     return found

@@ -170,6 +170,12 @@ def draw(
             [links[name] for name in names],
             "raters for the model's label\nminus for the original one, points",
         )
+        figures.name_marks(
+            figure.axes[0],
+            names,
+            [100 * accuracies[name] for name in names],
+            [100 * one.value for one in differences],
+        )
         figure.axes[0].axhline(
             0, color=figures.ORIGINAL, linestyle=(0, (4, 3)), linewidth=1, label="neither preferred"
         )

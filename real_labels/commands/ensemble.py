@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from typing import TYPE_CHECKING
 
 from real_labels.commands import options as common
@@ -55,21 +56,16 @@ def run(options: argparse.Namespace) -> None:
     for path in tqdm.tqdm(
         options.predictions, desc="reading", unit=" files", leave=False, delay=1, disable=None
     ):
-        kept: list[PredictionFile] = []
-
-        def keep(found: PredictionFile, kept: list[PredictionFile] = kept) -> PredictionFile:
-            kept.append(found)
-            return found
-
-        for model, scored in scoring.score_each(
-            path, reference, column=options.column, class_names=class_names, ranked=keep
+        for model, scored, found in scoring.score_each(
+            path, reference, column=options.column, class_names=class_names
         ):
-            found = kept.pop()
             if model is not None:
                 seen.append(model)
                 if wanted is not None and model not in wanted:
                     continue
             where = path if model is None else f"{path}: {model}"
+            if where in used:
+                raise InputError(f"{where}: is given twice.")
             if scored.repair is not None:
                 raise InputError(
                     f"{where}: is mixed up, so it would spoil the others. {scored.evidence}"
@@ -78,9 +74,11 @@ def run(options: argparse.Namespace) -> None:
                 together.add(_names(found, reference), found)
             used.append(where)
     if missing := sorted((wanted or set()) - set(seen)):
-        raise InputError(
-            f"--models {missing[0]}: there is no such model; there are {', '.join(seen) or 'none'}."
+        near = difflib.get_close_matches(missing[0], seen, 5, 0.4) or seen[:5]
+        known = (
+            f" among {len(seen):,}, such as {', '.join(near)}" if near else "; each file has one"
         )
+        raise InputError(f"--models {missing[0]}: there is no such model{known}.")
     predictions = together.predictions()
     predictions.save(options.out)
     how = "the mean of their probabilities" if together.by_scores else "the votes of their ranks"

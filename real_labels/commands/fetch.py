@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from real_labels.commands import options as common
+from real_labels.errors import InputError
 
 SUMMARY = "download the published ReaL files (4.9 MB), or other published reassessments"
 EXAMPLE = "--label-sets all"
@@ -30,7 +31,11 @@ def run(options: argparse.Namespace) -> None:
     from real_labels.labels import published
 
     asked = [name.strip() for name in options.label_sets.split(",") if name.strip()]
-    names = tuple(published.FILES) if asked == ["all"] else asked
+    if not asked:
+        raise InputError(
+            f"--label-sets names nothing; expected all, or {', '.join(published.FILES)}."
+        )
+    names = tuple(published.FILES) if "all" in asked else asked
     paths = published.fetch(options.data_dir, names, options.url)
     print(
         f"{published.data_dir(options.data_dir)} holds the published files, their checksums are right:"

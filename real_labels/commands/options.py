@@ -153,12 +153,17 @@ def label_sets(options: argparse.Namespace) -> list[str] | None:
 
     if options.label_sets is None:
         return None
-    if options.label_sets != "all":
-        return [name.strip() for name in options.label_sets.split(",") if name.strip()]
+    asked = [name.strip() for name in options.label_sets.split(",") if name.strip()]
+    if not asked:
+        raise InputError(
+            f"--label-sets names nothing; expected all, or {', '.join(published.NAMES)}."
+        )
+    if "all" not in asked:
+        return list(dict.fromkeys(asked))
     found = []
     for name in published.NAMES:
         try:
-            published.locate(published.FILES[name][0].name, options.data_dir)
+            published.reassessment(name, options.data_dir)
             found.append(name)
         except InputError as error:
             print_warning(str(error))

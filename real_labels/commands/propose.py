@@ -235,7 +235,7 @@ class _Models:
         for path, stem in tqdm.tqdm(
             files, desc="reading", unit=" files", leave=False, delay=1, disable=None
         ):
-            for model, scored in scoring.score_each(
+            for model, scored, _ in scoring.score_each(
                 path,
                 self._reference,
                 common.repairs(options.assume),

@@ -94,11 +94,22 @@ def _names(scored: Sequence[Scored]) -> list[str]:
 
 
 def _table(scored: Sequence[Scored], names: Sequence[str], reference: Reference) -> str:
+    import numpy as np
+
     from real_labels.accuracy import scoring
     from real_labels.accuracy.text import accuracy_table
 
-    partial = any(len(one.predictions) < len(reference.file_names) for one in scored)
-    title = "the original labels" + (", all images" if partial else "")
-    itself = title, scoring.original_on_reassessments(reference)
+    first = scored[0]
+    are_alike = all(
+        np.array_equal(one.predictions.file_names, first.predictions.file_names) for one in scored
+    )
+    own = {
+        name: one.original_labels
+        for name, one in first.results.reassessments.items()
+        if one.original_labels is not None
+    }
+    itself = "the original labels", own
+    if not are_alike:  # of no model's images in particular
+        itself = "the original labels, all images", scoring.original_on_reassessments(reference)
     rows = [(name, one.results) for name, one in zip(names, scored, strict=True)]
     return accuracy_table(rows, reference.titles, itself)

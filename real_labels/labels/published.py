@@ -7,6 +7,7 @@ al. 2020 and Northcutt et al. 2021, and the reviewed mistakes of Vasudevan et al
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -19,6 +20,7 @@ from real_labels.labels import relabellings
 from real_labels.labels.download import download
 from real_labels.labels.label_sets import LabelSets
 from real_labels.labels.reassessment import REAL, Reassessment
+from real_labels.labels.relabellings import Relabelled
 
 SHANKAR, TSIPRAS, NORTHCUTT = "shankar", "tsipras", "northcutt"
 MISTAKES = "mistakes"  # what `fetch` calls the reviewed mistakes, which are no label set
@@ -140,20 +142,25 @@ class _Published:
     """How a reassessment is read, and what it says of itself.
 
     Attributes:
-      read: its label sets from the path of its first file.
-      digest: of these label sets (see `_digest`).
+      read: what its first file says, from the path.
+      digest: of that (see `_digest`).
       about: the further fields of a Reassessment.
     """
 
-    read: Callable[[pathlib.Path], LabelSets]
+    read: Callable[[pathlib.Path], Relabelled]
     digest: str
     about: dict[str, str]
 
 
+def _read_real(path: pathlib.Path) -> Relabelled:
+    labels = LabelSets.from_json(path)
+    return Relabelled(labels, np.ones(len(labels), bool))
+
+
 _REASSESSMENTS = {
     REAL: _Published(
-        LabelSets.from_json,
-        "8276b4a5836945147ee9f46534eeb4ef8bec04ecb80a5a97715b2e47826336e9",
+        _read_real,
+        "769dbfd56d837a4ff75f332a7d1439090194a013723e0812f7629987791815c2",
         {
             "title": "ReaL",
             "source": "Beyer et al. 2020, Are we done with ImageNet?, arXiv 2006.07159",
@@ -164,7 +171,7 @@ _REASSESSMENTS = {
     ),
     SHANKAR: _Published(
         relabellings.multilabel,
-        "c49e3deaa7027a87849da58329fd99d1b08f99e869be3aad964234cfdaa79b61",
+        "5881075b1abfe4de40d447d508f53cec2b76844d780dfb8ac1836002204cc555",
         {
             "title": "Shankar",
             "counting": "classes",
@@ -172,12 +179,12 @@ _REASSESSMENTS = {
             "al. 2022, When does dough become a bagel?; from klarajanouskova/ImageNet",
             "licence": "none stated",
             "caveat": "20 images a class; an image whose original label is wrong counts as problematic "
-            "and is left out, so the original labels are right on all the others by construction.",
+            "and is left out, so the original labels are right on all the others, by construction.",
         },
     ),
     TSIPRAS: _Published(
         relabellings.finegrained,
-        "a4d5a74aab4867e9e66b95648235b8b6798027a6bb653cf5d4edec2aaaaaa131",
+        "f301001b3d918c94bf01bfc77f0d113e9074488087a1a20abdc1ae88d9c1419b",
         {
             "title": "Tsipras",
             "source": "Tsipras et al. 2020, From ImageNet to Image Classification; from "
@@ -188,7 +195,7 @@ _REASSESSMENTS = {
     ),
     NORTHCUTT: _Published(
         relabellings.label_errors,
-        "f8da9f0315286a82f212ad4e863f81652337d015a3cf1ef468f55fc4546fe80c",
+        "4a98112748707234a09cca2b1b15ed2b309a9fb6d5063b48a9bfec7e88a5e846",
         {
             "title": "Northcutt",
             "source": "Northcutt et al. 2021, Pervasive Label Errors in Test Sets; from "
@@ -280,40 +287,48 @@ def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Rea
             f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
             f"named with their file, as mine=FILE."
         )
-    published = _REASSESSMENTS[name]
     path = locate(FILES[name][0].name, folder)
-    labels = published.read(path)
-    check_version(name, labels, str(path))
-    return of_labels(name, labels)
+    changed = path.stat()
+    return _read(name, path, changed.st_mtime_ns, changed.st_size)
 
 
-def of_labels(name: str, labels: LabelSets) -> Reassessment:
-    """The published reassessment of this name, of label sets that were read elsewhere."""
-    return Reassessment(labels, **_REASSESSMENTS[name].about)
+@functools.lru_cache(maxsize=8)
+def _read(name: str, path: pathlib.Path, *_changed: int) -> Reassessment:
+    """Reads a file once, as long as it does not change."""
+    found = _REASSESSMENTS[name].read(path)
+    check_version(name, found, str(path))
+    return of_labels(name, found)
 
 
-def check_version(name: str, labels: LabelSets, where: str) -> None:
-    """Refuses label sets that are not the published ones of this name.
+def of_labels(name: str, found: Relabelled) -> Reassessment:
+    """The published reassessment of this name, of what was read elsewhere."""
+    covered = None if found.judged.all() else found.judged
+    return Reassessment(found.labels, covered=covered, **_REASSESSMENTS[name].about)
+
+
+def check_version(name: str, found: Relabelled, where: str) -> None:
+    """Refuses what is not the published reassessment of this name.
 
     Raises:
       InputError: if they differ.
     """
-    if _digest(labels) == _REASSESSMENTS[name].digest:
+    if _digest(found) == _REASSESSMENTS[name].digest:
         return
     commit = FILES[name][0].folder.split("/")[2][:7]
     raise InputError(
-        f"{where}: its labels are not those of the published file (commit {commit}); another version? Fetch "
-        f"that one, or name this file as a set of your own, as --labels mine=FILE."
+        f"{where}: its labels are not those of the published file (commit {commit}); another version, or "
+        f"edited? Move it away, and fetch that one."
     )
 
 
-def _digest(labels: LabelSets) -> str:
-    """SHA-256 of label sets, whatever the order of the images."""
+def _digest(found: Relabelled) -> str:
+    """SHA-256 of what was read, whatever the order of the images."""
+    labels, judged = found.labels, found.judged
     order = np.argsort(labels.file_names)
     if not (order == np.arange(len(order))).all():
-        labels = labels.take(order)
+        labels, judged = labels.take(order), judged[order]
     hashed = hashlib.sha256("\n".join(labels.file_names.tolist()).encode())
-    for array in (labels.offsets, labels.classes):
+    for array in (labels.offsets, labels.classes, judged):
         hashed.update(np.ascontiguousarray(array, "<i8").tobytes())
     return hashed.hexdigest()
 
@@ -352,7 +367,10 @@ def fetch(
                 f"there is nothing published as {name!r}; expected all, {', '.join(FILES)}."
             )
         for file in FILES[name]:
-            path = folder / file.name
+            try:
+                path = locate(file.name, folder)
+            except NotThereError:
+                path = folder / file.name
             address = file.url if mirror is None else f"{mirror.rstrip('/')}/{file.name}"
             download(address, path, file.sha256, file.size)
             paths.append(path)

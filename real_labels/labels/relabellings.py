@@ -1,11 +1,13 @@
 """The raw files of reassessments of ILSVRC-2012's validation images that others than ReaL's authors made.
 
 Each reader checks that a row is one of the 50,000 images, there once, with ImageNet's own original label.
-An image that was looked at and has no label that counts has an empty set.
+An image that was judged and has no label that counts has an empty set; one that was set aside or stayed
+undecided is not judged.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +22,7 @@ from real_labels.labels.classes import whole_number
 from real_labels.labels.label_sets import LabelSets
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Bool, Int
 
 MULTILABEL_IMAGES = 20_000  # of Shankar et al.
 FINEGRAINED_IMAGES = 10_000  # of Tsipras et al.
@@ -30,10 +32,23 @@ _URL = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG$")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "1": True, "0": False}
 
 
-def multilabel(path: str | os.PathLike[str]) -> LabelSets:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Relabelled:
+    """What a file says.
+
+    Attributes:
+      labels: the label sets of its N images.
+      judged: (N,) whether each image was judged; else it has no label, and that means nothing.
+    """
+
+    labels: LabelSets
+    judged: Bool[np.ndarray, "images"]
+
+
+def multilabel(path: str | os.PathLike[str]) -> Relabelled:
     """The labels of Shankar et al. 2020 as revised by Vasudevan et al. 2022, from `multilabel.csv`.
 
-    Correct and unclear labels count; an image that reviewers found problematic has none.
+    Correct and unclear labels count; an image that reviewers found problematic is not judged.
 
     Raises:
       InputError: naming the file, if it is another one.
@@ -55,7 +70,7 @@ def multilabel_sets(
     correct: Sequence[Sequence[int]],
     unclear: Sequence[Sequence[int]],
     problematic: Sequence[bool],
-) -> LabelSets:
+) -> Relabelled:
     """The label sets from what reviewers said of each of 20,000 images (see `multilabel`).
 
     Args:
@@ -69,10 +84,11 @@ def multilabel_sets(
     """
     together = zip(correct, unclear, problematic, strict=True)
     labels = [[] if is_aside else {*sure, *maybe} for sure, maybe, is_aside in together]
-    return _checked(file_names, original, labels, MULTILABEL_IMAGES)
+    judged = [not is_aside for is_aside in problematic]
+    return _checked(file_names, original, labels, judged, MULTILABEL_IMAGES)
 
 
-def finegrained(path: str | os.PathLike[str]) -> LabelSets:
+def finegrained(path: str | os.PathLike[str]) -> Relabelled:
     """The labels of Tsipras et al. 2020, every object that people selected, from `finegrained.csv`.
 
     Raises:
@@ -88,15 +104,17 @@ def finegrained(path: str | os.PathLike[str]) -> LabelSets:
             rows.file_names,
             rows.read("original_label", _class),
             rows.read("proposed_labels", _classes),
+            [True] * len(rows.file_names),
             FINEGRAINED_IMAGES,
         )
 
 
-def label_errors(path: str | os.PathLike[str]) -> LabelSets:
+def label_errors(path: str | os.PathLike[str]) -> Relabelled:
     """What three of five people agree on, of Northcutt et al. 2021, from `imagenet_mturk.json`.
 
     Five people saw the given label and one that a model guessed, and chose the given one, the guessed one,
-    both or neither. An image on which fewer than three agree, or three on neither, has no label.
+    both or neither. An image on which three agree on neither has no label; one on which fewer than three
+    agree is not judged.
 
     Raises:
       InputError: naming the file, if it is another one.
@@ -105,17 +123,18 @@ def label_errors(path: str | os.PathLike[str]) -> LabelSets:
         content = json_text.read(path)
         if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
             raise InputError("expected a list of records, as in imagenet_mturk.json.")
-        names, original, labels = [], [], []
+        names, original, labels, judged = [], [], [], []
         for number, record in enumerate(content, start=1):
             with naming(f"record {number}"):
                 name, given, guessed, votes = _vote(record)
             names.append(name)
             original.append(given)
-            chosen = next((what for what, count in votes.items() if count >= _AGREE), "neither")
+            chosen = next((what for what, count in votes.items() if count >= _AGREE), None)
+            judged.append(chosen is not None)
             labels.append(
                 {"given": [given], "guessed": [guessed], "both": [given, guessed]}.get(chosen, [])
             )
-        return _checked(names, original, labels, SUSPICIOUS_IMAGES)
+        return _checked(names, original, labels, judged, SUSPICIOUS_IMAGES)
 
 
 def _vote(record: dict[str, Any]) -> tuple[str, int, int, dict[str, int]]:
@@ -189,10 +208,14 @@ def _checked(
     file_names: Sequence[str],
     original: Sequence[int],
     labels: Iterable[Iterable[int]],
+    judged: Sequence[bool],
     expected: int,
-) -> LabelSets:
+) -> Relabelled:
     """The label sets, if they are of so many of ILSVRC-2012's images, with its original labels."""
+    seen: dict[str, int] = {}
     for row, name in enumerate(file_names, start=1):
+        if seen.setdefault(name, row) != row:
+            raise InputError(f"row {row} is about {name}, as row {seen[name]} is.")
         if not imagenet.is_validation_name(name):
             raise InputError(
                 f"row {row} is about {name or 'no image'}, which is none of ILSVRC-2012's validation images."
@@ -208,7 +231,7 @@ def _checked(
     beyond = sets.classes >= imagenet.NUM_CLASSES
     if beyond.any():
         raise InputError(f"has class {sets.classes[np.argmax(beyond)]}; there are 0 to 999.")
-    return sets
+    return Relabelled(sets, np.array(judged, bool))
 
 
 def _check_original(

@@ -21,7 +21,11 @@ from real_labels.labels.reassessment import Reassessment
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-_MODELS = {"vit3b_mistakes.json": "ViT-3B", "greedy_soups_mistakes.json": "Greedy Soups"}
+# Files: the model, and how many mistakes it has.
+_MODELS = {
+    "vit3b_mistakes.json": ("ViT-3B", 378),
+    "greedy_soups_mistakes.json": ("Greedy Soups", 249),
+}
 _PREDICTION, _CATEGORY, _SEVERITY = "top_prediction", "failure category", "failure severity"
 
 
@@ -66,16 +70,17 @@ class ReviewedMistakes:
 
 
 def sentence(reviewed: Sequence[ReviewedMistakes], one: Reassessment) -> str:
-    """How far a triage by a reassessment flatters models; "" where it looked at none of the mistakes."""
-    said = []
+    """How far a triage by a reassessment flatters models; "" where it calls none of the mistakes valid."""
+    said, total = [], 0
     for mistakes in reviewed:
         judged = mistakes.judged_by(one)
         if len(judged):
             valid = int(judged.called_valid(one).sum())
+            total += valid
             said.append(
                 f"{valid:,} of {len(judged):,} of {mistakes.model} ({100 * valid / len(judged):.1f}%)"
             )
-    if not said:
+    if not total:
         return ""
     return (
         f"A triage by label sets flatters strong models: of mistakes that people reviewed one by one and "
@@ -90,12 +95,18 @@ def load(folder: str | os.PathLike[str] | None = None) -> tuple[ReviewedMistakes
       InputError: if one of them is damaged, or of other images.
     """
     found = []
-    for name, model in _MODELS.items():
+    for name, (model, number) in _MODELS.items():
         try:
             path = published.locate(name, folder)
         except published.NotThereError:
             continue
-        found.append(read(path, model))
+        mistakes = read(path, model)
+        if len(mistakes) != number:
+            raise InputError(
+                f"{path}: has {len(mistakes):,} mistakes; expected {number:,}. Is it cut short, or another "
+                f"model's?"
+            )
+        found.append(mistakes)
     return tuple(found)
 
 

@@ -21,17 +21,19 @@ class Ensemble:
     """Models whose predictions are added up one after the other.
 
     Where every model has a score for every class, its probabilities are averaged (scores within [0, 1] are
-    probabilities already, others become their softmax). Where one of them has ranked classes alone, each
-    class gets votes: k for a model's first class, k - 1 for its second, …, 1 for its k-th, where k is the
-    least number of classes that a model ranks (Borda's count). Equal ones go by the best rank, then by the
-    model that was named first.
+    probabilities already, others become their softmax). Where some have probabilities of their first classes
+    only, such as our own predictions.npz, those of these classes are averaged, and count as 0 for the others.
+    Where one has ranked classes alone, each class gets votes: k for a model's first class, k - 1 for its
+    second, …, 1 for its k-th, where k is the least number of classes that a model ranks (Borda's count).
+    Equal ones go by the best rank, then by the model that was named first.
     """
 
     def __init__(self) -> None:
         self._names: np.ndarray | None = None
         self._classes: list[Int[np.ndarray, "images k"]] = []
+        self._probabilities: list[Float[np.ndarray, "images k"] | None] = []
         self._total: Float[np.ndarray, "images classes"] | None = None
-        self._have_scores = True
+        self._have_every_score = True
 
     def __len__(self) -> int:
         return len(self._classes)
@@ -39,7 +41,7 @@ class Ensemble:
     @property
     def by_scores(self) -> bool:
         """Whether scores are averaged, not ranks counted."""
-        return self._have_scores
+        return all(one is not None for one in self._probabilities)
 
     def add(self, file_names: np.ndarray, found: PredictionFile) -> None:
         """Adds a model.
@@ -62,9 +64,14 @@ class Ensemble:
                 f"of which it lacks {missing:,}."
             )
         self._classes.append(found.classes[rows].astype(np.int32))
+        best = found.with_probabilities().scores
+        is_probability = best is not None and bool(
+            (np.diff(best, axis=1) <= 0).all() and best.min() >= 0 and best.max() <= 1
+        )
+        self._probabilities.append(best[rows].astype(np.float32) if is_probability else None)
         if found.every_score is None:
-            self._have_scores, self._total = False, None
-        elif self._have_scores:
+            self._have_every_score, self._total = False, None
+        elif self._have_every_score:
             self._add_scores(found.every_score, rows)
 
     def _add_scores(
@@ -90,32 +97,40 @@ class Ensemble:
             k = min(max(TOP_K), self._total.shape[1])
             classes, scores = ranking.top_k(self._total / len(self), k)
             return Predictions(self._names, classes, scores)
-        return Predictions(self._names, _votes(self._classes))
+        if self.by_scores:
+            k = min(max(TOP_K), *(one.shape[1] for one in self._classes))
+            classes, votes = _votes(self._classes, self._probabilities, k)
+            return Predictions(self._names, classes, votes / len(self))
+        k = min(one.shape[1] for one in self._classes)
+        shares = [np.broadcast_to(np.arange(k, 0, -1), (len(one), k)) for one in self._classes]
+        return Predictions(self._names, _votes([one[:, :k] for one in self._classes], shares, k)[0])
 
 
 def _votes(
-    ranked: Sequence[Int[np.ndarray, "images k"]],
-) -> Int[np.ndarray, "images k"]:
-    """Classes by their votes (see Ensemble)."""
-    k = min(one.shape[1] for one in ranked)
-    classes = np.concatenate([one[:, :k] for one in ranked], axis=1).astype(np.int64)
-    rank = np.tile(np.arange(k), len(ranked))
-    # Of each image: the distinct classes, their votes, their best rank, their first model.
+    ranked: Sequence[Int[np.ndarray, "images _"]],
+    shares: Sequence[Float[np.ndarray, "images _"]],
+    k: int,
+) -> tuple[Int[np.ndarray, "images k"], Float[np.ndarray, "images k"]]:
+    """The k classes of the most votes, and these: the sum of what each model gives (see Ensemble)."""
+    classes = np.concatenate(ranked, axis=1).astype(np.int64)
+    given = np.concatenate(shares, axis=1)
+    rank = np.concatenate([np.arange(one.shape[1]) for one in ranked])
+    model = np.repeat(np.arange(len(ranked)), [one.shape[1] for one in ranked])
+    # Of each image: the distinct classes, their votes, their best rank, the first model that gives it.
     order = np.argsort(classes, axis=1, kind="stable")
     ordered = np.take_along_axis(classes, order, axis=1)
-    votes = np.zeros(classes.shape, np.int64)
-    best = np.full(classes.shape, k)
+    votes = np.zeros(classes.shape, np.float64)
+    best = np.full(classes.shape, rank.max() + 1)
     first = np.full(classes.shape, len(ranked))
     new = np.ones(classes.shape, bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     group = np.cumsum(new, axis=1) - 1
     image = np.arange(len(classes))[:, None]
-    np.add.at(votes, (image, group), (k - rank)[order])
+    np.add.at(votes, (image, group), np.take_along_axis(given, order, axis=1))
     np.minimum.at(best, (image, group), rank[order])
-    # The first model among those that give the best rank.
     is_best = rank[order] == np.take_along_axis(best, group, axis=1)
-    np.minimum.at(first, (image, group), np.where(is_best, order // k, len(ranked)))
+    np.minimum.at(first, (image, group), np.where(is_best, model[order], len(ranked)))
     label = np.full(classes.shape, -1)
     np.put_along_axis(label, group, ordered, axis=1)
-    place = np.lexsort([first, best, -votes], axis=1)
-    return np.take_along_axis(label, place, axis=1)[:, :k]
+    place = np.lexsort([first, best, -np.where(label < 0, -1, votes)], axis=1)[:, :k]
+    return np.take_along_axis(label, place, axis=1), np.take_along_axis(votes, place, axis=1)

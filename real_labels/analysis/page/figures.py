@@ -217,6 +217,30 @@ def over_accuracy(
     return figure
 
 
+def name_marks(axis: Any, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
+    """Writes the names beside the marks that a reader looks for: the ends, and those that stand out.
+
+    Args:
+      axis: with the marks.
+      names: (M,) of all models.
+      x, y: (M,) where their marks are.
+    """
+    across, up = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    order = np.argsort(across)
+    # How far a mark is from the median of its neighbours.
+    near = [order[max(0, i - 4) : i + 5] for i in range(len(order))]
+    off = np.empty(len(order))
+    for i, here in enumerate(order.tolist()):
+        off[here] = abs(up[here] - np.median(up[near[i]]))
+    chosen = {int(np.argmax(up)), int(order[0]), int(order[-1]), *np.argsort(-off)[:2].tolist()}
+    for i in sorted(chosen):
+        right = across[i] > (across.min() + across.max()) / 2
+        axis.annotate(
+            shorten(names[i], 20), (across[i], up[i]), xytext=(-6 if right else 6, 0),
+            textcoords="offset points", ha="right" if right else "left", va="center", fontsize=9,
+        )  # fmt: skip
+
+
 def marks_over(
     axis: Any, accuracies: Sequence[float], series: Sequence[Series], links: Sequence[str]
 ) -> None:

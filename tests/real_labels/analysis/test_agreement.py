@@ -87,7 +87,7 @@ def panel():
 def test_rankings_are_scipys(panel):
     original, reassessments, models = panel
     sets = {"original": original} | {n: one.labels for n, one in reassessments.items()}
-    found = agreement.rank(models, sets, seed=3)
+    found, of_best = agreement.rank(models, sets, seed=3)
     assert [(one.first, one.second) for one in found] == list(itertools.combinations(sets, 2))
     for one in found:
         a, b = (
@@ -101,11 +101,20 @@ def test_rankings_are_scipys(panel):
         )
         assert (one.swapped, one.pairs) == (swapped, 190)
         assert one.spearman.low < one.spearman.value <= one.spearman.high <= 1
-    again = agreement.rank(models, sets, seed=3)
+    best = sorted(range(20), key=lambda i: -top_k_accuracy(models[f"m{i}"], original).value)[:10]
+    for one in of_best:
+        a, b = (
+            [top_k_accuracy(models[f"m{i}"], sets[key]).value for i in best]
+            for key in (one.first, one.second)
+        )
+        assert one.spearman.value == pytest.approx(stats.spearmanr(a, b).statistic)
+        assert one.kendall.value == pytest.approx(stats.kendalltau(a, b).statistic)
+        assert one.pairs == 45
+    again, _ = agreement.rank(models, sets, seed=3)
     assert [one.spearman for one in again] == [one.spearman for one in found]
-    assert agreement.rank(dict(itertools.islice(models.items(), 2)), sets) == []
+    assert agreement.rank(dict(itertools.islice(models.items(), 2)), sets) == ([], [])
     # The bootstrap draws the same images for both sets: two equal sets never disagree.
-    (same,) = agreement.rank(models, {"x": original, "y": original})
+    (same,), _ = agreement.rank(models, {"x": original, "y": original})
     assert same.spearman.low == pytest.approx(1) and same.kendall.low == pytest.approx(1)
 
 
@@ -114,8 +123,8 @@ def test_models_of_different_images_are_ranked_on_the_common_ones(panel):
     some = {name: one.take(np.arange(i, 400)) for i, (name, one) in enumerate(models.items())}
     common = {name: one.take(np.arange(19, 400)) for name, one in models.items()}
     sets = {"original": original, "real": reassessments["real"].labels}
-    assert agreement.rank(some, sets)[0].spearman.value == pytest.approx(
-        agreement.rank(common, sets)[0].spearman.value
+    assert agreement.rank(some, sets)[0][0].spearman.value == pytest.approx(
+        agreement.rank(common, sets)[0][0].spearman.value
     )
 
 
@@ -205,6 +214,8 @@ def test_reviewed_mistakes(shared):
         ]  # fmt: skip
         major = [f for f, s in zip(forgiven, mistakes.severity.tolist()) if s == "Major"]
         assert (shares[0].valid.value, shares[0].valid.n) == (sum(major) / len(major), len(major))
+    shankar = publications.reassessment("shankar", shared)
+    assert reviewed_mistakes.sentence(found, shankar) == ""  # revised with these mistakes
     said = reviewed_mistakes.sentence(found, real)
     assert "85 of 378 of ViT-3B (22.5%) and 67 of 249 of Greedy Soups (26.9%)" in said
 
@@ -228,7 +239,15 @@ FIRST = "ILSVRC2012_val_00000001.JPEG"
 )
 def test_reviewed_mistakes_that_are_none(tmp_path, content, says):
     (tmp_path / "vit3b_mistakes.json").write_text(json.dumps(content))
+    assert reviewed_mistakes.sentence((), None) == ""
     with pytest.raises(InputError, match=says):
+        reviewed_mistakes.load(tmp_path)
+
+
+def test_reviewed_mistakes_of_another_model(shared, tmp_path):
+    content = (shared / "relabellings" / "vit3b_mistakes.json").read_bytes()
+    (tmp_path / "greedy_soups_mistakes.json").write_bytes(content)
+    with pytest.raises(InputError, match="has 378 mistakes; expected 249"):
         reviewed_mistakes.load(tmp_path)
 
 

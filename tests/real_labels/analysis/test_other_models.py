@@ -83,7 +83,7 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ),
         (
             [twice, write(tmp_path / "j.csv", model=["x"], top1=[1])],
-            "c.csv: has x at several image sizes",
+            "c.csv: has x at several image sizes, which .*j.csv does not tell apart: that one",
         ),
         ([a, tmp_path / "missing.csv"], "missing.csv: there is no such file"),
         ([a, a, a], "of more than two tables, each but the first two is given with its label set"),

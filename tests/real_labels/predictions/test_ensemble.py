@@ -68,6 +68,24 @@ def test_ranks_are_votes(folder, capsys):
         assert found.classes[image].tolist() == expected
 
 
+def test_scores_of_the_first_classes_are_averaged(folder, capsys):
+    """As our own predictions.npz has them; they count as 0 for the other classes."""
+    rng = np.random.default_rng(3)
+    total = np.zeros((80, 7))
+    for number in range(2):
+        share = softmax(2 * rng.normal(size=(80, 7)), axis=1).astype(np.float32)
+        ranks = np.argsort(-share, axis=1)[:, : 5 - number]
+        Predictions(NAMES, ranks, np.take_along_axis(share, ranks, axis=1)).save(
+            folder / f"t{number}.npz"
+        )
+        np.put_along_axis(share, np.argsort(-share, axis=1)[:, 5 - number :], 0, axis=1)
+        total += share / 2
+    found = run(folder, "t0.npz", "t1.npz")
+    assert "by the mean of their probabilities" in capsys.readouterr().out
+    np.testing.assert_array_equal(found.classes, np.argsort(-total, axis=1)[:, :4])
+    np.testing.assert_allclose(found.scores, -np.sort(-total, axis=1)[:, :4], atol=1e-6)
+
+
 def test_one_file_without_scores_makes_it_a_vote(folder):
     found = run(folder, "l0.npz", "r0.npz")
     assert found.scores is None and found.classes.shape == (80, 5)
@@ -85,7 +103,7 @@ def test_three_real_models_are_better_than_each(shared, tmp_path, capsys):
     assert round(100 * record["original"]["top1"]["value"], 2) == 83.61
     assert round(100 * record["real"]["top1"]["value"], 2) == 88.33
     with pytest.raises(
-        SystemExit, match="--models alexnet: there is no such model; there are bninc"
+        SystemExit, match="--models alexnet: there is no such model among 60, such as"
     ):
         cli.main(["ensemble", str(path), "--models", "alexnet", "--out", str(tmp_path / "e.npz")])
 
@@ -108,6 +126,7 @@ def test_what_does_not_go_together(folder):
     fails("l0.npz", "wide.npz", says="wide.npz: scores 8 classes, the first file 7")
     Predictions(NAMES, (LABEL[:, None] + np.arange(1, 4)) % 8).save(folder / "shifted.npz")
     fails("l0.npz", "shifted.npz", says="shifted.npz: is mixed up, so it would spoil the others")
+    fails("l0.npz", "l0.npz", says="l0.npz: is given twice")
     fails("l0.npz", "none.npz", says="none.npz: there is no such file")
     with pytest.raises(SystemExit, match="would be overwritten, though it is read"):
         run(folder, "l0.npz", "l1.npz", out="l0.npz")
