@@ -467,7 +467,7 @@ def _lead(
         models = least.spearman.n
         of = f"better half of the models ({models})" if are_best else f"{models} models"
         lead += (
-            f" {titles[least.first]} and {titles[least.second]} rank the {of} least alike: "
+            f" The {titles[least.first]} and the {titles[least.second]} labels rank the {of} least alike: "
             f"Spearman's correlation is {percent(least.spearman, 3, scale=1, unit='')}, and "
             f"{least.swapped:,} of {least.pairs:,} pairs of models change places."
         )

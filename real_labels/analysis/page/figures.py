@@ -237,7 +237,7 @@ def name_marks(axis: Any, names: Sequence[str], x: Sequence[float], y: Sequence[
         right = across[i] > (across.min() + across.max()) / 2
         axis.annotate(
             shorten(names[i], 20), (across[i], up[i]), xytext=(-6 if right else 6, 0),
-            textcoords="offset points", ha="right" if right else "left", va="center", fontsize=9,
+            textcoords="offset points", ha="right" if right else "left", va="center", fontsize=10,
         )  # fmt: skip
 
 
