@@ -95,7 +95,7 @@ def test_score(dataset, tmp_path, capsys):
         top1 = [f"{100 * record['original']['top1']['value']:.2f}%"]
         top1 += [f"{100 * one['top1']['value']:.2f}%" for one in record["label_sets"].values()]
         assert [r.split()[-len(titles) :] for r in rows if ", top-1" in r][-2] == top1
-        same = next(r for r in rows[::-1] if "by the original labels" in r).split()[4:]
+        same = next(r for r in rows[::-1] if "on original labels" in r).split()[5:]
         assert same == [
             f"{100 * one['original_top1']['value']:.2f}%" for one in record["label_sets"].values()
         ]
@@ -158,7 +158,7 @@ def test_report(dataset, tmp_path, capsys):
             assert f'id="{figure}"' in page
         title = "ReaL" if name == "real" else name
         if len(one) < IMAGES:
-            assert f"about the {len(one)} images that the {title} labels cover" in page
+            assert f"about the {len(one)} images that the {title} labels judge" in page
         assert (
             tmp_path / "report" / "lists" / f"label_errors{suffixes[name].replace('_', '@', 1)}.csv"
         ).exists()
