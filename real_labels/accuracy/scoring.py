@@ -13,7 +13,7 @@ from real_labels.accuracy import text, top_k
 from real_labels.accuracy.top_k import Accuracy, Results
 from real_labels.errors import InputError, naming
 from real_labels.labels import ClassNames, Reference, check_classes, imagenet, match, require_all
-from real_labels.predictions import Predictions, choice, mixups, reading, several_models
+from real_labels.predictions import Predictions, choice, mixups, several_models
 from real_labels.predictions.known_labels import KnownLabels
 from real_labels.predictions.reading import PredictionFile
 
@@ -60,31 +60,23 @@ class Scored:
 
 
 def score(
-    path: str | os.PathLike[str],
-    reference: Reference,
-    assume: Sequence[str] = (),
-    *,
-    column: str | None = None,
-    class_names: ClassNames | None = None,
-    probabilities: bool = False,
+    path: str | os.PathLike[str], reference: Reference, assume: Sequence[str] = (), **options: Any
 ) -> Scored:
-    """Reads a file of predictions, looks for mix-ups, and scores it.
+    """The scores of a file of one model.
 
-    Args:
-      path: the file (see reading.read).
-      reference: the labels.
-      assume: mix-ups to undo first (mixups.REPAIRS); nothing else is ever repaired.
-      column: the column of the predictions (see reading.read).
-      class_names: names that stand for classes.
-      probabilities: whether logits of every class become probabilities in the predictions' scores.
+    Arguments and errors are those of `score_all`.
 
     Raises:
-      InputError: naming the file, if it cannot be read or does not fit the labels.
+      InputError: if the file holds several models.
     """
-    labels = _ReferenceLabels(reference, assume)
-    found = reading.read(path, column, labels, class_names)
-    ranked = PredictionFile.with_probabilities if probabilities else None
-    return _score_read(str(path), found, labels, class_names, ranked)
+    scored = score_all(path, reference, assume, **options)
+    if len(scored) > 1:
+        models = ", ".join(str(one.model) for one in scored[:3])
+        raise InputError(
+            f"{path}: holds {len(scored):,} models ({models}, …); expected one. `score` and `report` take "
+            f"them all."
+        )
+    return scored[0]
 
 
 def score_all(
@@ -96,9 +88,18 @@ def score_all(
     class_names: ClassNames | None = None,
     probabilities: bool = False,
 ) -> list[Scored]:
-    """The scores of each model of a file, which may hold one or several (several_models.read_each).
+    """Reads a file of predictions, looks for mix-ups, and scores each model of it.
 
-    Arguments and errors are those of `score`; mix-ups to undo are undone in all models.
+    Args:
+      path: the file, of one model (see reading.read) or several (several_models.read_each).
+      reference: the labels.
+      assume: mix-ups to undo first, in all models (mixups.REPAIRS); nothing else is ever repaired.
+      column: the column of the predictions (see reading.read).
+      class_names: names that stand for classes.
+      probabilities: whether logits of every class become probabilities in the predictions' scores.
+
+    Raises:
+      InputError: naming the file, if it cannot be read or does not fit the labels.
     """
     labels = _ReferenceLabels(reference, assume)
     ranked = PredictionFile.with_probabilities if probabilities else None

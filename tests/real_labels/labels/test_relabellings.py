@@ -157,6 +157,14 @@ def test_the_table_has_a_column_for_each_set(shared, pnasnet, tmp_path, capsys):
     assert record["label_sets"]["tsipras"]["paper"] is None
 
 
+def test_comparing_a_file_of_several_models_is_refused(shared, pnasnet):
+    path = shared / "imagenet_models" / "top5.npz"
+    with pytest.raises(
+        SystemExit, match=r"top5.npz: holds 60 models \(bninception, .*expected one"
+    ):
+        cli.main(["compare", str(path), str(pnasnet[0]), "--data-dir", str(shared)])
+
+
 def test_a_set_without_an_image_of_the_file_is_said(shared, tmp_path, capsys):
     covered = set(published.reassessment("northcutt", shared).labels.file_names.tolist())
     names = [name for name in imagenet.file_names().tolist() if name not in covered][:300]
