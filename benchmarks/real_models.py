@@ -284,7 +284,10 @@ def measure(study: Study, gold: Gold) -> dict:
         name: several_labels.measure(judged.outcomes[name], one, real)
         for name, one in study.models.items()
     }
-    slopes = {key: agreement.slope(study, key) for key in study.reassessments}
+    slopes = {
+        key: real_over_original.regress(real_over_original.points(part))
+        for key, part in study.by_judge.items()
+    }
     rankings, of_best = agreement.rank(study.models, study.label_sets)
     best = sorted(study.models, key=lambda n: -scores[n].original.top1.value)[:3]
     best = [

@@ -39,12 +39,27 @@ def complete_training(
     _name_evaluation(fields)
     for name in ("keep", "relabel"):
         path = data[name]
-        data[f"{name}_sha256"] = None if path is None else datasets.sha256_of(path)
+        data[f"{name}_sha256"] = None if path is None else _hash(name, path)
     source = datasets.training_source(ml_collections.FrozenConfigDict(fields))
     _fill(fields, num_classes=source.num_classes[data["label_key"]])
     if fields["hyperrule"] is not None:
         _apply_rule(fields, source)
     return resolve(fields, complete=True), source
+
+
+_FROM = {
+    "keep": "The list of clean ImageNet labels is fnames_clean.txt of release v1.0 of "
+    "github.com/google-research/reassessed-imagenet; your own comes from `real_labels clean --kept`.",
+    "relabel": "It is JSON from file name to classes.",
+}
+
+
+def _hash(name: str, path: str) -> str:
+    """The hash of the file of input.keep or input.relabel."""
+    try:
+        return datasets.sha256_of(path)
+    except datasets.DatasetError as error:
+        raise datasets.DatasetError(f"input.{name}: {error} {_FROM[name]}") from None
 
 
 def open_evaluation(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -170,12 +169,6 @@ def in_fold(source: Source, fold: int, folds: int, seed: int) -> Bool[np.ndarray
 
 def sha256_of(path: str) -> str:
     """The hash of a list or a file of labels: what goes on from an earlier start must have the same."""
-    if not os.path.exists(path):
-        raise DatasetError(
-            f"{path}: there is no such file (input.keep, a list of images, or input.relabel, their "
-            f"labels). The list of clean ImageNet labels is fnames_clean.txt of release v1.0 of "
-            f"github.com/google-research/reassessed-imagenet; your own comes from `real_labels clean --kept`."
-        )
     with _reading(path):
         return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
 

@@ -43,13 +43,11 @@ def check(
     found = recorded_config(workdir)
     if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
         return
-    ours = json.loads(json.dumps(flatten_dict(config.to_dict(), sep=".")))
-    theirs = json.loads(json.dumps(defaults)) | flatten_dict(found, sep=".")
+    ours = json.loads(json.dumps(config.to_dict()))
     differing = [
-        f"{name}: {_shown(theirs, name)} there, {_shown(ours, name)} now"
-        for name in sorted((ours.keys() | theirs.keys()) - _BY_CONTENT)
-        if (sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections))
-        and _shown(theirs, name) != _shown(ours, name)
+        f"{name}: {there} there, {now} now"
+        for name, there, now in differences(found, ours, json.loads(json.dumps(defaults)))
+        if sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections)
     ]
     if differing:
         raise WorkdirError(
@@ -57,6 +55,24 @@ def check(
             + "\n  ".join(differing)
             + "\nGive another --workdir, or the config it was begun with."
         )
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> list[tuple[str, str, str]]:
+    """(dotted name, first, second) of each field in which two recorded configs differ, by name.
+
+    Args:
+      first, second: as JSON has them.
+      defaults: under dotted names, of the fields that the first may lack.
+    """
+    theirs, ours = (flatten_dict(one, sep=".") for one in (first, second))
+    theirs = (defaults or {}) | theirs
+    shown = [
+        (name, _shown(theirs, name), _shown(ours, name))
+        for name in sorted((ours.keys() | theirs.keys()) - _BY_CONTENT)
+    ]
+    return [one for one in shown if one[1] != one[2]]
 
 
 def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:

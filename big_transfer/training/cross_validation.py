@@ -8,7 +8,7 @@ folder/out_of_fold.npz            those of all folds
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -83,7 +83,7 @@ def cross_validate(
         return None
     _check_alike(places)
     found = OutOfFold.joined([OutOfFold.load(place / OUT_OF_FOLD) for place in places])
-    _check_all_are_there(found, config, places)
+    _check_all_are_there(found, config)
     if jax.process_index() == 0:
         found.save(epath.Path(folder) / OUT_OF_FOLD)
     return found
@@ -113,40 +113,22 @@ def _check_alike(places: Sequence[epath.Path]) -> None:
     Raises:
       WorkdirError: naming two folds and the field in which they differ.
     """
-    first = _recorded(places[0])
+    first = workdir.recorded_config(places[0]) or {}
     for place in places[1:]:
-        other = _recorded(place)
-        differ = [key for key in {**first, **other} if first.get(key) != other.get(key)]
-        if differ:
-            key = min(differ)
-            raise WorkdirError(
-                f"{places[0]} and {place} were trained differently: {key} is {first.get(key)} there and "
-                f"{other.get(key)} here. Remove one of them, and train it again like the others."
-            )
+        other = workdir.recorded_config(place) or {}
+        for name, there, here in workdir.differences(first, other):
+            if name not in _OF_A_FOLD:
+                raise WorkdirError(
+                    f"{places[0]} and {place} were trained differently: {name} is {there} there and {here} "
+                    f"here. Remove one of them, and train it again like the others."
+                )
 
 
-def _recorded(place: epath.Path) -> dict[str, Any]:
-    """The fields of a fold's config that all folds must share, by their dotted names."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, section: Mapping[str, Any]) -> None:
-        for name, value in section.items():
-            if isinstance(value, dict):
-                walk(f"{prefix}{name}.", value)
-            else:
-                flat[prefix + name] = value
-
-    walk("", workdir.recorded_config(place) or {})
-    return {key: value for key, value in flat.items() if key not in _OF_A_FOLD}
-
-
-def _check_all_are_there(
-    found: OutOfFold, config: ml_collections.FrozenConfigDict, places: Sequence[epath.Path]
-) -> None:
+def _check_all_are_there(found: OutOfFold, config: ml_collections.FrozenConfigDict) -> None:
     """Refuses folds that were made before images came or went.
 
     Raises:
-      WorkdirError: with the number of images, and the folds that must be made again.
+      WorkdirError: with the number of images.
     """
     wanted = set(datasets.file_names_of(datasets.kept_source(config)).tolist())
     have = set(found.file_names.tolist())
@@ -155,8 +137,7 @@ def _check_all_are_there(
     raise WorkdirError(
         f"The folds predict {len(have):,} images, while there are {len(wanted):,} now: "
         f"{len(wanted - have):,} came and {len(have - wanted):,} went since. Each fold learned from the "
-        f"images of the others, so train them anew in another --workdir. What is there stays in "
-        f"{places[0].name} and the others."
+        f"images of the others, so train them anew in another --workdir."
     )
 
 

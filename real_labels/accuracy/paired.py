@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from real_labels.intervals import Estimate, mcnemar
 from real_labels.labels import LabelSets
 from real_labels.predictions import Predictions
 
-_Z = 1.959964  # the 97.5% quantile of the normal distribution
+_Z = statistics.NormalDist().inv_cdf(0.975)
 
 if TYPE_CHECKING:
     from jaxtyping import Bool

@@ -195,7 +195,7 @@ class _Images:
         sets = reference.truth
         known = sets.counts[rows] == 1
         truth = np.zeros(len(rows), np.int64)
-        truth[known] = sets.classes[sets.offsets[rows[known]]]
+        truth[known] = sets.only(rows[known])
         return cls(rows, by_name, names, truth, known)
 
 

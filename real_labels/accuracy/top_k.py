@@ -168,15 +168,22 @@ class Judged:
       labelled: (N,) whether the image has a label.
       valid: (N, k) whether each predicted class is one.
       can: the k of TOP_K that so many predicted classes tell.
+      own: (N,) whether the original label is one; None without original labels.
     """
 
     labelled: Bool[np.ndarray, "images"]
     valid: Bool[np.ndarray, "images k"]
     can: tuple[int, ...]
+    own: Bool[np.ndarray, "images"] | None = None
 
     @classmethod
-    def of(cls, predictions: Predictions, labels: LabelSets) -> Judged:
-        """Looks each prediction up.
+    def of(
+        cls,
+        predictions: Predictions,
+        labels: LabelSets,
+        original: Int[np.ndarray, "images"] | None = None,
+    ) -> Judged:
+        """Looks each prediction up, and the original label of each image, if it is given.
 
         Raises:
           InputError: if a predicted image is not among the labels.
@@ -184,7 +191,8 @@ class Judged:
         rows = labels.rows(predictions.file_names)
         valid = labels.contains(rows, predictions.classes)
         can = tuple(k for k in TOP_K if can_measure(predictions, labels, k))
-        return cls(labels.counts[rows] > 0, valid, can)
+        own = None if original is None else labels.contains(rows, original[:, None])[:, 0]
+        return cls(labels.counts[rows] > 0, valid, can, own)
 
     def hits(self, k: int = 1) -> Bool[np.ndarray, "images"]:
         """(N,) whether one of the first k is valid; always False without a label."""
@@ -237,7 +245,8 @@ def judge(
 ) -> dict[str, Judged]:
     """One model by every label set; arguments are those of `results`."""
     sets = label_sets_of(original, reassessments)
-    return {name: Judged.of(predictions, labels) for name, labels in sets.items()}
+    own = None if original is None else original.only(original.rows(predictions.file_names))
+    return {name: Judged.of(predictions, labels, own) for name, labels in sets.items()}
 
 
 def results(
@@ -256,20 +265,19 @@ def results(
     """
     judged = judge(predictions, original, reassessments) if judged is None else judged
     names = predictions.file_names
-    on_original = itself = right = None
+    on_original = None
     if original is not None:
         on_original = TopK(*map(judged[ORIGINAL].accuracy, TOP_K))
-        itself = Predictions.from_labels(original.take(original.rows(names)))
-        right = judged[ORIGINAL].hits()
     scored = {}
     for name, one in reassessments.items():
         by = judged[name]
         own = same_images = paper = None
-        if itself is not None:
-            own = top_k_accuracy(itself, one.labels)
-            same_images = _share(by.labelled, right & by.labelled)
+        if original is not None:
+            own = _share(by.labelled, by.own)
+            same_images = _share(by.labelled, judged[ORIGINAL].hits() & by.labelled)
             if one.counting == "classes" and by.labelled.any():
-                mean = _mean_over_classes(itself.classes[:, 0], by.labelled, by.hits())
+                classes = original.only(original.rows(names))
+                mean = _mean_over_classes(classes, by.labelled, by.hits())
                 paper = "mean over the original classes", mean
         scored[name] = OnReassessment(
             *map(by.accuracy, TOP_K),

@@ -109,19 +109,13 @@ def measure(
     judged = {name: top_k.judge(one, original, reassessments) for name, one in models.items()}
     scored = {}
     for name, predictions in models.items():
-        above = {}
         by = judged[name]
-        if original is not None:
-            itself = Predictions.from_labels(original.take(original.rows(predictions.file_names)))
-            above = {
-                key: difference_of_hits(
-                    by[key].hits(),
-                    top_k.Judged.of(itself, one.labels).hits(),
-                    np.count_nonzero(by[key].labelled),
-                    seed=seed,
-                )
-                for key, one in reassessments.items()
-            }
+        above = {
+            key: difference_of_hits(
+                by[key].hits(), by[key].own, np.count_nonzero(by[key].labelled), seed=seed
+            )
+            for key in (reassessments if original is not None else ())
+        }
         results = accuracy.results(predictions, original, reassessments, by)
         scored[name] = ModelAccuracy(len(predictions), results, above)
     sets = label_sets_of(original, reassessments)
@@ -189,8 +183,7 @@ def _draw_many(
     ]
     figure = figures.over_accuracy(over, series, targets, "top-1 accuracy by each label set, %")
     (axis,) = figure.axes
-    for one in series:
-        key = keys[series.index(one)]
+    for key, one in zip(keys, series, strict=True):
         own = {round(o.value, 9) for r in results if (o := r.reassessments[key].original_labels)}
         if len(own) == 1:  # of the same images for all
             axis.axhline(

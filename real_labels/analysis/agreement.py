@@ -359,19 +359,22 @@ def make(study: Study) -> Content:
         (
             key,
             labels,
-            np.ones(len(labels), bool)
-            if key == ORIGINAL or study.reassessments[key].covered is None
-            else study.reassessments[key].covered,
+            np.ones(len(images), bool)
+            if key == ORIGINAL
+            else study.reassessments[key].covers(images),
         )
         for key, labels in label_sets.items()
     ]
-    lookup = study.answers.questions.lookup(images) if study.answers is not None else None
+    lookup = None if study.answers is None else study.answer_lookup
     sets = [
         compare(first, second, study.answers, lookup)
         for first, second in itertools.combinations(sided, 2)
     ]
     rankings, of_best = rank(study.models, label_sets, seed=study.seed)
-    slopes = {key: slope(study, key) for key in study.reassessments}
+    slopes = {
+        key: real_over_original.regress(real_over_original.points(part))
+        for key, part in study.by_judge.items()
+    }
     numbers = Agreement(sets, rankings, of_best, slopes)
     missing = study.missing("answers")
     if not rankings:
@@ -417,24 +420,6 @@ ANALYSIS = Analysis(
     make=make,
     applies=lambda study: len(study.reassessments) > 1,
 )
-
-
-def slope(study: Study, key: str) -> Regression | None:
-    """The regression of a set's accuracy on the original one, both on the images that it judges.
-
-    None with few models (see real_over_original.measure).
-    """
-    part = study.by_judge[key]
-    if part.original is None:
-        return None
-    points = []
-    for one in part.models.values():
-        pair = [
-            accuracy.top_k_accuracy(one, labels) for labels in (part.original, part.judge.labels)
-        ]
-        if all(share.n for share in pair):
-            points.append([share.value for share in pair])
-    return real_over_original.measure(*np.array(points).T) if points else None
 
 
 def _lead(

@@ -101,10 +101,8 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
                 f"{accuracies.left_out:,} models are in one of the accuracy tables alone and left out."
             )
         remarks += _doubts(accuracies)
-        unused = [
-            name for name in accuracies.by if name not in (*(given.label_sets or ()), *given.labels)
-        ]
-        unused = [name for name in unused if name != REAL]
+        used = {REAL, *(given.label_sets or ()), *given.labels}
+        unused = [name for name in accuracies.by if name not in used]
         if unused:
             remarks.append(
                 f"The accuracies by {', '.join(unused)} of --accuracy-table are not used; --label-sets "

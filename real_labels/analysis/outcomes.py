@@ -47,7 +47,7 @@ class Outcomes:
         """
         names = predictions.file_names
         of_original = original.rows(names)
-        label = original.classes[original.offsets[:-1][of_original]]
+        label = original.only(of_original)
         rows = real.rows(names)
         valid = real.contains(rows, np.stack([predictions.classes[:, 0], label], axis=1))
         return cls(

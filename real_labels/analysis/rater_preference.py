@@ -74,7 +74,7 @@ def measure(
     lookup = lookup or answers.questions.lookup(original.file_names)
     predicted = predictions.classes[:, 0]
     row = original.rows(predictions.file_names)
-    label = original.classes[original.offsets[:-1][row]]
+    label = original.only(row)
     wrong = np.flatnonzero(predicted != label)
     asked = answers.asked
     first, second = (
@@ -235,14 +235,11 @@ def make(study: Study) -> Content:
         title = (
             "Whom raters prefer, over the models' accuracy: above 0 they prefer the model's label"
         )
-    accuracies = {
-        name: 1 - one.num_mistakes / max(len(study.models[name]), 1) for name, one in told.items()
-    }
     return Content(
         lead=_lead(told, study.subject(told)),
         missing=missing,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(told, study.links, accuracies))],
+        figures=[Drawn(KEY, title, draw(told, study.links, study.original_top1))],
         tables=[_table(told, study.links)],
         notes=[
             "Counted are mistakes on which raters were asked about both labels. A rater prefers the label "

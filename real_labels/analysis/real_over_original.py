@@ -286,9 +286,7 @@ def make(study: Study) -> Content:
     models = _gather(study)
     if not models:
         return Content(missing=missing)
-    regression = measure(
-        np.array([one.original for one in models]), np.array([one.reassessed for one in models])
-    )
+    regression = regress(models)
     own, by = None, title_of(_judge(study))
     if study.original is not None and study.reassessments:
         itself = Predictions.from_labels(study.original)
@@ -351,17 +349,30 @@ def _judge(study: Study) -> str:
     return next(iter(study.reassessments or of_tables))
 
 
+def points(study: Study) -> list[ModelPoint]:
+    """The models with predictions, by the original labels and the judge's; none without either."""
+    if study.original is None or not study.reassessments:
+        return []
+    found = []
+    for name, outcomes in study.outcomes.items():
+        labelled = np.count_nonzero(outcomes.num_labels)
+        if labelled:
+            reassessed = np.count_nonzero(outcomes.predicted_valid) / labelled
+            original = np.count_nonzero(~outcomes.mistake) / len(outcomes)
+            found.append(ModelPoint(name, original, reassessed, study.links[name]))
+    return found
+
+
+def regress(models: Sequence[ModelPoint]) -> Regression | None:
+    """`measure`, of points."""
+    return measure(
+        np.array([one.original for one in models]), np.array([one.reassessed for one in models])
+    )
+
+
 def _gather(study: Study) -> list[ModelPoint]:
-    """The models with predictions, then those of the tables, whose reassessed accuracy is the ReaL one."""
-    models = []
-    if study.original is not None and study.reassessments:
-        for name, one in study.models.items():
-            by_original = accuracy.top_k_accuracy(one, study.original)
-            by_judge = accuracy.top_k_accuracy(one, study.judge.labels)
-            if by_original.n and by_judge.n:
-                models.append(
-                    ModelPoint(name, by_original.value, by_judge.value, study.links[name])
-                )
+    """The models with predictions, then those of the tables that have the judge's accuracies."""
+    models = points(study)
     others = study.accuracies
     if others is not None and _judge(study) in others.by:
         reassessed = others.by[_judge(study)].tolist()

@@ -311,12 +311,11 @@ def make(study: Study) -> Content:
         "Left: how often each model picks the original label. Right: how often its first, second and third "
         "prediction are valid, of the images with at least one, two, three labels"
     )
-    accuracies = {name: float(1 - study.outcomes[name].mistake.mean()) for name in told}
     return Content(
         lead=f"{lead} {_lead(told, study.subject(told))}",
         missing=missing,
         numbers=numbers,
-        figures=[Drawn(KEY, title, draw(told, study.links, accuracies))],
+        figures=[Drawn(KEY, title, draw(told, study.links, study.original_top1))],
         tables=[_table(told, study.links, by), _counts_table(counts, by)],
         notes=[
             f"Counted are images with several {by} labels, the original one among them, on which the model's "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from real_labels.accuracy import top_k_accuracy
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.labels import ClassNames, Reassessment, find_rows, label_sets_of, titles_of
 from real_labels.labels.reassessment import REAL
@@ -155,9 +156,14 @@ class Study:
         }
 
     @functools.cached_property
+    def original_top1(self) -> dict[str, float]:
+        """Each model's top-1 accuracy on the original labels, which must be there: a share."""
+        return {name: top_k_accuracy(one, self.original).value for name, one in self.models.items()}
+
+    @functools.cached_property
     def answer_lookup(self) -> QuestionLookup:
-        """The questions of the answers by images of the original labels; both must be there."""
-        return self.answers.questions.lookup(self.original.file_names)
+        """The questions of the answers, which must be there, by the images of the first label set."""
+        return self.answers.questions.lookup(next(iter(self.label_sets.values())).file_names)
 
     @functools.cached_property
     def score_lookup(self) -> QuestionLookup | None:
@@ -209,9 +215,8 @@ class Origin:
 def _on(file_names: np.ndarray, models: Mapping[str, Predictions]) -> dict[str, Predictions]:
     """The predictions of these images; models that have none are left out."""
     kept: dict[str, Predictions] = {}
-    found: dict[
-        int, tuple[np.ndarray, np.ndarray]
-    ] = {}  # by the array of names, which models share
+    # By the array of names, which models share.
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for name, one in models.items():
         if id(one.file_names) not in found:
             rows = np.flatnonzero(find_rows(file_names, one.file_names) >= 0)

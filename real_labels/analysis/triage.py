@@ -326,7 +326,7 @@ def _scores_of(
     image: Int[np.ndarray, "n"],
     classes: Int[np.ndarray, "n"],
 ) -> Float[np.ndarray, "n"]:
-    if scores is None or lookup is None or not len(scores):
+    if lookup is None or not len(scores):
         return np.full(len(image), np.nan)
     at = lookup.rows(image, classes)
     return np.where(at >= 0, scores.probability[np.maximum(at, 0)], np.nan)
@@ -428,9 +428,6 @@ def make(study: Study) -> Content:
         tables.append(_classes_table(measured[shown], study.class_names, shown, by))
         if measured[shown].reassessments is not None:
             tables.append(_panel_table(measured[shown].reassessments, shown))
-    accuracies = {
-        name: 1 - one.num_mistakes / max(one.num_images, 1) for name, one in measured.items()
-    }
     title = "Mistakes of each model, by whose fault they are"
     if len(measured) > figures.MANY:
         title += ", over the models' accuracy"
@@ -439,7 +436,7 @@ def make(study: Study) -> Content:
         missing=missing,
         remarks=remarks,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(measured, study.links, accuracies))],
+        figures=[Drawn(KEY, title, draw(measured, study.links, study.original_top1))],
         tables=tables,
         galleries=_galleries(study, shown, listed[shown], measured[shown], panels.get(shown)),
         lists=lists,

@@ -125,14 +125,20 @@ def run(options: argparse.Namespace) -> None:
 
 def _read(options: argparse.Namespace) -> OutOfFold:
     """The out-of-fold predictions of a file, or scores of every class with their labels beside them."""
+    from real_labels.files import readable
     from real_labels.predictions.out_of_fold import OutOfFold
 
     if options.original is None:
-        _check_kind(options.predictions)
+        with naming(options.predictions):
+            if not OutOfFold.is_in(readable(options.predictions)):
+                raise InputError(
+                    "is no out_of_fold.npz. Scores of every class are taken, too, with their labels: "
+                    "--original LABELS."
+                )
         return OutOfFold.load(options.predictions)
     from real_labels.predictions import ranking, reading
 
-    if _holds_folds(options.predictions):
+    if OutOfFold.is_in(options.predictions):
         raise InputError(f"{options.predictions}: has its own labels; leave --original out.")
     file = reading.read(options.predictions)
     scores = file.every_score
@@ -148,29 +154,6 @@ def _read(options: argparse.Namespace) -> OutOfFold:
         )
     with naming(options.original):
         return OutOfFold.of_probabilities(names, ranking.probabilities(scores, scores), label)
-
-
-def _holds_folds(path: str) -> bool:
-    """Whether a file is out_of_fold.npz."""
-    from real_labels.files import npz
-
-    if not path.endswith(".npz"):
-        return False
-    with npz.opened(path) as archive:
-        return {"label", "fold", "label_score"} <= set(archive.files)
-
-
-def _check_kind(path: str) -> None:
-    """Refuses scores that came without their labels."""
-    from real_labels.files import readable
-
-    with naming(path):
-        readable(path)
-    if not _holds_folds(path):
-        raise InputError(
-            f"{path}: is no out_of_fold.npz. Scores of every class are taken, too, with their labels: "
-            f"--original LABELS."
-        )
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -47,11 +47,9 @@ def run(options: argparse.Namespace) -> None:
     from real_labels.predictions.ensemble import Ensemble
 
     common.check_outputs((options.out, (".npz",)), inputs=options.predictions)
-    reference = _reference(options)
+    reference = common.original_reference(options)
     class_names = common.class_names(options, reference)
-    wanted = None
-    if options.models is not None:
-        wanted = {name.strip() for name in options.models.split(",") if name.strip()}
+    wanted = None if options.models is None else common.names_in(options.models)
     together, used, seen = Ensemble(), [], []
     for path in tqdm.tqdm(
         options.predictions, desc="reading", unit=" files", leave=False, delay=1, disable=None
@@ -73,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
             with naming(where):
                 together.add(_names(found, reference), found)
             used.append(where)
-    if missing := sorted((wanted or set()) - set(seen)):
+    if missing := [name for name in wanted or () if name not in seen]:
         near = difflib.get_close_matches(missing[0], seen, 5, 0.4) or seen[:5]
         known = (
             f" among {len(seen):,}, such as {', '.join(near)}" if near else "; each file has one"
@@ -86,22 +84,6 @@ def run(options: argparse.Namespace) -> None:
     for one in used:
         print(f"  {one}")
     print(f"Wrote {options.out}.")
-
-
-def _reference(options: argparse.Namespace) -> Reference:
-    from real_labels.labels import Reference
-
-    try:
-        return Reference.load(
-            None,
-            options.original,
-            label_sets=(),
-            data_dir=options.data_dir,
-            num_classes=options.num_classes,
-        )
-    finally:
-        if options.original is None:
-            common.check_own_labels(options.predictions)
 
 
 def _names(found: PredictionFile, reference: Reference) -> np.ndarray:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     """Fetches what is not there yet and says what is."""
     from real_labels.labels import published
 
-    asked = [name.strip() for name in options.label_sets.split(",") if name.strip()]
+    asked = common.names_in(options.label_sets)
     if not asked:
         raise InputError(
             f"--label-sets names nothing; expected all, or {', '.join(published.FILES)}."

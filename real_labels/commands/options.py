@@ -98,6 +98,24 @@ def reference(options: argparse.Namespace, predictions: Sequence[str] = ()) -> R
         raise
 
 
+def original_reference(options: argparse.Namespace) -> Reference:
+    """The original labels alone, of --original or ILSVRC-2012's own."""
+    from real_labels.labels import Reference
+
+    return Reference.load(
+        None,
+        options.original,
+        label_sets=(),
+        data_dir=options.data_dir,
+        num_classes=options.num_classes,
+    )
+
+
+def names_in(text: str) -> list[str]:
+    """The names in A,B: each once, without spaces around them."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
 def check_own_labels(predictions: Sequence[str], options: str = "") -> None:
     """Refuses predictions for images other than ILSVRC-2012's, which no published labels are about.
 
@@ -153,13 +171,13 @@ def label_sets(options: argparse.Namespace) -> list[str] | None:
 
     if options.label_sets is None:
         return None
-    asked = [name.strip() for name in options.label_sets.split(",") if name.strip()]
+    asked = names_in(options.label_sets)
     if not asked:
         raise InputError(
             f"--label-sets names nothing; expected all, or {', '.join(published.NAMES)}."
         )
     if "all" not in asked:
-        return list(dict.fromkeys(asked))
+        return asked
     found = []
     for name in published.NAMES:
         try:

@@ -118,19 +118,12 @@ def run(options: argparse.Namespace) -> None:
     """Collects the proposals, chooses the pool, says what came out, and writes what was asked for."""
     from real_labels import proposals as room
     from real_labels.files import records
-    from real_labels.labels import Reference
     from real_labels.proposals import front as fronts
 
     rules = _checked(options)
     experts = _experts(options)
     try:
-        reference = Reference.load(
-            None,
-            options.original,
-            label_sets=(),
-            data_dir=options.data_dir,
-            num_classes=options.num_classes,
-        )
+        reference = common.original_reference(options)
         models = _Models(options, reference, rules)
         proposals = room.Proposals.of(reference.truth, models, rules)
     except InputError:
@@ -291,8 +284,7 @@ def _choose(options: argparse.Namespace, pools: Pools) -> tuple[list[int], Searc
         found = search(pools, options.recall or RECALL, options.seed)
     names = pools.proposals.models
     if options.pool is not None and options.pool != _ALL:
-        pool = [name.strip() for name in options.pool.split(",") if name.strip()]
-        return pools.proposals.columns(pool), found
+        return pools.proposals.columns(common.names_in(options.pool)), found
     if found is not None and options.pool is None:
         return list(found.pool), found
     return list(range(len(names))), found

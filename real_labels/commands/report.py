@@ -77,9 +77,7 @@ def run(options: argparse.Namespace) -> None:
     }
     given["labels"] = common.labels(options)
     given["label_sets"] = common.label_sets(options)
-    given["list_mistakes"] = [
-        name.strip() for name in options.list_mistakes.split(",") if name.strip()
-    ]
+    given["list_mistakes"] = common.names_in(options.list_mistakes)
     given["assume"] = common.repairs(options.assume)
     given["categories"] = common.categories(options)
     given["columns"] = common.columns(options)

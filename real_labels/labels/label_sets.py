@@ -154,6 +154,10 @@ class LabelSets:
             "{first}; the labels begin with {begin}): are they of the same dataset?",
         )
 
+    def only(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+        """(n,) the class of each of these images, which have one label each (the original labels)."""
+        return self.classes[self.offsets[rows]]
+
     def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
         """The label sets of these images, in this order."""
         counts = self.counts[rows]

@@ -335,7 +335,7 @@ def _digest(found: Relabelled) -> str:
 
 def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:
     """The published ReaL labels of the 50,000 validation images."""
-    return LabelSets.from_json(locate(FILES[REAL][0].name, folder))
+    return reassessment(REAL, folder).labels
 
 
 def fetch(

@@ -82,9 +82,10 @@ class Reassessment:
         return dataclasses.replace(self, labels=labels, covered=None if covered.all() else covered)
 
     def covers(self, file_names: np.ndarray) -> Bool[np.ndarray, "images"]:
-        """(M,) whether each of these images was looked at."""
-        rows = self.labels.rows(file_names)
-        return np.ones(len(rows), bool) if self.covered is None else self.covered[rows]
+        """(M,) whether each of these images was looked at; one that is not known was not."""
+        rows = match(self.labels.file_names, file_names)
+        known = rows >= 0
+        return known if self.covered is None else known & self.covered[rows]
 
 
 def parse(text: str) -> dict[str, str]:

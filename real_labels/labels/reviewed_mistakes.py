@@ -56,16 +56,13 @@ class ReviewedMistakes:
 
     def judged_by(self, one: Reassessment) -> ReviewedMistakes:
         """Those on images that a reassessment looked at."""
-        known = set(one.labels.file_names.tolist())
-        rows = [i for i, name in enumerate(self.file_names.tolist()) if name in known]
-        rows = np.array(rows, np.int64)
-        rows = rows[one.covers(self.file_names[rows])]
-        return dataclasses.replace(
-            self,
-            file_names=self.file_names[rows],
-            predicted=self.predicted[rows],
-            category=self.category[rows],
-            severity=self.severity[rows],
+        kept = one.covers(self.file_names)
+        return ReviewedMistakes(
+            self.model,
+            self.file_names[kept],
+            self.predicted[kept],
+            self.category[kept],
+            self.severity[kept],
         )
 
 

@@ -32,8 +32,8 @@ class Ensemble:
         self._names: np.ndarray | None = None
         self._classes: list[Int[np.ndarray, "images k"]] = []
         self._probabilities: list[Float[np.ndarray, "images k"] | None] = []
+        # Of every class; None once a model has scores of its first classes only, or none.
         self._total: Float[np.ndarray, "images classes"] | None = None
-        self._have_every_score = True
 
     def __len__(self) -> int:
         return len(self._classes)
@@ -60,30 +60,33 @@ class Ensemble:
             missing = int(np.count_nonzero(rows < 0))
             raise InputError(
                 f"is about other images than the first file: {len(file_names):,} beside "
-                f"{len(self._names):,}, "
-                f"of which it lacks {missing:,}."
+                f"{len(self._names):,}, of which it lacks {missing:,}."
             )
-        self._classes.append(found.classes[rows].astype(np.int32))
-        best = found.with_probabilities().scores
+        if found.every_score is None:
+            self._total, best = None, found.scores
+        else:
+            every = ranking.probabilities(
+                found.every_score, np.asarray(found.every_score, np.float32)
+            )
+            best = np.take_along_axis(every, found.classes, axis=1)
+            self._add_scores(every[rows])
         is_probability = best is not None and bool(
             (np.diff(best, axis=1) <= 0).all() and best.min() >= 0 and best.max() <= 1
         )
+        self._classes.append(found.classes[rows].astype(np.int32))
         self._probabilities.append(best[rows].astype(np.float32) if is_probability else None)
-        if found.every_score is None:
-            self._have_every_score, self._total = False, None
-        elif self._have_every_score:
-            self._add_scores(found.every_score, rows)
 
-    def _add_scores(
-        self, scores: Float[np.ndarray, "images classes"], rows: Int[np.ndarray, "images"]
-    ) -> None:
+    def _add_scores(self, probabilities: Float[np.ndarray, "images classes"]) -> None:
+        """Adds a model's probabilities of every class, if all models before it had them."""
+        if not self._classes:
+            self._total = np.zeros(probabilities.shape, np.float32)
         if self._total is None:
-            self._total = np.zeros((len(rows), scores.shape[1]), np.float32)
-        if self._total.shape[1] != scores.shape[1]:
+            return
+        if self._total.shape != probabilities.shape:
             raise InputError(
-                f"scores {scores.shape[1]:,} classes, the first file {self._total.shape[1]:,}."
+                f"scores {probabilities.shape[1]:,} classes, the first file {self._total.shape[1]:,}."
             )
-        self._total += ranking.probabilities(scores, np.asarray(scores, np.float32))[rows]
+        self._total += probabilities
 
     def predictions(self) -> Predictions:
         """What the models say together; with mean probabilities as scores, or without scores.

@@ -145,6 +145,18 @@ class OutOfFold:
         order = np.argsort(np.concatenate(columns["file_names"]), kind="stable")
         return cls(**{name: np.concatenate(column)[order] for name, column in columns.items()})
 
+    @staticmethod
+    def is_in(path: str | os.PathLike[str]) -> bool:
+        """Whether a file is out_of_fold.npz, by its arrays.
+
+        Raises:
+          InputError: naming the file, if it is a damaged .npz.
+        """
+        if not os.fspath(path).endswith(".npz"):
+            return False
+        with npz.opened(path) as archive:
+            return set(_ARRAYS) <= set(archive.files)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OutOfFold:
         """Reads out_of_fold.npz.
