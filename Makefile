@@ -61,6 +61,7 @@ test-long: setup-dev browser lint
 lint: setup-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
 
 format: setup-dev
 	$(BIN)/ruff check --fix

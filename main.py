@@ -56,12 +56,13 @@ def main(arguments: list[str]) -> None:
     _set_up_logging()
     try:
         # Before any device is touched: a mistyped field should cost nothing.
-        resolved = config.resolve(
-            _CONFIG.value, training=_MODE.value in ("train", "cross_validate")
-        )
+        config.replace_alternatives(_CONFIG.value, _fields_given())
+        checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
         if _FOLD.value is not None and _MODE.value != "cross_validate":
             raise config.ConfigError("--fold is for --mode=cross_validate")
-        files.check_reachable(_WORKDIR.value, "google-cloud-storage")
+        workdir = _WORKDIR.value
+        assert workdir is not None  # the flag is required
+        files.check_reachable(workdir, "google-cloud-storage")
         _set_up_jax()
         run = {
             "train": training.train_and_evaluate,
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> None:
             "cross_validate": functools.partial(training.cross_validate, only=_FOLD.value),
             "features": evaluation.write_features,
         }[_MODE.value]
-        record = run(resolved, _WORKDIR.value)
+        record = run(checked, workdir)
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
@@ -122,10 +123,28 @@ def _set_up_jax() -> None:
     )
 
 
+def _fields_given() -> list[str]:
+    """The fields of the config that the command line sets, by dotted name."""
+    return list(config_flags.get_override_values(flags.FLAGS["config"]))
+
+
+def _under_current_names(arguments: list[str]) -> list[str]:
+    """The arguments with the names that config fields have today."""
+    current = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        field = name.removeprefix("--config.")
+        if name != field and field in config.RENAMED:
+            name = f"--config.{config.RENAMED[field]}"
+        current.append(name + equals + value)
+    return current
+
+
 def _parse_flags(arguments: list[str]) -> list[str]:
     """Parses the command line; what is wrong with it gets one line, no traceback."""
     try:
-        return flags.FLAGS(underscored(arguments))
+        sys.argv = _under_current_names(underscored(arguments))  # config_flags reads them there
+        return flags.FLAGS(sys.argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         names = [a.removeprefix("--").partition("=")[0] for a in arguments]
         fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]

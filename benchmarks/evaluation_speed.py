@@ -132,7 +132,7 @@ def tf_data(task: str, args):
 
 
 def our_evaluation(task: str, args):
-    from big_transfer import checkpoint, config, resnet
+    from big_transfer import checkpoint, config
     from big_transfer.evaluation.evaluator import Evaluator
     from big_transfer.run import memory, sharding
     from configs import bit_evaluate
@@ -142,9 +142,9 @@ def our_evaluation(task: str, args):
     fields = bit_evaluate.get_config("R50x1")
     fields.eval.dataset, fields.eval.size, fields.eval.batch_size = args.images, size, BATCH
     fields.eval.real_key = ""
-    resolved = config.resolve(fields, training=False)
-    model = resnet.make_model(resolved)
-    evaluator = Evaluator(resolved, model, sharding.make_mesh())
+    complete = config.completed(config.check(fields, training=False), config.EvaluationConfig)
+    model = complete.make_model()
+    evaluator = Evaluator(complete, model, sharding.make_mesh())
     params = checkpoint.load_npz(args.npz, model)
     return lambda: evaluator.run(params)
 

@@ -55,8 +55,7 @@ def upstream(workdir: pathlib.Path) -> pathlib.Path:
     config.input.resize_to = RESIZE_TO
     config.example_images = 0
     config.export_npz = "BiT-low.npz"
-    with config.ignore_type():
-        config.model.depth = UNITS
+    config.model.units = UNITS
     config.model.width = WIDTH
     report("upstream", training.train_and_evaluate(config, workdir / "upstream"))
     return workdir / "upstream" / config.export_npz
@@ -67,7 +66,7 @@ def transfer(
 ) -> tuple[dict, Predictions]:
     """Fine-tunes on so many examples a class, or trains from scratch where there is no checkpoint."""
     config = bit_transfer.get_config("dataset=digit_scenes_high,model=R50x1")
-    config.model.depth = UNITS
+    config.model.depth, config.model.units = None, UNITS
     config.model.width = WIDTH
     config.seed = seed
     config.input.examples_per_class = examples
@@ -81,7 +80,7 @@ def transfer(
     config.example_images = 0
     config.export_npz = ""
     if npz is not None:
-        config.init_npz = str(npz)
+        config.checkpoint = str(npz)
     else:
         config.optimizer.base_learning_rate = SCRATCH_LEARNING_RATE
     kind = "scratch" if npz is None else "transfer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from big_transfer import hyperrule, resnet
 
@@ -56,7 +57,7 @@ def parse_variant(text: str) -> tuple[int, int]:
     return VARIANTS[variant]
 
 
-def describe(depth: int | tuple[int, ...], width: float) -> str:
+def describe(depth: int | Sequence[int], width: float) -> str:
     """ "R50x1" for a member of the family, else its units and width."""
     units = resnet.units_per_stage(depth)
     for name, member in VARIANTS.items():

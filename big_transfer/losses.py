@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -54,3 +56,8 @@ def probabilities(
 ) -> Float[Array, "batch classes"]:
     """The classes' probabilities under the model the loss belongs to, in [0, 1]."""
     return jax.nn.softmax(logits) if name == "softmax" else jax.nn.sigmoid(logits)
+
+
+def prior_log_odds(num_classes: int) -> float:
+    """The bias at which a sigmoid head starts: the log-odds of a class with an equal share of the labels."""
+    return -math.log(num_classes - 1)

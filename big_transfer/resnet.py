@@ -19,7 +19,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 from jaxtyping import Array, Float
 
 from big_transfer import layers
@@ -154,7 +153,8 @@ class BottleneckUnit(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 out"]:
         out = 4 * self.mid
-        shortcut = x
+        shortcut: Any = x
+        y: Any
         if self.stride != 1 or x.shape[-1] != out:
             first = _Branch(
                 self.mid,
@@ -272,7 +272,7 @@ class ResNetV2(nn.Module):
 def init_params(model: ResNetV2, rng: Array) -> dict:
     """Fresh float32 parameters: lecun-normal kernels, unit GroupNorm, head at zero."""
     # The parameters' shapes do not depend on the image's.
-    return model.init(rng, jnp.zeros((1, 32, 32, 3)))["params"]
+    return dict(model.init(rng, jnp.zeros((1, 32, 32, 3)))["params"])
 
 
 def standardize_kernels(params: dict, dtype: Any = jnp.float32) -> dict:
@@ -292,14 +292,3 @@ def standardize_kernels(params: dict, dtype: Any = jnp.float32) -> dict:
         return layers.standardize(leaf).astype(dtype)
 
     return jax.tree_util.tree_map_with_path(convert, params)
-
-
-def make_model(config: ml_collections.FrozenConfigDict) -> ResNetV2:
-    """The model of a config."""
-    return ResNetV2(
-        depth=config.model.depth,
-        width=config.model.width,
-        num_classes=config.num_classes,
-        dtype=jnp.dtype(config.model.dtype),
-        remat=config.model.remat,
-    )

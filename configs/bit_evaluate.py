@@ -1,7 +1,7 @@
 r"""Public BiT checkpoints on ILSVRC-2012's validation images, on every label set.
 
     python main.py --config=configs/bit_evaluate.py:R50x1 --workdir=runs/bit_m_r50x1 --mode=evaluate \
-        --config.init_npz=BiT-M-R50x1-ILSVRC2012.npz --config.eval.dataset=ILSVRC2012_img_val.tar
+        --config.checkpoint=BiT-M-R50x1-ILSVRC2012.npz --config.eval.dataset=ILSVRC2012_img_val.tar
 
 The argument names the model (R50x1, R50x3, R101x1, R101x3, R152x2, R152x4); without it the model is the
 checkpoint's. Several checkpoints, joined by commas (and no argument), give one table with every pair
@@ -22,43 +22,23 @@ takes two to four hours on two CPU cores (docs/benchmarks.md); what was interrup
 """
 
 import ml_collections
-from ml_collections import config_dict
 
 from big_transfer import config as config_lib
 from big_transfer import family
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-    config = ml_collections.ConfigDict()
+    config = config_lib.default_config()
     config.num_classes = 1000
-    config.init_npz = config_dict.placeholder(str)  # the checkpoint, or several: a.npz,b.npz
     config.loss = "softmax"
     config.example_images = 32
 
-    config.model = ml_collections.ConfigDict()
-    if arg:
-        depth, width = family.parse_variant(arg)
-        config.model.depth = (depth,)  # a tuple, so that units per stage can be set, too
-        config.model.width = float(width)
-    else:
-        config.model.depth = config_dict.placeholder(tuple)
-        config.model.width = config_dict.placeholder(float)
-    config.model.dtype = "float32"  # bfloat16 is faster on accelerators, and rounds
+    if arg:  # else the model is the checkpoint's
+        config.model.depth, config.model.width = family.parse_variant(arg)
 
-    config.input = ml_collections.ConfigDict()
-    config.input.data_dir = config_dict.placeholder(str)
-    config.input.mock = False
-    config.input.num_threads = config_dict.placeholder(int)
-    config.input.num_workers = 0  # processes; for hosts whose Python threads do not keep up
-
-    config.eval = ml_collections.ConfigDict()
     config.eval.dataset = "imagenet2012_real"
     config.eval.split = "validation"
     config.eval.original_key = "original_label"
     config.eval.real_key = "real_label"
-    config.eval.real_labels = config_dict.placeholder(str)
     config.eval.batch_size = 64
-    config.eval.size = config_dict.placeholder(int)  # the checkpoint's
-
-    config.optimizer = ml_collections.ConfigDict()
-    return config_lib.complete(config)  # the other fields, for the command line
+    return config

@@ -13,48 +13,33 @@ tries the whole way in seconds, on random images.
 """
 
 import ml_collections
-from ml_collections import config_dict
 
 from big_transfer import config as config_lib
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-    if arg not in ("", "debug"):
-        raise ValueError(f"the config's argument must be 'debug' or nothing, found {arg!r}.")
-    config = ml_collections.ConfigDict()
-    config.seed = 0
+    options = config_lib.parse_argument(arg)
+    config = config_lib.default_config()
     config.total_steps = 1600  # 5 epochs; 15 epochs reach 97% (docs/training.md)
-    config.total_epochs = config_dict.placeholder(float)
     config.num_classes = 10
-    config.init_npz = config_dict.placeholder(str)
     config.loss = "sigmoid"  # learns more from noisy labels than softmax, as the paper found
-    config.mixup_alpha = 0.0
-    config.sharding = "replicated"
     config.log_every_steps = 100
     config.eval_every_steps = 800
     config.checkpoint_every_steps = 200
     config.example_images = 32
 
-    config.model = ml_collections.ConfigDict()
-    config.model.depth = (1, 1, 1, 1)
+    config.model.units = (1, 1, 1, 1)
     config.model.width = 0.5
-    config.model.dtype = "float32"
-    config.model.remat = False
 
-    config.input = ml_collections.ConfigDict()
     config.input.dataset = "digit_scenes"
     config.input.split = "train"
-    config.input.data_dir = config_dict.placeholder(str)
-    config.input.mock = False
     config.input.label_key = "original_label"
     config.input.batch_size = 64
-    config.input.accumulate_steps = 1
     config.input.crop = "random"
     config.input.size = 64
     config.input.resize_to = 72
     config.input.flip = False  # a mirrored digit is no digit
 
-    config.eval = ml_collections.ConfigDict()
     config.eval.dataset = "digit_scenes"
     config.eval.split = "validation"
     config.eval.original_key = "original_label"
@@ -62,20 +47,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.eval.batch_size = 256
     config.eval.size = 64
 
-    config.optimizer = ml_collections.ConfigDict()
     config.optimizer.base_learning_rate = 0.15  # for a batch of 256
-    config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 1e-4
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 50
-
-    if arg == "debug":
-        config.total_steps = 4
-        config.log_every_steps = 1
-        config.eval_every_steps = 2
-        config.checkpoint_every_steps = 2
-        config.input.mock = True
-        config.input.batch_size = 16
-        config.eval.batch_size = 16
-        config.optimizer.warmup_steps = 2
-    return config_lib.complete(config)  # the other fields, for the command line
+    return config_lib.debug(config) if options["debug"] else config

@@ -12,18 +12,24 @@ configs/digit_scenes.py.
 
 import ml_collections
 
-from configs import digit_scenes, noisy_options
-
-STEPS = (1600, 4800, 14400)
+from big_transfer import config as config_lib
+from big_transfer import losses
+from configs import digit_scenes
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-    options = noisy_options.parse(arg, "steps", STEPS)
-    config = digit_scenes.get_config("debug" if options.debug else "")
-    options.set_loss(config)
-    if not options.debug:
-        config.total_steps = options.length
-        config.eval_every_steps = 1600
-    if options.is_clean:
+    options = config_lib.parse_argument(
+        arg,
+        loss=("sigmoid", "softmax"),
+        labels=("all", "clean"),
+        steps=("1600", "4800", "14400"),
+    )
+    config = digit_scenes.get_config()
+    config.loss = options["loss"]
+    if config.loss == "sigmoid":
+        config.model.head_bias = losses.prior_log_odds(config.num_classes)
+    config.total_steps = int(options["steps"])
+    config.eval_every_steps = 1600
+    if options["labels"] == "clean":
         config.input.keep = "keep.txt"
-    return config
+    return config_lib.debug(config) if options["debug"] else config

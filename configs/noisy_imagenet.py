@@ -18,21 +18,29 @@ tries the whole way in a minute on anything, on random images.
 
 import ml_collections
 
-from configs import bit_s_imagenet2012, noisy_options
+from big_transfer import config as config_lib
+from big_transfer import losses
+from configs import bit_s_imagenet2012
+from real_labels.labels import published
 
-EPOCHS = (90, 270, 900)
-_BASE = 90  # epochs of the schedule whose decay steps are stretched
+CLEAN_LIST = "fnames_clean.txt"  # of release v1.0 of google-research/reassessed-imagenet
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-    options = noisy_options.parse(arg, "epochs", EPOCHS)
-    config = bit_s_imagenet2012.get_config("debug" if options.debug else "")
-    options.set_loss(config)
-    if not options.debug:
-        config.total_epochs = float(options.length)
-        stretch = options.length / _BASE
-        config.optimizer.decay_epochs = tuple(epoch * stretch for epoch in (30, 60, 80))
-        config.eval.label_sets = "real,shankar,tsipras,northcutt"
-    if options.is_clean:
-        config.input.keep = noisy_options.published_clean_list()
+    options = config_lib.parse_argument(
+        arg, loss=("sigmoid", "softmax"), labels=("all", "clean"), epochs=("90", "270", "900")
+    )
+    config = bit_s_imagenet2012.get_config()
+    config.loss = options["loss"]
+    if config.loss == "sigmoid":
+        config.model.head_bias = losses.prior_log_odds(config.num_classes)
+    stretch = int(options["epochs"]) / config.total_epochs
+    config.optimizer.decay_epochs = tuple(stretch * e for e in config.optimizer.decay_epochs)
+    config.total_epochs = float(options["epochs"])
+    config.eval.label_sets = "real,shankar,tsipras,northcutt"
+    if options["labels"] == "clean":
+        config.input.keep = str(published.data_dir() / CLEAN_LIST)
+    if options["debug"]:
+        config_lib.debug(config)
+        config.eval.label_sets = None  # nothing need be fetched for random images
     return config

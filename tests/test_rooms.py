@@ -47,7 +47,7 @@ ALLOWED = {
     "big_transfer.datasets.builders": "",
     # datasets.tfds_source also loads the builders, by the names that TFDS knows them under.
     "big_transfer.datasets": "run real_labels",
-    "big_transfer.config": "family hyperrule resnet datasets real_labels",
+    "big_transfer.config": "family hyperrule resnet datasets run real_labels",
     "big_transfer.evaluation": "family losses resnet checkpoint config datasets run real_labels",
     "big_transfer.training": "losses resnet checkpoint config datasets evaluation run real_labels",
 }

@@ -37,7 +37,7 @@ def inspect(path: str) -> str:
     count = sum(math.prod(leaf.shape) for leaf in shapes.values())
     dtypes = sorted({str(np.dtype(leaf.dtype)) for leaf in shapes.values()})
     variant = family.describe(model.depth, model.width)
-    classes = _UPSTREAM.get(model.num_classes)
+    classes = _UPSTREAM.get(model.num_classes or 0)
     rows = [
         ("", path),
         ("format", _format(path)),
@@ -52,12 +52,12 @@ def inspect(path: str) -> str:
         size = family.evaluation_size(epath.Path(path).stem)
         evaluate = f"configs/bit_evaluate.py:{member}" if name else "configs/bit_evaluate.py"
         hint = "" if family.says_size(epath.Path(path).stem) else ", unless you know better"
-        rows.append(("evaluate", f"{evaluate} --config.init_npz={path}  at {size}×{size}{hint}"))
+        rows.append(("evaluate", f"{evaluate} --config.checkpoint={path}  at {size}×{size}{hint}"))
     if name:
         rows.append(
             (
                 "fine-tune",
-                f"configs/bit_transfer.py:dataset=cifar10,model={member} --config.init_npz={path}",
+                f"configs/bit_transfer.py:dataset=cifar10,model={member} --config.checkpoint={path}",
             )
         )
     return text_table(rows)

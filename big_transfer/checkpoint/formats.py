@@ -9,7 +9,6 @@ from typing import Any
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import ml_collections
 from etils import epath
 
 from big_transfer import resnet
@@ -47,7 +46,8 @@ def read_shapes(
 def _shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
     path = files.path_of(path).expanduser()
     if path.is_dir():
-        return flax.traverse_util.flatten_dict(_run_layout(path), sep="/")
+        layout: dict[str, Any] = flax.traverse_util.flatten_dict(_run_layout(path), sep="/")
+        return layout
     if path.suffix == TIMM_ENDING:
         return timm.safetensors_shapes(path)
     return public.npz_shapes(path)
@@ -81,7 +81,7 @@ def load_with_step(
     path = files.path_of(path).expanduser()
     if path.is_dir():
         step, params = load_run(path, step)
-        arrays = flax.traverse_util.flatten_dict(params, sep="/")
+        arrays: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep="/")
     elif step is not None:
         raise CheckpointError(f"--step is for workdirs; {path} is none.")
     else:
@@ -107,7 +107,9 @@ def load_run(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict
     checkpoints = _checkpoints(folder)
     try:
         if step is None:
-            step, state = checkpoints.restore_latest(None, set_aside=False)
+            newest = checkpoints.restore_latest(None, set_aside=False)
+            assert newest is not None  # `_checkpoints` found some
+            step, state = newest
         elif step in checkpoints.steps():
             state = checkpoints.restore(step, checkpoints.layout(step))
         else:
@@ -127,11 +129,16 @@ def save_run(folder: epath.PathLike, params: Mapping[str, Any], model: resnet.Re
     """
     if workdir.has_checkpoints(folder):
         raise CheckpointError(f"{folder}: holds a run already. Name another folder.")
+    is_number = isinstance(model.depth, int)
     config = {
         "num_classes": model.num_classes,
-        "model": {"depth": model.depth, "width": model.width},
+        "model": {
+            "depth": model.depth if is_number else None,
+            "units": None if is_number else model.depth,
+            "width": model.width,
+        },
     }
-    workdir.claim(folder, ml_collections.FrozenConfigDict(config))
+    workdir.claim(folder, config)
     checkpoints = Checkpoints(folder)
     try:
         state = {

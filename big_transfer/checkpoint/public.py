@@ -54,7 +54,7 @@ def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict
 def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
     """Writes parameters in the public layout, under a temporary name that is then renamed."""
     flat = flax.traverse_util.flatten_dict(params, sep="/")
-    arrays = {PREFIX + name: np.asarray(array) for name, array in flat.items()}
+    arrays: dict[str, Any] = {PREFIX + n: np.asarray(array) for n, array in flat.items()}
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -144,7 +144,7 @@ def as_parameters(
 
 def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
     params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
-    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep="/")
     return {name: leaf.shape for name, leaf in flat.items()}
 
 

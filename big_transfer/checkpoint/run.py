@@ -45,7 +45,7 @@ class Checkpoints:
             epath.Path(workdir).resolve() if "://" not in str(workdir) else epath.Path(workdir)
         )
         self.directory = self.workdir / "checkpoints"
-        policies = [checkpoint_managers.LatestN(keep)]
+        policies: list[Any] = [checkpoint_managers.LatestN(keep)]
         if best_metric is not None:
             policies.append(
                 checkpoint_managers.BestN(

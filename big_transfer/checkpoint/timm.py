@@ -54,7 +54,9 @@ def timm_name(name: str) -> str:
     """timm's name of a parameter of ours."""
     if name in _FIXED:
         return _FIXED[name]
-    stage, unit, rest = _OUR_UNIT.fullmatch(name).groups()
+    match = _OUR_UNIT.fullmatch(name)
+    assert match is not None, name
+    stage, unit, rest = match.groups()
     return f"stages.{int(stage) - 1}.blocks.{int(unit) - 1}.{_IN_UNIT[rest]}"
 
 

@@ -1,13 +1,37 @@
-"""Configs: what they may hold, and what a dataset and the HyperRule fill in."""
+"""Configs: their fields, the check that refuses anything else, and the values that a dataset fills in."""
 
-from big_transfer.config.schema import (
-    SCHEMA,
+from big_transfer.config.checking import (
+    AnyConfig,
     ConfigError,
-    Field,
-    complete,
+    all_fields,
+    check,
+    completed,
     defaults,
     explain_unknown,
-    resolve,
+)
+from big_transfer.config.earlier import RENAMED
+from big_transfer.config.schema import Config, EvaluationConfig, TrainingConfig
+from big_transfer.config.writing import (
+    debug,
+    default_config,
+    parse_argument,
+    replace_alternatives,
 )
 
-__all__ = ["SCHEMA", "ConfigError", "Field", "complete", "defaults", "explain_unknown", "resolve"]
+__all__ = [
+    "RENAMED",
+    "AnyConfig",
+    "Config",
+    "ConfigError",
+    "EvaluationConfig",
+    "TrainingConfig",
+    "all_fields",
+    "check",
+    "completed",
+    "debug",
+    "default_config",
+    "defaults",
+    "explain_unknown",
+    "parse_argument",
+    "replace_alternatives",
+]

@@ -1,50 +1,47 @@
-"""What a config leaves open (None), filled in from its dataset and the BiT-HyperRule.
+"""Completes configs: the dataset, the checkpoint and the BiT-HyperRule fill in the open fields.
 
-So one transfer config fits any dataset: its classes, labels and splits say themselves, and its number
-of examples, few-shot included, and the area of its images decide schedule, MixUp and resolution.
+So one transfer config fits any dataset: the dataset gives its classes, label key and splits; the number of
+examples (few-shot included) and the area of the images decide on schedule, MixUp and resolution.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from typing import Any
-
-import ml_collections
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from big_transfer import datasets, family, hyperrule, resnet
-from big_transfer.config.schema import resolve
+from big_transfer.config import sources
+from big_transfer.config.checking import completed
+from big_transfer.config.schema import Config, EvaluationConfig, TrainingConfig
 
 log = logging.getLogger("big_transfer")
+Section = TypeVar("Section")
 
 
-def complete_training(
-    config: ml_collections.FrozenConfigDict,
-) -> tuple[ml_collections.FrozenConfigDict, datasets.Source]:
+def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     """Fills the open fields of a training config; fields with a value keep it.
-
-    Args:
-      config: a resolved one.
 
     Returns:
       The config, and its training examples.
 
     Raises:
       DatasetError: if the dataset cannot be read.
-      ConfigError: if a field is open that nothing fills, or what is filled in does not fit the rest.
+      ConfigError: if nothing fills an open field, or a filled value contradicts the other fields.
     """
-    fields = config.to_dict()
-    data = fields["input"]
-    if data["label_key"] is None:
-        data["label_key"] = datasets.label_key_of(data["dataset"], data["data_dir"])
-    _name_evaluation(fields)
-    for name in ("keep", "relabel"):
-        path = data[name]
-        data[f"{name}_sha256"] = None if path is None else _hash(name, path)
-    source = datasets.training_source(ml_collections.FrozenConfigDict(fields))
-    _fill(fields, num_classes=source.num_classes[data["label_key"]])
-    if fields["hyperrule"] is not None:
-        _apply_rule(fields, source)
-    return resolve(fields, complete=True), source
+    data = dataclasses.replace(
+        config.input,
+        label_key=sources.label_key(config),
+        keep_sha256=_hash("keep", config.input.keep),
+        relabel_sha256=_hash("relabel", config.input.relabel),
+    )
+    config = _with_evaluation_named(dataclasses.replace(config, input=data))
+    source = sources.training_source(config)
+    config = _filled(config, num_classes=source.num_classes[sources.label_key(config)])
+    if config.hyperrule is not None:
+        config = _with_rule(config, source)
+    return completed(config, TrainingConfig), source
 
 
 _FROM = {
@@ -54,8 +51,10 @@ _FROM = {
 }
 
 
-def _hash(name: str, path: str) -> str:
+def _hash(name: str, path: str | None) -> str | None:
     """The hash of the file of input.keep or input.relabel."""
+    if path is None:
+        return None
     try:
         return datasets.sha256_of(path)
     except datasets.DatasetError as error:
@@ -63,15 +62,15 @@ def _hash(name: str, path: str) -> str:
 
 
 def open_evaluation(
-    config: ml_collections.FrozenConfigDict, recorded: dict[str, Any] | None = None
-) -> tuple[ml_collections.FrozenConfigDict, datasets.Source]:
-    """Fills the open fields that name an evaluation's images and classes, and opens it.
+    config: Config, recorded: Mapping[str, Any] | None = None
+) -> tuple[Config, datasets.Source]:
+    """Fills the open fields that name an evaluation's images and classes, and opens the images.
 
-    The training set need not be there.
+    The training images need not be there.
 
     Args:
-      config: a resolved one.
-      recorded: the config of the run that is evaluated, whose evaluation is repeated.
+      config: a checked one.
+      recorded: the config of the run whose evaluation is repeated, under the field names of today.
 
     Returns:
       The config, and the examples to evaluate.
@@ -79,83 +78,87 @@ def open_evaluation(
     Raises:
       DatasetError: if the dataset cannot be read.
     """
-    fields = config.to_dict()
     earlier = (recorded or {}).get("eval", {})
-    if earlier.get("dataset") == fields["eval"]["dataset"]:
+    if earlier.get("dataset") == config.eval.dataset:
         again = {field: earlier[field] for field in ("split", "original_key", "size")}
-        _fill(fields["eval"], **again)
-    _name_evaluation(fields)
-    source = datasets.evaluation_source(ml_collections.FrozenConfigDict(fields))
-    _fill(fields, num_classes=source.num_classes[source.label_keys[0]])
-    return resolve(fields, training=False), source
+        config = dataclasses.replace(config, eval=_filled(config.eval, **again))
+    config = _with_evaluation_named(config)
+    source = sources.evaluation_source(config)
+    return _filled(config, num_classes=source.num_classes[source.label_keys[0]]), source
 
 
 def complete_evaluation(
-    config: ml_collections.FrozenConfigDict,
-    source: datasets.Source,
-    name: str,
-    model: resnet.ResNetV2,
-) -> ml_collections.FrozenConfigDict:
-    """Fills what else is open for the evaluation of one checkpoint.
+    config: Config, source: datasets.Source, name: str, model: resnet.ResNetV2
+) -> EvaluationConfig:
+    """Fills the remaining open fields for the evaluation of one checkpoint.
 
     Args:
       config, source: see `open_evaluation`.
-      name: of the checkpoint, without folder and ending; says what it is evaluated at.
-      model: that the checkpoint is of.
+      name: of the checkpoint, without folder and ending; it decides on the resolution.
+      model: of the checkpoint.
 
     Raises:
-      ConfigError: if a field is open that nothing fills.
+      ConfigError: if nothing fills an open field.
     """
-    fields = config.to_dict()
-    _fill(fields["model"], depth=model.depth, width=model.width)
-    if fields["eval"]["size"] is None:
-        if fields["hyperrule"] is None:
-            size = family.evaluation_size(name)
-        else:  # of the rule, only the resolution matters here, and that is the area's
-            size = (
-                fields["input"]["size"] or _rule(fields, source, datasets.typical_area(source)).size
-            )
-        fields["eval"]["size"] = size
-    return resolve(fields, training=False, complete=True)
+    network = config.model
+    if network.depth is None and network.units is None:
+        is_number = isinstance(model.depth, int)
+        network = _filled(network, **{"depth" if is_number else "units": model.depth})
+    size = config.eval.size
+    if size is None and config.hyperrule is None:
+        size = family.evaluation_size(name)
+    elif size is None:  # of the rule, only the resolution matters here, and that is the area's
+        size = config.input.size or _rule(config, source, datasets.typical_area(source)).size
+    config = dataclasses.replace(
+        config,
+        model=_filled(network, width=model.width),
+        eval=dataclasses.replace(config.eval, size=size),
+    )
+    return completed(config, EvaluationConfig)
 
 
-def _name_evaluation(fields: dict[str, Any]) -> None:
-    data_dir, mock = fields["input"]["data_dir"], fields["input"]["mock"]
-    section = fields["eval"]
-    if section["original_key"] is None:
-        section["original_key"] = datasets.label_key_of(section["dataset"], data_dir)
-    if section["split"] is None:
-        section["split"] = datasets.evaluation_split_of(section["dataset"], data_dir, mock)
+def _with_evaluation_named(config: Config) -> Config:
+    """The config with the label key and the split to evaluate on."""
+    data, section = config.input, config.eval
+    key = section.original_key or datasets.label_key_of(section.dataset, data.data_dir)
+    split = section.split or datasets.evaluation_split_of(section.dataset, data.data_dir, data.mock)
+    return dataclasses.replace(config, eval=_filled(section, original_key=key, split=split))
 
 
-def _rule(fields: dict[str, Any], source: datasets.Source, area: float) -> hyperrule.HyperRule:
-    return hyperrule.hyperrule(len(source), area, fields["hyperrule"])
+def _rule(config: Config, source: datasets.Source, area: float) -> hyperrule.HyperRule:
+    assert config.hyperrule is not None
+    return hyperrule.hyperrule(len(source), area, config.hyperrule)
 
 
-def _apply_rule(fields: dict[str, Any], source: datasets.Source) -> None:
+def _with_rule(config: Config, source: datasets.Source) -> Config:
+    """The config with the fields that the HyperRule fills."""
     area = datasets.typical_area(source)
-    rule = _rule(fields, source, area)
-    data = fields["input"]
-    if fields["total_epochs"] is None:
-        _fill(fields, total_steps=rule.total_steps)
-    _fill(fields, mixup_alpha=rule.mixup_alpha)
-    _fill(data, size=rule.size)
+    rule = _rule(config, source, area)
+    size = config.input.size or rule.size
     # Another size keeps the rule's proportion of what is cropped.
-    _fill(data, resize_to=round(rule.resize_to * data["size"] / rule.size))
-    _fill(fields["eval"], size=data["size"])
-    _fill(fields["optimizer"], warmup_steps=rule.warmup_steps, decay_steps=rule.decay_steps)
+    resize_to = round(rule.resize_to * size / rule.size)
+    config = dataclasses.replace(
+        _filled(config, mixup_alpha=rule.mixup_alpha),
+        input=_filled(config.input, size=size, resize_to=resize_to),
+        eval=_filled(config.eval, size=size),
+        optimizer=_filled(
+            config.optimizer, warmup_steps=rule.warmup_steps, decay_steps=rule.decay_steps
+        ),
+    )
+    if config.total_epochs is None:
+        config = _filled(config, total_steps=rule.total_steps)
     log.info(
         "BiT-HyperRule for %s images of about %.0f² pixels: %s steps, %s pixels, %s.",
         f"{len(source):,}",
         area**0.5,
-        f"{fields['total_steps']:,}"
-        if fields["total_steps"]
-        else f"{fields['total_epochs']} epochs'",
-        fields["input"]["size"],
-        f"MixUp {fields['mixup_alpha']}" if fields["mixup_alpha"] else "no MixUp",
+        f"{config.total_steps:,}" if config.total_steps else f"{config.total_epochs} epochs'",
+        config.input.size,
+        f"MixUp {config.mixup_alpha}" if config.mixup_alpha else "no MixUp",
     )
+    return config
 
 
-def _fill(section: dict[str, Any], **values: Any) -> None:
-    """Gives the open ones of these fields their values."""
-    section |= {name: value for name, value in values.items() if section[name] is None}
+def _filled(section: Section, **values: Any) -> Section:
+    """The section with these values in the fields that are None."""
+    missing = {name: value for name, value in values.items() if getattr(section, name) is None}
+    return dataclasses.replace(section, **missing)  # pyright: ignore[reportArgumentType, reportCallIssue]

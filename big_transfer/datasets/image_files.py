@@ -90,8 +90,8 @@ class ImageFiles(Sequence):
             names = tuple(sorted({image.class_name for image in found}))
             self._images = sorted((image.name, image) for image in _of_split(dataset, found, split))
         self._check_distinct()
-        self.label_keys = () if self.is_imagenet else (LABEL_KEY,)
-        self.class_names = dict.fromkeys(self.label_keys, names)
+        self.label_keys: tuple[str, ...] = () if self.is_imagenet else (LABEL_KEY,)
+        self.class_names: dict[str, tuple[str, ...]] = dict.fromkeys(self.label_keys, names)
         self.num_classes = {key: len(names) for key in self.label_keys}
         self._index = {name: i for i, name in enumerate(names)}
 

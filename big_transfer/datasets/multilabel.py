@@ -10,7 +10,7 @@ import os
 import tensorflow_datasets as tfds
 
 from big_transfer.datasets.source import DatasetError
-from big_transfer.datasets.tfds_source import load_builder, make_ready
+from big_transfer.datasets.tfds_source import as_data_source, load_builder, make_ready
 from real_labels.errors import InputError
 from real_labels.labels import Reassessment, published, relabellings
 
@@ -37,7 +37,7 @@ def read(data_dir: str | os.PathLike[str] | None = None) -> Reassessment:
     folder = None if data_dir is None else os.fspath(data_dir)
     builder = make_ready(load_builder(DATASET, folder), DATASET, folder)
     # Images stay as they are stored, and are not looked at.
-    source = builder.as_data_source(split=_SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
+    source = as_data_source(builder, _SPLIT, {"image": tfds.decode.SkipDecoding()})
     rows = [
         {key: record[key] for key in _KEYS}
         for record in map(source.__getitem__, range(len(source)))

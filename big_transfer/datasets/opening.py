@@ -9,10 +9,9 @@ import re
 import types
 from collections.abc import Sequence
 
-import ml_collections
 import numpy as np
 
-from big_transfer.datasets import choosing, image_files, preprocessing
+from big_transfer.datasets import image_files, preprocessing
 from big_transfer.datasets.source import (
     DatasetError,
     RandomImages,
@@ -23,8 +22,7 @@ from big_transfer.datasets.source import (
 )
 from real_labels import LabelSets
 from real_labels.errors import InputError
-from real_labels.labels import Reassessment, imagenet, published, reassessment
-from real_labels.labels.reassessment import REAL
+from real_labels.labels import imagenet, published
 
 log = logging.getLogger("big_transfer")
 
@@ -64,16 +62,17 @@ def open_source(
     """
     label_keys = tuple(label_keys)
     if image_files.is_path(dataset):
-        source: Source = image_files.ImageFiles(dataset, split)
+        images = image_files.ImageFiles(dataset, split)
+        source: Source = images
         if strange := set(features) - set(source.label_keys):
             raise DatasetError(
                 f"{dataset} has no feature {', '.join(sorted(strange))}; it has "
                 f"{', '.join(source.label_keys) or 'no labels'}. Name a file of labels instead: "
                 f"--config.eval.label_sets=NAME=FILE."
             )
-        is_imagenet = source.is_imagenet
+        is_imagenet = images.is_imagenet
         if mock:
-            source = RandomImages(source)
+            source = RandomImages(images)
         # The one label of a folder's image is its original label.
         if not is_imagenet and label_keys[0] not in source.label_keys:
             raise DatasetError(
@@ -139,120 +138,6 @@ def _real_labels(dataset: str, path: str | None, is_imagenet: bool) -> LabelSets
         f"(or --config.eval.label_sets=real=FILE), or say "
         f"--config.eval.real_key= for none."
     )
-
-
-def training_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The training examples of a resolved config, with the labels to learn.
-
-    All of the split, or those that input.keep lists, without those of the fold that is left out; of these all
-    or examples_per_class of each class.
-    """
-    source = kept_source(config)
-    if config.fold is not None:
-        left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
-        if not left_out.any() or left_out.all():
-            raise DatasetError(
-                f"folds: fold {config.fold} of {config.folds} has {left_out.sum()} of the {len(source)} "
-                f"images; take fewer folds."
-            )
-        source = Subset(source, np.flatnonzero(~left_out))
-    few = config.input.examples_per_class
-    return source if few is None else few_shot(source, config.input.label_key, few, config.seed)
-
-
-def fold_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The images of the fold that training leaves out, in the dataset's order."""
-    source = kept_source(config)
-    left_out = choosing.in_fold(source, config.fold, config.folds, config.seed)
-    return Subset(source, np.flatnonzero(left_out))
-
-
-def kept_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The training images of all folds: what input.keep lists of the split, with input.relabel's labels."""
-    data = config.input
-    source = open_source(
-        data.dataset, data.split, [data.label_key], data_dir=data.data_dir, mock=data.mock
-    )
-    if data.keep is not None:
-        source = choosing.kept(source, data.keep)
-    if data.relabel is not None:
-        source = choosing.relabelled(
-            source, data.label_key, data.relabel, max_labels=data.max_labels, loss=config.loss
-        )
-    return source
-
-
-def evaluation_source(config: ml_collections.FrozenConfigDict) -> Source:
-    """The evaluation examples of a resolved config, with the label sets that the dataset has.
-
-    The source's label keys are the original labels' and those of `feature_keys`, in this order.
-    """
-    section, keys = config.eval, feature_keys(config)
-    real = [section.real_key] if keys.get(REAL) == section.real_key is not None else []
-    features = [key for key in keys.values() if key not in real]
-    return open_source(
-        section.dataset,
-        section.split,
-        [section.original_key, *real],
-        data_dir=config.input.data_dir,
-        mock=config.input.mock,
-        real_labels=section.real_labels if real else None,
-        features=features,
-    )
-
-
-def feature_keys(config: ml_collections.FrozenConfigDict) -> dict[str, str]:
-    """The features of the evaluation's dataset that hold reassessed labels, by name of the label set.
-
-    The ReaL labels in their old spelling are among them, wherever they come from (see `open_source`).
-    """
-    section = config.eval
-    return {
-        name: where.removeprefix(reassessment.FEATURE)
-        for name, where in reassessment.entries(section.label_sets, section.real_key).items()
-        if where.startswith(reassessment.FEATURE)
-    }
-
-
-def other_label_sets(config: ml_collections.FrozenConfigDict) -> dict[str, Reassessment]:
-    """The label sets of a config that are not the dataset's own: published ones, and those of files.
-
-    Raises:
-      DatasetError: if a file is missing or damaged, there is no such published set, or a class is beyond
-        num_classes.
-    """
-    section, found = config.eval, {}
-    for name, where in reassessment.entries(section.label_sets, section.real_key).items():
-        if where.startswith(reassessment.FEATURE):
-            continue
-        try:
-            if where:
-                found[name] = reassessment.mine(name, LabelSets.from_json(where), where)
-            else:
-                found[name] = _published(name, config.input.data_dir)
-        except InputError as error:
-            raise DatasetError(str(error)) from None
-        highest = int(found[name].labels.classes.max(initial=0))
-        if highest >= config.num_classes:
-            raise DatasetError(
-                f"{where or name}: the labels have class {highest}, but there are {config.num_classes} "
-                f"classes, 0 to {config.num_classes - 1}."
-            )
-    return found
-
-
-def _published(name: str, data_dir: str | None) -> Reassessment:
-    """A published label set; that of Shankar et al. from TFDS where its file is not there."""
-    try:
-        return published.reassessment(name)
-    except published.NotThereError:
-        if name != published.SHANKAR or importlib.util.find_spec("tensorflow_datasets") is None:
-            raise
-        from big_transfer.datasets import multilabel
-
-        if not multilabel.is_prepared(data_dir):
-            raise
-        return multilabel.read(data_dir)
 
 
 def label_key_of(dataset: str, data_dir: str | None) -> str:

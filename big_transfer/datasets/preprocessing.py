@@ -116,7 +116,7 @@ def inception_crop(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
     """Cuts out an `inception_box` and resizes it to size × size."""
-    top, left, height, width = inception_box(*image.shape[:2], rng)
+    top, left, height, width = inception_box(image.shape[0], image.shape[1], rng)
     return resize(image[top : top + height, left : left + width], size, size)
 
 
@@ -161,6 +161,7 @@ def train_image(
     if crop == "inception":
         image = inception_crop(image, size, rng)
     elif crop == "random":
+        assert resize_to is not None  # see `config.checking`
         image = resize_random_crop(image, resize_to, size, rng)
     else:
         image = resize(image, size, size)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from real_labels import LabelSets
@@ -35,19 +36,51 @@ class Source(Protocol):
 
     dataset: str
     split: str
-    label_keys: tuple[str, ...]
-    num_classes: dict[str, int]
-    class_names: dict[str, tuple[str, ...]]
+
+    @property
+    def label_keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def num_classes(self) -> dict[str, int]: ...
+
+    @property
+    def class_names(self) -> dict[str, tuple[str, ...]]: ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> dict[str, Any]: ...
 
 
+@runtime_checkable
+class KnowsFileNames(Protocol):
+    """A source that knows the file name of every example, in order, before any is read."""
+
+    @property
+    def file_names(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class ReadsFileNames(Protocol):
+    """A source that has a fast way to read the file name of every example."""
+
+    def read_file_names(self) -> np.ndarray: ...
+
+
+@runtime_checkable
+class KnowsLabels(Protocol):
+    """A source that knows the labels of every example without its image."""
+
+    def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]: ...
+
+
+class NamedSource(Source, KnowsFileNames, Protocol):
+    """A source that knows the file names of its examples."""
+
+
 class Subset(Sequence):
     """Some examples of a source, numbered anew from 0."""
 
-    def __init__(self, source: Source, rows: Sequence[int]):
+    def __init__(self, source: Source, rows: Sequence[int] | Int[np.ndarray, "rows"]):
         self.source, self.rows = source, np.asarray(rows, np.int64)
         self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
         self.num_classes, self.class_names = source.num_classes, source.class_names
@@ -74,7 +107,7 @@ class RandomImages(Sequence):
     No image of the source is read. The images follow from their index.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: NamedSource):
         self._source = source
         self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
         self.num_classes, self.class_names = source.num_classes, source.class_names
@@ -120,7 +153,7 @@ class WithLabels(Sequence):
         """
         self._source, self.label_keys = source, tuple(label_keys)
         self.dataset, self.split = source.dataset, source.split
-        known = list(getattr(source, "file_names", ()))  # where they are known beforehand
+        known = list(source.file_names) if isinstance(source, KnowsFileNames) else []
         self._labels = {key: _by_name(sets, known) for key, sets in label_sets.items()}
         own = {key: tuple(class_names) for key in label_sets}
         names = {**source.class_names, **own}
@@ -167,16 +200,16 @@ def _by_name(sets: LabelSets, known: Sequence[str]) -> dict[str, list[int]]:
 
 def labels_of(source: Source, label_key: str) -> Sequence[tuple[int, ...]]:
     """The labels of every example, without its image where the source can do without."""
-    if hasattr(source, "labels_of"):
+    if isinstance(source, KnowsLabels):
         return source.labels_of(label_key)
     return [source[index][label_key] for index in range(len(source))]
 
 
 def file_names_of(source: Source) -> np.ndarray:
     """(N,) str: the file name of every example. Where only the examples have them, all are read."""
-    if hasattr(source, "file_names"):
+    if isinstance(source, KnowsFileNames):
         return np.array(list(source.file_names), dtype=np.str_)
-    if hasattr(source, "read_file_names"):
+    if isinstance(source, ReadsFileNames):
         return source.read_file_names()
     return names_read(source)
 

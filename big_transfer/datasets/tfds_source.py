@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 from jax.experimental import multihost_utils
+from tensorflow_datasets.core import registered
 
 from big_transfer.datasets.source import DatasetError, names_read
 from real_labels import files
@@ -45,7 +46,7 @@ def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         importlib.import_module(_OWN[base])
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError:
+    except registered.DatasetNotFoundError:
         raise DatasetError(
             f"TFDS knows no dataset {name!r}; ours are {', '.join(_OWN)}, and "
             f"tfds.list_builders() lists the others. A folder of images is named with its path: "
@@ -71,18 +72,17 @@ def supervised_key(dataset: str, data_dir: str | None) -> str:
       DatasetError: if the dataset does not say, and has not exactly one class label.
     """
     info = load_builder(dataset, data_dir).info
+    features: Any = info.features
     keys = info.supervised_keys
     if keys is not None and len(keys) == 2 and isinstance(keys[1], str):
         return keys[1]
     labels = [
-        name
-        for name, feature in info.features.items()
-        if isinstance(feature, tfds.features.ClassLabel)
+        name for name, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)
     ]
     if len(labels) != 1:
         raise DatasetError(
             f"{dataset} does not say which feature to learn; name it with --config.input.label_key "
-            f"and --config.eval.original_key. It has {', '.join(info.features)}."
+            f"and --config.eval.original_key. It has {', '.join(features)}."
         )
     return labels[0]
 
@@ -143,6 +143,12 @@ def make_ready(
     return builder
 
 
+def as_data_source(builder: tfds.core.DatasetBuilder, split: str, decoders: Any) -> Any:
+    """A split of a prepared dataset as a sequence; TFDS declares the method for whole datasets alone."""
+    method: Any = builder.as_data_source
+    return method(split=split, decoders=decoders)
+
+
 class TfdsSource(Sequence):
     """One split of a TFDS dataset (see `Source`).
 
@@ -184,7 +190,7 @@ class TfdsSource(Sequence):
             if not mock:
                 builder = make_ready(builder, dataset, data_dir)
             try:
-                self._source = builder.as_data_source(split=split, decoders=decoders)
+                self._source = as_data_source(builder, split, decoders)
             except ValueError as error:
                 raise DatasetError(f"{dataset}: {error}") from None
         self._folder = None if mock else epath.Path(builder.data_dir)
@@ -222,6 +228,7 @@ class TfdsSource(Sequence):
         return _NAMES[place]
 
     def _find_file_names(self) -> np.ndarray:
+        assert self._folder is not None  # random images have no folder
         kept = self._folder / f"file_names-{_safe(self.split)}.txt"
         if kept.exists():
             names = np.array(kept.read_text().splitlines(), dtype=np.str_)

@@ -10,12 +10,11 @@ import logging
 from typing import Any
 
 import jax
-import ml_collections
 from etils import epath
 
 from big_transfer import checkpoint, datasets, family, resnet
 from big_transfer import config as config_lib
-from big_transfer.config import completion
+from big_transfer.config import EvaluationConfig, completion, workdirs
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator
 from big_transfer.evaluation.record import Comparison, Record
@@ -31,9 +30,9 @@ COMPARISON = "comparison.json"
 
 
 def evaluate_only(
-    config: ml_collections.ConfigDict, folder: epath.PathLike
+    config: config_lib.AnyConfig, folder: epath.PathLike
 ) -> Record | Comparison | None:
-    """Evaluates the newest checkpoint of a workdir, or config.init_npz, writing into the workdir.
+    """Evaluates the newest checkpoint of a workdir, or config.checkpoint, writing into the workdir.
 
     Several checkpoints, joined by commas, are evaluated one after the other, each into a folder of
     its name below the workdir, and then compared.
@@ -46,26 +45,26 @@ def evaluate_only(
       WorkdirError: if there is nothing to evaluate, or both.
       CheckpointError: if a checkpoint is not of the config's model or classes.
     """
-    config = config_lib.resolve(config, training=False)
-    paths = [path.strip() for path in (config.init_npz or "").split(",") if path.strip()]
-    is_run, recorded = workdir.has_checkpoints(folder), workdir.recorded_config(folder)
-    if is_run and recorded is not None and paths and paths != [recorded.get("init_npz")]:
-        raise _would_replace(folder, config.init_npz)
+    checked = config_lib.check(config, training=False)
+    paths = [path.strip() for path in (checked.checkpoint or "").split(",") if path.strip()]
+    is_run, recorded = workdir.has_checkpoints(folder), workdirs.recorded(folder)
+    if is_run and recorded is not None and paths and paths != [recorded.get("checkpoint")]:
+        raise _would_replace(folder, ", ".join(paths))
     if not is_run and not paths:
         raise workdir.WorkdirError(
             f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
-            f"public checkpoint with --config.init_npz=FILE."
+            f"public checkpoint with --config.checkpoint=FILE."
         )
     # All are there, and fit, before the first is evaluated.
     names = _names(paths)
     models = [checkpoint.read_model(path) for path in ([folder] if is_run else paths)]
-    config, source = completion.open_evaluation(config, recorded if is_run else None)
+    opened, source = completion.open_evaluation(checked, recorded if is_run else None)
     if is_run:
-        jobs = [_of_run(config, source, folder, models[0])]
+        jobs = [_of_run(opened, source, folder, models[0])]
     else:
         folders = [folder] if len(paths) == 1 else [epath.Path(folder) / name for name in names]
         jobs = [
-            _of_file(config, source, path, where, model)
+            _of_file(opened, source, path, where, model)
             for path, where, model in zip(paths, folders, models, strict=True)
         ]
     for job in jobs:
@@ -97,7 +96,7 @@ class _Job:
     path: epath.PathLike  # of the checkpoint: a file, or a run's workdir
     what: str  # to call it
     folder: epath.PathLike  # where its results go
-    config: ml_collections.FrozenConfigDict
+    config: EvaluationConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,24 +106,35 @@ class _Measured:
     partial: partial_results.PartialResults
 
 
-def _of_run(config, source, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
-    config = completion.complete_evaluation(config, source, epath.Path(folder).name, model)
-    ours = ("num_classes", "model.depth", "model.width")
-    workdir.check(folder, config, config_lib.defaults(), sections=ours)
+def _of_run(
+    opened: config_lib.Config,
+    source: datasets.Source,
+    folder: epath.PathLike,
+    model: resnet.ResNetV2,
+) -> _Job:
+    config = completion.complete_evaluation(opened, source, epath.Path(folder).name, model)
+    ours = ("num_classes", "model.depth", "model.units", "model.width")
+    workdirs.check_belongs(folder, config, sections=ours)
     check_model(config, folder, model)
     _check_classes(config, folder, model)
     return _Job(folder, f"{folder}/checkpoints", folder, config)
 
 
-def _of_file(config, source, path: str, folder: epath.PathLike, model: resnet.ResNetV2) -> _Job:
+def _of_file(
+    opened: config_lib.Config,
+    source: datasets.Source,
+    path: str,
+    folder: epath.PathLike,
+    model: resnet.ResNetV2,
+) -> _Job:
     name = epath.Path(path).stem
-    if config.eval.size is None and config.hyperrule is None and not family.says_size(name):
+    if opened.eval.size is None and opened.hyperrule is None and not family.says_size(name):
         log.warning(
             "The name of %s does not say what size it is evaluated at; it is that of checkpoints "
             "fine-tuned by the HyperRule. Set --config.eval.size for another.",
             path,
         )
-    config = completion.complete_evaluation(config, source, name, model)
+    config = completion.complete_evaluation(opened, source, name, model)
     check_model(config, path, model)
     _check_classes(config, path, model)
     if workdir.has_checkpoints(folder):
@@ -132,9 +142,10 @@ def _of_file(config, source, path: str, folder: epath.PathLike, model: resnet.Re
     return _Job(path, path, folder, config)
 
 
-def check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+def check_model(config: EvaluationConfig, path: epath.PathLike, model: resnet.ResNetV2) -> None:
     """Refuses a checkpoint that is not of the config's model."""
-    found, expected = (family.describe(one.depth, one.width) for one in (model, config.model))
+    found = family.describe(model.depth, model.width)
+    expected = family.describe(config.model.depth_or_units, config.model.width)
     if found != expected:
         raise checkpoint.CheckpointError(
             f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
@@ -142,7 +153,7 @@ def check_model(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
         )
 
 
-def _check_classes(config, path: epath.PathLike, model: resnet.ResNetV2) -> None:
+def _check_classes(config: EvaluationConfig, path: epath.PathLike, model: resnet.ResNetV2) -> None:
     """Refuses a checkpoint of other classes than the config's."""
     if model.num_classes != config.num_classes:
         raise checkpoint.CheckpointError(
@@ -168,7 +179,7 @@ def _run(
     is needed once more.
     """
     config, mesh = job.config, sharding.make_mesh()
-    model = resnet.make_model(config)
+    model = config.make_model()
     evaluator = Evaluator(config, model, mesh, source)
     step, params = checkpoint.load_with_step(job.path, model)
     partial = partial_results.PartialResults(job.folder, _identity(config, len(source), params))
@@ -226,12 +237,12 @@ def _other_results(job: _Job, done: dict[str, Any]) -> workdir.WorkdirError:
     )
 
 
-def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
+def _identity(config: EvaluationConfig, num_images: int, params: Any) -> dict[str, Any]:
     """All that decides what an evaluation finds."""
-    fields = config.to_dict()
+    fields = dataclasses.asdict(config)
     real = fields["eval"]["real_labels"]
     section = {k: v for k, v in fields["eval"].items() if k != "batch_size"}
-    named = reassessment.entries(section["label_sets"])
+    named = reassessment.entries(config.eval.label_sets)
     if not named:
         # As before label sets had names, so that earlier results are known again.
         del section["label_sets"]
@@ -243,7 +254,12 @@ def _identity(config, num_images: int, params: Any) -> dict[str, Any]:
             for name, path in named.items()
             if _is_file(path)
         },
-        "model": {k: v for k, v in fields["model"].items() if k != "remat"},
+        # As before `units` had a field, for the same reason.
+        "model": {
+            k: config.model.depth_or_units if k == "depth" else v
+            for k, v in fields["model"].items()
+            if k not in ("remat", "units")
+        },
         "loss": config.loss,
         "data": [config.input.data_dir, config.input.mock, num_images],
         "parameters": checkpoint.fingerprint(params),
@@ -262,17 +278,15 @@ def _names(paths: list[str]) -> list[str]:
     names = [f"{epath.Path(path).parent.name}_{epath.Path(path).stem}" for path in paths]
     if len(set(names)) < len(names):
         raise workdir.WorkdirError(
-            f"init_npz: two checkpoints have the same name: {', '.join(paths)}. Each is evaluated into "
+            f"checkpoint: two files have the same name: {', '.join(paths)}. Each is evaluated into "
             f"a folder of its name."
         )
     return names
 
 
 def _compare(names: list[str], measured: list[_Measured]) -> Comparison:
-    first = measured[0].evaluation
-    predictions = {
-        name: one.evaluation.predictions for name, one in zip(names, measured, strict=True)
-    }
+    evaluations = [one.evaluation for one in measured if one.evaluation is not None]
+    first, predictions = evaluations[0], [one.predictions for one in evaluations]
     sets = label_sets_of(first.original, first.reassessments)
     models = {name: one.record for name, one in zip(names, measured, strict=True)}
-    return Comparison(models, comparison.pairs(predictions, sets))
+    return Comparison(models, comparison.pairs(dict(zip(names, predictions, strict=True)), sets))

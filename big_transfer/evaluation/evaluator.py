@@ -13,12 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Int
 
 from big_transfer import datasets, losses, resnet
+from big_transfer.config import EvaluationConfig, sources
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.record import MOCK, Record
 from big_transfer.run import preemption, sharding
@@ -79,7 +79,7 @@ class Evaluator:
 
     def __init__(
         self,
-        config: ml_collections.FrozenConfigDict,
+        config: EvaluationConfig,
         model: resnet.ResNetV2,
         mesh: jax.sharding.Mesh,
         source: datasets.Source | None = None,
@@ -96,7 +96,7 @@ class Evaluator:
           DatasetError: if it cannot be read or has other classes than the model.
         """
         self._config, self._mesh = config, mesh
-        self.source = datasets.evaluation_source(config) if source is None else source
+        self.source = sources.evaluation_source(config) if source is None else source
         datasets.check_num_classes(self.source, config.num_classes)
         # Any size will do: what the devices do not divide is rounded up, and padding is masked.
         self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
@@ -104,8 +104,8 @@ class Evaluator:
             raise datasets.DatasetError(
                 f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
             )
-        self._features = datasets.feature_keys(config)
-        self._others = datasets.other_label_sets(config)
+        self._features = sources.feature_keys(config)
+        self._others = sources.other_label_sets(config)
         self._left_out: set[str] = set()
         if config.input.mock:
             log.warning(
@@ -255,12 +255,13 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     (batch, k) float32 in [0, 1], loss (batch,) float32, mask (batch,) bool; k is 5, or the number
     of classes if fewer.
     """
-    model = model.clone(standardized=True)
+    model, num_classes = model.clone(standardized=True), model.num_classes
+    assert num_classes is not None
 
     def step(params, batch):
-        logits = model.apply({"params": params}, batch["image"])
-        targets = losses.targets(loss, batch["labels"], model.num_classes)
-        _, classes = jax.lax.top_k(logits, min(_RANKED, model.num_classes))
+        logits: Any = model.apply({"params": params}, batch["image"])
+        targets = losses.targets(loss, batch["labels"], num_classes)
+        _, classes = jax.lax.top_k(logits, min(_RANKED, num_classes))
         scores = jnp.take_along_axis(losses.probabilities(loss, logits), classes, axis=1)
         return {
             "classes": classes,

@@ -8,14 +8,13 @@ import re
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from etils import epath
 from jaxtyping import Float
 
 from big_transfer import checkpoint, family
 from big_transfer import config as config_lib
-from big_transfer.config import completion
+from big_transfer.config import completion, workdirs
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.checkpoints import check_model
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
@@ -46,13 +45,13 @@ class Features:
         return f"{number:,} images, {dimensions:,} features each: {self.path}"
 
 
-def write_features(config: ml_collections.ConfigDict, folder: epath.PathLike) -> Features | None:
+def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Features | None:
     """Writes features-SPLIT.npz of the dataset and split that a config evaluates on.
 
-    The model is that of the workdir's newest checkpoint, or of config.init_npz.
+    The model is that of the workdir's newest checkpoint, or of config.checkpoint.
 
     Args:
-      config: see `config.SCHEMA`.
+      config: see `config.schema`.
       folder: the workdir, which receives the file; what was interrupted goes on from where it was.
 
     Returns:
@@ -62,23 +61,23 @@ def write_features(config: ml_collections.ConfigDict, folder: epath.PathLike) ->
       WorkdirError: if there is no checkpoint, or two.
       CheckpointError: if the checkpoint is not of the config's model.
     """
-    config = config_lib.resolve(config, training=False)
+    checked = config_lib.check(config, training=False)
     is_run = workdir.has_checkpoints(folder)
-    recorded = workdir.recorded_config(folder) if is_run else None
-    if not is_run and config.init_npz is None:
+    recorded = workdirs.recorded(folder) if is_run else None
+    path = folder if is_run else checked.checkpoint
+    if path is None:
         raise workdir.WorkdirError(
             f"there is no model: {folder} holds no run. Give the --workdir of one, or a checkpoint with "
-            f"--config.init_npz=FILE."
+            f"--config.checkpoint=FILE."
         )
-    path = folder if is_run else config.init_npz
     found = checkpoint.read_model(path)
-    config, source = completion.open_evaluation(config, recorded)
-    config = completion.complete_evaluation(config, source, epath.Path(path).stem, found)
+    opened, source = completion.open_evaluation(checked, recorded)
+    config = completion.complete_evaluation(opened, source, epath.Path(path).stem, found)
     check_model(config, path, found)
     mesh = sharding.make_mesh()
     model = found.clone(dtype=jnp.dtype(config.model.dtype))
-    plain = {**config.to_dict(), "num_classes": source.num_classes[source.label_keys[0]]}
-    evaluator = Evaluator(ml_collections.FrozenConfigDict(plain), model, mesh, source)
+    of_dataset = dataclasses.replace(config, num_classes=source.num_classes[source.label_keys[0]])
+    evaluator = Evaluator(of_dataset, model, mesh, source)
     step_number, params = checkpoint.load_with_step(path, model)
     params = {name: value for name, value in params.items() if name != "head"}
     identity = {

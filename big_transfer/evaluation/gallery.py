@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import ml_collections
 import numpy as np
 from etils import epath
 
 from big_transfer import datasets
+from big_transfer.config import EvaluationConfig
 from big_transfer.datasets import preprocessing
 from big_transfer.evaluation.evaluator import Evaluation
 from real_labels import files
@@ -23,7 +23,7 @@ def save(
     path: epath.PathLike,
     source: datasets.Source,
     evaluation: Evaluation,
-    config: ml_collections.FrozenConfigDict,
+    config: EvaluationConfig,
 ) -> None:
     """Draws config.example_images examples, a row of eight for each kind, as a PNG.
 

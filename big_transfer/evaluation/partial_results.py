@@ -122,7 +122,8 @@ class PartialResults:
         begun = time.monotonic()
         examples = np.frombuffer(json.dumps(found.examples).encode(), np.uint8)
         with files.replacing(self._path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **found.columns(), examples=examples, identity=np.array(self.identity))
+            arrays: dict[str, Any] = found.columns()
+            np.savez(file, **arrays, examples=examples, identity=np.array(self.identity))
         self._saved = time.monotonic()
         self._took = self._saved - begun
 

@@ -73,8 +73,10 @@ def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: 
 
 def _of_a_part(accuracies: Results, name: str) -> str:
     """For a label set of a part of the images, the accuracy by the original labels on the same ones."""
-    one = accuracies.reassessments.get(name)
-    if one is None or one.original_top1 is None or one.covered == accuracies.original.top1.n:
+    one, original = accuracies.reassessments.get(name), accuracies.original
+    if one is None or original is None or one.original_top1 is None:
+        return ""
+    if one.covered == original.top1.n:
         return ""
     return f" ({one.top1.n:,} images; original there {100 * one.original_top1.value:.2f}%)"
 

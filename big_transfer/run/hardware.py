@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import jax
 
@@ -17,8 +18,8 @@ _TPU_IDS = {"0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076"
 
 def has_accelerator() -> bool:
     """Whether JAX will find a GPU or TPU."""
-    if jax.config.jax_platforms:
-        return jax.config.jax_platforms.split(",")[0] != "cpu"
+    if platforms := _platforms():
+        return platforms[0] != "cpu"
     return any(_there(pattern) for pattern in (*_GPUS, *_TPUS))
 
 
@@ -27,10 +28,16 @@ def is_tpu_vm() -> bool:
 
     Only devices count. libtpu may be installed anywhere, and /dev/vfio also serves other devices.
     """
-    platforms = jax.config.jax_platforms
-    if platforms and "tpu" not in platforms.split(","):
+    platforms = _platforms()
+    if platforms and "tpu" not in platforms:
         return False
     return _there("accel[0-9]*") or any(map(_is_tpu, _pci_devices()))
+
+
+def _platforms() -> list[str]:
+    """The platforms that JAX is told to use, such as by JAX_PLATFORMS; none: it looks for them."""
+    config: Any = jax.config  # its type does not know its own flags
+    return config.jax_platforms.split(",") if config.jax_platforms else []
 
 
 def _there(pattern: str) -> bool:

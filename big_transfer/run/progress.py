@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 log = logging.getLogger("big_transfer")
@@ -44,7 +46,7 @@ class Progress:
         means = {
             name: sum(values[name] for values in measured) / len(measured) for name in measured[0]
         }
-        rate = float(self._schedule(step - 1))
+        rate = float(np.asarray(self._schedule(step - 1)))
         speed = (step - self._reported) * self._batch_size / max(now - self._since, 1e-9)
         values = means | {"learning_rate": rate, "images_per_second": speed}
         writer.write_scalars(step, {f"train/{name}": value for name, value in values.items()})
@@ -95,7 +97,7 @@ class EvaluationProgress:
             self._compiled = (self._now, done)
         if self._telling and self._now - self._told > _EVALUATION_SECONDS:
             self._told = self._now
-            speed = self.images_per_second()
+            speed = self.images_per_second() or math.inf
             log.info(
                 "%s of %s images  %s images/s  %s left",
                 f"{done:,}",

@@ -17,7 +17,7 @@ STRATEGIES = ("replicated", "fsdp")
 _FSDP_MIN_SIZE = 2**14
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """The devices (all of all processes, if None) in one row: batches are split over it.
 
     Those of one process are neighbours, so that its rows of a batch are contiguous.

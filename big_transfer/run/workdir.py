@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import ml_collections
 from etils import epath
 from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
@@ -23,62 +22,28 @@ class WorkdirError(ExpectedError, ValueError):
     """A workdir that belongs to another run."""
 
 
-def check(
-    workdir: epath.PathLike,
-    config: ml_collections.FrozenConfigDict,
-    defaults: Mapping[str, Any],
-    sections: Sequence[str] | None = None,
-) -> None:
-    """Makes sure that a workdir with a run in it is this config's.
+def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recorded config by dotted name."""
+    return flatten_dict(config, sep=".")
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(dotted name, first value, second value) of each field in which two recorded configs differ, by name.
 
     Args:
-      workdir: the run's folder.
-      config: a resolved one.
-      defaults: under dotted names, of the fields that a recorded config may lack.
-      sections: compare these fields, or all below them; everything if None.
-
-    Raises:
-      WorkdirError: if it is another config's, listing the fields that differ.
+      first, second: fields by dotted name, as JSON has them.
     """
-    found = recorded_config(workdir)
-    if found is None or not (has_checkpoints(workdir) or read_results(workdir)):
-        return
-    ours = json.loads(json.dumps(config.to_dict()))
-    differing = [
-        f"{name}: {there} there, {now} now"
-        for name, there, now in differences(found, ours, json.loads(json.dumps(defaults)))
-        if sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections)
-    ]
-    if differing:
-        raise WorkdirError(
-            f"{workdir} belongs to a run of another config:\n  "
-            + "\n  ".join(differing)
-            + "\nGive another --workdir, or the config it was begun with."
-        )
-
-
-def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
-) -> list[tuple[str, str, str]]:
-    """(dotted name, first, second) of each field in which two recorded configs differ, by name.
-
-    Args:
-      first, second: as JSON has them.
-      defaults: under dotted names, of the fields that the first may lack.
-    """
-    theirs, ours = (flatten_dict(one, sep=".") for one in (first, second))
-    theirs = (defaults or {}) | theirs
     shown = [
-        (name, _shown(theirs, name), _shown(ours, name))
-        for name in sorted((ours.keys() | theirs.keys()) - _BY_CONTENT)
+        (name, _shown(first, name), _shown(second, name))
+        for name in sorted((first.keys() | second.keys()) - _BY_CONTENT)
     ]
     return [one for one in shown if one[1] != one[2]]
 
 
-def claim(workdir: epath.PathLike, config: ml_collections.FrozenConfigDict) -> None:
-    """Makes the workdir this config's (see `check`)."""
+def claim(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
+    """Records the config, nested, of the run that the workdir now belongs to."""
     if jax.process_index() == 0:
-        files.write_json(epath.Path(workdir) / "config.json", config.to_dict(), indent=2)
+        files.write_json(epath.Path(workdir) / "config.json", config, indent=2)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("claimed the workdir")
 
@@ -104,7 +69,7 @@ def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
     return _read_json(epath.Path(workdir) / "results.json")
 
 
-def _shown(fields: dict[str, Any], name: str) -> str:
+def _shown(fields: Mapping[str, Any], name: str) -> str:
     return json.dumps(fields[name]) if name in fields else "nothing"
 
 

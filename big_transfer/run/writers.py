@@ -51,7 +51,7 @@ class TensorBoardXWriter:
         """Opens an event file in `folder`; None writes nothing."""
         import tensorboardX
 
-        self._writer = tensorboardX.SummaryWriter(
+        self._writer: Any = tensorboardX.SummaryWriter(
             None if folder is None else str(folder), write_to_disk=folder is not None
         )
 
@@ -106,7 +106,11 @@ class TensorBoardXWriter:
     ) -> None:
         """Writes arrays as they are, with SummaryMetadata for the TensorBoard plugin that reads them."""
         from tensorboard.util import tensor_util
-        from tensorboardX.proto import event_pb2, summary_pb2, tensor_pb2
+        from tensorboardX import proto
+
+        event_pb2: Any = importlib.import_module(f"{proto.__name__}.event_pb2")
+        summary_pb2: Any = importlib.import_module(f"{proto.__name__}.summary_pb2")
+        tensor_pb2: Any = importlib.import_module(f"{proto.__name__}.tensor_pb2")
 
         for name, value in values.items():
             encoded = tensor_util.make_tensor_proto(np.asarray(value)).SerializeToString()

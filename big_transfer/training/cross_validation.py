@@ -7,19 +7,20 @@ folder/out_of_fold.npz            those of all folds
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
 from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
+from big_transfer.config import Config, sources, workdirs
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
 from big_transfer.run import ownership, preemption, sharding, workdir
@@ -40,12 +41,12 @@ _COLUMNS = ("classes", "scores", "label", "label_score", "score_sum")
 
 
 def cross_validate(
-    config: ml_collections.ConfigDict, folder: epath.PathLike, only: int | None = None
+    config: config_lib.AnyConfig, folder: epath.PathLike, only: int | None = None
 ) -> OutOfFold | None:
     """Trains a model for each fold on the other folds, and predicts the images of the fold.
 
     Args:
-      config: with `folds`; see `config.SCHEMA`.
+      config: with `folds`; see `config.schema`.
       folder: each fold has a workdir in it; folds that are done are not done again.
       only: the one fold to do; None: all, one after the other.
 
@@ -57,21 +58,19 @@ def cross_validate(
       ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
       for a person.
     """
-    config = config_lib.resolve(config)
-    folds = config.folds
+    checked = config_lib.check(config)
+    folds = checked.folds
     if folds is None:
         raise config_lib.ConfigError("folds: cross-validation needs --config.folds=10, or so")
     if only is not None and not 0 <= only < folds:
         raise config_lib.ConfigError(f"--fold: expected one of 0 to {folds - 1}, found {only}")
-    if config.fold is not None:
+    if checked.fold is not None:
         raise config_lib.ConfigError("fold: name one fold with --fold, not in the config")
-    _check_labels(config)
+    _check_labels(checked)
     places = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
     for fold in range(folds) if only is None else [only]:
         log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, places[fold])
-        one = ml_collections.ConfigDict(config.to_dict())
-        with one.ignore_type():
-            one.fold = fold
+        one = dataclasses.replace(checked, fold=fold)
         if train_and_evaluate(one, places[fold]) is None:
             return None
         with ownership.owned(places[fold]):
@@ -83,13 +82,13 @@ def cross_validate(
         return None
     _check_alike(places)
     found = OutOfFold.joined([OutOfFold.load(place / OUT_OF_FOLD) for place in places])
-    _check_all_are_there(found, config)
+    _check_all_are_there(found, checked)
     if jax.process_index() == 0:
         found.save(epath.Path(folder) / OUT_OF_FOLD)
     return found
 
 
-def _check_labels(config: ml_collections.FrozenConfigDict) -> None:
+def _check_labels(config: Config) -> None:
     """Refuses images with no or several labels, before any training.
 
     Raises:
@@ -97,8 +96,8 @@ def _check_labels(config: ml_collections.FrozenConfigDict) -> None:
     """
     if config.input.max_labels == 1 and not config.input.relabel:
         return
-    source = datasets.kept_source(config)
-    for row, labels in enumerate(datasets.labels_of(source, config.input.label_key)):
+    source = sources.kept_source(config)
+    for row, labels in enumerate(datasets.labels_of(source, source.label_keys[0])):
         if len(labels) != 1:
             name = datasets.file_names_of(source)[row]
             raise datasets.DatasetError(
@@ -113,9 +112,9 @@ def _check_alike(places: Sequence[epath.Path]) -> None:
     Raises:
       WorkdirError: naming two folds and the field in which they differ.
     """
-    first = workdir.recorded_config(places[0]) or {}
+    first = workdir.flattened(workdirs.recorded(places[0]) or {})
     for place in places[1:]:
-        other = workdir.recorded_config(place) or {}
+        other = workdir.flattened(workdirs.recorded(place) or {})
         for name, there, here in workdir.differences(first, other):
             if name not in _OF_A_FOLD:
                 raise WorkdirError(
@@ -124,13 +123,13 @@ def _check_alike(places: Sequence[epath.Path]) -> None:
                 )
 
 
-def _check_all_are_there(found: OutOfFold, config: ml_collections.FrozenConfigDict) -> None:
+def _check_all_are_there(found: OutOfFold, config: Config) -> None:
     """Refuses folds that were made before images came or went.
 
     Raises:
       WorkdirError: with the number of images.
     """
-    wanted = set(datasets.file_names_of(datasets.kept_source(config)).tolist())
+    wanted = set(datasets.file_names_of(sources.kept_source(config)).tolist())
     have = set(found.file_names.tolist())
     if wanted == have:
         return
@@ -141,24 +140,23 @@ def _check_all_are_there(found: OutOfFold, config: ml_collections.FrozenConfigDi
     )
 
 
-def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> bool:
+def _predict_left_out(checked: Config, place: epath.Path) -> bool:
     """Predicts the images of a fold with its model; False if it was asked to stop before the end."""
     if (place / OUT_OF_FOLD).exists():
         return True
-    run = build(config_lib.resolve(config))
+    run = build(checked)
     config = run.config
-    source = datasets.fold_source(config)
-    view = config.to_dict()
-    view["eval"] |= {
-        "dataset": config.input.dataset,
-        "split": config.input.split,
-        "original_key": config.input.label_key,
-        "label_sets": None,
-        "real_key": None,
-        "real_labels": None,
-    }
-    view["checkpoint_best"] = None
-    view = ml_collections.FrozenConfigDict(view)
+    source = sources.fold_source(config)
+    section = dataclasses.replace(
+        config.eval,
+        dataset=config.input.dataset,
+        split=config.input.split,
+        original_key=config.input.label_key,
+        label_sets=None,
+        real_key=None,
+        real_labels=None,
+    )
+    view = dataclasses.replace(config, eval=section, checkpoint_best=None)
     evaluator = Evaluator(view, run.model, run.mesh, source)
     _, params = checkpoint.load_with_step(place, run.model)
     params = jax.device_put(params, sharding.replicated(run.mesh))
@@ -183,12 +181,13 @@ def _predict_left_out(config: ml_collections.ConfigDict, place: epath.Path) -> b
 
 def _make_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh) -> Any:
     """Compiles (params with standardized kernels, batch) -> ranked classes, and the label's score."""
-    model = model.clone(standardized=True)
+    model, num_classes = model.clone(standardized=True), model.num_classes
+    assert num_classes is not None
 
     def step(params, batch):
-        logits = model.apply({"params": params}, batch["image"])
+        logits: Any = model.apply({"params": params}, batch["image"])
         probabilities = losses.probabilities(loss, logits)
-        _, classes = jax.lax.top_k(logits, min(_MOST_RANKED, model.num_classes))
+        _, classes = jax.lax.top_k(logits, min(_MOST_RANKED, num_classes))
         label = jnp.maximum(batch["labels"][:, :1], 0)
         return {
             "classes": classes,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import logging
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax
-import ml_collections
 from etils import epath
 
 from big_transfer import checkpoint, datasets
 from big_transfer import config as config_lib
-from big_transfer.evaluation.evaluator import Evaluator
+from big_transfer.config import workdirs
+from big_transfer.evaluation.evaluator import Evaluation, Evaluator
 from big_transfer.evaluation.record import Record
 from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
 from big_transfer.run import ownership, preemption, sharding, workdir
@@ -33,11 +35,11 @@ class TrainingDiverged(ExpectedError, RuntimeError):
     """The loss or the gradient became NaN or infinite."""
 
 
-def train_and_evaluate(config: ml_collections.ConfigDict, folder: epath.PathLike) -> Record | None:
+def train_and_evaluate(config: config_lib.AnyConfig, folder: epath.PathLike) -> Record | None:
     """Trains to the end, from where the workdir stands, and evaluates.
 
     Args:
-      config: see `config.SCHEMA`.
+      config: see `config.schema`.
       folder: the workdir; a run interrupted there goes on, a finished one is only reported.
 
     Returns:
@@ -47,20 +49,20 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: epath.PathLike
       ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
       for a person.
     """
-    run = build(config_lib.resolve(config))
-    config = run.config
-    workdir.check(folder, config, config_lib.defaults())
-    evaluator = Evaluator(config, run.model, run.mesh)
+    run = build(config_lib.check(config))
+    workdirs.check_belongs(folder, run.config)
+    evaluator = Evaluator(run.config, run.model, run.mesh)
     results = workdir.read_results(folder)
     check_class_names(run, evaluator.source)
-    place = {"dataset": config.eval.dataset, "split": config.eval.split, "step": run.total_steps}
+    section = run.config.eval
+    place = {"dataset": section.dataset, "split": section.split, "step": run.total_steps}
     if results is not None and place.items() <= results.items():
         log.info(
             "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
         )
         return Record.from_json(results)
     with ownership.owned(folder) as owner:
-        workdir.check(folder, config, config_lib.defaults())  # another run may have ended meanwhile
+        workdirs.check_belongs(folder, run.config)  # another run may have ended meanwhile
         return _train_there(run, evaluator, folder, owner)
 
 
@@ -70,7 +72,7 @@ def _train_there(run: Run, evaluator: Evaluator, folder, owner: ownership.Owner)
     begun = workdir.has_checkpoints(folder)
     # What cannot be begun leaves no trace in the workdir.
     state = None if begun else fresh_state(run)
-    workdir.claim(folder, config)
+    workdir.claim(folder, dataclasses.asdict(config))
     checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
     try:
         restored = checkpoints.restore_latest(run.abstract_state) if begun else None
@@ -86,7 +88,14 @@ def _train_there(run: Run, evaluator: Evaluator, folder, owner: ownership.Owner)
         checkpoints.close()
 
 
-def _train(run, state, evaluator, checkpoints, folder, owner) -> Record | None:
+def _train(
+    run: Run,
+    state: Any,
+    evaluator: Evaluator,
+    checkpoints: checkpoint.Checkpoints,
+    folder: epath.PathLike,
+    owner: ownership.Owner,
+) -> Record | None:
     config = run.config
     train_step = make_train_step(
         run.model,
@@ -102,7 +111,7 @@ def _train(run, state, evaluator, checkpoints, folder, owner) -> Record | None:
     batches = train_batches(run, range(first, run.total_steps))
     watch = Watch(checkpoints)
     progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
-    evaluation = record = None
+    evaluation: Evaluation | None = None
     with preemption.Notice() as notice, make_writer(folder) as writer:
         for step in range(first + 1, run.total_steps + 1):
             state, measured = train_step(state, next(batches))
@@ -126,10 +135,10 @@ def _train(run, state, evaluator, checkpoints, folder, owner) -> Record | None:
                 if saving and not needs_metrics:
                     checkpoints.save(step, state)
                 if evaluating:
-                    evaluation, record = _evaluate(evaluator, state, step, config)
+                    evaluation = _evaluate(evaluator, state)
                     report_evaluation(step, evaluation, writer, final=is_last)
-                if needs_metrics:
-                    checkpoints.save(step, state, best_metrics(evaluation.accuracies))
+                    if needs_metrics:
+                        checkpoints.save(step, state, best_metrics(evaluation.accuracies))
             if stopping:
                 checkpoints.wait()
                 log.warning(
@@ -139,11 +148,12 @@ def _train(run, state, evaluator, checkpoints, folder, owner) -> Record | None:
                 )
                 return None
         if evaluation is None:  # the last checkpoint was there, but not the results
-            evaluation, record = _evaluate(evaluator, state, run.total_steps, config)
+            evaluation = _evaluate(evaluator, state)
             report_evaluation(run.total_steps, evaluation, writer, final=True)
     checkpoints.wait()
     if config.export_npz is not None:
         _export(state["params"], epath.Path(folder) / config.export_npz, run.mesh)
+    record = evaluation.record(config.eval.dataset, config.eval.split, run.total_steps)
     finish(evaluator, evaluation, record, config, folder)
     return record
 
@@ -176,9 +186,10 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
     )
 
 
-def _evaluate(evaluator, state, step, config):
+def _evaluate(evaluator: Evaluator, state: Any) -> Evaluation:
     evaluation = evaluator.run(state["params"])
-    return evaluation, evaluation.record(config.eval.dataset, config.eval.split, step)
+    assert evaluation is not None  # only a notice ends it early
+    return evaluation
 
 
 class Watch:

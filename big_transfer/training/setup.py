@@ -8,13 +8,12 @@ import logging
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 import optax
 
 from big_transfer import checkpoint, datasets, resnet
 from big_transfer import config as config_lib
-from big_transfer.config import completion
+from big_transfer.config import TrainingConfig, completion
 from big_transfer.datasets import image_files
 from big_transfer.run import sharding
 from big_transfer.training import optimizer
@@ -27,7 +26,7 @@ log = logging.getLogger("big_transfer")
 class Run:
     """A run, built from its config."""
 
-    config: ml_collections.FrozenConfigDict
+    config: TrainingConfig
     mesh: jax.sharding.Mesh
     model: resnet.ResNetV2
     source: datasets.Source
@@ -38,26 +37,28 @@ class Run:
     abstract_state: Any  # its shapes, with shardings
 
 
-def build(config: ml_collections.FrozenConfigDict) -> Run:
+def build(checked: config_lib.Config) -> Run:
     """Opens the training data and lays out the state, allocating nothing large yet.
 
     Args:
-      config: a resolved one, whose open fields get filled (see `completion`).
+      checked: a config that is checked for training; its open fields get filled (see `completion`).
     """
     mesh = sharding.make_mesh()
-    sharding.check_batch_size(config.input.batch_size, mesh, config.input.accumulate_steps)
-    config, source = completion.complete_training(config)
+    data = checked.input
+    if data.batch_size is not None:  # known before the dataset is opened
+        sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
+    config, source = completion.complete_training(checked)
     datasets.check_num_classes(source, config.num_classes)
     total_steps = steps_of(config, len(source))
     schedule = make_schedule(config, len(source), total_steps)
     tx = make_optimizer(config, schedule)
-    model = resnet.make_model(config)
+    model = config.make_model()
     shapes, shardings = layout(config, model, tx, mesh)
     return Run(config, mesh, model, source, total_steps, schedule, tx, shardings, shapes)
 
 
 def make_optimizer(
-    config: ml_collections.FrozenConfigDict, schedule: optax.Schedule
+    config: TrainingConfig, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """The optimizer of a config."""
     return optimizer.make_optimizer(
@@ -78,16 +79,15 @@ def layout(config, model, tx, mesh) -> tuple[Any, Any]:
     return shapes, shardings
 
 
-def steps_of(config: ml_collections.FrozenConfigDict, num_examples: int) -> int:
+def steps_of(config: config_lib.Config, num_examples: int) -> int:
     """The run's length: total_steps, or total_epochs times the examples over the batch size."""
     if config.total_steps is not None:
         return config.total_steps
+    assert config.total_epochs is not None and config.input.batch_size is not None  # checked
     return max(1, round(config.total_epochs * num_examples / config.input.batch_size))
 
 
-def make_schedule(
-    config: ml_collections.FrozenConfigDict, num_examples: int, total_steps: int
-) -> optax.Schedule:
+def make_schedule(config: TrainingConfig, num_examples: int, total_steps: int) -> optax.Schedule:
     """The learning rate of each step."""
     peak = config.optimizer.base_learning_rate
     if config.optimizer.scale_with_batch:
@@ -106,11 +106,11 @@ def make_schedule(
 
 
 def fresh_state(run: Run) -> Any:
-    """The state before the first step: random parameters from the seed, or those of init_npz."""
-    if run.config.init_npz is None:
+    """The state before the first step: random parameters from the seed, or those of config.checkpoint."""
+    if run.config.checkpoint is None:
         if run.config.hyperrule is not None:
             log.warning(
-                "init_npz names no checkpoint to fine-tune: this begins with random parameters, for "
+                "config.checkpoint names no checkpoint to fine-tune: this begins with random parameters, for "
                 "which the HyperRule was not made."
             )
         bias = run.config.model.head_bias
@@ -120,7 +120,7 @@ def fresh_state(run: Run) -> Any:
             return init_state(_with_head_bias(params, bias) if bias else params, run.tx)
 
         return jax.jit(make, out_shardings=run.shardings)()
-    params = checkpoint.load(run.config.init_npz, run.model)
+    params = checkpoint.load(run.config.checkpoint, run.model)
     if run.config.reset_head:
         params["head"] = jax.tree.map(np.zeros_like, params["head"])
         params = _with_head_bias(params, run.config.model.head_bias)

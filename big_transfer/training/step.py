@@ -59,8 +59,11 @@ def make_train_step(
       state_shardings: like the state.
     """
 
+    num_classes = model.num_classes
+    assert num_classes is not None
+
     def mean_loss(params, images, targets):
-        logits = model.apply({"params": params}, images)
+        logits: Any = model.apply({"params": params}, images)
         return jnp.mean(losses.cross_entropy(loss, logits, targets))
 
     def gradient(params, images, targets):
@@ -83,7 +86,7 @@ def make_train_step(
 
     def step(state, batch):
         images = batch["image"]
-        targets = losses.targets(loss, batch["labels"], model.num_classes)
+        targets = losses.targets(loss, batch["labels"], num_classes)
         if mixup_alpha:
             rng = jax.random.fold_in(jax.random.key(seed), state["step"])
             images, targets = mixup(rng, images, targets, mixup_alpha)

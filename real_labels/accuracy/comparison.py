@@ -92,7 +92,7 @@ def pairs(
             key: difference_of_hits(
                 right[ours],
                 hits[second][key][1][theirs],
-                np.count_nonzero(labelled[ours]),
+                int(np.count_nonzero(labelled[ours])),
                 seed=seed,
                 draws=draws,
             )

@@ -81,7 +81,8 @@ def paired_difference(
     second = second.take(second.rows(first.file_names))
     labelled, ours = top_k_hits(first, labels, k)
     _, theirs = top_k_hits(second, labels, k)
-    return difference_of_hits(ours, theirs, np.count_nonzero(labelled), seed=seed, draws=draws)
+    n = int(np.count_nonzero(labelled))
+    return difference_of_hits(ours, theirs, n, seed=seed, draws=draws)
 
 
 def difference_of_hits(
@@ -110,8 +111,8 @@ def difference_of_hits(
     only_second = int(np.count_nonzero(theirs & ~ours))
     p_value = mcnemar(only_first, only_second)
     if not n:
-        nothing = (math.nan,) * 3
-        return Difference(*nothing, -1.0, 1.0, 0, 0, p_value, 0)
+        nan = math.nan
+        return Difference(nan, nan, nan, -1.0, 1.0, 0, 0, p_value, 0)
     # Drawing n images with replacement draws these four kinds of images from a multinomial.
     value = (only_first - only_second) / n
     if draws is None:

@@ -287,7 +287,7 @@ class _ReferenceLabels(KnownLabels):
         try:
             ways = [self.aligned(file_names, classes)]
             if self.assume:
-                ways.append(ways[0].repaired(self.assume, self.num_classes))
+                ways.append(ways[0].repaired(self.assume, self.reference.num_known_classes))
         except InputError:
             return None  # of other images; that is said when they are scored
         return max((way.known_rank(0) == way.known_truth for way in ways), key=np.count_nonzero)
@@ -313,7 +313,8 @@ def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
 
 
 def _score(path: str, found: PredictionFile, labels: _ReferenceLabels) -> Scored:
-    reference, assume, num_classes = labels.reference, labels.assume, labels.num_classes
+    reference, assume = labels.reference, labels.assume
+    num_classes = reference.num_known_classes
     _check_columns(found, reference)
     check_classes(np.abs(found.classes), "classes")
     aligned = labels.aligned(found.file_names, found.classes, found.scores)

@@ -138,7 +138,7 @@ def remarks(results: Results, titles: Mapping[str, str], *, with_numbers: bool =
             said.append(f"The {title} labels cover none of its images.")
         elif total and one.covered is not None and one.covered < total:
             covers = f"The {title} labels cover {one.covered:,} of its {total:,} images."
-            if with_numbers:
+            if with_numbers and one.original_top1 is not None:
                 covers += (
                     f" On the {one.top1.n:,} with a label, original top-1 is "
                     f"{percent(one.original_top1)}."

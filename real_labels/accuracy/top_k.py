@@ -196,7 +196,7 @@ class Judged:
 
     def hits(self, k: int = 1) -> Bool[np.ndarray, "images"]:
         """(N,) whether one of the first k is valid; always False without a label."""
-        return self.valid[:, 0] if k == 1 else self.valid[:, :k].any(axis=1)
+        return self.valid[:, 0] if k == 1 else np.any(self.valid[:, :k], axis=1)
 
     def accuracy(self, k: int) -> Accuracy:
         """Top-k accuracy, for k of TOP_K; of nothing if too few classes were predicted."""
@@ -226,7 +226,7 @@ def top_k_hits(
 
 
 def _share(labelled: Bool[np.ndarray, "images"], correct: Bool[np.ndarray, "images"]) -> Accuracy:
-    return Accuracy.of(np.count_nonzero(correct), np.count_nonzero(labelled))
+    return Accuracy.of(int(np.count_nonzero(correct)), int(np.count_nonzero(labelled)))
 
 
 def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
@@ -272,7 +272,7 @@ def results(
     for name, one in reassessments.items():
         by = judged[name]
         own = same_images = paper = None
-        if original is not None:
+        if original is not None and by.own is not None:
             own = _share(by.labelled, by.own)
             same_images = _share(by.labelled, judged[ORIGINAL].hits() & by.labelled)
             if one.counting == "classes" and by.labelled.any():

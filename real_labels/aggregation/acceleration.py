@@ -47,7 +47,7 @@ class Anderson:
         move = self._vector(plain)
         move -= at
         if self._last is not None:
-            self._remember(at, move)
+            self._remember(at, move, *self._last)
         self._last = at, move
         if not self._steps:
             return plain
@@ -61,11 +61,12 @@ class Anderson:
             proposal -= weight * step
         return self._parameters(proposal, plain)
 
-    def _remember(self, at: np.ndarray, move: np.ndarray) -> None:
+    def _remember(
+        self, at: np.ndarray, move: np.ndarray, last_at: np.ndarray, last_move: np.ndarray
+    ) -> None:
         if len(self._steps) == _MEMORY:
             del self._steps[0], self._move_steps[0]
             self._gram = self._gram[1:, 1:]
-        last_at, last_move = self._last
         last_at += last_move  # where EM moved to; nobody needs the old values
         np.subtract(move, last_move, out=last_move)
         np.subtract(at + move, last_at, out=last_at)

@@ -57,16 +57,19 @@ class AnswerPatterns:
         p = np.zeros(len(lengths)) if start is None else np.asarray(start, np.float64)
         # What follows is about questions with answers, and from here on about distinct ones.
         self._answered = np.flatnonzero(lengths)
-        lengths, truth, p = (a[self._answered] for a in (lengths, truth, p))
+        rows = self._answered
+        lengths, truth, p = lengths[rows], truth[rows], p[rows]
         self.num_answered = len(lengths)
-        self._weight = None
-        first, self._inverse = _distinct(codes, lengths, truth, p, num_codes)
-        if first is not None:
+        self._weight: np.ndarray | None = None
+        self._inverse: np.ndarray | None = None
+        kinds = _distinct(codes, lengths, truth, p, num_codes)
+        if kinds is not None:
+            first, self._inverse = kinds
             self._weight = np.bincount(self._inverse, minlength=len(first)).astype(np.float64)
             kept = np.zeros(len(lengths), bool)
             kept[first] = True
             codes = codes[np.repeat(kept, lengths)]
-            lengths, truth, p = (a[first] for a in (lengths, truth, p))
+            lengths, truth, p = lengths[first], truth[first], p[first]
         # Questions with equally many answers side by side: sums over answers are sums of rows then.
         order = np.argsort(lengths, kind="stable")
         self._row = np.empty_like(order)
@@ -174,6 +177,7 @@ class _Block:
         """(answers,) each question's value at each of its answers."""
         if self.starts is None:
             return np.broadcast_to(values, self.codes.shape).ravel()
+        assert self.lengths is not None  # given with `starts`
         return np.repeat(values, self.lengths)
 
 
@@ -206,12 +210,14 @@ def _ranges(starts: np.ndarray, size: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def _distinct(codes, lengths, truth, p, num_codes):
+def _distinct(
+    codes: np.ndarray, lengths: np.ndarray, truth: np.ndarray, p: np.ndarray, num_codes: int
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Finds questions that are the same to EM: same answers of the same raters, truth and start.
 
     Returns:
-      Rows of one question of each kind, ascending, and the kind of each question; (None, None)
-      where that would save too little to be worth it.
+      Rows of one question of each kind, ascending, and the kind of each question; None where
+      that would save too little to be worth it.
     """
     starts = np.concatenate([[0], np.cumsum(lengths)])
     # Kinds are found by a random 64-bit sum, then compared answer by answer.
@@ -223,17 +229,17 @@ def _distinct(codes, lengths, truth, p, num_codes):
         kind[block] += np.add.reduceat(table[inside], starts[block] - starts[block.start])
     _, first, inverse = np.unique(kind, return_index=True, return_inverse=True)
     if len(first) > _WORTH_IT * len(lengths):
-        return None, None
+        return None
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     first, inverse = first[order], rank[inverse]
     same = first[inverse]
     if (lengths[same] != lengths).any() or (truth[same] != truth).any() or (p[same] != p).any():
-        return None, None
+        return None
     shift = starts[:-1][same] - starts[:-1]
     for block in blocks:
-        here = np.arange(starts[block.start], starts[block.stop])
+        here = np.arange(int(starts[block.start]), int(starts[block.stop]))
         if (codes[here] != codes[here + np.repeat(shift[block], lengths[block])]).any():
-            return None, None
+            return None
     return first, inverse

@@ -142,7 +142,8 @@ def fit(
         if history and objective < history[-1] and now is not plain:
             # The proposal is worse than where it set out: go on with what plain EM said.
             now = plain
-            anderson.forget()
+            if anderson is not None:
+                anderson.forget()
             continue
         history.append(float(objective))
         plain, counts = m_step(present, sum_present)
@@ -150,9 +151,9 @@ def fit(
         converged = max(patterns.change, step) <= tolerance
         if converged or passes >= max_passes:
             break
-        # The last pass looks at what plain EM says, lest a refused proposal be the end.
-        last = anderson is None or passes >= max_passes - 1
-        now = plain if last else anderson.propose(now, plain)
+        # The last pass is a plain EM step, so that EM never ends on an unchecked proposal.
+        is_last = passes >= max_passes - 1
+        now = plain if anderson is None or is_last else anderson.propose(now, plain)
     return Fit(
         plain,
         patterns.probabilities(plain.prior),

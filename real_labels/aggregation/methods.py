@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -110,7 +110,9 @@ def dawid_skene(
         if start is None and len(set(gold.present[here][answered].tolist())) == 2:
             # Raters who are mostly wrong would otherwise pull EM to the mirror image of the truth.
             start = Start.of(gold_calibrated(answers, gold))
-    options = dict(prior=prior, held=held, tolerance=tolerance, accelerate=accelerate)
+    options: dict[str, Any] = dict(
+        prior=prior, held=held, tolerance=tolerance, accelerate=accelerate
+    )
     means = mean_answers(answers)
 
     pseudo_answers = np.full((2, num_categories), float(smoothing))
@@ -202,7 +204,7 @@ def gold_calibrated(
     answers = _with_pseudo_raters(answers, pseudo_raters)
     nothing = np.zeros((2, len(answers.categories)))
     counts = np.array([measured.get(r, nothing) for r in answers.raters.tolist()])
-    known = counts.any(axis=(1, 2))[:, None, None]
+    known = np.any(counts, axis=(1, 2))[:, None, None]
     confusion = np.where(known, normalised(counts + smoothing), mean)
     prior = float(gold.present.mean()) if prior is None else prior
     if not 0 < prior < 1:

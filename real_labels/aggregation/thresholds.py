@@ -136,7 +136,7 @@ class PrecisionRecall:
                 f"No threshold has a precision of {precision}; the best is "
                 f"{self.precision[best]:.4f}, at {self.thresholds[best]:.6g}."
             )
-        return self.at_threshold(self.thresholds[enough[-1]])
+        return self.at_threshold(float(self.thresholds[enough[-1]]))
 
     def at_best_f1(self) -> OperatingPoint:
         """The operating point of the highest F1; of several, the highest threshold."""

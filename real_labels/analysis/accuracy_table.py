@@ -110,12 +110,11 @@ def measure(
     scored = {}
     for name, predictions in models.items():
         by = judged[name]
-        above = {
-            key: difference_of_hits(
-                by[key].hits(), by[key].own, np.count_nonzero(by[key].labelled), seed=seed
-            )
-            for key in (reassessments if original is not None else ())
-        }
+        above = {}
+        for key in reassessments:
+            if (own := by[key].own) is not None:
+                n = int(np.count_nonzero(by[key].labelled))
+                above[key] = difference_of_hits(by[key].hits(), own, n, seed=seed)
         results = accuracy.results(predictions, original, reassessments, by)
         scored[name] = ModelAccuracy(len(predictions), results, above)
     sets = label_sets_of(original, reassessments)

@@ -144,7 +144,9 @@ def compare(
     equal = both & (alone_a == 0) & (alone_b == 0)
     disjoint = both & (alone_a == counts_a)
     kinds = [equal, both & ~equal & ~disjoint, disjoint]
-    shares = [Accuracy.of(np.count_nonzero(kind), n) for kind in kinds]
+    equal_share, partly_share, disjoint_share = (
+        Accuracy.of(int(np.count_nonzero(kind)), n) for kind in kinds
+    )
     raters = None
     if answers is not None:
         lookup = lookup or answers.questions.lookup(a.file_names)
@@ -156,7 +158,8 @@ def compare(
             answers,
             lookup,
         )
-    return Sets(name, other, int(np.count_nonzero(covered)), n, *shares, raters)
+    num_covered = int(np.count_nonzero(covered))
+    return Sets(name, other, num_covered, n, equal_share, partly_share, disjoint_share, raters)
 
 
 def _sides(
@@ -178,7 +181,7 @@ def _sides(
     support = np.where(np.abs(support) < 1e-9, 0, support)
     return Sides(
         *(
-            Accuracy.of(np.count_nonzero(asked & side), n)
+            Accuracy.of(int(np.count_nonzero(asked & side)), n)
             for side in (support > 0, support < 0, support == 0)
         )
     )
@@ -241,13 +244,13 @@ def _rankings(
     for first, second in itertools.combinations(values, 2):
         a, b = values[first][:, models], values[second][:, models]
         drawn_a, drawn_b = drawn[first][:, models], drawn[second][:, models]
-        estimates = [
+        spearman, kendall = (
             bootstrap_estimate(float(of(a, b)[0]), of(drawn_a, drawn_b), len(models))
             for of in (_spearman, _kendall)
-        ]
+        )
         sign_a, sign_b = _signs(a)[0], _signs(b)[0]
         swapped = int(np.count_nonzero(sign_a * sign_b < 0))
-        found.append(Ranking(first, second, *estimates, swapped, len(sign_a)))
+        found.append(Ranking(first, second, spearman, kendall, swapped, len(sign_a)))
     return found
 
 
@@ -384,8 +387,8 @@ def make(study: Study) -> Content:
         )
     titles = study.titles
     tables = [_sets_table(sets, titles)]
+    title = "How far every two label sets rank the models alike"
     if rankings:
-        title = "How far every two label sets rank the models alike"
         tables.append(_rankings_table(rankings, titles, f"{KEY}-rankings", title))
     if of_best:
         title += f": the better half of the models ({of_best[0].spearman.n})"

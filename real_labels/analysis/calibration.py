@@ -148,6 +148,7 @@ def _gaps_of_draws(
 def of_model(predictions: Predictions, labels: LabelSets, *, seed: int = 0) -> Calibration | None:
     """`measure` for a model whose scores are probabilities, on the images that have a label."""
     labelled, right = top_k_hits(predictions, labels)
+    assert predictions.scores is not None
     confidence = predictions.scores[labelled, 0].clip(0, 1)
     return measure(confidence, right[labelled], seed=seed)
 

@@ -251,7 +251,8 @@ def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, 
       names: of each pair.
       titles: of each label set.
     """
-    has_models = bool(pairs and pairs[0].models)
+    told = [pair.models for pair in pairs if pair.models]
+    has_models = len(told) == len(pairs) > 0
     figure, axes = figures.rows_axes(names, columns=2 if has_models else 1, extra=1.1)
     links = [pair.link for pair in pairs]
     figures.stack(
@@ -272,9 +273,9 @@ def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, 
     axes[0].set_xlabel("shared, %")
     if has_models:
         right = axes[1]
-        for key in pairs[0].models:
-            shares = [pair.models[key].all for pair in pairs]
-            colour = figures.colour_of(key, pairs[0].models)
+        for key in told[0]:
+            shares = [by_label_set[key].all for by_label_set in told]
+            colour = figures.colour_of(key, told[0])
             figures.dots(right, shares, links, colour, f"by the {titles[key]} labels")
         right.axvline(
             100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
@@ -288,13 +289,15 @@ def make(study: Study) -> Content:
     """Finds the pairs of a study, and measures its models on the first of them."""
     missing = study.missing("models")
     name, judge = next(iter(study.reassessments.items()))
-    pairs = find(study.original, judge.labels)
+    original = study.original
+    assert original is not None  # see `sections`
+    pairs = find(original, judge.labels)
     if not pairs:
         lead = f"No two classes share {AT_LEAST} images or more."
         return Content(lead=lead, missing=missing, numbers=ConfusablePairs([]))
     if study.models:
         measured = (name, judge.labels)
-        told = measure(study.models, study.original, measured, pairs[:MOST_MEASURED])
+        told = measure(study.models, original, measured, pairs[:MOST_MEASURED])
         pairs = [*told, *pairs[MOST_MEASURED:]]
     names = [" / ".join(study.class_names[class_] for class_ in pair.classes) for pair in pairs]
     title = (

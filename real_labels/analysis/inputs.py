@@ -264,7 +264,7 @@ def _model_name(model: str, file: str, taken: Mapping[str, object]) -> str:
     return f"{file}: {called}" if called in taken else called
 
 
-def _names(paths: list[str]) -> list[str]:
+def _names(paths: Sequence[str]) -> list[str]:
     """What to call the models: their files, with the folder where a file's name says nothing."""
     names = [
         path.parent.name if path.stem == "predictions" and path.parent.name else path.stem
@@ -300,7 +300,7 @@ def _answers(
             absent["answers"] = str(error)
     if given.scores:
         scores, scores_from = Scores.load(given.scores), f"the scores in {given.scores}"
-    elif given.answers:
+    elif given.answers and answers is not None:
         scores = aggregation.dawid_skene(answers).scores
         scores_from = "Dawid and Skene's model of the answers given"
     elif are_published:

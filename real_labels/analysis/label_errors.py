@@ -120,7 +120,7 @@ def measure(original: LabelSets, valid: LabelSets) -> LabelErrors:
         num_images=len(original),
         num_labels=int(number.sum()),
         with_several=int(np.count_nonzero(number > 1)),
-        rejected=Rejected.among(np.count_nonzero(~accepted), len(original)),
+        rejected=Rejected.among(int(np.count_nonzero(~accepted)), len(original)),
         with_other_labels=int(np.count_nonzero(other)),
         without_labels=int(np.count_nonzero(none)),
         original_accuracy=top_k_accuracy(Predictions.from_labels(original), valid),
@@ -174,6 +174,7 @@ def draw(errors: LabelErrors, names: ClassNames) -> Figure:
 def make(study: Study) -> Content:
     """Counts the original labels of a study that the judge rejects."""
     judge, names = study.judge, study.class_names
+    assert study.original is not None  # see `sections`
     errors = measure(study.original, judge.labels)
     title = "The classes with the most rejected original labels"
     tiles = section.tiles(
@@ -257,6 +258,7 @@ def _table(errors: LabelErrors, names: ClassNames, by: str) -> Table:
 def _list(study: Study) -> dict[str, np.ndarray]:
     """Every image whose original label was rejected, with what raters said of it."""
     original, valid, names = study.original, study.judge.labels, study.class_names
+    assert original is not None  # see `sections`
     rows = valid.rows(original.file_names)
     wrong = np.flatnonzero(~valid.contains(rows, original.classes[:, None])[:, 0])
     file_names, label = original.file_names[wrong], original.classes[wrong]

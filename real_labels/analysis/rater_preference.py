@@ -216,10 +216,10 @@ def _ranked(measured: Mapping[str, Preference]) -> list[str]:
 
 def make(study: Study) -> Content:
     """Measures each model of a study."""
+    original, answers = study.original, study.answers
+    assert original is not None and answers is not None  # see `sections`
     measured = {
-        name: measure(
-            one, study.original, study.answers, seed=study.seed, lookup=study.answer_lookup
-        )
+        name: measure(one, original, answers, seed=study.seed, lookup=study.answer_lookup)
         for name, one in study.models.items()
     }
     told = {name: one for name, one in measured.items() if one.num_images}

@@ -149,7 +149,7 @@ def _thumbnails(sections: Sequence[Section], images: Thumbnails) -> dict[str, st
 
 def _lost(thumbnails: dict[str, str | None], images: Thumbnails | None) -> list[str]:
     lost = [name for name, address in thumbnails.items() if address is None]
-    if not lost:
+    if not lost or images is None:
         return []
     return [
         f"{len(lost)} of the {len(thumbnails)} images to show are not below {images.folder}, or unreadable "

@@ -67,7 +67,7 @@ def measure(
                     name,
                     category,
                     severity,
-                    Accuracy.of(np.count_nonzero(valid & of), np.count_nonzero(of)),
+                    Accuracy.of(int(np.count_nonzero(valid & of)), int(np.count_nonzero(of))),
                 )
                 for category, severity, of in groups
             ]

@@ -140,7 +140,7 @@ def measure(outcomes: Outcomes, predictions: Predictions, valid: LabelSets) -> P
     by_number = []
     for k in np.unique(number).tolist():
         here = counted & (outcomes.num_labels == k)
-        found = Accuracy.of(np.count_nonzero(picks & here), np.count_nonzero(here))
+        found = Accuracy.of(int(np.count_nonzero(picks & here)), int(np.count_nonzero(here)))
         by_number.append(PicksOfNumber(k, found, 1 / k))
     return Picks(
         num_several=int(np.count_nonzero(several)),
@@ -198,8 +198,8 @@ def _ranks(
         ranks.append(
             Rank(
                 rank,
-                Accuracy.of(np.count_nonzero(hits & enough), enough.sum()),
-                Accuracy.of(np.count_nonzero(hits), (number > 0).sum()),
+                Accuracy.of(int(np.count_nonzero(hits & enough)), int(enough.sum())),
+                Accuracy.of(int(np.count_nonzero(hits)), int((number > 0).sum())),
             )
         )
     return ranks
@@ -286,6 +286,7 @@ def make(study: Study) -> Content:
     """Counts the labels, and measures each model of a study."""
     missing = study.missing("models")
     valid, by = study.judge.labels, study.judge.title
+    assert study.original is not None  # see `sections`
     counts = count(study.original, valid)
     measured = {
         name: measure(study.outcomes[name], one, valid) for name, one in study.models.items()

@@ -150,25 +150,29 @@ class Study:
     @functools.cached_property
     def outcomes(self) -> dict[str, Outcomes]:
         """Each model's first predictions beside the original labels and the judge's, which must be there."""
+        original = self.original
+        assert original is not None
         return {
-            name: Outcomes.of(one, self.original, self.judge.labels)
-            for name, one in self.models.items()
+            name: Outcomes.of(one, original, self.judge.labels) for name, one in self.models.items()
         }
 
     @functools.cached_property
     def original_top1(self) -> dict[str, float]:
         """Each model's top-1 accuracy on the original labels, which must be there: a share."""
-        return {name: top_k_accuracy(one, self.original).value for name, one in self.models.items()}
+        original = self.original
+        assert original is not None
+        return {name: top_k_accuracy(one, original).value for name, one in self.models.items()}
 
     @functools.cached_property
     def answer_lookup(self) -> QuestionLookup:
         """The questions of the answers, which must be there, by the images of the first label set."""
+        assert self.answers is not None
         return self.answers.questions.lookup(next(iter(self.label_sets.values())).file_names)
 
     @functools.cached_property
     def score_lookup(self) -> QuestionLookup | None:
         """The questions of the scores by images of the original labels, which must be there."""
-        if self.scores is None:
+        if self.scores is None or self.original is None:
             return None
         return self.scores.questions.lookup(self.original.file_names)
 

@@ -300,7 +300,8 @@ class Panel:
         """Number of mistakes by judges, and by how many of these find the prediction valid."""
         pairs = np.stack([self.judges.sum(axis=1), self.valid.sum(axis=1)], axis=1)
         found, number = np.unique(pairs, axis=0, return_counts=True)
-        return [ValidOn(*pair, n) for pair, n in zip(found.tolist(), number.tolist(), strict=True)]
+        kinds = zip(found.tolist(), number.tolist(), strict=True)
+        return [ValidOn(judges, valid, n) for (judges, valid), n in kinds]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Columns of a list: who finds the prediction valid, how many do, and of how many."""
@@ -326,7 +327,7 @@ def _scores_of(
     image: Int[np.ndarray, "n"],
     classes: Int[np.ndarray, "n"],
 ) -> Float[np.ndarray, "n"]:
-    if lookup is None or not len(scores):
+    if lookup is None or scores is None or not len(scores):
         return np.full(len(image), np.nan)
     at = lookup.rows(image, classes)
     return np.where(at >= 0, scores.probability[np.maximum(at, 0)], np.nan)
@@ -426,8 +427,8 @@ def make(study: Study) -> Content:
     tables = [_table(measured, study.links, by)]
     if measured[shown].num_mistakes:
         tables.append(_classes_table(measured[shown], study.class_names, shown, by))
-        if measured[shown].reassessments is not None:
-            tables.append(_panel_table(measured[shown].reassessments, shown))
+        if (panel := measured[shown].reassessments) is not None:
+            tables.append(_panel_table(panel, shown))
     title = "Mistakes of each model, by whose fault they are"
     if len(measured) > figures.MANY:
         title += ", over the models' accuracy"
@@ -538,7 +539,7 @@ def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table
             for kind in KINDS
         ),
     ]
-    worst = [row for row in one.classes if row.num_mistakes][:_CLASSES_SHOWN]
+    worst = [row for row in one.classes or () if row.num_mistakes][:_CLASSES_SHOWN]
     return Table.of(
         f"{KEY}-classes",
         f"The {len(worst)} classes with the most mistakes of {model}",
@@ -571,7 +572,7 @@ def _panel_table(counts: Sequence[ValidOn], model: str) -> Table:
 
 
 def _classes_list(one: Triage, names: ClassNames) -> dict[str, np.ndarray]:
-    rows = one.classes
+    rows = one.classes or ()
     columns = {
         "class": np.array([row.class_ for row in rows]),
         "num_images": np.array([row.num_images for row in rows]),

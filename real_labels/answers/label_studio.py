@@ -133,8 +133,9 @@ def _data(data: Any, place: int) -> tuple[str, list[int]]:
     file_name, questions = fields.get("file_name"), fields.get("questions")
     if isinstance(file_name, str) and file_name and isinstance(questions, list):
         labels = [q.get("label") if isinstance(q, dict) else None for q in questions]
-        if all(type(label) is int and 0 <= label < 1 << 31 for label in labels):
-            return file_name, labels
+        numbers = [label for label in labels if type(label) is int and 0 <= label < 1 << 31]
+        if len(numbers) == len(labels):
+            return file_name, numbers
     raise InputError(
         f"task {place} has no file_name and questions in its data: expected tasks that "
         f"`real_labels tasks --format label-studio` wrote."

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
     if aggregate.convergence is not None:
         print(f"{aggregate.convergence}.")
     _print_labels(labels, threshold)
-    if are_others and len(unrated):
+    if are_others and unrated is not None and len(unrated):
         rated = len(answers.questions.file_names)
         print(
             f"{len(labels) - rated:,} of them were not rated and keep the labels of {options.unrated} (it "

@@ -194,8 +194,9 @@ def method_of(
     if method == "majority":
         return functools.partial(aggregation.majority, **settings)
     if method == "gold":
-        gold_answers = gold_answers_of(options)
-        return lambda given: calibrated(options, given, gold, gold_answers)
+        assert gold is not None  # checked with the other options
+        truth, gold_answers = gold, gold_answers_of(options)
+        return lambda given: calibrated(options, given, truth, gold_answers)
     settings["start"] = options.start and aggregation.Start.load(options.start)
     settings["gold"] = gold if options.hold_gold else None
     return functools.partial(aggregation.dawid_skene, **settings)
@@ -256,7 +257,8 @@ def _pseudo_rater(text: str, gold: Gold | None, method: str) -> PseudoRater:
 
     from real_labels.aggregation import PseudoRater
 
-    fields = dict(part.partition("=")[::2] for part in text.split(","))
+    parts = (part.partition("=") for part in text.split(","))
+    fields = {key: value for key, _, value in parts}
     unknown = set(fields) - {"labels", "name", "classes", "votes"}
     if unknown or not fields.get("labels"):
         raise InputError(
@@ -278,7 +280,7 @@ def _pseudo_rater(text: str, gold: Gold | None, method: str) -> PseudoRater:
         name=fields.get("name") or pathlib.Path(fields["labels"]).stem,
         labels=labels_of(fields["labels"]),
         classes=classes,
-        gold=None if votes is None else gold.with_votes(votes),
+        gold=None if votes is None or gold is None else gold.with_votes(votes),
     )
 
 

@@ -109,10 +109,11 @@ def run(options: argparse.Namespace) -> None:
     print(f"\n{text_table(rows, '<>>><')}")
     if len(outcome.classes) > len(classes):
         print(f"({len(outcome.classes) - len(classes):,} more classes)")
-    if outcome.precision is not None:
+    precision, recall, wrong = outcome.precision, outcome.recall, outcome.wrong
+    if precision is not None and recall is not None and wrong is not None:
         print(
-            f"\nAgainst the truth: {percent(outcome.precision, 1)} of the dropped labels are wrong "
-            f"(by chance {percent(outcome.wrong, 1)}), and {percent(outcome.recall, 1)} of the "
+            f"\nAgainst the truth: {percent(precision, 1)} of the dropped labels are wrong "
+            f"(by chance {percent(wrong, 1)}), and {percent(recall, 1)} of the "
             f"{outcome.num_wrong:,} wrong labels are dropped (by chance {percent(outcome.share, 1)})."
         )
     written = [path for path in (options.kept, options.json) if path]

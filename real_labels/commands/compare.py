@@ -63,9 +63,11 @@ def run(options: argparse.Namespace) -> None:
     images = np.intersect1d(pair[0].file_names, pair[1].file_names)
     if not len(images):
         raise InputError(f"{options.first} and {options.second} have no image in common.")
-    pair = [one.take(one.rows(images)) for one in pair]
+    pair = first, second = [one.take(one.rows(images)) for one in pair]
     record: dict[str, Any] = {"files": [options.first, options.second], "num_images": len(images)}
-    rows = [("", "A", "B", "A - B, points", "only A", "only B", "p (McNemar)", "n")]
+    rows: list[tuple[str, ...]] = [
+        ("", "A", "B", "A - B, points", "only A", "only B", "p (McNemar)", "n")
+    ]
     verdicts = []
     measured: dict[str, dict[str, Difference]] = {}
     for key, labels in reference.label_sets.items():
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         for k in TOP_K:
             if not all(accuracy.can_measure(one, labels, k) for one in pair):
                 continue
-            difference = accuracy.paired_difference(*pair, labels, k, seed=options.seed)
+            difference = accuracy.paired_difference(first, second, labels, k, seed=options.seed)
             measured[key][f"top{k}"] = difference
             if difference.n:
                 what = f"{reference.titles[key]} top-{k}"

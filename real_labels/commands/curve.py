@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
     )
     scores = Scores.load(options.scores)
     gold = common.gold(options, lambda: scores.questions)
+    assert gold is not None  # --gold is required
     curve = PrecisionRecall.of(scores, gold)
     marked = best = curve.at_best_f1()
     is_asked = options.threshold is not None or options.precision is not None

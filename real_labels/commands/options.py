@@ -234,7 +234,7 @@ def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
     )
 
 
-def add_categories(parser: argparse.ArgumentParser) -> None:
+def add_categories(parser: argparse._ActionsContainer) -> None:
     """--categories, --columns."""
     parser.add_argument(
         "--columns",
@@ -315,9 +315,9 @@ def threshold(
         if gold_questions is None:
             raise InputError("--precision and --best-f1 need --gold FILE.")
         curve = PrecisionRecall.of(scores, gold_questions)
-        if options.best_f1:
-            return curve.at_best_f1().threshold
-        return curve.at_precision(options.precision).threshold
+        if options.precision is not None:
+            return curve.at_precision(options.precision).threshold
+        return curve.at_best_f1().threshold
     return default if options.threshold is None else options.threshold
 
 

@@ -441,7 +441,7 @@ def _print_pool(
 
     names, number = ", ".join(chosen.models), len(chosen.models)
     is_searched = found is not None and options.pool is None
-    if is_searched:
+    if found is not None and is_searched:
         wanted = options.recall or RECALL
         total = len(pools.proposals.models)
         how = (
@@ -453,9 +453,11 @@ def _print_pool(
         if found.is_enough:
             common.print_lines(f"The smallest pool of recall {100 * wanted:g}% or more ({how}):")
         else:
+            highest = pools.measure(range(total)).recall
+            assert highest is not None  # a search needs experts' labels
             common.print_lines(
                 f"No pool reaches recall {100 * wanted:g}%; all models together have "
-                f"{percent(pools.measure(range(total)).recall, 1)}. The smallest pool of as much ({how}):"
+                f"{percent(highest, 1)}. The smallest pool of as much ({how}):"
             )
     else:
         print("The pool:")
@@ -465,7 +467,7 @@ def _print_pool(
     if chosen.recall is not None:
         of = f"of {pools.num_present:,} labels of {pools.num_gold_images:,} gold images"
         rows.append(("recall", f"{percent(chosen.recall, 1)}  {of}"))
-        if is_searched:
+        if found is not None and is_searched:
             rows.append(("recall held out", percent(found.held_out, 1)))
         if chosen.recall_asked is not None and chosen.recall_asked.value < chosen.recall.value:
             rows.append(("recall of what is asked or kept", percent(chosen.recall_asked, 1)))
@@ -550,10 +552,11 @@ def _doubts(pools: Pools, chosen: Pool) -> list[str]:
         doubts.append(
             f"Left out: {common.counted(pools.left_out, 'gold image')} that no model predicts."
         )
-    if chosen.recall_asked is not None and chosen.recall_asked.value < chosen.recall.value:
+    recall, asked = chosen.recall, chosen.recall_asked
+    if recall is not None and asked is not None and asked.value < recall.value:
         doubts.append(
-            f"Of the experts' labels, {100 * chosen.recall.value:.1f}% are proposed, and "
-            f"{100 * chosen.recall_asked.value:.1f}% are asked about or kept: as in the paper, an image "
+            f"Of the experts' labels, {100 * recall.value:.1f}% are proposed, and "
+            f"{100 * asked.value:.1f}% are asked about or kept: as in the paper, an image "
             f"stands unrated where all first classes are the original label. --ask-all "
             f"rates such images, too."
         )

@@ -60,9 +60,10 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     policies = [_policy(text.strip(), options.ask_until) for text in options.policies.split(",")]
     gold = aggregation_options.gold_questions(options)
+    assert gold is not None  # checked with the other options
     answers = aggregation_options.answers_of(options)
     method = _method(options, gold, answers)
-    rows = [("policy", "answers a question", "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("policy", "answers a question", "precision", "recall", "F1")]
     record = []
     for policy in tqdm.tqdm(
         policies, desc="replaying", unit=" policies", leave=False, delay=1, disable=None

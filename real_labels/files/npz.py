@@ -25,7 +25,8 @@ class Archive:
     """The arrays of an open `.npz`, read when they are asked for."""
 
     def __init__(self, archive: np.lib.npyio.NpzFile):
-        self._archive = archive
+        assert archive.zip is not None  # it is open
+        self._archive, self._zip = archive, archive.zip
         self.files = list(archive.files)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -45,12 +46,12 @@ class Archive:
     @property
     def members(self) -> list[str]:
         """Names of all files in the archive, arrays or not."""
-        return self._archive.zip.namelist()
+        return self._zip.namelist()
 
     @contextlib.contextmanager
     def member(self, name: str) -> Iterator[IO[bytes]]:
         """The bytes of an array's file; see `read_header`."""
-        with parsing(_NO_ARCHIVE), self._archive.zip.open(f"{name}.npy") as file:
+        with parsing(_NO_ARCHIVE), self._zip.open(f"{name}.npy") as file:
             yield file
 
 

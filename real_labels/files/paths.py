@@ -9,7 +9,7 @@ import os
 import pathlib
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from real_labels.errors import InputError
 
@@ -27,7 +27,7 @@ def path_of(path: str | os.PathLike[str]) -> pathlib.Path:
     check_reachable(path)
     from etils import epath
 
-    return epath.Path(path)
+    return cast(pathlib.Path, epath.Path(path))  # it has the same methods
 
 
 def check_reachable(path: str | os.PathLike[str], *more: str) -> None:

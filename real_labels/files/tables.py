@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -418,7 +419,7 @@ def may_have_decimal_commas(table: Any) -> bool:
 
 def with_decimal_points(column: Any) -> Any:
     """A column of text with 0.5 for 0,5, if it holds nothing but numbers and at least one of these."""
-    import pyarrow.compute as pc
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
 
     if not pc.any(pc.match_substring_regex(column, delimited.WITH_COMMA)).as_py():
         return column
@@ -430,7 +431,8 @@ def with_decimal_points(column: Any) -> Any:
 def _as_numbers(column: Any, what: str, per_row: int) -> Any:
     """A column of text as numbers, with spaces around them and true and false for 1 and 0."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
 
     trimmed = pc.utf8_lower(pc.utf8_trim_whitespace(with_decimal_points(column)))
     truths = pc.if_else(pc.equal(trimmed, "true"), "1", trimmed)
@@ -472,7 +474,8 @@ def is_text(column: Any) -> bool:
 def _as_text(column: Any) -> Any:
     """A column as text; numbers as they are written in full, whole floats without a point."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
 
     if column.type == pa.string():
         return column

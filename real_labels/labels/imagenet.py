@@ -58,7 +58,9 @@ def is_validation_name(name: str) -> bool:
 
 def row_of(name: str) -> int:
     """Position of a validation image among the sorted file names, from 0."""
-    return int(_NAME.fullmatch(name)[1]) - 1
+    match = _NAME.fullmatch(name)
+    assert match is not None, name
+    return int(match[1]) - 1
 
 
 def file_name_of(name: str) -> str:

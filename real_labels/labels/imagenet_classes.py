@@ -13,7 +13,8 @@ _TABLE = pathlib.Path(__file__).parent / "data" / "ilsvrc2012.tsv"
 def table() -> tuple[tuple[str, str, str], ...]:
     """(WordNet id, names, numbers of its validation images) of each class."""
     text = _TABLE.read_text(encoding="utf-8")
-    return tuple(tuple(line.split("\t")) for line in text.splitlines())
+    rows = (line.split("\t") for line in text.splitlines())
+    return tuple((wordnet_id, names, numbers) for wordnet_id, names, numbers in rows)
 
 
 @functools.cache

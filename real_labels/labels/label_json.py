@@ -41,6 +41,7 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[list[int]]]:
             'such as {"cat.jpg": [281]}.'
         )
     content = json_text.read(path)
+    labels: list[Any]
     if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
         names, labels = _of_records(content)
     elif isinstance(content, list):

@@ -76,7 +76,9 @@ class LabelSets:
         return np.diff(self.offsets)
 
     @classmethod
-    def from_lists(cls, file_names: Sequence[str], lists: Iterable[Iterable[int]]) -> LabelSets:
+    def from_lists(
+        cls, file_names: Sequence[str] | np.ndarray, lists: Iterable[Iterable[int]]
+    ) -> LabelSets:
         """Builds label sets from one iterable of classes per image, in any order, repeats allowed."""
         lists = [list(classes) for classes in lists]
         if len(lists) != len(file_names):

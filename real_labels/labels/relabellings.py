@@ -131,9 +131,8 @@ def label_errors(path: str | os.PathLike[str]) -> Relabelled:
             original.append(given)
             chosen = next((what for what, count in votes.items() if count >= _AGREE), None)
             judged.append(chosen is not None)
-            labels.append(
-                {"given": [given], "guessed": [guessed], "both": [given, guessed]}.get(chosen, [])
-            )
+            classes = {"given": [given], "guessed": [guessed], "both": [given, guessed]}
+            labels.append(classes.get(chosen or "", []))
         return _checked(names, original, labels, judged, SUSPICIOUS_IMAGES)
 
 
@@ -227,7 +226,7 @@ def _checked(
         raise InputError(
             f"has {len(rows):,} images; expected {expected:,}. Is it cut short, or another version?"
         )
-    sets = LabelSets.from_lists([ours.file_names[row] for row in rows.tolist()], labels)
+    sets = LabelSets.from_lists(ours.file_names[rows], labels)
     beyond = sets.classes >= imagenet.NUM_CLASSES
     if beyond.any():
         raise InputError(f"has class {sets.classes[np.argmax(beyond)]}; there are 0 to 999.")

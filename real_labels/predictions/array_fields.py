@@ -36,7 +36,7 @@ class ArchiveFields(Fields):
         self._archive, self.class_names = archive, class_names
         self._arrays: dict[str, np.ndarray] = {}
         self.found = list(archive.files)
-        self.fields, self.unread = [], []
+        self.fields, self._unread = [], []
         headers = self._headers()
         by_key = tables.by_key(headers)
         named = next((by_key[n] for n in tables.FILE_COLUMNS if n in by_key), None)
@@ -45,6 +45,7 @@ class ArchiveFields(Fields):
         for name, (shape, dtype) in headers.items():
             if name != named:
                 self._add(name, shape, dtype, rows)
+        self.unread = self._unread
         self.is_mock = MOCK in headers and says_mock(self._array(MOCK))
 
     def _headers(self) -> dict[str, tuple[_Shape, np.dtype]]:
@@ -57,7 +58,7 @@ class ArchiveFields(Fields):
             except InputError:
                 if _role(name) not in (Role.UNKNOWN, Role.ASIDE, Role.ABOUT_PREDICTION):
                     raise
-                self.unread.append(name)  # pickled, or no array at all
+                self._unread.append(name)  # pickled, or no array at all
             else:
                 headers[name] = shape, dtype
         return headers
@@ -75,13 +76,13 @@ class ArchiveFields(Fields):
                     f"each row."
                 )
             if abs(shape[0] - rows) < _NEARLY * max(rows, 1):
-                self.unread.append(name)
+                self._unread.append(name)
         elif len(shape) > 2 or dtype.kind not in "iufbUS":
             if is_asked:
                 raise InputError(
                     f"{name} must be (N,), (N, k) or (N, C) of numbers; found {shape} of {dtype}."
                 )
-            self.unread.append(name)
+            self._unread.append(name)
         else:
             width = shape[1] if len(shape) > 1 else 1
             content = self._content(name, dtype) if rows and width else Content.NOTHING

@@ -237,6 +237,7 @@ class _Choice:
         texts = self._found.texts(field)
         if len(set(texts)) == 1:
             return False
+        assert reading.top1 is not None  # of the chosen reading
         pairs = set(zip(texts, reading.top1.tolist(), strict=True))
         return len(pairs) > len(set(texts)) or len(set(texts)) == len(texts)
 
@@ -331,7 +332,12 @@ def may_be_true(title: str, rivals: Sequence[str], share: float) -> str:
 
 
 def _are_of_the_same_top1(readings: list[FieldReading]) -> bool:
-    return all(np.array_equal(r.top1, readings[0].top1) for r in readings)
+    first = readings[0].top1
+    return all(
+        r.top1 is first
+        or (r.top1 is not None and first is not None and np.array_equal(r.top1, first))
+        for r in readings
+    )
 
 
 def _distinct(readings: list[FieldReading]) -> list[FieldReading]:

@@ -70,11 +70,10 @@ class Ensemble:
             )
             best = np.take_along_axis(every, found.classes, axis=1)
             self._add_scores(every[rows])
-        is_probability = best is not None and bool(
-            (np.diff(best, axis=1) <= 0).all() and best.min() >= 0 and best.max() <= 1
-        )
         self._classes.append(found.classes[rows].astype(np.int32))
-        self._probabilities.append(best[rows].astype(np.float32) if is_probability else None)
+        self._probabilities.append(
+            best[rows].astype(np.float32) if best is not None and _are_probabilities(best) else None
+        )
 
     def _add_scores(self, probabilities: Float[np.ndarray, "images classes"]) -> None:
         """Adds a model's probabilities of every class, if all models before it had them."""
@@ -94,19 +93,26 @@ class Ensemble:
         Raises:
           InputError: if there are fewer than two models.
         """
-        if len(self) < 2:
+        if len(self) < 2 or self._names is None:
             raise InputError("an ensemble needs two models or more.")
         if self._total is not None:
             k = min(max(TOP_K), self._total.shape[1])
             classes, scores = ranking.top_k(self._total / len(self), k)
             return Predictions(self._names, classes, scores)
-        if self.by_scores:
+        probabilities = [one for one in self._probabilities if one is not None]
+        if len(probabilities) == len(self):
             k = min(max(TOP_K), *(one.shape[1] for one in self._classes))
-            classes, votes = _votes(self._classes, self._probabilities, k)
+            classes, votes = _votes(self._classes, probabilities, k)
             return Predictions(self._names, classes, votes / len(self))
         k = min(one.shape[1] for one in self._classes)
         shares = [np.broadcast_to(np.arange(k, 0, -1), (len(one), k)) for one in self._classes]
         return Predictions(self._names, _votes([one[:, :k] for one in self._classes], shares, k)[0])
+
+
+def _are_probabilities(scores: Float[np.ndarray, "images k"]) -> bool:
+    """Whether scores may be probabilities of ranked classes: within [0, 1], never rising."""
+    falls = bool((np.diff(scores, axis=1) <= 0).all())
+    return falls and scores.min() >= 0 and scores.max() <= 1
 
 
 def _votes(

@@ -103,9 +103,9 @@ class FieldReading:
 
     def says_the_same_as(self, other: FieldReading) -> bool:
         """Whether both are the same predictions: index and WordNet id, or logits and their softmax."""
-        if self.is_every_score and other.is_every_score:
-            return np.array_equal(self.top1, other.top1)
         ours, theirs = self.classes, other.classes
+        if self.is_every_score and other.is_every_score:
+            ours, theirs = self.top1, other.top1
         return ours is not None and theirs is not None and np.array_equal(ours, theirs)
 
 

@@ -221,7 +221,7 @@ class _Agreement:
             return False
         # A mix-up helps class by class; a model that takes some classes for others does not.
         gain = np.bincount(self.original, self.hits.astype(float) - other.hits)
-        return np.count_nonzero(gain > 0) > _MOST * np.count_nonzero(gain)
+        return bool(np.count_nonzero(gain > 0) > _MOST * np.count_nonzero(gain))
 
     def surely_above(self, other: _Agreement) -> bool:
         """Whether more predictions are the label, by more than six standard errors."""

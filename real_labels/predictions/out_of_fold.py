@@ -79,7 +79,7 @@ class OutOfFold:
         return len(self.label)
 
     def __str__(self) -> str:
-        agreed = np.count_nonzero(self.classes[:, 0] == self.label)
+        agreed = int(np.count_nonzero(self.classes[:, 0] == self.label))
         return (
             f"{len(self):,} images in {len(np.unique(self.fold))} folds. The first prediction is the label "
             f"on {percent(Estimate.of_share(agreed, len(self)))} of them."

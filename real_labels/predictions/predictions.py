@@ -125,7 +125,7 @@ class Predictions:
         if self.is_mock:
             arrays[MOCK] = np.array(True)
         with files.replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Predictions:

@@ -65,7 +65,7 @@ class PredictionFile:
 
         Scores within [0, 1] are probabilities already; others become their softmax.
         """
-        if self.every_score is None:
+        if self.every_score is None or self.scores is None:
             return self
         scores = ranking.probabilities(self.every_score, self.scores)
         return dataclasses.replace(self, scores=scores)
@@ -125,6 +125,7 @@ def _from_fields(fields: Fields, column: str | None, labels: KnownLabels) -> Pre
     chosen = choice.choose(fields, column, labels)
     remarks = (MOCK_REMARK,) if fields.is_mock else ()
     if chosen.classes is None:
+        assert chosen.scores is not None  # it has one or the other
         found = _ranked(chosen.scores, fields.names)
         return dataclasses.replace(found, remarks=remarks + found.remarks, rivals=chosen.rivals)
     return PredictionFile(

@@ -111,15 +111,16 @@ class TableFields(Fields):
         return class_columns.class_indices(flat, name, k, self.class_names).reshape(-1, k)
 
     def numbers(self, field: Field) -> Float[np.ndarray, "rows k"]:
-        if len(field.columns) > 1:
+        first, *more = field.columns
+        if more:
             numbers = np.empty((self._table.num_rows, len(field.columns)))
             for place, name in zip(self._places(field.columns), field.columns, strict=True):
                 numbers[:, place] = tables.floats(self._table[name], name)
             return numbers
-        flat, k = _flattened(self._table[field.columns[0]], field.columns[0])
-        return tables.floats(flat, field.columns[0], k).reshape(-1, k)
+        flat, k = _flattened(self._table[first], first)
+        return tables.floats(flat, first, k).reshape(-1, k)
 
-    def _places(self, columns: Sequence[str]) -> list[int | None]:
+    def _places(self, columns: Sequence[str]) -> Sequence[int | None]:
         """Place of each column: that of the class it is called after, where all are, else as they stand."""
         found = [class_columns.index_of_name(name, self.class_names) for name in columns]
         as_they_stand = list(range(len(columns)))

@@ -124,12 +124,11 @@ class Proposals:
         """
         if self.ask_all:
             others = self.questions.image[self.proposed(columns) & ~self.original]
-            unrated = self.covers[:, list(columns)].any(axis=1)
+            unrated = np.any(self.covers[:, list(columns)], axis=1)
             unrated[others] = False
             return unrated
-        return ~self.differs[:, list(columns)].any(axis=1) & self.covers[:, list(columns)].any(
-            axis=1
-        )
+        differs = np.any(self.differs[:, list(columns)], axis=1)
+        return ~differs & np.any(self.covers[:, list(columns)], axis=1)
 
     def to_ask(self, columns: Sequence[int]) -> Bool[np.ndarray, "questions"]:
         """(Q,) which pairs are asked about: those proposed, on images that do not stand unrated."""

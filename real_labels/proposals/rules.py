@@ -83,7 +83,7 @@ class Rules:
     def _with_remark(self, found: PredictionFile) -> PredictionFile:
         """Ranked classes with probabilities, and a remark where more ranks might be taken than there are."""
         scores = found.scores
-        if not _are_probabilities(scores):
+        if scores is None or not _are_probabilities(scores):
             raise InputError(
                 "has scores that are no probabilities (outside 0 to 1) and not those of every class, so no "
                 "probabilities can be made of them; --above and --most-confident need them."

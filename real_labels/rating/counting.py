@@ -7,6 +7,7 @@ statement is executed. So statements are built once: building them takes longer 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,13 @@ from real_labels.rating.schema import DONE, LENT, WORK, answers, assignments, ra
 
 RATER, NOW = bindparam("rater"), bindparam("now")
 _COUNTS = and_(assignments.c.state == DONE, ~raters.c.is_excluded)
+
+
+def number(
+    connection: Connection, statement: Select[Any], given: Mapping[str, Any] | None = None
+) -> int:
+    """The number that a counting statement gives; 0 for a sum of no rows."""
+    return int(connection.scalar(statement, given) or 0)
 
 
 def _number(task: Any, condition: ColumnElement[bool]) -> ScalarSelect:

@@ -48,6 +48,7 @@ def unsure_questions(
     votes: how often each category was answered.
     """
     answers, scores = collected.work, aggregate.scores
+    assert answers is not None  # what was aggregated
     rows = np.argsort(aggregate.sureness, kind="stable")[:_MOST]
     rows = rows[aggregate.sureness[rows] < until]
     votes = np.stack([answers.votes(c) for c in range(len(answers.categories))], axis=1)

@@ -63,6 +63,9 @@ class Database:
     def __init__(self, engine: Engine):
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        name = engine.url.database
+        # The file of SQLite; None of PostgreSQL.
+        self.path = pathlib.Path(name) if self.is_sqlite and name is not None else None
         # SQLite's writers wait by polling, which is slow and unfair; threads of one process queue up here.
         self._turn = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
 
@@ -132,8 +135,8 @@ def remove(database: Database) -> None:
     with database.writing() as connection:
         schema.metadata.drop_all(connection)
     database.close()
-    if database.is_sqlite:
-        pathlib.Path(database.engine.url.database).unlink(missing_ok=True)
+    if database.path is not None:
+        database.path.unlink(missing_ok=True)
 
 
 def opened(url: str) -> Database:
@@ -239,16 +242,16 @@ def backup(database: Database, path: str | os.PathLike[str]) -> None:
     Raises:
       InputError: of PostgreSQL, with the command that does it; or if the file is the database itself.
     """
-    if not database.is_sqlite:
+    if database.path is None:
         raise InputError("Back up PostgreSQL with pg_dump --format=custom --file=FILE NAME.")
-    own = pathlib.Path(database.engine.url.database).resolve()
+    own = database.path.resolve()
     if pathlib.Path(path).resolve() in (
         own,
         *(own.with_name(own.name + e) for e in ("-wal", "-shm")),
     ):
         raise InputError(f"--out {path}: is the database itself, which the copy would destroy.")
     with replacing(path) as temporary:
-        source = sqlite3.connect(database.engine.url.database)
+        source = sqlite3.connect(database.path)
         target = sqlite3.connect(temporary)
         with contextlib.closing(source), contextlib.closing(target):
             source.backup(target)

@@ -27,8 +27,9 @@ def invite(database: Database, note: str | None = None, *, is_admin: bool = Fals
     token = secrets.token_urlsafe(_BYTES)
     with database.writing(changes_many=True) as connection:
         kind = "admin" if is_admin else "rater"
-        number = connection.scalar(
-            select(func.count()).select_from(raters).where(raters.c.is_admin == is_admin)
+        number = counting.number(
+            connection,
+            select(func.count()).select_from(raters).where(raters.c.is_admin == is_admin),
         )
         connection.execute(
             insert(raters).values(

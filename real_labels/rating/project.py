@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 from real_labels.answers import Gold
 from real_labels.errors import InputError, naming
 from real_labels.labels import rows_of
-from real_labels.rating import schema
+from real_labels.rating import counting, schema
 from real_labels.rating.database import Database, Settings
 from real_labels.rating.schema import GOLD, WARM_UP, WORK
 from real_labels.rating.splitting import MAX_LABELS
@@ -66,9 +66,8 @@ def add_tasks(
         settings = database.settings(connection)
         known = set(connection.scalars(select(schema.tasks.c.name)))
         of_warm_up = schema.tasks.c.kind == WARM_UP
-        missing = settings.warm_up - connection.scalar(
-            select(func.count()).select_from(schema.tasks).where(of_warm_up)
-        )
+        have = select(func.count()).select_from(schema.tasks).where(of_warm_up)
+        missing = settings.warm_up - counting.number(connection, have)
         rng = np.random.default_rng(seed)
         work = _new_work(connection, by_kind[False])
         fresh_gold = [task for task in gold_tasks if task.task not in known]

@@ -177,11 +177,8 @@ class Queue:
                         reason=None,
                     )
                 )
-            revision = connection.scalar(
-                select(func.coalesce(func.max(answers.c.revision), 0)).where(
-                    answers.c.assignment == assignment
-                )
-            )
+            newest = select(func.max(answers.c.revision)).where(answers.c.assignment == assignment)
+            revision = counting.number(connection, newest)
             connection.execute(
                 insert(answers),
                 [
@@ -314,7 +311,7 @@ class Queue:
         own = and_(assignments.c.task == task, assignments.c.rater == rater)
         if not connection.execute(update(assignments).where(own).values(**lease)).rowcount:
             connection.execute(insert(assignments).values(task=task, rater=rater, **lease))
-        return connection.scalar(select(assignments.c.id).where(own))
+        return counting.number(connection, select(assignments.c.id).where(own))
 
     def _own(self, connection: Connection, rater: int, assignment: int) -> Row:
         """A rater's assignment and the kind of its task; a request sent twice at once waits for the first."""

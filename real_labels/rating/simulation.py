@@ -85,10 +85,12 @@ class Visitor:
         headers, _ = self._send("GET", f"/invite/{token}")
         self._headers["cookie"] = headers["set-cookie"].partition(";")[0]
         _, page = self._send("GET", "/")
+        token_here = _TOKEN.search(page.decode())
+        assert token_here is not None, "the page holds no token"
         self._headers |= {
             "content-type": "application/json",
             "origin": self._site,
-            "x-csrf-token": _TOKEN.search(page.decode())[1],
+            "x-csrf-token": token_here[1],
         }
         self.acknowledged: list[tuple[int, dict[str, int]]] = []
         self.ask("begin")
@@ -112,14 +114,14 @@ class Visitor:
     def _send(self, method: str, path: str, body: str | None = None) -> tuple[Any, bytes]:
         """Headers and content of a reply, over a connection that stays open, as a browser's does."""
         was_open = self._connection is not None
-        if not was_open:
-            self._connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)
+        connection = self._connection or http.client.HTTPConnection(self._host, timeout=_PATIENCE)
+        self._connection = connection
         try:
-            self._connection.request(method, path, body, self._headers)
-            reply = self._connection.getresponse()
+            connection.request(method, path, body, self._headers)
+            reply = connection.getresponse()
             content = reply.read()
         except (OSError, http.client.HTTPException):
-            self._connection.close()
+            connection.close()
             self._connection = None
             if was_open:  # the server closes connections that were idle
                 return self._send(method, path, body)
@@ -208,11 +210,14 @@ class Server:
 
     def kill(self) -> None:
         """Ends it at once, as a power cut would end the process."""
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def output(self) -> str:
         """What it said, after it was ended."""
+        if self._process is None or self._process.stdout is None:
+            return ""
         return self._process.stdout.read().decode()
 
     def __enter__(self) -> Server:

@@ -85,14 +85,14 @@ def status(
       found: the answers to work (see results.rows), where they were read already.
     """
     found = results.rows(connection, work=True) if found is None else found
-    total = connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.kind == WORK))
-    still_open = connection.scalar(
-        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open)
-    )
-    lent = connection.scalar(
+    of_work = select(func.count()).select_from(tasks).where(tasks.c.kind == WORK)
+    total = counting.number(connection, of_work)
+    still_open = counting.number(connection, of_work.where(tasks.c.is_open))
+    lent = counting.number(
+        connection,
         select(func.count())
         .select_from(assignments)
-        .where(assignments.c.state == LENT, assignments.c.lease_ends > now)
+        .where(assignments.c.state == LENT, assignments.c.lease_ends > now),
     )
     wanted = len(found) + _missing(connection)
     by_rater: dict[int, list[Any]] = {}
@@ -130,10 +130,8 @@ def _missing(connection: Connection) -> int:
         .scalar_subquery()
     )
     missing = (tasks.c.wanted - counting.answered(tasks.c.id)) * asked
-    of_open = select(func.coalesce(func.sum(missing), 0)).where(
-        tasks.c.kind == WORK, tasks.c.is_open
-    )
-    return int(connection.scalar(of_open))
+    of_open = select(func.sum(missing)).where(tasks.c.kind == WORK, tasks.c.is_open)
+    return counting.number(connection, of_open)
 
 
 def progress(database: Database, connection: Connection, rater: int, now: float) -> dict[str, Any]:
@@ -146,7 +144,7 @@ def progress(database: Database, connection: Connection, rater: int, now: float)
     done, seconds, left, ends = _progress()
     given = {"rater": rater, "now": now}
     ends = connection.scalar(ends, given)
-    work = connection.scalar(left, given)
+    work = counting.number(connection, left, given)
     number = dict(connection.execute(done, given).all())
     settings = database.settings(connection)
     left = work + _gold_to_come(connection, settings.gold_share, work, number)
@@ -202,7 +200,7 @@ def _gold_to_come(
         return 0
     of_gold = select(func.count()).select_from(tasks).where(tasks.c.kind == GOLD)
     in_all = round(share / (1 - share) * (work + number.get(WORK, 0)))
-    return max(0, min(in_all, connection.scalar(of_gold)) - number.get(GOLD, 0))
+    return max(0, min(in_all, counting.number(connection, of_gold)) - number.get(GOLD, 0))
 
 
 def needs_raters(connection: Connection) -> int:
@@ -219,7 +217,7 @@ def needs_raters(connection: Connection) -> int:
     of_open = (
         select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~can)
     )
-    return connection.scalar(of_open)
+    return counting.number(connection, of_open)
 
 
 def skipped(connection: Connection) -> list[dict[str, Any]]:

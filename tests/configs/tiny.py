@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every_steps = 3
     config.mixup_alpha = 0.2
     config.example_images = 8
-    config.model.depth = (1,)
+    config.model.units = (1,)
     config.input.batch_size = 16
     config.input.size = 24
     config.input.resize_to = 28

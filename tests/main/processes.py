@@ -31,7 +31,7 @@ def final_state(workdir, scenes_dir, step):
     """The training state of a checkpoint, as NumPy arrays."""
     config = tiny.get_config()
     config.input.data_dir = scenes_dir
-    run = training.build(config_lib.resolve(config))
+    run = training.build(config_lib.check(config))
     checkpoints = checkpoint.Checkpoints(workdir)
     state = checkpoints.restore(step, run.abstract_state)
     checkpoints.close()

@@ -23,7 +23,7 @@ def test_another_config_is_refused_with_what_differs(finished, start):
         (["--config.input.batch_size=-4"], "input.batch_size: expected a whole number"),
         (["--config.input.split=tset"], "Unknown split 'tset'"),
         (["--config.num_classes=12"], "has 10 classes (original_label), but num_classes is 12"),
-        (["--config.init_npz=nowhere.npz"], "nowhere.npz: there is no such checkpoint file"),
+        (["--config.checkpoint=nowhere.npz"], "nowhere.npz: there is no such checkpoint file"),
         (["--config.optimizer.warmup_steps=12"], "optimizer.warmup_steps: expected less than"),
         (["--config.checkpoint_best=loss"], "checkpoint_best: expected one of"),
         (["--mode=evaluate"], "there is nothing to evaluate"),

@@ -43,13 +43,13 @@ def test_a_public_checkpoint_is_evaluated(finished, start, scenes_dir, tmp_path)
     workdir, _ = finished
     npz = tmp_path / "BiT.npz"
     checkpoint.save_npz(npz, final_state(workdir, scenes_dir, 12)["params"])
-    finish(start(tmp_path / "eval", "--mode=evaluate", f"--config.init_npz={npz}"))
+    finish(start(tmp_path / "eval", "--mode=evaluate", f"--config.checkpoint={npz}"))
     ours = Predictions.load(tmp_path / "eval" / "predictions.npz")
     theirs = Predictions.load(workdir / "predictions.npz")
     np.testing.assert_array_equal(ours.classes, theirs.classes)
     record = json.loads((tmp_path / "eval" / "results.json").read_text())
     assert record["step"] == 0
-    output = finish(start(workdir, "--mode=evaluate", f"--config.init_npz={npz}"), code=1)
+    output = finish(start(workdir, "--mode=evaluate", f"--config.checkpoint={npz}"), code=1)
     assert "Give another --workdir" in output
 
 
@@ -65,7 +65,7 @@ def test_sigterm_while_evaluating_keeps_what_was_found(finished, start, scenes_d
     """Many slow batches; the same command goes on after them."""
     public = tmp_path / "BiT.npz"
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
-    arguments = ["--mode=evaluate", f"--config.init_npz={public}", "--config.eval.batch_size=1"]
+    arguments = ["--mode=evaluate", f"--config.checkpoint={public}", "--config.eval.batch_size=1"]
     arguments += ["--config.eval.size=300", "--config.example_images=0"]
     process = start(tmp_path / "run", *arguments)
     wait_for_line(process, "Evaluating")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from big_transfer import config as config_lib
-from big_transfer.config import schema
+from big_transfer.config import workdirs
 from big_transfer.run import workdir
 from real_labels import Predictions
 from tests import recorded
@@ -61,20 +61,39 @@ def test_an_earlier_result_is_shown_and_evaluated(earlier, start):
     assert "ReaL labels" in finish(start(folder, "--mode=evaluate"))
 
 
-def test_a_field_added_to_the_schema_has_its_default(earlier, scenes_dir, monkeypatch):
+def test_a_field_that_a_recorded_config_lacks_has_its_default(earlier, scenes_dir):
     folder, _ = earlier
-    monkeypatch.setitem(schema.SCHEMA, "invented", schema.Field("any", lambda _: True, default=7))
-    section = schema.SCHEMA["eval"] | {"also": schema.Field("any", lambda _: True, default=(1, 2))}
-    monkeypatch.setitem(schema.SCHEMA, "eval", section)
+    recorded_fields = json.loads((folder / "config.json").read_text())
+    assert "units" not in recorded_fields["model"] and "depth" in recorded_fields["model"]
+    del recorded_fields["checkpoint_keep"], recorded_fields["optimizer"]["momentum"]
+    (folder / "config.json").write_text(json.dumps(recorded_fields))
     config = tiny.get_config()
     config.input.data_dir = scenes_dir
 
     def check(**changes):
         changed = config.copy_and_resolve_references()
         changed.update(changes)
-        workdir.check(folder, config_lib.resolve(changed), config_lib.defaults())
+        workdirs.check_belongs(folder, config_lib.check(changed))
 
     check()
-    check(invented=7)
-    with pytest.raises(workdir.WorkdirError, match="invented: 7 there, 8 now"):
-        check(invented=8)
+    check(checkpoint_keep=3)
+    with pytest.raises(workdir.WorkdirError, match="checkpoint_keep: 3 there, 8 now"):
+        check(checkpoint_keep=8)
+
+
+def test_renamed_fields_are_read_under_their_earlier_names(earlier, scenes_dir):
+    folder, _ = earlier
+    fields = json.loads((folder / "config.json").read_text())
+    fields["init_npz"] = "BiT-M-R50x1.npz"
+    (folder / "config.json").write_text(json.dumps(fields))
+    config = tiny.get_config()
+    config.input.data_dir = scenes_dir
+    with pytest.raises(workdir.WorkdirError) as error:
+        workdirs.check_belongs(folder, config_lib.check(config))
+    assert str(error.value).count("there, ") == 1
+    assert 'checkpoint: "BiT-M-R50x1.npz" there, null now' in str(error.value)
+    config.checkpoint = "BiT-M-R50x1.npz"
+    workdirs.check_belongs(folder, config_lib.check(config))
+    config.model.units = (2,)
+    with pytest.raises(workdir.WorkdirError, match=r"model\.units: \[1\] there, \[2\] now"):
+        workdirs.check_belongs(folder, config_lib.check(config))

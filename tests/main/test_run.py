@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from big_transfer import checkpoint, resnet
+from big_transfer import checkpoint
 from big_transfer import config as config_lib
 from big_transfer.datasets import tfds_source
 from real_labels import Predictions, cli
@@ -72,12 +72,12 @@ def test_its_predictions_are_the_models(finished, scenes_dir):
 
     workdir, _ = finished
     params = final_state(workdir, scenes_dir, 12)["params"]
-    config = config_lib.resolve(tiny.get_config())
+    config = config_lib.completed(config_lib.check(tiny.get_config()), config_lib.TrainingConfig)
     source = tfds_source.TfdsSource(
         "digit_scenes", "validation", ["original_label"], data_dir=scenes_dir
     )
     predictions = Predictions.load(workdir / "predictions.npz")
-    model = resnet.make_model(config)
+    model = config.make_model()
     assert predictions.file_names.tolist() == sorted(predictions.file_names.tolist())
     examples = {example["file_name"]: example for example in source}
     for i in (0, 30, 60):
@@ -175,12 +175,12 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
     public = tmp_path / "BiT.npz"
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
     config = f"configs/bit_transfer.py:dataset={shapes},model=R50x1"
-    model = ["--config.model.depth=(1,)", "--config.model.width=0.5"]
+    model = ["--config.model.units=(1,)", "--config.model.width=0.5"]
     few = ["--config.input.batch_size=16", "--config.total_steps=60", "--config.input.size=32"]
     few += ["--config.optimizer.warmup_steps=5", "--config.log_every_steps=20"]
     few += ["--config.optimizer.base_learning_rate=0.02", "--config.input.accumulate_steps=2"]
     output = finish(
-        start(tmp_path / "run", *model, *few, f"--config.init_npz={public}", config=config)
+        start(tmp_path / "run", *model, *few, f"--config.checkpoint={public}", config=config)
     )
     assert "its head starts at zero" in output
     assert "BiT-HyperRule for" in output
@@ -197,7 +197,7 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
         start(
             tmp_path / "again",
             "--mode=evaluate",
-            f"--config.init_npz={exported}",
+            f"--config.checkpoint={exported}",
             "--config.eval.size=32",
             *model,
             config=config,
@@ -220,7 +220,7 @@ def test_a_folder_needs_no_tensorflow(finished, start, scenes_dir, shapes, tmp_p
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
     without = ("tensorflow", "tensorflow_datasets")
     arguments = [
-        f"--config.init_npz={public}", "--config.model.depth=(1,)", "--config.model.width=0.5",
+        f"--config.checkpoint={public}", "--config.model.units=(1,)", "--config.model.width=0.5",
         "--config.input.batch_size=16", "--config.total_steps=3", "--config.input.size=32",
         "--config.optimizer.warmup_steps=1",
     ]  # fmt: skip
@@ -274,7 +274,7 @@ def test_a_run_is_scored_on_ones_own_label_sets(start, finished, scenes_dir, tmp
         checkpoint.save_npz(
             tmp_path / f"{name}.npz", final_state(finished[0], scenes_dir, 12)["params"]
         )
-    both = f"--config.init_npz={tmp_path}/one.npz,{tmp_path}/two.npz"
+    both = f"--config.checkpoint={tmp_path}/one.npz,{tmp_path}/two.npz"
     output = finish(start(tmp_path / "both", options[0], both, "--mode=evaluate"))
     assert "mine top-1, A - B, points" in output
     record = json.loads((tmp_path / "both" / "comparison.json").read_text())

@@ -19,7 +19,7 @@ from one half what helps with the other (docs/transfer.md).
 from __future__ import annotations
 
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ def source_digits(
     """
     from sklearn.datasets import load_digits  # the scans lie inside scikit-learn's wheel
 
-    scans = load_digits()
+    scans: Any = load_digits()
     images, classes = scans.images.astype(np.float32) / 16, scans.target.astype(np.uint8)
     chosen = []
     for c in digits:

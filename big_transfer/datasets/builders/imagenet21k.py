@@ -73,6 +73,6 @@ def read_images(archive: epath.Path) -> Iterator[tuple[str, str, bytes]]:
                 continue
             with tarfile.open(fileobj=outer.extractfile(synset)) as inner:
                 for image in inner:
-                    if image.isfile():
+                    if (content := inner.extractfile(image)) is not None:  # a file
                         name = epath.Path(image.name).name
-                        yield epath.Path(synset.name).stem, name, inner.extractfile(image).read()
+                        yield epath.Path(synset.name).stem, name, content.read()

@@ -37,7 +37,7 @@ _ROOM = 0.07  # of the longest bar: what a few letters need
 _DPI = 160
 _LINKS = "links:"
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "text.parse_math": False,  # a dollar is a dollar
@@ -107,7 +107,7 @@ def link(artist: Artist, *links: str) -> None:
 def relink(figure: Figure, rename: Callable[[str], str]) -> None:
     """Renames the links of all marks."""
     for artist in figure.findobj(lambda one: (one.get_gid() or "").startswith(_LINKS)):
-        marks = artist.get_gid().removeprefix(_LINKS).split("|")
+        marks = (artist.get_gid() or "").removeprefix(_LINKS).split("|")
         artist.set_gid(
             _LINKS + "|".join(" ".join(rename(one) for one in mark.split(" ")) for mark in marks)
         )
@@ -236,7 +236,7 @@ def name_marks(axis: Any, names: Sequence[str], x: Sequence[float], y: Sequence[
     for i in sorted(chosen):
         right = across[i] > (across.min() + across.max()) / 2
         axis.annotate(
-            shorten(names[i], 20), (across[i], up[i]), xytext=(-6 if right else 6, 0),
+            shorten(str(names[i]), 20), (across[i], up[i]), xytext=(-6 if right else 6, 0),
             textcoords="offset points", ha="right" if right else "left", va="center", fontsize=10,
         )  # fmt: skip
 

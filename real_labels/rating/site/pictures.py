@@ -23,10 +23,11 @@ class Pictures:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None):
         """Keeps what was resized in a folder; None: a temporary one."""
-        self._own = (
-            tempfile.TemporaryDirectory(prefix="rating-pictures-") if folder is None else None
-        )
-        self._folder = pathlib.Path(self._own.name if self._own else folder)
+        self._own = None  # kept, as the folder goes with it
+        if folder is None:
+            self._own = tempfile.TemporaryDirectory(prefix="rating-pictures-")
+            folder = self._own.name
+        self._folder = pathlib.Path(folder)
 
     def jpeg(self, path: str, size: str) -> bytes:
         """The picture of a file.

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 
@@ -37,23 +38,21 @@ CONFIGS = {
 def test_choices_are_those_of_the_code_they_choose_from():
     """The schema spells them out, as it imports none of these."""
     names = {
-        ("loss",): losses.NAMES,
-        ("sharding",): sharding.STRATEGIES,
-        ("hyperrule",): hyperrule.RESOLUTIONS,
-        ("optimizer", "schedule"): optimizer.SCHEDULES,
+        "loss": losses.NAMES,
+        "sharding": sharding.STRATEGIES,
+        "hyperrule": hyperrule.RESOLUTIONS,
+        "optimizer.schedule": optimizer.SCHEDULES,
     }
-    for path, choices in names.items():
-        field = config_lib.SCHEMA
-        for name in path:
-            field = field[name]
-        assert field.expected.removesuffix(", or None") == f"one of {', '.join(choices)}"
-        assert all(map(field.usable, choices)) and not field.usable("another")
+    for name, choices in names.items():
+        rule = config_lib.all_fields()[name].type.rule
+        assert rule.expected == f"one of {', '.join(choices)}"
+        assert all(map(rule.usable, choices)) and not rule.usable("another")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_resolves_and_has_the_common_fields(name):
     config = CONFIGS[name]()
-    config_lib.resolve(config)
+    config_lib.check(config)
     # Written in the config itself, so that each can be set on the command line.
     for field in (
         "seed",
@@ -63,9 +62,10 @@ def test_every_config_resolves_and_has_the_common_fields(name):
         "eval_every_steps",
         "input.batch_size",
         "model.depth",
+        "model.units",
         "model.width",
         "num_classes",
-        "init_npz",
+        "checkpoint",
     ):
         section = config
         for part in field.split("."):
@@ -77,7 +77,7 @@ def test_every_config_resolves_and_has_the_common_fields(name):
 def test_every_field_can_be_set_on_the_command_line(name):
     """Which takes a value, or a placeholder that knows its type, in the config itself."""
     config = CONFIGS[name]()
-    for field in flatten_dict(config_lib.SCHEMA, sep="."):
+    for field in config_lib.all_fields():
         *parents, last = field.split(".")
         section = config
         for parent in parents:
@@ -98,7 +98,7 @@ def test_upstream_recipes_are_the_published_ones():
         (bit_s_imagenet2012, 1000, "softmax"),
         (bit_m_imagenet21k, 21_843, "sigmoid"),
     ):
-        config = config_lib.resolve(module.get_config())
+        config = config_lib.check(module.get_config())
         assert (config.num_classes, config.loss) == (classes, loss)
         assert (config.total_epochs, config.optimizer.decay_epochs) == (90, (30, 60, 80))
         assert (config.input.batch_size, config.input.size) == (4096, 224)
@@ -128,9 +128,15 @@ def changed(**fields):
     [
         ({"model__dpeth": 50}, r"model\.dpeth: there is no such field; did you mean model\.depth"),
         ({"sead": 1}, "sead: there is no such field; did you mean seed"),
-        ({"num_classes": ...}, "num_classes: is missing"),
-        ({"model__depth": 34}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
-        ({"model__depth": (34,)}, r"model\.depth: expected 50, 101, 152 or .*, found 34"),
+        ({"loss": ...}, "loss: is missing; expected one of softmax, sigmoid"),
+        (
+            {"model__units": None, "model__depth": 34},
+            r"model\.depth: expected 50, 101, 152 or .*, found 34",
+        ),
+        (
+            {"model__units": None, "model__depth": (34,)},
+            r"model\.depth: expected 50, 101, 152 or .*, found 34",
+        ),
         ({"model__width": 0.3}, r"model\.width: expected a multiple of 0\.5, found 0\.3"),
         ({"model__width": "wide"}, "found 'wide'"),
         (
@@ -159,27 +165,146 @@ def changed(**fields):
 )
 def test_bad_fields_are_named(fields, complaint):
     with pytest.raises(config_lib.ConfigError, match=complaint):
-        config_lib.resolve(changed(**fields))
+        config_lib.check(changed(**fields))
 
 
-def test_a_depth_of_the_command_line_is_a_number():
-    """Where the config has a tuple, ml_collections makes one of the number."""
-    assert config_lib.resolve(changed(model__depth=(50,))).model.depth == 50
-    assert config_lib.resolve(changed(model__depth=(2,))).model.depth == (2,)
+@pytest.mark.parametrize(
+    ("depth", "units", "expected"),
+    [
+        (50, None, (50, None)),
+        (None, (2,), (None, (2,))),
+        (None, [3, 4, 6, 3], (50, None)),  # a member of the family has a depth
+        (50, (3, 4, 6, 3), (50, (3, 4, 6, 3))),
+        # As recorded by earlier versions: units in the place of the depth, and what was made of a number.
+        ([1, 1, 1, 1], None, (None, (1, 1, 1, 1))),
+        ([3, 4, 23, 3], None, (101, None)),
+        ((50,), None, (50, None)),
+        ((2,), None, (None, (2,))),
+    ],
+)
+def test_a_model_has_a_depth_or_the_units_of_each_stage(depth, units, expected):
+    model = config_lib.check(changed(model__depth=depth, model__units=units)).model
+    assert (model.depth, model.units) == expected
+
+
+def test_units_that_contradict_the_depth_are_refused():
+    with pytest.raises(
+        config_lib.ConfigError, match=r"model\.units: .* contradicts model\.depth = 50"
+    ):
+        config_lib.check(changed(model__depth=50, model__units=(1,)))
+    for incomplete in ({}, {"model__depth": None}):
+        with pytest.raises(config_lib.ConfigError, match=r"model\.depth: is missing; expected 50"):
+            config_lib.check(changed(model__units=None, **incomplete))
+
+
+def test_the_earlier_name_of_a_field_is_accepted():
+    fields = changed(checkpoint=...)
+    assert config_lib.check({**fields, "init_npz": "a.npz"}).checkpoint == "a.npz"
+    assert config_lib.check({**fields, "init_npz": None, "checkpoint": "b"}).checkpoint == "b"
+    assert (
+        config_lib.check({**fields, "init_npz": "a.npz", "checkpoint": None}).checkpoint == "a.npz"
+    )
+
+
+def test_a_field_of_the_command_line_replaces_its_alternative():
+    config = bit_s_imagenet2012.get_config("debug")
+    config.total_epochs = 2.0
+    config_lib.replace_alternatives(config, ["total_epochs"])
+    assert (config.total_steps, config.total_epochs) == (None, 2)
+    config.model.depth = 101
+    config_lib.replace_alternatives(config, ["model.depth"])
+    assert (config.model.depth, config.model.units) == (101, None)
+    config.model.units = (1, 1)
+    config_lib.replace_alternatives(config, ["model.units", "model.depth"])
+    with pytest.raises(config_lib.ConfigError, match="contradicts"):
+        config_lib.check(config)
+    config_lib.replace_alternatives(config, ["model.units"])
+    assert config_lib.check(config).model.units == (1, 1)
+
+
+def test_a_checked_config_stays_as_it_is():
+    checked = config_lib.check(tiny.get_config())
+    assert config_lib.check(checked) is checked
+    with pytest.raises(AttributeError):
+        checked.seed = 1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_complete_config_has_a_value_in_every_open_field(name):
+    """Or says which are missing; transfer leaves them to the dataset and the HyperRule."""
+    checked = config_lib.check(CONFIGS[name]())
+    if not name.startswith("bit_transfer"):
+        complete = config_lib.completed(checked, config_lib.TrainingConfig)
+        assert flatten_dict(dataclasses.asdict(complete)) == flatten_dict(
+            dataclasses.asdict(checked)
+        )
+        assert complete.make_model().num_classes == checked.num_classes
+        return
+    with pytest.raises(config_lib.ConfigError, match="num_classes: is missing") as error:
+        config_lib.completed(checked, config_lib.TrainingConfig)
+    assert "input.label_key: is missing; expected a text" in str(error.value)
+
+
+def test_evaluating_needs_no_field_that_training_alone_needs():
+    needed = {n for n, field in config_lib.all_fields().items() if field.needed_to_train}
+    assert needed == {
+        "eval_every_steps", "checkpoint_every_steps", "input.dataset", "input.split", "input.batch_size",
+        "input.crop", "input.flip", "optimizer.base_learning_rate", "optimizer.schedule",
+    }  # fmt: skip
+    open_fields = {n for n, field in config_lib.all_fields().items() if field.is_open}
+    assert open_fields == {
+        "num_classes", "mixup_alpha", "model.width", "input.label_key", "input.size", "eval.split",
+        "eval.original_key", "eval.size", "optimizer.warmup_steps", "optimizer.decay_steps",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith(":debug")])
+def test_debug_shrinks_every_experiment_alike(name):
+    config = config_lib.check(CONFIGS[name]())
+    assert (config.total_steps, config.model.units, config.model.width) == (4, (1, 1, 1, 1), 0.5)
+    assert config.input.mock and config.input.batch_size == config.eval.batch_size == 16
+    assert config.input.size == config.eval.size == 32
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        (
+            "loss=mse",
+            r"loss=sigmoid\|softmax,data=TEXT and, for a short test, debug; found 'loss=mse'",
+        ),
+        ("loss", "found 'loss'"),
+        ("data=", "found 'data='"),
+        ("debug=1", "found 'debug=1'"),
+        ("data=a,data=b", "sets data twice"),
+    ],
+)
+def test_a_wrong_argument_of_a_config_file_is_explained(argument, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        config_lib.parse_argument(argument, loss=("sigmoid", "softmax"), data="none")
+
+
+def test_a_config_file_that_misspells_a_field_or_its_type_is_refused():
+    config = config_lib.default_config()
+    with pytest.raises(TypeError):
+        config.model.depth = "fifty"
+    config.model.dpeth = 50
+    with pytest.raises(config_lib.ConfigError, match="did you mean model.depth"):
+        config_lib.check(config)
 
 
 def test_all_problems_come_at_once():
     with pytest.raises(config_lib.ConfigError) as error:
-        config_lib.resolve(changed(seed=-1, num_classes=..., loss="x"))
+        config_lib.check(changed(seed=-1, eval__batch_size=..., loss="x"))
     assert str(error.value).count("\n") == 3
 
 
 def test_total_steps_wins_over_total_epochs():
     from big_transfer import training
 
-    both = config_lib.resolve(changed(total_steps=7, total_epochs=3.0))
+    both = config_lib.check(changed(total_steps=7, total_epochs=3.0))
     assert training.steps_of(both, 1000) == 7
-    epochs = config_lib.resolve(changed(total_steps=None, total_epochs=3.0))
+    epochs = config_lib.check(changed(total_steps=None, total_epochs=3.0))
     assert training.steps_of(epochs, 1000) == round(3 * 1000 / 16)
 
 

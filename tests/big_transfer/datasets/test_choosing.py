@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import types
 
-import ml_collections
 import numpy as np
 import pytest
 
@@ -113,32 +112,6 @@ def test_folds_are_of_equal_size_but_for_chance():
     sizes = np.bincount([choosing.fold_of(name, 10, 0) for name in many], minlength=10)
     # Binomial(20,000, 1/10): standard deviation 42.
     assert abs(sizes - 2_000).max() < 5 * 42.5
-
-
-def config_of(folder, **changes):
-    fields = {"seed": 3, "folds": None, "fold": None, "loss": "sigmoid"} | changes
-    data = {
-        "dataset": "digit_scenes", "split": "train", "label_key": "original_label", "mock": False,
-        "data_dir": folder, "keep": None, "relabel": None, "max_labels": 1, "examples_per_class": None,
-    }  # fmt: skip
-    data |= fields.pop("input", {})
-    return ml_collections.FrozenConfigDict({**fields, "input": data})
-
-
-def test_training_and_its_fold_share_no_image(scenes_dir, tmp_path):
-    every = datasets.file_names_of(datasets.training_source(config_of(scenes_dir))).tolist()
-    keep = write(tmp_path / "keep.txt", every[::2])
-    config = config_of(scenes_dir, folds=4, input={"keep": keep})
-    seen = []
-    for fold in range(4):
-        one = config_of(scenes_dir, folds=4, fold=fold, input={"keep": keep})
-        learned, left_out = (
-            set(names_in(s)) for s in (datasets.training_source(one), datasets.fold_source(one))
-        )
-        assert not learned & left_out and learned | left_out == set(every[::2])
-        seen += left_out
-    assert sorted(seen) == sorted(every[::2])
-    assert len(datasets.training_source(config)) == len(every[::2])
 
 
 def test_file_names_are_kept_beside_the_dataset(scenes_dir):

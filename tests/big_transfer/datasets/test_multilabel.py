@@ -3,14 +3,15 @@
 import csv
 import io
 
-import ml_collections
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from big_transfer import datasets
+from big_transfer import config as config_lib
+from big_transfer.config import EvaluationConfig, sources
 from big_transfer.datasets import multilabel
 from big_transfer.datasets.source import DatasetError
+from configs import bit_evaluate
 from real_labels.labels import published
 
 
@@ -57,18 +58,18 @@ def test_it_is_the_published_reassessment(prepared, shared, monkeypatch, tmp_pat
     assert (found.title, found.counting) == (expected.title, expected.counting)
     # A config that names it finds it there, where the CSV was not fetched.
     monkeypatch.setenv("REAL_LABELS_DIR", str(tmp_path))
-    config = ml_collections.ConfigDict(
-        {
-            "num_classes": 1000,
-            "eval": {"label_sets": "shankar", "real_key": ""},
-            "input": {"data_dir": prepared},
-        }
-    )
-    (one,) = datasets.other_label_sets(config).values()
+    config = bit_evaluate.get_config("R50x1")
+    config.eval.size, config.eval.label_sets, config.eval.real_key = 64, "shankar", ""
+
+    def label_sets(folder):
+        config.input.data_dir = folder
+        checked = config_lib.check(config, training=False)
+        return sources.other_label_sets(config_lib.completed(checked, EvaluationConfig))
+
+    (one,) = label_sets(prepared).values()
     assert one.labels.counts.sum() == expected.labels.counts.sum()
-    config.input.data_dir = str(tmp_path)
     with pytest.raises(DatasetError, match="fetch --label-sets shankar"):
-        datasets.other_label_sets(config)
+        label_sets(str(tmp_path))
 
 
 def test_where_it_is_not_prepared(tmp_path):

@@ -98,7 +98,7 @@ def small(tmp_path_factory):
 
 def measured(folder, npz, dataset, real_labels=None, argument="", **changes):
     config = bit_evaluate.get_config(argument)
-    config.init_npz = str(npz)
+    config.checkpoint = str(npz)
     config.eval.dataset = str(dataset)
     if real_labels is not None:
         config.eval.real_labels = str(real_labels)
@@ -332,19 +332,19 @@ def test_timms_files_and_workdirs_are_evaluated_alike(tmp_path, disk, small):
 @pytest.mark.parametrize(
     ("changes", "argument", "complaint"),
     [
-        ({"init_npz": "BiT-M-R50x1.npz"}, "", "curl -O .*/bit_models/BiT-M-R50x1.npz"),
-        ({"init_npz": "nowhere.npz"}, "", "nowhere.npz: there is no such checkpoint file"),
+        ({"checkpoint": "BiT-M-R50x1.npz"}, "", "curl -O .*/bit_models/BiT-M-R50x1.npz"),
+        ({"checkpoint": "nowhere.npz"}, "", "nowhere.npz: there is no such checkpoint file"),
         ({}, "R50x1", r"is a ResNet of \(1\) units, width 0\.5, but the config's model is R50x1"),
         ({"num_classes": 10}, "", "has 1,000 classes, but num_classes is 10: fine-tune it first"),
         ({"eval__real_labels": "nowhere.json"}, "", r"nowhere\.json: there is no such file"),
         ({"eval__dataset": "./nowhere"}, "", "there is no such folder or tar"),
-        ({"init_npz": "a/x.npz,b/../a/x.npz"}, "", "have the same name"),
-        ({"init_npz": ""}, "", "there is nothing to evaluate"),
+        ({"checkpoint": "a/x.npz,b/../a/x.npz"}, "", "have the same name"),
+        ({"checkpoint": ""}, "", "there is nothing to evaluate"),
     ],
 )
 def test_what_does_not_fit_is_explained(tmp_path, disk, small, changes, argument, complaint):
     errors = (ValueError, FileNotFoundError)
-    npz = changes.pop("init_npz", small / "first.npz")
+    npz = changes.pop("checkpoint", small / "first.npz")
     with pytest.raises(errors, match=complaint):
         evaluated(tmp_path / "run", npz, disk / "flat", disk / "real.json", argument, **changes)
     assert not (tmp_path / "run").exists()
@@ -392,7 +392,7 @@ def test_a_converted_workdir_is_not_mistaken_for_a_training_run(tmp_path, small)
 
 def test_training_needs_more_than_evaluating():
     config = bit_evaluate.get_config("R50x1")
-    config_lib.resolve(config, training=False)
+    config_lib.check(config, training=False)
     with pytest.raises(config_lib.ConfigError, match=r"input\.batch_size: is missing") as error:
-        config_lib.resolve(config)
+        config_lib.check(config)
     assert "add --mode=evaluate" in str(error.value)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from big_transfer import config as config_lib
-from big_transfer import datasets, resnet
+from big_transfer import datasets
 from big_transfer.datasets import tfds_source
 from big_transfer.evaluation import evaluator, gallery, results
 from big_transfer.evaluation.evaluator import Evaluator, make_eval_step
@@ -18,8 +18,8 @@ def evaluated(scenes_dir, batch_size, **changes):
     config.input.data_dir = scenes_dir
     config.eval.batch_size = batch_size
     config.update_from_flattened_dict(changes)
-    config = config_lib.resolve(config)
-    model = resnet.make_model(config)
+    config = config_lib.completed(config_lib.check(config), config_lib.EvaluationConfig)
+    model = config.make_model()
     mesh = sharding.make_mesh()  # eight devices
     made = Evaluator(config, model, mesh)
     params = jax.device_put(random_params(model), sharding.replicated(mesh))

@@ -15,7 +15,7 @@ def begun(scenes_dir, **changes):
     config.input.data_dir = scenes_dir
     for name, value in changes.items():
         config.update_from_flattened_dict({name.replace("__", "."): value})
-    run = training.build(config_lib.resolve(config))
+    run = training.build(config_lib.check(config))
     return jax.device_get(training.fresh_state(run)["params"])
 
 
@@ -27,7 +27,7 @@ def test_the_heads_bias_is_the_configs_and_all_else_the_seeds(scenes_dir, tmp_pa
     # A new head on a checkpoint begins there, too; a checkpoint's own head stays.
     with_head = jax.tree.map(lambda x: x + 1, zero)
     checkpoint.save_npz(tmp_path / "BiT.npz", with_head)
-    start = {"init_npz": str(tmp_path / "BiT.npz"), "model__head_bias": -2.2}
+    start = {"checkpoint": str(tmp_path / "BiT.npz"), "model__head_bias": -2.2}
     new, own = begun(scenes_dir, reset_head=True, **start), begun(scenes_dir, **start)
     np.testing.assert_array_equal(new["head"]["conv2d"]["bias"], np.float32(-2.2))
     assert not np.any(new["head"]["conv2d"]["kernel"])

@@ -1,0 +1,119 @@
+"""For config files: all fields with their defaults, options in the argument, and a shrunken run.
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+    options = parse_argument(arg, loss=("sigmoid", "softmax"))
+    config = default_config()
+    config.loss = options["loss"]
+    …
+    return debug(config) if options["debug"] else config
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from big_transfer.config import checking
+
+# Fields of which one replaces the other.
+_ALTERNATIVES = (("total_steps", "total_epochs"), ("model.depth", "model.units"))
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """All fields of the schema with their defaults; a field without a default is None until it is set.
+
+    Each field knows its type, so that the command line and the config file can only set values of that type.
+    """
+    config: Any = ml_collections.ConfigDict()
+    for name, field in checking.all_fields().items():
+        section, _, last = name.rpartition(".")
+        if section and section not in config:
+            config[section] = ml_collections.ConfigDict()
+        value = None if field.default is dataclasses.MISSING else field.default
+        if value is None or field.type.is_optional:
+            value = config_dict.FieldReference(value, field_type=field.type.kind)
+        (config[section] if section else config)[last] = value
+    return config
+
+
+def debug(config: Any) -> Any:
+    """Shrinks an experiment to a test of a minute: a tiny model, four steps, small random images.
+
+    Args:
+      config: a ConfigDict of `default_config`; it is changed in place, and returned.
+    """
+    config.total_steps = 4
+    config.log_every_steps = 1
+    config.eval_every_steps = config.checkpoint_every_steps = 2
+    config.model.depth, config.model.units, config.model.width = None, (1, 1, 1, 1), 0.5
+    config.input.mock = True
+    config.input.batch_size = config.eval.batch_size = 16
+    config.input.accumulate_steps = 1
+    config.input.size = config.eval.size = 32
+    if config.input.resize_to is not None:
+        config.input.resize_to = 36
+    config.optimizer.warmup_steps = 2
+    return config
+
+
+def parse_argument(arg: str, **allowed: Iterable[str] | str) -> dict[str, Any]:
+    """Parses the argument of a config file, such as "loss=sigmoid,steps=4800,debug".
+
+    Args:
+      arg: what follows the colon in --config=FILE:ARG.
+      allowed: the values of each option, the default first; or a text, which is the default of an option that
+        takes any text.
+
+    Returns:
+      The value of each option, and "debug": whether the word debug is among them.
+
+    Raises:
+      ValueError: listing the options.
+
+    >>> parse_argument("steps=4800,debug", loss=("sigmoid", "softmax"), steps=("1600", "4800"))
+    {'loss': 'sigmoid', 'steps': '4800', 'debug': True}
+    """
+    choices = {key: None if isinstance(v, str) else tuple(v) for key, v in allowed.items()}
+    options: dict[str, Any] = {
+        key: v if isinstance(v, str) else next(iter(v)) for key, v in allowed.items()
+    }
+    options["debug"] = False
+    given = set()
+    for part in filter(None, arg.split(",")):
+        key, _, value = part.partition("=")
+        if key in given:
+            raise ValueError(f"the config's argument sets {key} twice; found {arg!r}.")
+        given.add(key)
+        if part == "debug":
+            options["debug"] = True
+        elif key in choices and value and value in (choices[key] or (value,)):
+            options[key] = value
+        else:
+            raise ValueError(f"the config's argument is {_described(choices)}; found {part!r}.")
+    return options
+
+
+def _described(choices: Mapping[str, tuple[str, ...] | None]) -> str:
+    if not choices:
+        return "'debug' or nothing"
+    options = ",".join(f"{k}={'TEXT' if v is None else '|'.join(v)}" for k, v in choices.items())
+    return f"{options} and, for a short test, debug"
+
+
+def replace_alternatives(config: Any, given: Iterable[str]) -> None:
+    """Clears the field that a field of the command line replaces: total_steps for total_epochs, and so on.
+
+    Args:
+      config: a ConfigDict with the values of the command line; changed in place.
+      given: dotted names of the fields that the command line sets.
+    """
+    given = set(given)
+    for pair in _ALTERNATIVES:
+        for new, old in (pair, pair[::-1]):
+            if new in given and old not in given:
+                section, _, last = old.rpartition(".")
+                (config[section] if section else config)[last] = None
