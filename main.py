@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 
-# TensorFlow serves TFDS and TensorBoard files here; its C++ side need not introduce itself.
+# TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
@@ -32,21 +32,30 @@ from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.", lock_config=False)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file of the experiment.", lock_config=False
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results; may be gs://…")
 _MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "evaluate", "cross_validate", "features"], "What to do."
+    "mode",
+    "train",
+    ["train", "evaluate", "cross_validate", "features"],
+    "Train, evaluate checkpoints, cross-validate, or write pooled features.",
 )
-_FOLD = flags.DEFINE_integer("fold", None, "With --mode=cross_validate: do this fold alone.")
+_FOLD = flags.DEFINE_integer("fold", None, "With --mode=cross_validate: run only this fold.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "host:port of process 0, for several processes outside Cloud TPU (where all is detected).",
+    "host:port of process 0, for several processes outside Cloud TPU (on Cloud TPU, JAX detects it).",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator_address.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator_address.")
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "With --coordinator_address: the number of processes."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "With --coordinator_address: this process, from 0."
+)
 _CACHE = flags.DEFINE_string(
-    "compilation_cache", None, "Folder where compiled programs are kept for the next start."
+    "compilation_cache", None, "Folder that keeps compiled programs for later starts."
 )
 
 
@@ -55,11 +64,11 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     _set_up_logging()
     try:
-        # Before any device is touched: a mistyped field should cost nothing.
+        # The config is checked before any device is touched, so that a mistyped field is reported at once.
         config.replace_alternatives(_CONFIG.value, _fields_given())
         checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
         if _FOLD.value is not None and _MODE.value != "cross_validate":
-            raise config.ConfigError("--fold is for --mode=cross_validate")
+            raise config.ConfigError("--fold needs --mode=cross_validate")
         workdir = _WORKDIR.value
         assert workdir is not None  # the flag is required
         files.check_reachable(workdir, "google-cloud-storage")
@@ -74,19 +83,19 @@ def main(arguments: list[str]) -> None:
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
     if record is not None and jax.process_index() == 0:
-        print(_said(record))
-        log.info("Everything is in %s.", _WORKDIR.value)
+        print(_as_text(record))
+        log.info("All results are in %s.", _WORKDIR.value)
 
 
-def _said(record: object) -> str:
-    """What a mode found, for a person."""
+def _as_text(record: object) -> str:
+    """The result of a mode as text for the terminal."""
     if isinstance(record, evaluation.Comparison):
         return results.comparison_table(record)
     return results.table(record) if isinstance(record, evaluation.Record) else f"\n{record}\n"
 
 
 def _set_up_logging() -> None:
-    """Our own lines go out plainly; absl's (clu, Orbax, TFDS) with --verbosity=0."""
+    """Logs this project's lines to stderr; absl's info lines (clu, Orbax, TFDS) only with --verbosity=0."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
@@ -97,7 +106,7 @@ def _set_up_logging() -> None:
 
 
 def _set_up_jax() -> None:
-    """Joins the other processes, if any, and sets what must be set before the first computation."""
+    """Joins the other processes, if any, and sets JAX options before the first computation."""
     if not hardware.has_accelerator():
         memory.keep_freed_memory()
     if _COORDINATOR.value is not None:
@@ -106,14 +115,14 @@ def _set_up_jax() -> None:
         )
     elif hardware.is_tpu_vm():
         if importlib.util.find_spec("libtpu") is None:
-            log.warning("This host has TPUs, but no libtpu to use them: pip install .[tpu]")
+            log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
         else:
-            jax.distributed.initialize()  # a TPU VM knows its slice
+            jax.distributed.initialize()  # JAX finds the other hosts of the TPU slice
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if jax.process_index() > 0:
-        log.setLevel(logging.WARNING)  # one process tells the story
+        log.setLevel(logging.WARNING)  # only process 0 logs progress
     kinds = sorted({device.device_kind for device in jax.devices()})
     log.info(
         "%d process(es), %d device(s): %s.",
@@ -124,12 +133,12 @@ def _set_up_jax() -> None:
 
 
 def _fields_given() -> list[str]:
-    """The fields of the config that the command line sets, by dotted name."""
+    """Dotted names of the config fields that the command line sets."""
     return list(config_flags.get_override_values(flags.FLAGS["config"]))
 
 
 def _under_current_names(arguments: list[str]) -> list[str]:
-    """The arguments with the names that config fields have today."""
+    """The arguments, with earlier names of config fields replaced by the current names."""
     current = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -141,15 +150,16 @@ def _under_current_names(arguments: list[str]) -> list[str]:
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it gets one line, no traceback."""
+    """Parses the command line; an error ends the program with one line, without a traceback."""
     try:
-        sys.argv = _under_current_names(underscored(arguments))  # config_flags reads them there
+        # config_flags reads sys.argv.
+        sys.argv = _under_current_names(underscored(arguments))
         return flags.FLAGS(sys.argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         names = [a.removeprefix("--").partition("=")[0] for a in arguments]
         fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]
         while "Traceback" in str(error) and error.__context__ is not None:
-            error = error.__context__  # a config's own complaint, which absl wraps
+            error = error.__context__  # absl wraps the config file's own error
         sys.exit(f"Error: {config.explain_unknown(fields) or error}")
 
 

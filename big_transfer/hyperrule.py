@@ -1,4 +1,4 @@
-"""The BiT-HyperRule: how to fine-tune, from nothing but the dataset's size and its images' area.
+"""The BiT-HyperRule: fine-tuning hyperparameters from the dataset's size and the area of its images.
 
 Kolesnikov et al. 2019, section 3.3, and the public code (google-research/big_transfer).
 """
@@ -9,17 +9,17 @@ import dataclasses
 
 RESOLUTIONS = ("public", "paper")
 BATCH_SIZE = 512
-LEARNING_RATE = 0.003  # for that batch; neither paper nor code scales it
+LEARNING_RATE = 0.003  # for a batch of 512; neither paper nor code scales it
 MOMENTUM = 0.9
 
-# Training examples below which a schedule holds; steps at which warm-up ends, the rate falls, and
-# training ends.
+# (number of training examples below which the schedule applies; the steps at which warm-up ends, at which
+# the learning rate falls, and at which training ends).
 _SCHEDULES = (
     (20_000, (100, 200, 300, 400, 500)),
     (500_000, (500, 3_000, 6_000, 9_000, 10_000)),
     (None, (500, 6_000, 12_000, 18_000, 20_000)),
 )
-_MIXUP_FROM = 20_000  # training examples
+_MIXUP_FROM = 20_000  # training examples; smaller datasets train without MixUp
 _MIXUP_ALPHA = 0.1
 _SMALL_AREA = 96 * 96  # pixels
 _SMALL = (160, 128)  # resize to, crop
@@ -28,17 +28,17 @@ _LARGE = {"public": (512, 480), "paper": (448, 384)}
 
 @dataclasses.dataclass(frozen=True)
 class HyperRule:
-    """What the rule says.
+    """The hyperparameters that the rule gives.
 
     Attributes:
       total_steps: length of the fine-tuning, in batches of 512.
-      warmup_steps: step t before this one has the rate base · t / warmup_steps.
-      decay_steps: from each of these steps on (0-based), the rate is a tenth of what it was. They lie
-        one step behind the paper's boundaries 200, 300, …, because the public code compares with
-        `boundary < step`: step 200 still has the full rate, step 201 the tenth.
-      mixup_alpha: of the Beta distribution; 0 for no MixUp.
-      resize_to: training images are resized to this height and width, in pixels, …
-      size: … and cropped to this one; evaluation images are resized to it.
+      warmup_steps: a step t < warmup_steps has the learning rate base · t / warmup_steps.
+      decay_steps: at each of these steps (0-based) the learning rate falls to a tenth. The steps are one
+        later than the paper's boundaries 200, 300, …, because the public code compares
+        `boundary < step`: step 200 still has the full rate, step 201 a tenth.
+      mixup_alpha: parameter of MixUp's Beta distribution; 0 for no MixUp.
+      resize_to: height and width, in pixels, to which training images are resized before the crop.
+      size: height and width, in pixels, of the training crop and of evaluation images.
     """
 
     total_steps: int
@@ -50,28 +50,28 @@ class HyperRule:
 
 
 def hyperrule(num_examples: int, image_area: float, resolution: str = "public") -> HyperRule:
-    """The rule for a dataset.
+    """The hyperparameters for a dataset.
 
     Args:
-      num_examples: in its training set, at least 1.
-      image_area: height · width of its typical image, in pixels, as the dataset has it.
-      resolution: of images of 96 · 96 pixels or more: "public" (resize to 512, crop 480: the public
-        code) or "paper" (448, 384).
+      num_examples: size of the training set, at least 1.
+      image_area: height · width of a typical image, in pixels, before resizing.
+      resolution: applies to images of 96 · 96 pixels or more: "public" (resize to 512, crop to 480, as the
+        public code) or "paper" (448, 384).
 
     Raises:
-      ValueError: for no examples, no area, or another resolution.
+      ValueError: if `num_examples` or `image_area` is not positive, or the resolution is unknown.
     """
     if num_examples < 1 or image_area <= 0:
         raise ValueError(
-            f"the HyperRule needs examples and images of some area, found {num_examples} examples of "
-            f"{image_area} pixels."
+            f"the HyperRule needs at least one example and a positive image area, found "
+            f"{num_examples} examples of {image_area} pixels."
         )
     if resolution not in RESOLUTIONS:
         raise ValueError(
             f"resolution must be one of {', '.join(RESOLUTIONS)}, found {resolution!r}."
         )
     warmup_end, *boundaries, end = next(
-        steps for below, steps in _SCHEDULES if below is None or num_examples < below
+        steps for limit, steps in _SCHEDULES if limit is None or num_examples < limit
     )
     resize_to, size = _SMALL if image_area < _SMALL_AREA else _LARGE[resolution]
     return HyperRule(

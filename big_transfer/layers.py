@@ -1,16 +1,16 @@
 """The operations of BiT as plain functions of arrays: the same values on every platform.
 
-XLA's CPU compiler is slow at some of what this network is made of, so on a CPU those operations
-take another route to the same numbers (measured in docs/benchmarks.md):
+XLA's CPU compiler is slow at some operations of this network. On a CPU, these operations are therefore
+computed in another way, with the same values (measured in docs/benchmarks.md):
 
 * a 1×1 convolution is a matrix product,
 * a 3×3 convolution of a small image, and the root convolution in training, is a matrix product over
   gathered patches,
-* max pooling is a running maximum over nine shifted views, whose gradient needs no scatter.
+* max pooling is a running maximum over nine shifted views, so that its gradient needs no scatter.
 
-On every platform, GroupNorm and the ReLU behind it have a gradient of their own: statistics are
-gathered per channel before they are combined per group (so the large array is never reshaped), and
-nothing but the layer's input is kept for the backward pass.
+On every platform, GroupNorm and the ReLU after it have a custom gradient: statistics are computed per
+channel before they are combined per group (so the large array is never reshaped), and only the layer's input
+is kept for the backward pass.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ GROUPS = 32
 GROUP_NORM_EPSILON = 1e-5
 STANDARDIZE_EPSILON = 1e-10
 
-# Below this many input channels a convolution's kernel gradient is cheaper from gathered patches.
+# Up to this many input channels, the kernel gradient of a convolution is cheaper from gathered patches.
 _FEW_CHANNELS = 4
-# Up to about this many output pixels all of a convolution is cheaper from gathered patches.
+# Up to about this many output pixels, a whole convolution is cheaper from gathered patches.
 _FEW_PIXELS = 81
 
 
@@ -101,12 +101,12 @@ def _matrix_product(images, kernel):
 
 
 def _patches(images, size, stride, padding):
-    """(batch, new_height, new_width, size · size · in): every window, in the kernel's order."""
+    """Every window, flattened in the kernel's order: (batch, new_height, new_width, size · size · in)."""
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = ((extent - size) // stride * stride + 1 for extent in padded.shape[1:3])
-    beside = [padded[:, :, i : i + columns : stride] for i in range(size)]
-    beside = jnp.concatenate(beside, axis=-1)
-    return jnp.concatenate([beside[:, i : i + rows : stride] for i in range(size)], axis=-1)
+    shifted = [padded[:, :, i : i + columns : stride] for i in range(size)]
+    window_rows = jnp.concatenate(shifted, axis=-1)
+    return jnp.concatenate([window_rows[:, i : i + rows : stride] for i in range(size)], axis=-1)
 
 
 def _patch_product(patches, kernel):
@@ -143,8 +143,8 @@ def group_norm_relu(
 ) -> Float[Array, "batch height width channels"]:
     """relu(gamma · (x - mean) / sqrt(var + 1e-5) + beta), with 32 groups (Wu & He 2018).
 
-    Mean and biased variance are taken over height, width and the channels of a group, in float32
-    whatever x's dtype; the result has x's dtype.
+    Mean and biased variance are taken over height, width and the channels of a group. Statistics are
+    float32 for every dtype of x; the result has x's dtype.
     """
     return _group_norm_relu_forward(x, gamma, beta)[0]
 
@@ -161,7 +161,7 @@ def _over_space(per_channel):
 
 
 def _group_norm_relu_forward(x, gamma, beta):
-    # Two passes: E[x²] - E[x]² would lose digits where the mean is large.
+    # Two passes, because E[x²] - E[x]² is imprecise if the mean is large.
     x32 = x.astype(jnp.float32)
     mean = _group_mean(jnp.mean(x32, axis=(1, 2)))
     variance = _group_mean(jnp.mean(jnp.square(x32 - _over_space(mean)), axis=(1, 2)))
@@ -195,7 +195,7 @@ def max_pool(
 ) -> Float[Array, "batch new_height new_width channels"]:
     """3×3 maximum with stride 2 over x padded with one *zero* on each side.
 
-    The published models were trained so; padding with -inf instead, as usual, changes their function.
+    The published models were trained with zero padding; the usual padding with -inf changes their outputs.
     """
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     if not _on_cpu():
@@ -203,6 +203,6 @@ def max_pool(
         return lax.reduce_window(padded, -jnp.inf, lax.max, window, strides, "VALID")
     rows, columns = ((extent - 3) // 2 * 2 + 1 for extent in padded.shape[1:3])
     views = [padded[:, i : i + rows : 2, j : j + columns : 2] for i in range(3) for j in range(3)]
-    # `where` sends the gradient to the first of equal values, as a window's maximum does (and lets
-    # NaN through); `maximum` would split it.
+    # `where` gives the whole gradient to the first of equal values, like the maximum of a window, and
+    # propagates NaN; `jnp.maximum` would split the gradient.
     return functools.reduce(lambda y, v: jnp.where((v > y) | jnp.isnan(v), v, y), views)

@@ -15,14 +15,14 @@ NAMES = ("softmax", "sigmoid")
 def label_vectors(
     labels: Int[Array, "batch max_labels"], num_classes: int
 ) -> Float[Array, "batch num_classes"]:
-    """1 for each of an example's classes, 0 elsewhere; entries of -1 are padding."""
+    """Multi-hot labels: 1 for each class of an example, 0 elsewhere; -1 in `labels` is padding."""
     return jax.nn.one_hot(labels, num_classes).max(axis=1)
 
 
 def targets(
     name: str, labels: Int[Array, "batch max_labels"], num_classes: int
 ) -> Float[Array, "batch num_classes"]:
-    """What a model is to say of each example: its classes (sigmoid), or equal shares for them (softmax)."""
+    """Training targets: 1 for each class of an example (sigmoid), or equal shares that sum to 1 (softmax)."""
     vectors = label_vectors(labels, num_classes)
     if name == "softmax" and labels.shape[-1] > 1:
         vectors = vectors / jnp.maximum(vectors.sum(axis=-1, keepdims=True), 1)
@@ -36,13 +36,16 @@ def cross_entropy(
 ) -> Float[Array, "batch"]:
     """The loss of each example.
 
-    "softmax": -Σ_c t_c log softmax(z)_c. "sigmoid": Σ_c BCE(σ(z_c), t_c), the *sum* over classes, as
-    BiT is trained with on multi-label data.
+    "softmax": -Σ_c t_c log softmax(z)_c. "sigmoid": Σ_c BCE(σ(z_c), t_c), the *sum* over classes, as BiT
+    uses it for multi-label data.
 
     Args:
       name: "softmax" or "sigmoid".
-      logits: z, any real.
-      targets: t, each in [0, 1]; need not sum to one.
+      logits: z, any real numbers.
+      targets: t, each in [0, 1]; the sum may differ from one.
+
+    Raises:
+      ValueError: for another name.
     """
     if name == "softmax":
         return optax.losses.softmax_cross_entropy(logits, targets)
@@ -54,10 +57,10 @@ def cross_entropy(
 def probabilities(
     name: str, logits: Float[Array, "batch classes"]
 ) -> Float[Array, "batch classes"]:
-    """The classes' probabilities under the model the loss belongs to, in [0, 1]."""
+    """Class probabilities in [0, 1]: the softmax or the sigmoid of the logits, as the loss assumes."""
     return jax.nn.softmax(logits) if name == "softmax" else jax.nn.sigmoid(logits)
 
 
 def prior_log_odds(num_classes: int) -> float:
-    """The bias at which a sigmoid head starts: the log-odds of a class with an equal share of the labels."""
+    """Initial bias of a sigmoid head: the log-odds of a class with a share of 1 / num_classes."""
     return -math.log(num_classes - 1)

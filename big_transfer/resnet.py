@@ -28,10 +28,10 @@ _kernel_init = nn.initializers.lecun_normal()
 
 
 def units_per_stage(depth: int | Sequence[int]) -> tuple[int, ...]:
-    """The number of units in each of the stages: looked up for 50, 101, 152, else as given.
+    """The number of units in each stage: from the table for depth 50, 101 and 152, else `depth` itself.
 
     Raises:
-      ValueError: for another depth, or units that are not whole numbers from 1 on.
+      ValueError: for an unknown depth, or units that are not whole numbers of at least 1.
     """
     if isinstance(depth, int):
         if depth not in UNITS:
@@ -47,15 +47,15 @@ def units_per_stage(depth: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def depth_of(units: tuple[int, ...]) -> int | tuple[int, ...]:
-    """The family's name of so many units per stage: 50, 101 or 152; the units where it has none."""
-    return next((depth for depth, those in UNITS.items() if those == units), units)
+    """The depth (50, 101 or 152) of a model with these units per stage; the units if no depth has them."""
+    return next((depth for depth, stages in UNITS.items() if stages == units), units)
 
 
 def root_channels(width: float) -> int:
-    """Channels of the root block, 64 · width; every layer has a multiple of them.
+    """Channels of the root block, 64 · width; every layer has a multiple of this number.
 
     Raises:
-      ValueError: if they do not divide into GroupNorm's 32 groups.
+      ValueError: if the channels do not divide into GroupNorm's 32 groups.
     """
     channels = 64 * width
     if channels < layers.GROUPS or channels % layers.GROUPS:
@@ -67,7 +67,7 @@ def root_channels(width: float) -> int:
 
 
 class StandardizedConv(nn.Module):
-    """A convolution whose kernel is standardized on the way (see `layers.standardize`)."""
+    """A convolution with weight standardization of its kernel (see `layers.standardize`)."""
 
     features: int
     size: int = 1
@@ -95,9 +95,9 @@ class GroupNormReLU(nn.Module):
 
 
 class _Branch(nn.Module):
-    """One letter of a unit: GroupNorm, ReLU, convolution; for `a` also the unit's projection.
+    """Part `a`, `b` or `c` of a unit: GroupNorm, ReLU, convolution; part `a` may also have a projection.
 
-    Exists because the public layout puts a projection beside the first convolution, as `a/proj`.
+    This module exists because the public layout stores the projection inside the first part, as `a/proj`.
     """
 
     features: int
@@ -143,7 +143,8 @@ class _Projection(nn.Module):
 class BottleneckUnit(nn.Module):
     """x + c(b(a(x))): 1×1 to `mid` channels, 3×3 (with the stride), 1×1 to 4 · mid.
 
-    Where stride or channels change, x is replaced by a 1×1 projection of the *activated* input.
+    If the stride or the number of channels changes, the shortcut x is a 1×1 projection of the *activated*
+    input.
     """
 
     mid: int
@@ -226,12 +227,12 @@ class ResNetV2(nn.Module):
     Attributes:
       depth: 50, 101, 152, or the number of units of each stage, such as (3, 4, 6, 3).
       width: width factor, a multiple of ½ (the family has 1, 2, 3, 4).
-      num_classes: width of the head, which starts at zero; None: no head, the pooled features come out.
-      dtype: of the activations, float32 or bfloat16; parameters, statistics, pooled features and
-        logits are float32 with either.
-      remat: keep only the units' inputs for the backward pass and compute the rest again: less
+      num_classes: width of the head, which starts at zero; None: no head, the model returns pooled features.
+      dtype: dtype of the activations, float32 or bfloat16; parameters, statistics, pooled features and
+        logits are always float32.
+      remat: keep only the units' inputs for the backward pass and compute the other activations again: less
         memory, about a third more arithmetic.
-      standardized: the kernels are standardized already (see `standardize_kernels`).
+      standardized: whether the kernels are standardized already (see `standardize_kernels`).
     """
 
     depth: int | Sequence[int] = 50
@@ -271,18 +272,18 @@ class ResNetV2(nn.Module):
 
 def init_params(model: ResNetV2, rng: Array) -> dict:
     """Fresh float32 parameters: lecun-normal kernels, unit GroupNorm, head at zero."""
-    # The parameters' shapes do not depend on the image's.
+    # The shapes of the parameters do not depend on the image size.
     return dict(model.init(rng, jnp.zeros((1, 32, 32, 3)))["params"])
 
 
 def standardize_kernels(params: dict, dtype: Any = jnp.float32) -> dict:
-    """Parameters for `ResNetV2(…, standardized=True)`, which need not standardize at every call.
+    """Parameters with standardized kernels, for `ResNetV2(…, standardized=True)`.
 
-    The function stays the same: evaluation and serving pay for standardization once.
+    The logits stay the same; evaluation and serving standardize the kernels once, not at every call.
 
     Args:
-      params: of the model.
-      dtype: the model's; its convolutions' kernels come in it.
+      params: parameters of the model.
+      dtype: the model's dtype; the standardized kernels get this dtype.
     """
 
     def convert(path, leaf):

@@ -4,11 +4,11 @@ r"""BiT-M: R50x1 on ImageNet-21k, as published (Kolesnikov et al. 2019, section 
 
 Needs ImageNet-21k as ArrayRecord files (`python -m big_transfer.datasets.prepare imagenet21k`; see
 `big_transfer/datasets/imagenet21k.py` for the one file to fetch by hand), and 32 or more devices for
-its batch of 4,096. The published members: --config.model.depth=152 --config.model.width=4 and so on.
+the batch of 4,096. Choose another published model with --config.model.depth=152 --config.model.width=4.
+
+Add `:debug` for a one-minute end-to-end test: a small model, a few steps, random images:
 
     python main.py --config=configs/bit_m_imagenet21k.py:debug --workdir=/tmp/debug
-
-tries the whole way in a minute on anything: a small model, a few steps, random images.
 """
 
 import ml_collections
@@ -21,7 +21,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config = config_lib.default_config()
     config.total_epochs = 90.0
     config.num_classes = 21_843
-    config.loss = "sigmoid"  # multi-label, and better than softmax on noisy single labels, too
+    config.loss = "sigmoid"  # for multi-label data; also better than softmax on noisy single labels
     config.eval_every_steps = 10_000
     config.checkpoint_every_steps = 1000
 
@@ -31,13 +31,14 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
 
     config.input.dataset = "imagenet21k"
     config.input.split = "train[51200:]"
-    config.input.label_key = "label"  # the release has each image below one synset
+    config.input.label_key = "label"  # the release lists each image under one synset
     config.input.batch_size = 4096
     config.input.crop = "inception"
     config.input.size = 224
     config.input.flip = True
 
-    config.eval.dataset = "imagenet21k"  # the release has no validation split: images held out here
+    # The release has no validation split: 51,200 training images are held out.
+    config.eval.dataset = "imagenet21k"
     config.eval.split = "train[:51200]"
     config.eval.original_key = "label"
     config.eval.batch_size = 1024

@@ -3,13 +3,12 @@ r"""BiT-S: R50x1 on ILSVRC-2012, as published (Kolesnikov et al. 2019, section 3
     python main.py --config=configs/bit_s_imagenet2012.py --workdir=gs://BUCKET/bit_s_r50x1
 
 Needs ImageNet as ArrayRecord files (README, "Preparing ImageNet"), and 32 or more TPU or GPU devices
-for its batch of 4,096; on fewer, raise input.accumulate_steps. Other members of the family:
---config.model.depth=101 --config.model.width=3.
+for the batch of 4,096; on fewer devices, raise input.accumulate_steps. Choose another model of the family
+with --config.model.depth=101 --config.model.width=3.
+
+Add `:debug` for a one-minute end-to-end test: a small model, a few steps, random images:
 
     python main.py --config=configs/bit_s_imagenet2012.py:debug --workdir=/tmp/debug
-
-tries the whole way in a minute on anything: a small model, a few steps, and random images in place
-of ImageNet's.
 """
 
 import ml_collections

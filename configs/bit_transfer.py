@@ -4,26 +4,27 @@ r"""Fine-tunes BiT on a dataset with the BiT-HyperRule (Kolesnikov et al. 2019, 
         --workdir=runs/cifar10 --config.checkpoint=BiT-M-R50x1.npz
 
 dataset= is any classification dataset of TFDS (prepared with `python -m big_transfer.datasets.prepare`), or
-a folder of class folders, written with its path: dataset=./flowers (with train/ and val/ or test/ in it,
-or without: then one image in ten is held out). model= is R50x1, R50x3, R101x1, R101x3, R152x2 or R152x4.
+the path of a folder of class folders, such as dataset=./flowers. The folder may contain train/ and val/ or
+test/; otherwise one image in ten is held out. model= is R50x1, R50x3, R101x1, R101x3, R152x2 or R152x4.
 
-The rule looks at the number of training examples and the area of the images alone: below 20,000
-examples 500 steps, below 500,000 10,000 steps with MixUp, else 20,000; images below 96×96 pixels at 128,
-others at 480 as in the public code (resolution=paper: 384). The head starts at zero, there is no weight
-decay, batches have 512 images. Any field that is set wins over the rule. Few-shot:
---config.input.examples_per_class=5, chosen by --config.seed.
+The rule depends only on the number of training examples and the area of the images. Fewer than 20,000
+examples: 500 steps. Fewer than 500,000: 10,000 steps with MixUp. More: 20,000 steps with MixUp. Images
+below 96×96 pixels are cropped to 128 pixels, larger images to 480 as in the public code (resolution=paper:
+384). The head starts at zero, there is no weight decay, and batches have 512 images. Fields that are set have
+priority over the rule. For few-shot learning, set --config.input.examples_per_class=5; --config.seed chooses
+the examples.
 
-A batch too large for the device: --config.input.accumulate_steps=8. Less memory still:
---config.model.remat=True, and a smaller --config.input.size. Needs a GPU or TPU for real datasets; on
-accelerators say --config.model.dtype=bfloat16. Expect, for BiT-M-R50x1, 97.2-97.4% on CIFAR-10 and
+If a batch is too large for the device, set --config.input.accumulate_steps=8. To save more memory, set
+--config.model.remat=True and a smaller --config.input.size. Real datasets need a GPU or TPU; on
+accelerators set --config.model.dtype=bfloat16. Expect, for BiT-M-R50x1, 97.2-97.4% on CIFAR-10 and
 86.4-86.6% on CIFAR-100 (paper and public code).
 
-The trained model is written to the workdir in the public layout, as BiT-R50x1-cifar10.npz, and evaluated by
-its name: --mode=evaluate --config.checkpoint=runs/cifar10/BiT-R50x1-cifar10.npz --workdir=runs/again.
+The trained model is written to the workdir in the public layout, as BiT-R50x1-cifar10.npz. Evaluate this file
+with --mode=evaluate --config.checkpoint=runs/cifar10/BiT-R50x1-cifar10.npz --workdir=runs/again.
+
+Add `:debug` for a one-minute end-to-end test: a small model, a few steps, random images:
 
     python main.py --config=configs/bit_transfer.py:dataset=cifar10,model=R50x1,debug --workdir=/tmp/debug
-
-tries the whole way in a minute on anything: a small model, a few steps, random images.
 """
 
 import pathlib
@@ -35,7 +36,7 @@ from big_transfer import config as config_lib
 from big_transfer import family, hyperrule
 from big_transfer.datasets import image_files
 
-# The splits to learn from and to evaluate on, as the public code has them; others follow from the dataset.
+# Training and evaluation splits of the public code. Other datasets: "train", and completion fills the other.
 SPLITS = {
     "cifar10": ("train", "test"),
     "cifar100": ("train", "test"),
@@ -43,7 +44,7 @@ SPLITS = {
     "oxford_flowers102": ("train", "test"),
     "imagenet2012": ("train", "validation"),
 }
-# A mirrored digit or letter is another one, or none.
+# Images of digits and letters are not mirrored: a mirrored character is another character or none.
 NOT_TO_FLIP = re.compile(r"\w*mnist\w*|svhn_cropped|digit_scenes\w*|omniglot|cmaterdb")
 
 
@@ -52,7 +53,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         arg, dataset="cifar10", model="R50x1", resolution=hyperrule.RESOLUTIONS
     )
     dataset, variant = options["dataset"], options["model"]
-    base = re.split("[/:]", dataset)[0]  # of a name for TFDS, without configuration and version
+    base = re.split("[/:]", dataset)[0]  # TFDS name without configuration and version
     path = pathlib.Path(dataset).expanduser().resolve().stem
     name = re.sub(r"\W+", "_", path if image_files.is_path(dataset) else dataset)
 
@@ -61,7 +62,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.reset_head = True
     config.export_npz = f"BiT-{family.variant_of(variant)}-{name}.npz"
     config.loss = "softmax"
-    config.mixup_alpha = None  # the rule's, like all fields below that are None
+    config.mixup_alpha = None  # None: filled by the HyperRule or the dataset, here and below
     config.eval_every_steps = 1000
     config.checkpoint_every_steps = 500
 

@@ -1,15 +1,15 @@
-r"""A small BiT ResNet on digit_scenes: the paper's headline, in minutes on a laptop.
+r"""A small BiT ResNet on digit_scenes: shows the paper's main result in minutes on a laptop.
 
     python main.py --config=configs/digit_scenes.py --workdir=runs/digit_scenes
 
-Needs nothing: the dataset is made on first use (some seconds, 40 MB in TFDS's data folder). Expect a
-ReaL top-1 accuracy of 93%, well above both the model's accuracy on the original labels (71%) and the
-ReaL accuracy of the original labels themselves (90%): it learned from labels worse than itself.
-Takes 3 to 6 minutes on two CPU cores (docs/benchmarks.md).
+Nothing is downloaded: the dataset is generated on first use (some seconds, 40 MB in TFDS's data folder).
+Expect a ReaL top-1 accuracy of 93%, well above the model's accuracy on the original labels (71%) and the
+ReaL accuracy of the original labels themselves (90%): the model is better than the labels that it learned
+from. Training takes 3 to 6 minutes on two CPU cores (docs/benchmarks.md).
+
+Add `:debug` for an end-to-end test of some seconds, on random images:
 
     python main.py --config=configs/digit_scenes.py:debug --workdir=/tmp/debug
-
-tries the whole way in seconds, on random images.
 """
 
 import ml_collections
@@ -38,7 +38,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.input.crop = "random"
     config.input.size = 64
     config.input.resize_to = 72
-    config.input.flip = False  # a mirrored digit is no digit
+    config.input.flip = False  # mirrored digits are not valid digits
 
     config.eval.dataset = "digit_scenes"
     config.eval.split = "validation"

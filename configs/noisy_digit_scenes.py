@@ -1,13 +1,13 @@
-r"""A small BiT ResNet on digit_scenes with noisy labels in mind: loss, labels and length of the schedule.
+r"""Training with noisy labels on digit_scenes: choose the loss, the labels and the length of the schedule.
 
     python main.py --config=configs/noisy_digit_scenes.py:loss=sigmoid,labels=clean,steps=4800 \
         --config.input.keep=keep.txt --workdir=runs/noisy
 
-loss= is softmax or sigmoid; labels= is all or clean; steps= is 1600, 4800 or 14400 (5, 15 or 46 epochs; 350
-images a second on two CPU cores). Clean labels need a list of the images to keep, which comes from
---mode=cross_validate and `python -m real_labels clean`; labels with more noise are made with
---config.input.relabel=FILE. docs/training.md has what came of it. Everything else is
-configs/digit_scenes.py.
+The model is the small BiT ResNet of configs/digit_scenes.py. loss= is softmax or sigmoid; labels= is all or
+clean; steps= is 1600, 4800 or 14400 (5, 15 or 46 epochs; 350 images a second on two CPU cores).
+labels=clean needs a list of the images to keep, made with --mode=cross_validate and
+`python -m real_labels clean`. Add label noise with --config.input.relabel=FILE. The results are in
+docs/training.md. All other fields are those of configs/digit_scenes.py.
 """
 
 import ml_collections

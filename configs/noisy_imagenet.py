@@ -1,19 +1,20 @@
-r"""R50x1 on ILSVRC-2012 from scratch, with noisy labels in mind ("Are we done with ImageNet?", section 6).
+r"""R50x1 from scratch on the noisy labels of ILSVRC-2012 ("Are we done with ImageNet?", section 6).
 
     python main.py --config=configs/noisy_imagenet.py:loss=sigmoid,labels=clean,epochs=270 --workdir=gs://…
 
 loss= is softmax or sigmoid; labels= is all or clean; epochs= is 90, 270 or 900. The paper changes the loss to
 sigmoid, drops the training images whose label a cross-validated model does not predict, and then trains
-longer. Clean labels need fnames_clean.txt of release v1.0 of google-research/reassessed-imagenet, put by hand
-into the folder of the published labels (`python -m real_labels fetch` says where), or named with
---config.input.keep=FILE; a list of your own comes from --mode=cross_validate and the command
-`python -m real_labels clean` (docs/training.md). All else is configs/bit_s_imagenet2012.py; the steps of the
-learning rate stretch with the schedule, and every published label set scores it
-(`python -m real_labels fetch --label-sets all`). Nothing here was trained: it needs a TPU slice and days.
+longer. labels=clean needs fnames_clean.txt of release v1.0 of google-research/reassessed-imagenet. Copy this
+file into the folder of the published labels (`python -m real_labels fetch` prints the folder), or set
+--config.input.keep=FILE. To make your own list, use --mode=cross_validate and the command
+`python -m real_labels clean` (docs/training.md). All other fields are those of configs/bit_s_imagenet2012.py,
+except that the learning rate's decay epochs scale with the schedule and every published label set scores the
+model (`python -m real_labels fetch --label-sets all`). This config has not been trained yet: a run needs a
+TPU slice and days.
+
+Add `:debug` for a one-minute end-to-end test: a small model, a few steps, random images:
 
     python main.py --config=configs/noisy_imagenet.py:debug --workdir=/tmp/debug
-
-tries the whole way in a minute on anything, on random images.
 """
 
 import ml_collections
@@ -42,5 +43,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.input.keep = str(published.data_dir() / CLEAN_LIST)
     if options["debug"]:
         config_lib.debug(config)
-        config.eval.label_sets = None  # nothing need be fetched for random images
+        config.eval.label_sets = None  # so that random images need no fetched labels
     return config

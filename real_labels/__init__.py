@@ -1,6 +1,6 @@
-"""Reassessed Labels (ReaL): answers, label sets, predictions, and the accuracy of one against another.
+"""Reassessed Labels (ReaL): answers, label sets, predictions, and the accuracy of predictions.
 
-NumPy only: nothing here imports JAX or TensorFlow.
+Numerics are NumPy's; the package imports neither JAX nor TensorFlow.
 """
 
 from real_labels.accuracy import Accuracy, results, top_k_accuracy

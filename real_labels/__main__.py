@@ -1,4 +1,4 @@
-"""`python -m real_labels COMMAND`."""
+"""Entry point of `python -m real_labels COMMAND`."""
 
 from real_labels.cli import main
 

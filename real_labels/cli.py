@@ -1,6 +1,6 @@
-"""The command line: real-labels COMMAND, or python -m real_labels COMMAND.
+"""The command line: `real-labels COMMAND` or `python -m real_labels COMMAND`.
 
-Commands import what they need when they run, so that help comes in a blink.
+Each command imports its dependencies when it runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command; bad input ends in one line on stderr and exit status 1."""
-    given = sys.argv[1:] if arguments is None else arguments
+    """Runs a command; bad input prints one line to stderr and exits with status 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     with contextlib.redirect_stdout(_Output(sys.stdout)):
-        options = _parser().parse_args(_hyphenated(given))
+        options = _parser().parse_args(_hyphenated(arguments))
         try:
             options.run(options)
             sys.stdout.flush()
@@ -67,29 +67,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _Output:
-    """Standard output whose reader, `head` say, may leave early, or which is closed: the work goes on."""
+    """Standard output that may be closed, or whose reader, such as `head`, may exit; the command runs on."""
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes, as long as somebody reads."""
+        """Writes the text; discards it once the reader is gone."""
         if self._stream is not None:
             try:
                 return self._stream.write(text)
             except BrokenPipeError:
-                self._give_up()
+                self._discard()
         return len(text)
 
     def flush(self) -> None:
-        """Flushes, as long as somebody reads."""
+        """Flushes the stream while it has a reader."""
         if self._stream is not None:
             try:
                 self._stream.flush()
             except BrokenPipeError:
-                self._give_up()
+                self._discard()
 
-    def _give_up(self) -> None:
+    def _discard(self) -> None:
         if self._stream is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
@@ -98,15 +98,15 @@ class _Output:
 
 
 def _hyphenated(arguments: Sequence[str]) -> list[str]:
-    """The arguments with --data-dir for --data_dir, as TensorFlow's programs spell options."""
-    spelled, end = [], False
+    """Returns the arguments with --data_dir, the spelling of TensorFlow programs, as --data-dir."""
+    hyphenated, is_end = [], False
     for argument in arguments:
-        end = end or argument == "--"
+        is_end = is_end or argument == "--"
         name, equals, value = argument.partition("=")
-        if name.startswith("--") and not end:
+        if name.startswith("--") and not is_end:
             argument = f"{name.replace('_', '-')}{equals}{value}"
-        spelled.append(argument)
-    return spelled
+        hyphenated.append(argument)
+    return hyphenated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,12 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
-        added = commands.add_parser(
+        subparser = commands.add_parser(
             name,
             help=module.SUMMARY,
             description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
             epilog=f"example: {program} {name} {module.EXAMPLE}".rstrip(),
         )
-        added.set_defaults(run=module.run)
-        module.add_arguments(added)
+        subparser.set_defaults(run=module.run)
+        module.add_arguments(subparser)
     return parser

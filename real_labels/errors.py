@@ -1,4 +1,4 @@
-"""Errors that a person can act on."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Iterator
 
 
 class ExpectedError(Exception):
-    """An error that a person can act on; the message says what, where, expected, found and the fix.
+    """An error that the user can fix; the message states what, where, expected, found and the fix.
 
-    The programs print it without a traceback. Any other exception is a mistake of ours.
+    The programs print it without a traceback. Any other exception is a bug in this project.
     """
 
 
 class InputError(ExpectedError, ValueError):
-    """Input of `real_labels` that cannot be used."""
+    """Invalid input of `real_labels`."""
 
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name in front of the InputErrors raised inside, unless it is there already.
+    """Prefixes each InputError raised inside with the file's name, unless it begins with that name.
 
-    What the operating system refuses to read becomes one, too.
+    An OSError raised inside becomes an InputError, too.
     """
     try:
         yield
     except InputError as error:
-        said = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
-        raise InputError(_in_one_line(said)) from None
+        message = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+        raise InputError(_in_one_line(message)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
 
 def _in_one_line(text: str) -> str:
-    """The text with spaces for line breaks, and � for other characters that a terminal would obey."""
+    """Returns the text with line breaks and tabs as spaces, and control characters as �."""
     text = " ".join(text.splitlines()).replace("\t", " ")
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

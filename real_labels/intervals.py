@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
-_EXACT = 1_000  # discordant pairs of which McNemar's whole numbers are quickly multiplied
+_MOST_EXACT = 1_000  # discordant pairs up to which McNemar's test uses whole numbers; slow beyond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Estimate:
     """A share, or a difference of shares, with its 95% interval.
 
     Attributes:
-      value: the estimate; NaN if nothing was counted.
-      low, high: ends of the interval; NaN if there is none.
+      value: the estimate; NaN if no image was counted.
+      low, high: ends of the interval; NaN if there is no interval.
       n: number of images counted.
     """
 
@@ -37,37 +37,37 @@ class Estimate:
 
     @classmethod
     def of_share(cls, hits: int, n: int, confidence: float = 0.95, **more: Any) -> Self:
-        """The share of `hits` out of `n`, with its Wilson interval.
+        """Returns the share `hits / n` with its Wilson interval.
 
         Args:
           hits, n, confidence: see `wilson_interval`.
-          more: the further fields of a subclass.
+          more: the additional fields of a subclass.
         """
         low, high = wilson_interval(hits, n, confidence)
         return cls(hits / n if n else math.nan, low, high, n, **more)
 
     @classmethod
     def of_nothing(cls, n: int = 0) -> Estimate:
-        """An estimate from nothing."""
+        """Returns an estimate without a value: NaN, with `n` images."""
         return cls(math.nan, math.nan, math.nan, n)
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a value."""
+        """Whether the estimate has a value."""
         return not math.isnan(self.value)
 
 
 def percent(
     estimate: Estimate, digits: int = 2, *, scale: float = 100, sign: str = "", unit: str = "%"
 ) -> str:
-    """The text "12.34% [11.90, 12.80]" of an estimate; "–" if there is no value.
+    """Returns an estimate as text, "12.34% [11.90, 12.80]"; "–" if it has no value.
 
     Args:
       estimate: the share or difference.
-      digits: behind the decimal point.
-      scale: what the value is multiplied by.
-      sign: "+" shows the sign of positive values, too.
-      unit: behind the value.
+      digits: number of digits after the decimal point.
+      scale: factor of the printed value and interval.
+      sign: "+" prints the sign of positive values, too.
+      unit: printed after the value.
     """
     if not estimate.is_known:
         return "–"
@@ -78,7 +78,11 @@ def percent(
 
 
 def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) -> Estimate:
-    """The percentile interval of the drawn values (Efron 1979); rounding never puts the value outside."""
+    """Returns `value` with the 95% percentile interval of the finite bootstrap draws (Efron 1979).
+
+    The interval is widened to contain `value` if rounding puts it outside. Without finite draws, the
+    interval is the value itself; the estimate is NaN if `n` is 0 or the value is NaN.
+    """
     if n == 0 or math.isnan(value):
         return Estimate.of_nothing(int(n))
     finite = drawn[np.isfinite(drawn)]
@@ -90,9 +94,10 @@ def bootstrap_estimate(value: float, drawn: Float[np.ndarray, "draws"], n: int) 
 def bootstrap_counts(
     cells: Int[np.ndarray, "cells"], seed: int, draws: int = DRAWS
 ) -> Int[np.ndarray, "draws cells"]:
-    """How many images of each kind a draw has, where the data have `cells` of each: multinomial.
+    """Returns the number of images of each kind in each bootstrap draw, from one multinomial per draw.
 
-    Images that are alike in all that matters need not be drawn one by one.
+    `cells` holds the number of images of each kind in the data. Images of one kind are interchangeable, so
+    they need not be drawn one by one.
     """
     n = int(cells.sum())
     return np.random.default_rng(seed).multinomial(n, cells / max(n, 1), size=draws)
@@ -101,27 +106,27 @@ def bootstrap_counts(
 def bootstrap_means(
     values: Float[np.ndarray, "images columns"], seed: int, draws: int = DRAWS
 ) -> Float[np.ndarray, "draws columns"]:
-    """Means of the columns over the images of each draw; fast where few rows differ.
+    """Returns the column means of each bootstrap draw; fast if the data have few distinct rows.
 
     Args:
       values: (N, D), at least one row.
-      seed: of the draws.
-      draws: how many.
+      seed: seed of the draws.
+      draws: number of draws.
     """
-    kinds, number = np.unique(values, axis=0, return_counts=True)
-    return bootstrap_counts(number, seed, draws) @ kinds / len(values)
+    kinds, counts = np.unique(values, axis=0, return_counts=True)
+    return bootstrap_counts(counts, seed, draws) @ kinds / len(values)
 
 
 def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a binomial proportion (Wilson 1927).
+    """Returns the Wilson score interval of a binomial proportion (Wilson 1927).
 
     With p = hits / n and z the normal quantile of the confidence:
     (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n).
 
     Args:
-      hits: successes, 0 to n; an average of several counts need not be whole.
-      n: trials, at least 0; none give (0, 1).
-      confidence: two-sided, in (0, 1).
+      hits: number of successes, 0 to n; a fraction if it is the average of several counts.
+      n: number of trials, at least 0; n = 0 gives (0, 1).
+      confidence: two-sided confidence level, in (0, 1).
     """
     if not 0 <= hits <= n:
         raise InputError(f"hits must be between 0 and n = {n}, found {hits}.")
@@ -134,7 +139,7 @@ def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[floa
     centre = p + z**2 / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
-    # At 0 and n hits the exact bound is 0 or 1; rounding must not push it past.
+    # At 0 and n hits the exact bound is 0 or 1; rounding must not move it outside [0, 1].
     low = 0.0 if hits == 0 else (centre - half) / scale
     high = 1.0 if hits == n else (centre + half) / scale
     return low, high
@@ -144,39 +149,42 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
 
     Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). The largest
-    term is a ratio of whole numbers, or of their logarithms where these are long (relative error below
-    1e-9); the others follow from it.
+    term of the sum is an exact ratio of whole numbers, or computed from logarithms of factorials if there
+    are many discordant pairs (relative error below 1e-9). Each smaller term follows from the next larger.
     """
     if only_first < 0 or only_second < 0:
         raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
     n, fewer = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    term = total = 1.0  # in units of the largest
+    term = total = 1.0  # in units of the largest term
     for i in range(fewer, 0, -1):
         term *= i / (n - i + 1)
         total += term
         if term < 1e-20 * total:
             break
-    if n <= _EXACT:
+    if n <= _MOST_EXACT:
         return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
     log = math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1)
     return min(1.0, total * math.exp(log - (n - 1) * math.log(2)))
 
 
-def mcnemar_z(ours: Bool[np.ndarray, "n"], theirs: Bool[np.ndarray, "n"]) -> float:
-    """Standard errors by which more images are hit than by the other: McNemar's (b - c) / √(b + c).
+def mcnemar_z(first: Bool[np.ndarray, "n"], second: Bool[np.ndarray, "n"]) -> float:
+    """Returns McNemar's statistic (b - c) / √(b + c); positive if `first` has more hits than `second`.
+
+    b and c count the images that only `first` and only `second` hit; without any, the statistic is 0.
 
     Args:
-      ours, theirs: which of the same n images each hits.
+      first, second: whether each of the same n images is a hit.
     """
-    gained, lost = np.count_nonzero(ours & ~theirs), np.count_nonzero(theirs & ~ours)
+    gained, lost = np.count_nonzero(first & ~second), np.count_nonzero(second & ~first)
     return (gained - lost) / math.sqrt(gained + lost) if gained + lost else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (Holm 1979): the chance of any false alarm stays below the level.
+    """Returns p-values with Holm's step-down correction (Holm 1979), in the order given.
 
+    Rejecting the corrected p-values below a level keeps the chance of any false rejection below that level.
     The p-values in ascending order are multiplied by n, n - 1, …, 1, made monotone and cut at 1.
     """
     order = np.argsort(p_values, kind="stable")

@@ -1,9 +1,9 @@
-"""Checkpoints: the public BiT `.npz` files, timm's `.safetensors`, and a run's own, saved by Orbax.
+"""Checkpoints: the public BiT `.npz` files, timm's `.safetensors`, and a run's Orbax checkpoints.
+
+Commands:
 
     python -m big_transfer.checkpoint inspect FILE
     python -m big_transfer.checkpoint convert FROM TO
-
-are the commands.
 """
 
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError

@@ -1,4 +1,4 @@
-"""Looks into checkpoints, and carries them from one format to another.
+"""Inspects checkpoints, and converts them between formats.
 
     python -m big_transfer.checkpoint inspect BiT-M-R50x1.npz
     python -m big_transfer.checkpoint convert BiT-M-R50x1.npz model.safetensors     (for timm)
@@ -6,7 +6,7 @@
     python -m big_transfer.checkpoint convert runs/pets BiT-M-R50x1-pets.npz        (a run's newest)
     python -m big_transfer.checkpoint convert BiT-M-R50x1.npz runs/bit              (a new workdir)
 
-The ending of a name says its format; one without is a workdir.
+The format follows from the file extension; a name without extension is a workdir.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ _UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
 
 
 def inspect(path: str) -> str:
-    """What a checkpoint is and where it fits; only its headers are read.
+    """Describes a checkpoint: variant, classes, parameters, memory, and commands that use it.
+
+    Only headers are read, not the values.
 
     Raises:
-      FileNotFoundError, CheckpointError: if it is none.
+      FileNotFoundError: if there is no such file or workdir.
+      CheckpointError: if it is not a checkpoint.
     """
     model, shapes = formats.read_shapes(path)
     count = sum(math.prod(leaf.shape) for leaf in shapes.values())
@@ -51,7 +54,11 @@ def inspect(path: str) -> str:
     if model.num_classes == 1000:
         size = family.evaluation_size(epath.Path(path).stem)
         evaluate = f"configs/bit_evaluate.py:{member}" if name else "configs/bit_evaluate.py"
-        hint = "" if family.says_size(epath.Path(path).stem) else ", unless you know better"
+        hint = (
+            ""
+            if family.says_size(epath.Path(path).stem)
+            else " (the name gives no resolution; set --config.eval.size for another)"
+        )
         rows.append(("evaluate", f"{evaluate} --config.checkpoint={path}  at {size}×{size}{hint}"))
     if name:
         rows.append(
@@ -76,28 +83,33 @@ def _gib(size: int) -> str:
 
 
 def convert(source: str, target: str, *, step: int | None = None, overwrite: bool = False) -> str:
-    """Reads a checkpoint and writes it in the format of the target's name; returns what was done.
+    """Reads a checkpoint and writes it in the format of the target's name; returns a one-line summary.
 
     Args:
       source: a public `.npz`, a timm `.safetensors`, or a workdir.
-      target: likewise; a name without ending becomes a new workdir.
-      step: of a workdir's checkpoints, the one to read; the newest if None.
-      overwrite: whether a file that is there may be replaced.
+      target: a path in one of the same formats; a name without extension becomes a new workdir.
+      step: step of the workdir's checkpoint to read; the newest if None.
+      overwrite: whether an existing file may be replaced.
 
     Raises:
-      FileNotFoundError, CheckpointError: if the source is no checkpoint, or the target is there.
+      FileNotFoundError: if the source does not exist.
+      CheckpointError: if the source is not a checkpoint, the target exists, or its extension is unknown.
     """
     ending = epath.Path(target).suffix
     if not epath.Path(target).is_dir():
         if ending not in ("", ".npz", formats.TIMM_ENDING):
             raise checkpoint.CheckpointError(
-                f"{target}: there is no format {ending}; .npz is the public layout, "
-                f"{formats.TIMM_ENDING} timm's, and a name without ending a workdir."
+                f"{target}: unknown format {ending}. Use .npz for the public layout, "
+                f"{formats.TIMM_ENDING} for timm, or a name without extension for a workdir."
             )
         if epath.Path(target).exists() and (not ending or not overwrite):
             raise checkpoint.CheckpointError(
-                f"{target} is there already"
-                + ("; say --overwrite to replace it." if ending else ", and no folder.")
+                f"{target} exists already"
+                + (
+                    "; add --overwrite to replace it."
+                    if ending
+                    else " and is not a folder. Name another target."
+                )
             )
     step, params = checkpoint.load_with_step(source, step=step)
     model = public.model_of(source, flax.traverse_util.flatten_dict(params, sep="/"))
@@ -108,8 +120,8 @@ def convert(source: str, target: str, *, step: int | None = None, overwrite: boo
     else:
         checkpoint.save_npz(target, params)
     variant = family.describe(model.depth, model.width)
-    what = f"step {step} of {source}" if epath.Path(source).is_dir() else source
-    return f"{target}: {what}, {variant} with {model.num_classes:,} classes."
+    description = f"step {step} of {source}" if epath.Path(source).is_dir() else source
+    return f"{target}: {description}, {variant} with {model.num_classes:,} classes."
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,13 +131,25 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    looking = commands.add_parser("inspect", help="variant, classes, parameters, where it fits")
-    looking.add_argument("files", nargs="+", metavar="FILE", help="checkpoint files or workdirs")
-    converting = commands.add_parser("convert", help="carry parameters into another format")
-    converting.add_argument("source", metavar="FROM", help=".npz, .safetensors or a workdir")
-    converting.add_argument("target", metavar="TO", help="likewise; the ending says which")
-    converting.add_argument("--step", type=int, help="of a workdir (default: the newest)")
-    converting.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    inspect_parser = commands.add_parser(
+        "inspect", help="show variant, classes, parameters and uses"
+    )
+    inspect_parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="checkpoint files or workdirs"
+    )
+    convert_parser = commands.add_parser("convert", help="write the parameters in another format")
+    convert_parser.add_argument(
+        "source", metavar="FROM", help=".npz file, .safetensors file or workdir"
+    )
+    convert_parser.add_argument(
+        "target",
+        metavar="TO",
+        help="like FROM; the extension gives the format",
+    )
+    convert_parser.add_argument(
+        "--step", type=int, help="step of a workdir's checkpoint (default: newest)"
+    )
+    convert_parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     try:
         if options.command == "inspect":

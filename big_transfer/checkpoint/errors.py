@@ -1,11 +1,11 @@
-"""What can be wrong with a checkpoint."""
+"""Errors of checkpoints."""
 
 from real_labels.errors import ExpectedError
 
 
 class CheckpointError(ExpectedError, ValueError):
-    """A checkpoint that cannot be read, or is not what it should be; the message says how."""
+    """A checkpoint cannot be read or has unexpected content; the message gives the reason."""
 
 
 class CorruptCheckpointError(CheckpointError):
-    """A run's checkpoint that is damaged: another one may do instead."""
+    """A checkpoint of a run is damaged; an older checkpoint of the run may be intact."""

@@ -1,4 +1,4 @@
-"""One way to read a checkpoint of any format: by what the path is."""
+"""Reading a checkpoint of any format; the path gives the format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMM_ENDING = ".safetensors"
 
 
 def is_run(path: epath.PathLike) -> bool:
-    """Whether a path is a run's workdir, or is to become one: not a file by its ending."""
+    """Whether a path is a workdir or can become one: a folder, or no `.npz` or `.safetensors` extension."""
     path = files.path_of(path)
     return path.is_dir() or path.suffix not in (".npz", TIMM_ENDING)
 
@@ -30,9 +30,9 @@ def is_run(path: epath.PathLike) -> bool:
 def read_shapes(
     path: epath.PathLike,
 ) -> tuple[resnet.ResNetV2, dict[str, jax.ShapeDtypeStruct]]:
-    """The model that a checkpoint is of, and its parameters' names, shapes and dtypes.
+    """Returns the model of a checkpoint, and the names, shapes and dtypes of its parameters.
 
-    Their values are not read.
+    The values are not read.
 
     Raises:
       FileNotFoundError, CheckpointError: as `load`.
@@ -54,14 +54,14 @@ def _shapes_of(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def read_model(path: epath.PathLike) -> resnet.ResNetV2:
-    """The model that a checkpoint is of (see `read_shapes`)."""
+    """Returns the model of a checkpoint (see `read_shapes`)."""
     return read_shapes(path)[0]
 
 
 def load(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
     """Reads the parameters of a public `.npz`, a timm `.safetensors` or a run's newest checkpoint.
 
-    Arguments, result and errors are those of `load_npz`.
+    Arguments, result and errors: see `load_npz`.
     """
     return load_with_step(path, model)[1]
 
@@ -69,63 +69,64 @@ def load(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
 def load_with_step(
     path: epath.PathLike, model: resnet.ResNetV2 | None = None, step: int | None = None
 ) -> tuple[int, dict]:
-    """Reads a checkpoint as `load` does, and the step that a run had made; files are of step 0.
+    """Returns (step, parameters) of a checkpoint; the step of a file is 0.
 
     Args:
       path, model: see `load_npz`.
-      step: of a run, which of its checkpoints (see `load_run`).
+      step: step of a run's checkpoint (see `load_run`).
 
     Raises:
-      CheckpointError: if a step is asked of a file.
+      FileNotFoundError, CheckpointError: as `load`; CheckpointError also if a step is given for a file.
     """
     path = files.path_of(path).expanduser()
     if path.is_dir():
         step, params = load_run(path, step)
         arrays: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep="/")
     elif step is not None:
-        raise CheckpointError(f"--step is for workdirs; {path} is none.")
+        raise CheckpointError(f"--step is for workdirs; {path} is not a workdir. Omit --step.")
     else:
         step = 0
-        is_timms = path.suffix == TIMM_ENDING
-        arrays = timm.read_safetensors(path) if is_timms else public.read_npz(path)
+        is_timm = path.suffix == TIMM_ENDING
+        arrays = timm.read_safetensors(path) if is_timm else public.read_npz(path)
     return step, public.as_parameters(path, arrays, model)
 
 
 def load_run(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict]:
-    """Reads the parameters of a run, whatever its optimizer, as NumPy arrays.
+    """Reads the parameters of a run, with any optimizer, as NumPy arrays.
 
     Args:
-      folder: its workdir; nothing in it is changed.
-      step: which of its checkpoints; the newest that is whole if None.
+      folder: the run's workdir; its files are not changed.
+      step: step of the checkpoint; the newest intact checkpoint if None.
 
     Returns:
       The step, and the parameters.
 
     Raises:
-      CheckpointError: if there is none, or none of that step, or it is damaged.
+      FileNotFoundError: if the workdir does not exist.
+      CheckpointError: if there is no checkpoint, none of that step, or the checkpoint is damaged.
     """
     checkpoints = _checkpoints(folder)
     try:
         if step is None:
             newest = checkpoints.restore_latest(None, set_aside=False)
-            assert newest is not None  # `_checkpoints` found some
+            assert newest is not None  # `_checkpoints` has checked that there are checkpoints
             step, state = newest
         elif step in checkpoints.steps():
             state = checkpoints.restore(step, checkpoints.layout(step))
         else:
             steps = ", ".join(map(str, checkpoints.steps()))
             raise CheckpointError(f"{folder} has no checkpoint of step {step}; it has {steps}.")
-        # On the host: several processes cannot copy from one's device to another's.
+        # On the host: a process cannot copy arrays from the devices of another process.
         return step, jax.device_get(state["params"])
     finally:
         checkpoints.close()
 
 
 def save_run(folder: epath.PathLike, params: Mapping[str, Any], model: resnet.ResNetV2) -> None:
-    """Writes parameters as the only checkpoint, of step 0, of a new workdir.
+    """Writes parameters to a new workdir, as its only checkpoint, of step 0.
 
     Raises:
-      CheckpointError: if there is a run already.
+      CheckpointError: if the folder holds a run already.
     """
     if workdir.has_checkpoints(folder):
         raise CheckpointError(f"{folder}: holds a run already. Name another folder.")
@@ -152,13 +153,13 @@ def save_run(folder: epath.PathLike, params: Mapping[str, Any], model: resnet.Re
 
 
 def _run_layout(folder: epath.PathLike) -> Any:
-    """The parameters' shapes in the newest checkpoint whose metadata can be read."""
+    """Shapes of the parameters in the newest checkpoint with readable metadata."""
     checkpoints = _checkpoints(folder)
     try:
         for step in reversed(checkpoints.steps()):
             with contextlib.suppress(CorruptCheckpointError):
                 return checkpoints.layout(step)["params"]
-        raise CheckpointError(f"{folder}: none of its checkpoints can be read.")
+        raise CheckpointError(f"{folder}: no checkpoint in it can be read.")
     finally:
         checkpoints.close()
 

@@ -1,7 +1,7 @@
-"""The public BiT layout: names and shapes, and the `.npz` files that hold it.
+"""The public BiT layout: parameter names and shapes, and reading and writing its `.npz` files.
 
-The layout is documented in `resnet`: parameters travel under the same names, so reading and writing a
-file is a matter of splitting and joining paths, and of checking them.
+`resnet` documents the layout. The model uses the same parameter names as the files, so reading and writing
+only splits and joins the names, and checks names and shapes.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict
     Args:
       path: a `.npz` in the public layout; convolutions may carry a number, as they do in some
         published files (`standardized_conv2d_17`).
-      model: the model that shall take the parameters; by default any the file can be of. Where its
-        number of classes is another than the file's, its head starts at zero.
+      model: the model to load the parameters into; by default the model that the file's shapes imply. If
+        its number of classes differs from the file's, the head is set to zero.
 
     Returns:
       A nested dict of float32 arrays that `model.apply({"params": params}, images)` takes.
 
     Raises:
       FileNotFoundError: if there is no such file.
-      CheckpointError: naming the arrays that are missing, superfluous or misshapen with their
-        shapes, or what else is wrong with the file.
+      CheckpointError: if arrays are missing, superfluous or misshapen (the message lists names and
+        shapes), if values are not finite, or if the file is damaged.
     """
     return as_parameters(path, read_npz(path), model)
 
 
 def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
-    """Writes parameters in the public layout, under a temporary name that is then renamed."""
+    """Writes parameters in the public layout, atomically: to a temporary file that is then renamed."""
     flat = flax.traverse_util.flatten_dict(params, sep="/")
     arrays: dict[str, Any] = {PREFIX + n: np.asarray(array) for n, array in flat.items()}
     with files.replacing(path) as temporary, temporary.open("wb") as file:
@@ -60,66 +60,69 @@ def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
 
 
 def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a `.npz` by the names of the model's parameters, unchecked."""
+    """Reads the arrays of a `.npz` by parameter name, without checking names or shapes."""
     with _opened(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    return _canonical(path, arrays)
+    return _by_parameter(path, arrays)
 
 
 def npz_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
-    """Names, shapes and dtypes of a `.npz`, of which only the headers are read."""
+    """Reads names, shapes and dtypes of the arrays of a `.npz`, from the headers alone."""
     shapes = {}
     with _opened(path) as archive:
         for name in archive.files:
             with archive.member(name) as member:
                 shape, _, dtype = npz.read_header(member)
             shapes[name] = jax.ShapeDtypeStruct(shape, dtype)
-    return _canonical(path, shapes)
+    return _by_parameter(path, shapes)
 
 
 @contextlib.contextmanager
 def _opened(path: epath.PathLike) -> Iterator[npz.Archive]:
-    """Opens a checkpoint's `.npz`, in which there are arrays alone.
+    """Opens the `.npz` of a checkpoint, and checks that it holds only arrays.
 
     Raises:
       FileNotFoundError: if there is no such file.
-      CheckpointError: if it is none, or cut short.
+      CheckpointError: if it is not a `.npz` file, is cut short, or holds anything but arrays.
     """
     check_exists(path)
     try:
         with npz.opened(path) as archive:
             others = [name for name in archive.members if not name.endswith(".npy")]
             if others:
-                raise InputError(f"holds {others[0]}, which is no array.")
+                raise InputError(f"holds {others[0]}, which is not an array.")
             yield archive
     except InputError as error:
-        raise CheckpointError(f"{error} Fetch it again.") from None
+        raise CheckpointError(f"{error} Download it again.") from None
 
 
 def check_exists(path: epath.PathLike) -> None:
-    """Raises FileNotFoundError, with where published checkpoints are to be had."""
+    """Raises FileNotFoundError if the file is missing; the message says where to download a published one."""
     path = files.path_of(path)
     if path.exists():
         return
     address = family.address_of(path.name)
-    where = f" It is fetched with: curl -O {address}" if address else ""
-    raise FileNotFoundError(f"{path}: there is no such checkpoint file.{where}")
+    fix = f" Download it with: curl -O {address}" if address else ""
+    raise FileNotFoundError(f"{path}: there is no such checkpoint file.{fix}")
 
 
-def _canonical(path: epath.PathLike, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _by_parameter(path: epath.PathLike, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays under parameter names: without prefix and layer numbers."""
     parameters: dict[str, Any] = {}
     for name, array in arrays.items():
-        canonical = _NUMBERED.sub("standardized_conv2d", name.removeprefix(PREFIX))
-        if canonical in parameters:
-            raise CheckpointError(f"{path}: two arrays stand for {PREFIX}{canonical} ({name}).")
-        parameters[canonical] = array
+        parameter = _NUMBERED.sub("standardized_conv2d", name.removeprefix(PREFIX))
+        if parameter in parameters:
+            raise CheckpointError(
+                f"{path}: two arrays have the name {PREFIX}{parameter} (also {name})."
+            )
+        parameters[parameter] = array
     return parameters
 
 
 def as_parameters(
     path: epath.PathLike, arrays: Mapping[str, np.ndarray], model: resnet.ResNetV2 | None = None
 ) -> dict:
-    """Checks a file's arrays against the model and makes parameters of them (see `load_npz`)."""
+    """Checks a file's arrays against the model and returns them as parameters (see `load_npz`)."""
     parameters = dict(arrays)
     if model is None:
         model = model_of(path, parameters)
@@ -128,7 +131,7 @@ def as_parameters(
     check_names_and_shapes(path, parameters, model.clone(num_classes=classes))
     if classes != model.num_classes:
         log.info(
-            "%s has %d classes, the model %d: its head starts at zero.",
+            "%s has %d classes, but the model has %d: its head starts at zero.",
             path,
             classes,
             model.num_classes,
@@ -149,14 +152,14 @@ def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
 
 
 def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResNetV2:
-    """The model whose units, width and classes a file has (its other shapes are still unchecked).
+    """Returns the model with the units, width and classes of a file; other shapes are not checked here.
 
     Args:
-      path: for errors.
-      parameters: arrays, or anything with their shapes, under the model's names.
+      path: file name for error messages.
+      parameters: arrays, or other objects with a shape, by parameter name.
 
     Raises:
-      CheckpointError: if it is of no BiT model.
+      CheckpointError: if the file does not hold a BiT model.
     """
     stages: dict[int, int] = {}
     for name in parameters:
@@ -168,7 +171,7 @@ def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResN
     if root is None or head is None or sorted(stages) != list(range(1, len(stages) + 1)):
         found = ", ".join(PREFIX + name for name in list(parameters)[:3]) or "nothing"
         raise CheckpointError(
-            f"{path}: is no BiT checkpoint: expected {PREFIX}root_block/standardized_conv2d/kernel, "
+            f"{path}: is not a BiT checkpoint: expected {PREFIX}root_block/standardized_conv2d/kernel, "
             f"{PREFIX}block1/unit01/…, {PREFIX}{_HEAD[1]}; found {found}."
         )
     try:
@@ -178,13 +181,13 @@ def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResN
             num_classes=head.shape[-1],
         )
     except ValueError as error:
-        raise CheckpointError(f"{path}: is of no BiT model: {error}") from None
+        raise CheckpointError(f"{path}: does not hold a BiT model: {error}") from None
 
 
 def check_names_and_shapes(
     path: epath.PathLike, parameters: Mapping[str, Any], model: resnet.ResNetV2
 ) -> None:
-    """Raises CheckpointError listing what is missing, superfluous or misshapen."""
+    """Raises CheckpointError that lists missing, superfluous and misshapen arrays."""
     expected = _expected_shapes(model)
     problems = [f"missing {PREFIX}{n} {expected[n]}" for n in expected if n not in parameters]
     problems += [

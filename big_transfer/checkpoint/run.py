@@ -1,4 +1,4 @@
-"""A run's own checkpoints, saved by Orbax."""
+"""Checkpoints of a run, saved by Orbax."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ log = logging.getLogger("big_transfer")
 class Checkpoints:
     """A run's checkpoints below `<workdir>/checkpoints`, one folder per step.
 
-    Saving is asynchronous and atomic (Orbax writes under a temporary name). Beside the state goes a
-    fingerprint of every array, so that restoring notices what the file format does not.
+    Saving is asynchronous and atomic (Orbax writes under a temporary name). A fingerprint of every array is
+    saved with the state, because the file format does not detect changed values.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class Checkpoints:
         keep: int = 3,
         best_metric: str | None = None,
     ):
-        """Opens the folder, or makes it.
+        """Opens the folder, and creates it if it does not exist.
 
         Args:
           workdir: the run's folder.
-          keep: how many of the newest checkpoints stay.
-          best_metric: the checkpoint where this metric (of `save`'s) was highest stays, too.
+          keep: number of newest checkpoints to keep.
+          best_metric: name of a metric passed to `save`; the checkpoint with its highest value is also kept.
         """
         self.workdir = (
             epath.Path(workdir).resolve() if "://" not in str(workdir) else epath.Path(workdir)
@@ -56,14 +56,14 @@ class Checkpoints:
             )
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-            # Not for choosing (the policies do), but because Orbax keeps metrics on disk only then.
+            # The policies choose the checkpoints; but Orbax writes metrics to disk only if best_fn is set.
             best_fn=(lambda metrics: metrics[best_metric]) if best_metric is not None else None,
             enable_async_checkpointing=True,
         )
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=self._options,
-            # Named here, so that metadata can be read before anything was saved or restored.
+            # Named here, so that metadata can be read before the first save or restore.
             item_handlers={
                 "state": ocp.StandardCheckpointHandler(),
                 "fingerprint": ocp.JsonCheckpointHandler(),
@@ -75,11 +75,14 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def path(self, step: int) -> epath.Path:
-        """Where the checkpoint of a step lies."""
+        """Folder of the checkpoint of a step."""
         return self.directory / str(step)
 
     def save(self, step: int, state: Any, metrics: Mapping[str, float] | None = None) -> None:
-        """Starts saving; returns once the arrays are copied off the devices."""
+        """Starts saving, and returns once the arrays are copied off the devices.
+
+        A step that is already saved is skipped.
+        """
         if step in self._manager.all_steps():
             return
         self._manager.save(
@@ -97,11 +100,11 @@ class Checkpoints:
 
         Args:
           step: one of `steps()`.
-          like: arrays or ShapeDtypeStructs with shardings, in the structure of what was saved.
+          like: tree of arrays or ShapeDtypeStructs with shardings, in the structure of the saved state.
 
         Raises:
-          CorruptCheckpointError: if it cannot be read whole, or is not what was saved.
-          CheckpointError: if it is whole, but holds arrays of other names or shapes.
+          CorruptCheckpointError: if it cannot be read completely, or its values differ from the saved ones.
+          CheckpointError: if its arrays have other names or shapes than `like`.
         """
         self._check_structure(step, like)
         abstract = jax.tree.map(
@@ -116,24 +119,25 @@ class Checkpoints:
                         fingerprint=ocp.args.JsonRestore(),
                     ),
                 )
-        except Exception as error:  # Orbax and TensorStore raise whatever they meet in a bad file.
+        except Exception as error:  # Orbax and TensorStore raise many types for a damaged file.
             reason = str(error).strip().partition("\n")[0][:200]
             raise CorruptCheckpointError(
                 f"{self.path(step)}: cannot be read ({type(error).__name__}: {reason})."
             ) from error
-        found = fingerprint(restored["state"])
-        changed = [k for k, v in found.items() if restored["fingerprint"].get(k) != v]
+        fingerprints = fingerprint(restored["state"])
+        changed = [k for k, v in fingerprints.items() if restored["fingerprint"].get(k) != v]
         if changed:
             raise CorruptCheckpointError(
-                f"{self.path(step)}: {len(changed)} arrays are not what was saved ({changed[0]}…)."
+                f"{self.path(step)}: the values of {len(changed)} arrays differ from the "
+                f"saved ones (first: {changed[0]})."
             )
         return restored["state"]
 
     def layout(self, step: int) -> Any:
-        """What a checkpoint holds: a tree of ShapeDtypeStructs, on the first of this process's devices.
+        """Returns the arrays of a checkpoint as ShapeDtypeStructs on this process's first device, unread.
 
         Raises:
-          CorruptCheckpointError: if its metadata cannot be read.
+          CorruptCheckpointError: if the metadata cannot be read.
         """
         try:
             with _quiet():
@@ -143,20 +147,23 @@ class Checkpoints:
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
             )
         except Exception as error:
-            raise CorruptCheckpointError(f"{self.path(step)}: has no readable metadata.") from error
+            raise CorruptCheckpointError(
+                f"{self.path(step)}: the metadata cannot be read."
+            ) from error
 
     def restore_latest(self, like: Any, *, set_aside: bool = True) -> tuple[int, Any] | None:
-        """Restores the newest checkpoint that is whole; warns about newer ones that are not.
+        """Restores the newest intact checkpoint; warns about newer, damaged ones.
 
         Args:
-          like: see `restore`; None takes each checkpoint as it is (see `layout`).
-          set_aside: move the others to `<workdir>/corrupt_checkpoints`, out of the way of new ones.
+          like: see `restore`; with None, the structure is the checkpoint's own (see `layout`).
+          set_aside: move damaged checkpoints to `<workdir>/corrupt_checkpoints`, so that their steps can be
+            saved again.
 
         Returns:
           (step, state), or None if there are no checkpoints.
 
         Raises:
-          CheckpointError: if there are some and none is whole, or they are of another model.
+          CheckpointError: if all checkpoints are damaged, or they belong to another model.
         """
         corrupt = []
         for step in reversed(self.steps()):
@@ -166,65 +173,65 @@ class Checkpoints:
                 corrupt.append((step, error))
                 continue
             for bad_step, error in corrupt:
-                aside = self.workdir / "corrupt_checkpoints" / str(bad_step)
+                target = self.workdir / "corrupt_checkpoints" / str(bad_step)
                 log.warning("Skipping a corrupt checkpoint: %s", error)
                 if set_aside:
-                    log.warning("It is kept in %s.", aside)
-                    self._set_aside(bad_step, aside)
+                    log.warning("The corrupt checkpoint is kept in %s.", target)
+                    self._set_aside(bad_step, target)
             return step, restored
         if corrupt:
             raise CheckpointError(
                 f"none of the {len(corrupt)} checkpoints in {self.directory} can be read. The newest: "
-                f"{corrupt[0][1]} Give another --workdir to start afresh."
+                f"{corrupt[0][1]} Set another --workdir to start from the beginning."
             )
         return None
 
     def _check_structure(self, step: int, like: Any) -> None:
-        """Tells a checkpoint of another model from a damaged one, where its metadata can be read."""
+        """Raises CheckpointError if the metadata can be read and belong to another model or optimizer."""
         try:
             saved = self.layout(step)
-        except CorruptCheckpointError:  # reading the arrays will say how
+        except CorruptCheckpointError:  # reading the arrays will give the reason
             return
         found = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(saved)}
         expected = {_name(path): tuple(leaf.shape) for path, leaf in _leaves(like)}
         wrong = sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
         if wrong:
             raise CheckpointError(
-                f"{self.path(step)}: is of another model or optimizer: {len(wrong)} arrays differ, the "
-                f"first is {wrong[0]}: expected {expected.get(wrong[0])}, found {found.get(wrong[0])}."
+                f"{self.path(step)}: belongs to another model or optimizer: {len(wrong)} arrays differ; "
+                f"first: {wrong[0]}: expected {expected.get(wrong[0])}, found {found.get(wrong[0])}."
             )
 
-    def _set_aside(self, step: int, aside: epath.Path) -> None:
+    def _set_aside(self, step: int, target: epath.Path) -> None:
         if jax.process_index() == 0:
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            if aside.exists():
-                aside.rmtree()
-            self.path(step).rename(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                target.rmtree()
+            self.path(step).rename(target)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"set aside {step}")
         self._manager.reload()
 
     def wait(self) -> None:
-        """Returns when everything started by `save` is on disk."""
+        """Waits until all checkpoints passed to `save` are on disk."""
         self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, then frees what the manager holds."""
+        """Waits as `wait` does, then closes the Orbax manager."""
         self._manager.close()
 
 
 @jax.jit
 def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
-    """One uint32 per array, a hash of its values and their places."""
+    """Returns a uint32 per array: a hash of its values and their positions."""
 
     def checksum(array):
         bits = array.reshape(-1)
         if bits.dtype.itemsize == 4:
             bits = jax.lax.bitcast_convert_type(bits, jnp.uint32)
-        # Every element is hashed with its place (MurmurHash3's finalizer); sums of integers wrap and
-        # commute, so neither sharding nor order matter.
-        place = jax.lax.iota(jnp.uint32, bits.size) * jnp.uint32(2654435761)
-        mixed = bits.astype(jnp.uint32) ^ place
+        # Every element is hashed with its position (MurmurHash3's finalizer). Integer sums wrap and
+        # commute, so the result depends neither on the sharding nor on the order of summation.
+        position = jax.lax.iota(jnp.uint32, bits.size) * jnp.uint32(2654435761)
+        mixed = bits.astype(jnp.uint32) ^ position
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
             mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
         return jnp.sum(mixed ^ (mixed >> 16), dtype=jnp.uint32)
@@ -233,7 +240,7 @@ def _checksums(arrays: list[jax.Array]) -> list[jax.Array]:
 
 
 def fingerprint(state: Any) -> dict[str, int]:
-    """A hash of every array of a tree: its path -> uint32 of its values and their places."""
+    """Returns a uint32 hash of the values and positions of every array of a tree, by path."""
     paths, leaves = zip(*_leaves(state), strict=True)
     names = [_name(path) for path in paths]
     checksums = jax.device_get(_checksums(list(leaves)))
@@ -245,13 +252,13 @@ def _leaves(tree: Any) -> list[tuple[Any, Any]]:
 
 
 def _name(path: Any) -> str:
-    """a/0/b for a path, whether its keys are of dicts, sequences or named tuples."""
+    """A tree path as text, such as a/0/b; its keys may be of dicts, sequences or named tuples."""
     keys = (getattr(k, "key", getattr(k, "name", getattr(k, "idx", None))) for k in path)
     return "/".join(str(key) for key in keys)
 
 
 class _DroppedReads(logging.Filter):
-    """Drops what asyncio says of reads that failed after the one whose error was raised."""
+    """Drops asyncio's messages about reads that fail after the first error was raised."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "exception was never retrieved" not in record.getMessage()
@@ -262,7 +269,7 @@ _DROPPED_READS = _DroppedReads()
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides the pages of tracebacks that TensorStore's dropped reads print beside the real error."""
+    """Hides the tracebacks of abandoned TensorStore reads, which would bury the real error."""
     asyncio_log = logging.getLogger("asyncio")
     hook = after = sys.unraisablehook
     level = asyncio_log.level
@@ -277,7 +284,7 @@ def _quiet() -> Iterator[None]:
         yield
     except Exception:
         gc.collect()
-        # Reads still under way end, and complain, at some later time.
+        # Unfinished reads fail later, outside this context.
         after = drop_dropped_reads
         asyncio_log.addFilter(_DROPPED_READS)
         raise

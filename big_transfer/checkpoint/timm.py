@@ -1,4 +1,4 @@
-"""timm's `resnetv2_*_bit` models: the same function under other names, kernels OIHW instead of HWIO.
+"""timm's `resnetv2_*_bit` models: the same network with other parameter names, kernels OIHW instead of HWIO.
 
     public layout                               timm
     root_block/standardized_conv2d/kernel       stem.conv.weight
@@ -8,7 +8,7 @@
     group_norm/{gamma,beta}                     norm.{weight,bias}
     head/conv2d/{kernel,bias}                   head.fc.{weight,bias}
 
-Units and stages are numbered from 0 there.
+timm numbers stages and units from 0.
 """
 
 from __future__ import annotations
@@ -36,58 +36,61 @@ _FIXED = {
     "head/conv2d/bias": "head.fc.bias",
 }
 _IN_UNIT = {"a/proj/standardized_conv2d/kernel": "downsample.conv.weight"} | {
-    f"{letter}/{ours}": theirs.format(number)
+    f"{letter}/{public_name}": timm_format.format(number)
     for number, letter in enumerate("abc", start=1)
-    for ours, theirs in {
+    for public_name, timm_format in {
         "standardized_conv2d/kernel": "conv{}.weight",
         "group_norm/gamma": "norm{}.weight",
         "group_norm/beta": "norm{}.bias",
     }.items()
 }
-_OUR_FIXED = {theirs: ours for ours, theirs in _FIXED.items()}
-_OUR_IN_UNIT = {theirs: ours for ours, theirs in _IN_UNIT.items()}
-_OUR_UNIT = re.compile(r"block(\d+)/unit(\d+)/(.+)")
+_PUBLIC_FIXED = {name: public_name for public_name, name in _FIXED.items()}
+_PUBLIC_IN_UNIT = {name: public_name for public_name, name in _IN_UNIT.items()}
+_PUBLIC_UNIT = re.compile(r"block(\d+)/unit(\d+)/(.+)")
 _TIMM_UNIT = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.(.+)")
 
 
 def timm_name(name: str) -> str:
-    """timm's name of a parameter of ours."""
+    """timm's name of a parameter in the public layout."""
     if name in _FIXED:
         return _FIXED[name]
-    match = _OUR_UNIT.fullmatch(name)
+    match = _PUBLIC_UNIT.fullmatch(name)
     assert match is not None, name
     stage, unit, rest = match.groups()
     return f"stages.{int(stage) - 1}.blocks.{int(unit) - 1}.{_IN_UNIT[rest]}"
 
 
-def our_name(name: str) -> str | None:
-    """Our name of a parameter of timm's; None if it has none."""
+def public_name_of(name: str) -> str | None:
+    """Name in the public layout of a timm parameter; None if timm's BiT models have no such parameter."""
     match = _TIMM_UNIT.fullmatch(name)
     if match is None:
-        return _OUR_FIXED.get(name)
+        return _PUBLIC_FIXED.get(name)
     stage, unit, rest = match.groups()
-    if rest not in _OUR_IN_UNIT:
+    if rest not in _PUBLIC_IN_UNIT:
         return None
-    return f"block{int(stage) + 1}/unit{int(unit) + 1:02d}/{_OUR_IN_UNIT[rest]}"
+    return f"block{int(stage) + 1}/unit{int(unit) + 1:02d}/{_PUBLIC_IN_UNIT[rest]}"
 
 
 def read_safetensors(path: epath.PathLike) -> dict[str, np.ndarray]:
-    """The arrays of a timm model by the names of ours, kernels as HWIO, unchecked.
+    """Reads the arrays of a timm model, with names of the public layout and kernels as HWIO.
+
+    Shapes, and missing arrays, are not checked.
 
     Raises:
       FileNotFoundError: if there is no such file.
-      CheckpointError: if it is none, cut short, or of no `resnetv2_*_bit` model.
+      CheckpointError: if it is not a `.safetensors` file, is cut short, or holds another model than
+        `resnetv2_*_bit`.
     """
     with _opened(path) as archive:
         arrays = {}
-        for name in archive.keys():  # noqa: SIM118 (it is no dict)
+        for name in archive.keys():  # noqa: SIM118 (not a dict)
             array = archive.get_tensor(name).astype(np.float32)
-            arrays[_named(path, name)] = _to_hwio(array, name)
+            arrays[_checked_name(path, name)] = _to_hwio(array, name)
     return arrays
 
 
 def safetensors_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
-    """Names, shapes and dtypes, of which only the header is read."""
+    """Reads names, shapes and dtypes of a timm model, from the header alone."""
     shapes = {}
     with _opened(path) as archive:
         for name in archive.keys():  # noqa: SIM118
@@ -95,14 +98,14 @@ def safetensors_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
             stand_in = np.broadcast_to(np.float32(0), view.get_shape())
             shape = _to_hwio(stand_in, name).shape
             dtype = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-            shapes[_named(path, name)] = jax.ShapeDtypeStruct(
+            shapes[_checked_name(path, name)] = jax.ShapeDtypeStruct(
                 shape, dtype.get(view.get_dtype(), "float32")
             )
     return shapes
 
 
 def save_safetensors(path: epath.PathLike, params: Mapping[str, Any]) -> None:
-    """Writes parameters as timm's model has them, under a temporary name that is then renamed."""
+    """Writes parameters in timm's layout, atomically: to a temporary file that is then renamed."""
     flat = flax.traverse_util.flatten_dict(params, sep="/")
     tensors = {}
     for name, array in flat.items():
@@ -122,20 +125,20 @@ def _opened(path: epath.PathLike):
         return safetensors.safe_open(str(path), framework="flax")
     except safetensors.SafetensorError as error:
         raise CheckpointError(
-            f"{path}: is no .safetensors file, or cut short ({error}). Fetch it again."
+            f"{path}: is not a .safetensors file, or is cut short ({error}). Download it again."
         ) from None
 
 
-def _named(path: epath.PathLike, name: str) -> str:
-    ours = our_name(name)
-    if ours is None:
+def _checked_name(path: epath.PathLike, name: str) -> str:
+    public_name = public_name_of(name)
+    if public_name is None:
         raise CheckpointError(
-            f"{path}: is of no resnetv2_*_bit model: it holds {name}, which those have not."
+            f"{path}: is not a resnetv2_*_bit model: it holds {name}, which these models do not have."
         )
-    return ours
+    return public_name
 
 
 def _to_hwio(array: np.ndarray, name: str) -> np.ndarray:
-    if name == "head.fc.weight" and array.ndim == 2:  # a linear layer: the same function
+    if name == "head.fc.weight" and array.ndim == 2:  # a linear layer equals a 1×1 convolution
         array = array[:, :, None, None]
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -1,4 +1,4 @@
-"""Configs: their fields, the check that refuses anything else, and the values that a dataset fills in."""
+"""Configs: the schema of the fields, checking a config, and filling open fields from the dataset."""
 
 from big_transfer.config.checking import (
     AnyConfig,

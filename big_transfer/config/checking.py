@@ -1,4 +1,4 @@
-"""Checks configs: every unknown, missing and unusable field is named before a run begins."""
+"""Checks configs before a run starts and reports every unknown, missing and invalid field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Complete = TypeVar("Complete", bound=EvaluationConfig)
 
 
 class ConfigError(ExpectedError, ValueError):
-    """A config with unknown, missing or unusable fields; the message lists them all."""
+    """A config with unknown, missing or invalid fields; the message lists all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Field:
     """A field of the schema.
 
     Attributes:
-      type: of its values in a checked config; None is one of them also where the value is still open.
-      default: `dataclasses.MISSING` if the experiment must give a value.
-      needed_to_train: whether training needs a value, and an evaluation does not.
+      type: the type of the field's values in a checked config; optional if the value may still be open.
+      default: the default value; `dataclasses.MISSING` if the experiment must set the field.
+      needed_to_train: whether training needs a value while an evaluation does not.
       is_open: whether completion may fill in the value.
     """
 
@@ -44,39 +44,44 @@ class Field:
 
     @property
     def expected(self) -> str:
-        """The usable values, in words."""
+        """The valid values, in words."""
         is_none_a_value = self.type.is_optional and not (self.is_open or self.needed_to_train)
         return self.type.rule.expected + (", or None" if is_none_a_value else "")
 
     def may_be_none(self, training: bool) -> bool:
-        """Whether None is a value of the field in a checked config."""
+        """Whether the field may be None in a checked config."""
         return self.type.is_optional and (self.is_open or not training or not self.needed_to_train)
 
 
 @functools.cache
 def all_fields() -> dict[str, Field]:
-    """The fields of the schema by dotted name, in its order."""
+    """The fields of the schema by dotted name, in the order of the schema."""
     written, complete = _annotations(Config), _annotations(TrainingConfig)
     fields = {}
     for name, (annotation, default) in written.items():
         kind = rules.field_type(annotation)
         is_narrowed = kind.is_optional and not rules.field_type(complete[name][0]).is_optional
-        is_given = default is dataclasses.MISSING
-        fields[name] = Field(kind, default, is_narrowed and is_given, is_narrowed and not is_given)
+        has_default = default is not dataclasses.MISSING
+        fields[name] = Field(
+            kind,
+            default,
+            needed_to_train=is_narrowed and not has_default,
+            is_open=is_narrowed and has_default,
+        )
     return fields
 
 
 def _annotations(cls: type, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """(annotation, default) of each leaf of a config class, by dotted name."""
+    """(annotation, default) of each field of a config class and its sections, by dotted name."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    leaves = {}
+    annotations = {}
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
-            leaves |= _annotations(typing.cast(type, hint), f"{prefix}{field.name}.")
+            annotations |= _annotations(typing.cast(type, hint), f"{prefix}{field.name}.")
         else:
-            leaves[f"{prefix}{field.name}"] = (hint, field.default)
-    return leaves
+            annotations[f"{prefix}{field.name}"] = (hint, field.default)
+    return annotations
 
 
 @functools.cache
@@ -90,14 +95,15 @@ def defaults() -> dict[str, Any]:
 
 
 def check(config: AnyConfig, *, training: bool = True) -> Config:
-    """Checks a config, and gives fields that it leaves out their defaults.
+    """Checks a config and sets fields that are left out to their defaults.
 
     Args:
-      config: its fields, also under earlier names; open ones may be None. A checked one stays as it is.
-      training: whether the fields that training alone needs must have values.
+      config: the fields of the config, also under earlier names; open fields may be None. A checked config is
+        returned unchanged.
+      training: whether the fields that only training needs must have values.
 
     Raises:
-      ConfigError: listing every unknown, missing and unusable field.
+      ConfigError: listing every unknown, missing and invalid field.
     """
     if isinstance(config, Config):
         return config
@@ -106,27 +112,29 @@ def check(config: AnyConfig, *, training: bool = True) -> Config:
     problems: list[str] = []
     values = _values(earlier.under_current_names(config), training, problems)
     if not problems:
-        checked = _built(Config, values)
+        checked = _build(Config, values)
         problems = [*_contradictions(checked, training)]
         if not problems:
             return checked
     elif training and values.get("input.dataset") is None:
-        problems.insert(0, "it names nothing to learn from; to evaluate, add --mode=evaluate")
+        problems.insert(
+            0, "there is no training dataset (input.dataset); to evaluate, add --mode=evaluate"
+        )
     raise _unusable(problems)
 
 
 def completed(config: Config, cls: type[Complete]) -> Complete:
-    """A config whose open fields were filled, as an object of its complete class.
+    """Turns a config whose open fields were filled into an object of the complete class `cls`.
 
     Raises:
-      ConfigError: listing every field that is still open, or was filled with an unusable value.
+      ConfigError: listing every field that is still open or was filled with an invalid value.
     """
     values, annotations = flattened(config), _annotations(cls)
     may_be_none = {n: rules.field_type(a).is_optional for n, (a, _) in annotations.items()}
-    found = (_problem(name, value, may_be_none[name]) for name, value in values.items())
-    problems = [problem for problem in found if problem is not None]
+    checks = (_problem(name, value, may_be_none[name]) for name, value in values.items())
+    problems = [problem for problem in checks if problem is not None]
     if not problems:
-        complete = _built(cls, values)
+        complete = _build(cls, values)
         problems = [*_contradictions(complete, isinstance(complete, TrainingConfig))]
         if complete.model.depth is None and complete.model.units is None:
             problems.append(_no_depth())
@@ -153,14 +161,14 @@ def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 
 def _values(config: Mapping[str, Any], training: bool, problems: list[str]) -> dict[str, Any]:
-    """The usable values of a config, by dotted name; the others are added to the problems."""
+    """The values of a config by dotted name; appends a message for every bad field to `problems`."""
     given: dict[str, Any] = {}
     sections = {name.partition(".")[0] for name in all_fields() if "." in name}
     for name, value in config.items():
         if name in sections and isinstance(value, Mapping):
             given |= {f"{name}.{field}": inner for field, inner in value.items()}
         elif name in sections:
-            problems.append(f"{name}: expected fields below it, found {value!r}")
+            problems.append(f"{name}: expected a section with fields, found {value!r}")
         else:
             given[name] = value
     for name in given.keys() - all_fields().keys():
@@ -169,7 +177,7 @@ def _values(config: Mapping[str, Any], training: bool, problems: list[str]) -> d
     for name, field in all_fields().items():
         value = given.get(name, field.default)
         if value == "" and field.type.is_optional:
-            value = None  # on the command line, an empty text says None
+            value = None  # an empty text on the command line means None
         if value is dataclasses.MISSING:
             value = None
         if isinstance(value, list):
@@ -181,7 +189,7 @@ def _values(config: Mapping[str, Any], training: bool, problems: list[str]) -> d
 
 
 def _problem(name: str, value: Any, may_be_none: bool) -> str | None:
-    """The complaint about a value, if there is one."""
+    """The error message for an invalid value; None if the value is valid."""
     field = all_fields()[name]
     if value is None:
         return None if may_be_none else f"{name}: is missing; expected {field.expected}"
@@ -191,12 +199,12 @@ def _problem(name: str, value: Any, may_be_none: bool) -> str | None:
 
 
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, all_fields(), 1)
-    return f"{name}: there is no such field" + (f"; did you mean {close[0]}?" if close else "")
+    matches = difflib.get_close_matches(name, all_fields(), 1)
+    return f"{name}: there is no such field" + (f"; did you mean {matches[0]}?" if matches else "")
 
 
-def _built(cls: type[Config], values: Mapping[str, Any]) -> Any:
-    """A config of a class from the values by dotted name."""
+def _build(cls: type[Config], values: Mapping[str, Any]) -> Any:
+    """Builds a config of class `cls` from values by dotted name."""
     nested: dict[str, Any] = {}
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
@@ -207,10 +215,10 @@ def _built(cls: type[Config], values: Mapping[str, Any]) -> Any:
 
 
 def explain_unknown(fields: Iterable[str]) -> str:
-    """The unknown fields of a command line, a line each with the nearest name; "" if all are known.
+    """An error line for each unknown field, with the most similar known name; "" if all fields are known.
 
     Args:
-      fields: dotted names, such as "model.depth".
+      fields: dotted names on the command line, such as "model.depth".
     """
     known = all_fields()
     return "\n  ".join(f"config.{_unknown(field)}" for field in fields if field not in known)
@@ -221,10 +229,10 @@ def _no_depth() -> str:
 
 
 def _contradictions(config: Config, training: bool) -> Iterable[str]:
-    """Fields whose values do not go together."""
-    unruled = config.hyperrule is None
-    if training and unruled and config.total_steps is None and config.total_epochs is None:
-        yield "total_steps: is missing, and total_epochs too; give one of them"
+    """Error messages for fields whose values contradict each other."""
+    has_no_rule = config.hyperrule is None
+    if training and has_no_rule and config.total_steps is None and config.total_epochs is None:
+        yield "total_steps and total_epochs: both are missing; set one of them"
     model, data, section = config.model, config.input, config.eval
     if model.depth is not None and model.units not in (None, resnet.UNITS[model.depth]):
         yield (
@@ -235,7 +243,7 @@ def _contradictions(config: Config, training: bool) -> Iterable[str]:
     if (
         data.crop == "random"
         and data.size is not None
-        and (unruled or data.resize_to is not None)
+        and (has_no_rule or data.resize_to is not None)
         and (data.resize_to or 0) < data.size
     ):
         yield (
@@ -250,7 +258,7 @@ def _contradictions(config: Config, training: bool) -> Iterable[str]:
     if config.fold is not None and config.fold >= (config.folds or 0):
         yield f"fold: expected less than folds = {config.folds}, found {config.fold}"
     if section.real_labels is not None and section.real_key is None:
-        yield "eval.real_labels: needs a name for them, eval.real_key=real_label"
+        yield "eval.real_labels: also needs a key for these labels; set eval.real_key=real_label"
     best = config.checkpoint_best
     name = (best or ORIGINAL).partition("/")[0]
     names = reassessment.entries(section.label_sets, section.real_key, section.real_labels)
@@ -258,4 +266,4 @@ def _contradictions(config: Config, training: bool) -> Iterable[str]:
         yield f"checkpoint_best: {best} needs eval.real_key or eval.label_sets=real"
     elif name not in (ORIGINAL, *names):
         known = ", ".join((ORIGINAL, *names))
-        yield f"checkpoint_best: there is no label set {name!r}; there are {known}"
+        yield f"checkpoint_best: there is no label set {name!r}; expected one of {known}"

@@ -1,7 +1,8 @@
 """Completes configs: the dataset, the checkpoint and the BiT-HyperRule fill in the open fields.
 
-So one transfer config fits any dataset: the dataset gives its classes, label key and splits; the number of
-examples (few-shot included) and the area of the images decide on schedule, MixUp and resolution.
+One transfer config therefore fits any dataset. The dataset determines the classes, the label key and the
+splits. The number of examples (after few-shot selection) and the area of the images determine the schedule,
+MixUp and the resolution.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     """Fills the open fields of a training config; fields with a value keep it.
 
     Returns:
-      The config, and its training examples.
+      The complete config and the training examples.
 
     Raises:
       DatasetError: if the dataset cannot be read.
-      ConfigError: if nothing fills an open field, or a filled value contradicts the other fields.
+      ConfigError: if an open field cannot be filled, or a filled value contradicts the other fields.
     """
     data = dataclasses.replace(
         config.input,
@@ -44,44 +45,46 @@ def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     return completed(config, TrainingConfig), source
 
 
-_FROM = {
+# How to obtain the file of each field; completes the message of a missing file.
+_HOW_TO_OBTAIN = {
     "keep": "The list of clean ImageNet labels is fnames_clean.txt of release v1.0 of "
-    "github.com/google-research/reassessed-imagenet; your own comes from `real_labels clean --kept`.",
-    "relabel": "It is JSON from file name to classes.",
+    "github.com/google-research/reassessed-imagenet; make your own with `real_labels clean --kept`.",
+    "relabel": "The file is JSON that maps file names to classes.",
 }
 
 
 def _hash(name: str, path: str | None) -> str | None:
-    """The hash of the file of input.keep or input.relabel."""
+    """SHA-256 of the file of input.keep or input.relabel; None without a file."""
     if path is None:
         return None
     try:
         return datasets.sha256_of(path)
     except datasets.DatasetError as error:
-        raise datasets.DatasetError(f"input.{name}: {error} {_FROM[name]}") from None
+        raise datasets.DatasetError(f"input.{name}: {error} {_HOW_TO_OBTAIN[name]}") from None
 
 
 def open_evaluation(
     config: Config, recorded: Mapping[str, Any] | None = None
 ) -> tuple[Config, datasets.Source]:
-    """Fills the open fields that name an evaluation's images and classes, and opens the images.
+    """Fills the open fields for the images and classes of an evaluation, and opens the images.
 
-    The training images need not be there.
+    The training images are not needed.
 
     Args:
-      config: a checked one.
-      recorded: the config of the run whose evaluation is repeated, under the field names of today.
+      config: a checked config.
+      recorded: the recorded config of the evaluated run, under current field names. For the same evaluation
+        dataset, its split, label key and size fill the open fields.
 
     Returns:
-      The config, and the examples to evaluate.
+      The config and the examples to evaluate.
 
     Raises:
       DatasetError: if the dataset cannot be read.
     """
-    earlier = (recorded or {}).get("eval", {})
-    if earlier.get("dataset") == config.eval.dataset:
-        again = {field: earlier[field] for field in ("split", "original_key", "size")}
-        config = dataclasses.replace(config, eval=_filled(config.eval, **again))
+    recorded_eval = (recorded or {}).get("eval", {})
+    if recorded_eval.get("dataset") == config.eval.dataset:
+        values = {field: recorded_eval[field] for field in ("split", "original_key", "size")}
+        config = dataclasses.replace(config, eval=_filled(config.eval, **values))
     config = _with_evaluation_named(config)
     source = sources.evaluation_source(config)
     return _filled(config, num_classes=source.num_classes[source.label_keys[0]]), source
@@ -94,11 +97,11 @@ def complete_evaluation(
 
     Args:
       config, source: see `open_evaluation`.
-      name: of the checkpoint, without folder and ending; it decides on the resolution.
-      model: of the checkpoint.
+      name: name of the checkpoint, without folder and ending; it determines the resolution.
+      model: model of the checkpoint.
 
     Raises:
-      ConfigError: if nothing fills an open field.
+      ConfigError: if an open field cannot be filled.
     """
     network = config.model
     if network.depth is None and network.units is None:
@@ -107,7 +110,7 @@ def complete_evaluation(
     size = config.eval.size
     if size is None and config.hyperrule is None:
         size = family.evaluation_size(name)
-    elif size is None:  # of the rule, only the resolution matters here, and that is the area's
+    elif size is None:  # an evaluation needs only the rule's resolution, which depends on the area
         size = config.input.size or _rule(config, source, datasets.typical_area(source)).size
     config = dataclasses.replace(
         config,
@@ -118,7 +121,7 @@ def complete_evaluation(
 
 
 def _with_evaluation_named(config: Config) -> Config:
-    """The config with the label key and the split to evaluate on."""
+    """The config with the label key and the split of the evaluation filled in."""
     data, section = config.input, config.eval
     key = section.original_key or datasets.label_key_of(section.dataset, data.data_dir)
     split = section.split or datasets.evaluation_split_of(section.dataset, data.data_dir, data.mock)
@@ -131,11 +134,11 @@ def _rule(config: Config, source: datasets.Source, area: float) -> hyperrule.Hyp
 
 
 def _with_rule(config: Config, source: datasets.Source) -> Config:
-    """The config with the fields that the HyperRule fills."""
+    """The config with open fields filled by the HyperRule."""
     area = datasets.typical_area(source)
     rule = _rule(config, source, area)
     size = config.input.size or rule.size
-    # Another size keeps the rule's proportion of what is cropped.
+    # Another crop size keeps the rule's ratio of resized size to crop size.
     resize_to = round(rule.resize_to * size / rule.size)
     config = dataclasses.replace(
         _filled(config, mixup_alpha=rule.mixup_alpha),
@@ -159,6 +162,6 @@ def _with_rule(config: Config, source: datasets.Source) -> Config:
 
 
 def _filled(section: Section, **values: Any) -> Section:
-    """The section with these values in the fields that are None."""
+    """The section with these values set in fields that are None."""
     missing = {name: value for name, value in values.items() if getattr(section, name) is None}
     return dataclasses.replace(section, **missing)  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -1,4 +1,4 @@
-"""Configs of earlier versions, in workdirs and in people's files: fields under their earlier names."""
+"""Reads configs of earlier versions, in workdirs and config files, and renames their fields."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from big_transfer import resnet
 
-RENAMED = {"init_npz": "checkpoint"}  # earlier name -> today's
+RENAMED = {"init_npz": "checkpoint"}  # earlier name -> current name
 _MOST_UNITS_OF_ONE_STAGE = 10
 
 
 def under_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a config, nested, under the names of today.
+    """The nested fields of a config under their current names.
 
-    The units of each stage were once a value of `model.depth`. Units of a member of the family become its
-    depth, so that a model has one description.
+    In earlier versions `model.depth` could hold the units of each stage; they move to `model.units`. Units
+    that belong to a depth of the family become this depth, so that each model has one description.
     """
     current = dict(fields)
     for old, new in RENAMED.items():
@@ -31,13 +31,13 @@ def under_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _with_units(model: dict[str, Any]) -> dict[str, Any]:
     depth, units = model.get("depth"), model.get("units")
     if isinstance(depth, (list, tuple)) and units is None:
-        # Where a config gave units, the command line made (50,) of the depth 50.
+        # If the config file set units, --config.model.depth=50 was recorded as (50,).
         is_number = len(depth) == 1 and isinstance(depth[0], int)
         if is_number and depth[0] > _MOST_UNITS_OF_ONE_STAGE:
             return model | {"depth": depth[0]}
         depth, units = None, depth
     if depth is None and isinstance(units, (list, tuple)):
-        name = resnet.depth_of(tuple(units))
-        if isinstance(name, int):
-            return model | {"depth": name, "units": None}
+        depth_or_units = resnet.depth_of(tuple(units))
+        if isinstance(depth_or_units, int):
+            return model | {"depth": depth_or_units, "units": None}
     return model if units is None else model | {"depth": depth, "units": units}

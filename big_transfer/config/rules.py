@@ -1,4 +1,4 @@
-"""Types of config fields: what a value must be, beside its Python type, and the words that say so."""
+"""Types of config fields: Python type, valid values, and their description for error messages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from real_labels.labels import reassessment
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """The usable values of a field.
+    """The valid values of a field.
 
     Attributes:
-      expected: names them in an error message, such as "a whole number from 1 on".
-      usable: whether a value is one of them; takes any object.
+      expected: describes valid values in an error message, such as "a whole number of at least 1".
+      usable: returns whether a value is valid; takes any object.
     """
 
     expected: str
@@ -44,15 +44,15 @@ def _passes(check: Callable[[Any], Any], value: Any) -> bool:
 
 
 def _whole(least: int) -> Rule:
-    return Rule(f"a whole number from {least} on", lambda v: _is_int(v) and v >= least)
+    return Rule(f"a whole number of at least {least}", lambda v: _is_int(v) and v >= least)
 
 
-def _rising(what: str, is_element: Callable[[Any], bool]) -> Rule:
+def _rising(elements: str, is_element: Callable[[Any], bool]) -> Rule:
     def usable(value: Any) -> bool:
-        is_row = isinstance(value, (tuple, list)) and all(is_element(e) and e > 0 for e in value)
-        return is_row and list(value) == sorted(set(value))
+        is_valid = isinstance(value, (tuple, list)) and all(is_element(e) and e > 0 for e in value)
+        return is_valid and list(value) == sorted(set(value))
 
-    return Rule(f"{what}, each later than the one before", usable)
+    return Rule(f"{elements}, each later than the one before", usable)
 
 
 _BEST = re.compile(r"([A-Za-z][\w-]*)/top[15]")
@@ -62,14 +62,14 @@ Positive: TypeAlias = Annotated[int, _whole(1)]
 TwoOrMore: TypeAlias = Annotated[int, _whole(2)]
 Seed: TypeAlias = Annotated[
     int,
-    Rule("a whole number from 0 on, below 2³¹", lambda v: _is_int(v) and 0 <= v < 2**31),
+    Rule("a whole number of at least 0 and below 2³¹", lambda v: _is_int(v) and 0 <= v < 2**31),
 ]
 Finite: TypeAlias = Annotated[float, Rule("a number", lambda v: _is_number(v) and math.isfinite(v))]
 NotNegative: TypeAlias = Annotated[
-    float, Rule("a number from 0 on", lambda v: _is_number(v) and 0 <= v < math.inf)
+    float, Rule("a number of at least 0", lambda v: _is_number(v) and 0 <= v < math.inf)
 ]
 BelowOne: TypeAlias = Annotated[
-    float, Rule("a number from 0 on, below 1", lambda v: _is_number(v) and 0 <= v < 1)
+    float, Rule("a number of at least 0 and below 1", lambda v: _is_number(v) and 0 <= v < 1)
 ]
 Text: TypeAlias = Annotated[str, Rule("a text", lambda v: isinstance(v, str) and bool(v))]
 Epochs: TypeAlias = Annotated[tuple[float, ...], _rising("epochs", _is_number)]
@@ -112,12 +112,12 @@ _SWITCH = Rule("True or False", lambda v: isinstance(v, bool))
 
 @dataclasses.dataclass(frozen=True)
 class FieldType:
-    """An annotation of the schema, taken apart.
+    """The parts of an annotation of the schema.
 
     Attributes:
-      rule: of the values other than None.
-      kind: the Python type that a text of the command line is turned into.
-      is_optional: whether None is a value.
+      rule: the rule for values other than None.
+      kind: the Python type to which a value on the command line is converted.
+      is_optional: whether None is a valid value.
     """
 
     rule: Rule
@@ -126,7 +126,7 @@ class FieldType:
 
 
 def field_type(annotation: Any) -> FieldType:
-    """Takes apart `bool`, `Literal[…]`, `Annotated[…, Rule]`, and each of them with `| None`."""
+    """Parses an annotation: `bool`, `Literal[…]` or `Annotated[…, Rule]`, each also with `| None`."""
     is_optional = False
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         (annotation,) = (a for a in typing.get_args(annotation) if a is not type(None))

@@ -1,4 +1,4 @@
-"""The images and label sets that a config names, opened."""
+"""Opens the images and label sets that a config names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from real_labels.labels.reassessment import REAL
 
 
 def label_key(config: Config) -> str:
-    """The feature of the training images to learn."""
+    """The feature of the training images that holds the labels to learn."""
     data = config.input
     if data.label_key is not None:
         return data.label_key
@@ -26,38 +26,40 @@ def label_key(config: Config) -> str:
 def training_source(config: Config) -> datasets.Source:
     """The training examples of a config, with the labels to learn.
 
-    The images of `kept_source` without the fold that is left out; of these all, or examples_per_class of each
-    class.
+    These are the images of `kept_source` without the images of config.fold; with examples_per_class, only
+    this number of examples of each class.
 
     Raises:
-      DatasetError: if the dataset cannot be read, or a fold is empty.
+      DatasetError: if the dataset cannot be read, or if the fold holds none or all of the images.
     """
     source = kept_source(config)
     if config.fold is not None:
-        left_out = _left_out(config, source)
-        if not left_out.any() or left_out.all():
+        in_fold = _is_in_fold(config, source)
+        if not in_fold.any() or in_fold.all():
             raise datasets.DatasetError(
-                f"folds: fold {config.fold} of {config.folds} has {left_out.sum()} of the {len(source)} "
-                f"images; take fewer folds."
+                f"folds: fold {config.fold} of {config.folds} has {in_fold.sum()} of the {len(source)} "
+                f"images; use fewer folds."
             )
-        source = datasets.Subset(source, np.flatnonzero(~left_out))
-    few = config.input.examples_per_class
-    return source if few is None else datasets.few_shot(source, label_key(config), few, config.seed)
+        source = datasets.Subset(source, np.flatnonzero(~in_fold))
+    count = config.input.examples_per_class
+    if count is None:
+        return source
+    return datasets.few_shot(source, label_key(config), count, config.seed)
 
 
 def fold_source(config: Config) -> datasets.Source:
-    """The images of the fold that training leaves out, in the dataset's order."""
+    """The images of config.fold, which training leaves out, in the dataset's order."""
     source = kept_source(config)
-    return datasets.Subset(source, np.flatnonzero(_left_out(config, source)))
+    return datasets.Subset(source, np.flatnonzero(_is_in_fold(config, source)))
 
 
 def kept_source(config: Config) -> datasets.Source:
-    """The training images of all folds: the split, or the images that input.keep lists.
+    """The training images of all folds: the images of the split, or only the images that input.keep lists.
 
-    Labels of input.relabel replace the dataset's.
+    The labels of input.relabel replace the dataset's labels.
     """
     data, key = config.input, label_key(config)
-    assert data.split is not None  # as for the dataset
+    assert data.split is not None  # checked for training, as in `_dataset`
     source = datasets.open_source(
         _dataset(config), data.split, [key], data_dir=data.data_dir, mock=data.mock
     )
@@ -71,12 +73,13 @@ def kept_source(config: Config) -> datasets.Source:
 
 
 def evaluation_source(config: Config) -> datasets.Source:
-    """The evaluation examples of a config, with the label sets that the dataset has.
+    """The evaluation examples of a config, with the label sets that the dataset contains.
 
-    The source's label keys are the original labels' and those of `feature_keys`, in this order.
+    The label keys of the source are the key of the original labels and the keys of `feature_keys`, in this
+    order.
 
     Args:
-      config: with eval.split and eval.original_key.
+      config: a config in which eval.split and eval.original_key are set.
     """
     section, keys = config.eval, feature_keys(config)
     assert section.split is not None and section.original_key is not None
@@ -94,53 +97,54 @@ def evaluation_source(config: Config) -> datasets.Source:
 
 
 def feature_keys(config: Config) -> dict[str, str]:
-    """The features of the evaluation's dataset that hold reassessed labels, by name of the label set.
+    """The features of the evaluation dataset that hold reassessed labels, by name of the label set.
 
-    The ReaL labels in their old spelling are among them, wherever they come from (see `open_source`).
+    The earlier field eval.real_key adds the entry `real` unless eval.label_sets has one; its labels may also
+    come from a file or from the published labels (see `open_source`).
     """
     section = config.eval
     return {
-        name: where.removeprefix(reassessment.FEATURE)
-        for name, where in reassessment.entries(section.label_sets, section.real_key).items()
-        if where.startswith(reassessment.FEATURE)
+        name: location.removeprefix(reassessment.FEATURE)
+        for name, location in reassessment.entries(section.label_sets, section.real_key).items()
+        if location.startswith(reassessment.FEATURE)
     }
 
 
 def other_label_sets(config: EvaluationConfig) -> dict[str, Reassessment]:
-    """The label sets of a config that are not the dataset's own: published ones, and those of files.
+    """The label sets of a config that the dataset does not contain: published label sets and label files.
 
     Raises:
-      DatasetError: if a file is missing or damaged, there is no such published set, or a class is beyond
-        num_classes.
+      DatasetError: if a file is missing or damaged, a published label set is unknown, or a class is
+        num_classes or larger.
     """
-    section, found = config.eval, {}
-    for name, where in reassessment.entries(section.label_sets, section.real_key).items():
-        if where.startswith(reassessment.FEATURE):
+    section, label_sets = config.eval, {}
+    for name, location in reassessment.entries(section.label_sets, section.real_key).items():
+        if location.startswith(reassessment.FEATURE):
             continue
         try:
-            if where:
-                found[name] = reassessment.mine(name, LabelSets.from_json(where), where)
+            if location:
+                label_sets[name] = reassessment.mine(name, LabelSets.from_json(location), location)
             else:
-                found[name] = _published(name, config.input.data_dir)
+                label_sets[name] = _published(name, config.input.data_dir)
         except InputError as error:
             raise datasets.DatasetError(str(error)) from None
-        highest = int(found[name].labels.classes.max(initial=0))
+        highest = int(label_sets[name].labels.classes.max(initial=0))
         if highest >= config.num_classes:
             raise datasets.DatasetError(
-                f"{where or name}: the labels have class {highest}, but there are {config.num_classes} "
+                f"{location or name}: the labels have class {highest}, but there are {config.num_classes} "
                 f"classes, 0 to {config.num_classes - 1}."
             )
-    return found
+    return label_sets
 
 
 def _published(name: str, data_dir: str | None) -> Reassessment:
-    """A published label set; that of Shankar et al. from TFDS where its file is not there."""
+    """A published label set. If the file of Shankar et al. is missing, their labels are read from TFDS."""
     try:
         return published.reassessment(name)
     except published.NotThereError:
         if name != published.SHANKAR or importlib.util.find_spec("tensorflow_datasets") is None:
             raise
-        from big_transfer.datasets import multilabel  # TFDS takes a second
+        from big_transfer.datasets import multilabel  # imported late: importing TFDS takes a second
 
         if not multilabel.is_prepared(data_dir):
             raise
@@ -148,10 +152,10 @@ def _published(name: str, data_dir: str | None) -> Reassessment:
 
 
 def _dataset(config: Config) -> str:
-    assert config.input.dataset is not None  # a config that is checked for training names it
+    assert config.input.dataset is not None  # a config checked for training names a dataset
     return config.input.dataset
 
 
-def _left_out(config: Config, source: datasets.Source) -> np.ndarray:
+def _is_in_fold(config: Config, source: datasets.Source) -> np.ndarray:
     assert config.fold is not None and config.folds is not None
     return choosing.in_fold(source, config.fold, config.folds, config.seed)

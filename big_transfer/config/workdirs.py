@@ -1,4 +1,4 @@
-"""The config that is recorded in a workdir, and whether another config may use that workdir."""
+"""Reads the config recorded in a workdir and checks whether another config may use the workdir."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from big_transfer.run import workdir
 
 
 def recorded(folder: epath.PathLike) -> dict[str, Any] | None:
-    """The config that a workdir was begun with, under the field names of today; None if there is none."""
+    """The config with which a workdir's run was started, under current field names; None if there is none."""
     fields = workdir.recorded_config(folder)
     return None if fields is None else earlier.under_current_names(fields)
 
@@ -22,35 +22,37 @@ def recorded(folder: epath.PathLike) -> dict[str, Any] | None:
 def check_belongs(
     folder: epath.PathLike, config: Config, sections: Sequence[str] | None = None
 ) -> None:
-    """Refuses a workdir that holds the run of another config.
+    """Raises an error if the workdir holds a run with another config.
 
     Args:
       folder: the workdir; may be new.
-      config: the complete config of the run. A recorded config that lacks a field has that field's default.
-      sections: dotted names of the fields to compare, or of sections; None: all fields.
+      config: the complete config of the run. Fields missing in the recorded config have their defaults.
+      sections: dotted names of the fields or sections to compare; None: all fields.
 
     Raises:
-      WorkdirError: with the fields that differ.
+      WorkdirError: listing the fields that differ.
     """
-    found = recorded(folder)
-    if found is None or not (workdir.has_checkpoints(folder) or workdir.read_results(folder)):
+    recorded_config = recorded(folder)
+    if recorded_config is None or not (
+        workdir.has_checkpoints(folder) or workdir.read_results(folder)
+    ):
         return
-    there = checking.defaults() | workdir.flattened(found)
+    recorded_values = checking.defaults() | workdir.flattened(recorded_config)
     differing = [
-        f"{name}: {old} there, {new} now"
+        f"{name}: {old} in the workdir, {new} now"
         for name, old, new in workdir.differences(
-            as_json(there), as_json(checking.flattened(config))
+            as_json(recorded_values), as_json(checking.flattened(config))
         )
         if sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections)
     ]
     if differing:
         raise workdir.WorkdirError(
-            f"{folder} belongs to a run of another config:\n  "
+            f"{folder} belongs to a run with another config:\n  "
             + "\n  ".join(differing)
-            + "\nGive another --workdir, or the config it was begun with."
+            + "\nGive another --workdir, or the config with which the run was started."
         )
 
 
 def as_json(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields as they come back from JSON: tuples are lists."""
+    """The fields after a round trip through JSON: tuples become lists."""
     return json.loads(json.dumps(fields))

@@ -1,4 +1,4 @@
-"""For config files: all fields with their defaults, options in the argument, and a shrunken run.
+"""Functions for config files: default fields, options in the argument, and a debug version.
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     options = parse_argument(arg, loss=("sigmoid", "softmax"))
@@ -19,14 +19,14 @@ from ml_collections import config_dict
 
 from big_transfer.config import checking
 
-# Fields of which one replaces the other.
+# Pairs of fields in which setting one field replaces the other.
 _ALTERNATIVES = (("total_steps", "total_epochs"), ("model.depth", "model.units"))
 
 
 def default_config() -> ml_collections.ConfigDict:
     """All fields of the schema with their defaults; a field without a default is None until it is set.
 
-    Each field knows its type, so that the command line and the config file can only set values of that type.
+    Each field has a type; the command line and the config file can only set values of this type.
     """
     config: Any = ml_collections.ConfigDict()
     for name, field in checking.all_fields().items():
@@ -41,10 +41,10 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def debug(config: Any) -> Any:
-    """Shrinks an experiment to a test of a minute: a tiny model, four steps, small random images.
+    """Turns an experiment into a one-minute test: a tiny model, four steps, small random images.
 
     Args:
-      config: a ConfigDict of `default_config`; it is changed in place, and returned.
+      config: a ConfigDict from `default_config`; changed in place and returned.
     """
     config.total_steps = 4
     config.log_every_steps = 1
@@ -64,15 +64,15 @@ def parse_argument(arg: str, **allowed: Iterable[str] | str) -> dict[str, Any]:
     """Parses the argument of a config file, such as "loss=sigmoid,steps=4800,debug".
 
     Args:
-      arg: what follows the colon in --config=FILE:ARG.
-      allowed: the values of each option, the default first; or a text, which is the default of an option that
-        takes any text.
+      arg: the text after the colon in --config=FILE:ARG.
+      allowed: the valid values of each option, the default first. A text in place of the values is the
+        default of an option that accepts any text.
 
     Returns:
-      The value of each option, and "debug": whether the word debug is among them.
+      The value of each option, and "debug": whether `arg` contains the word debug.
 
     Raises:
-      ValueError: listing the options.
+      ValueError: for an unknown or repeated option; lists the options.
 
     >>> parse_argument("steps=4800,debug", loss=("sigmoid", "softmax"), steps=("1600", "4800"))
     {'loss': 'sigmoid', 'steps': '4800', 'debug': True}
@@ -93,22 +93,24 @@ def parse_argument(arg: str, **allowed: Iterable[str] | str) -> dict[str, Any]:
         elif key in choices and value and value in (choices[key] or (value,)):
             options[key] = value
         else:
-            raise ValueError(f"the config's argument is {_described(choices)}; found {part!r}.")
+            raise ValueError(
+                f"the config's argument must be {_described(choices)}; found {part!r}."
+            )
     return options
 
 
 def _described(choices: Mapping[str, tuple[str, ...] | None]) -> str:
     if not choices:
-        return "'debug' or nothing"
+        return "'debug' or empty"
     options = ",".join(f"{k}={'TEXT' if v is None else '|'.join(v)}" for k, v in choices.items())
     return f"{options} and, for a short test, debug"
 
 
 def replace_alternatives(config: Any, given: Iterable[str]) -> None:
-    """Clears the field that a field of the command line replaces: total_steps for total_epochs, and so on.
+    """Sets a field to None if the command line sets its alternative, such as total_steps for total_epochs.
 
     Args:
-      config: a ConfigDict with the values of the command line; changed in place.
+      config: a ConfigDict that includes the values of the command line; changed in place.
       given: dotted names of the fields that the command line sets.
     """
     given = set(given)

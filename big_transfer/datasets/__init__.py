@@ -1,4 +1,4 @@
-"""Datasets, from TFDS or as files on disk, and the batches made of them."""
+"""Datasets from TFDS or from image files on disk, and batches of their examples."""
 
 from big_transfer.datasets.batches import (
     ShuffledPositions,

@@ -1,8 +1,9 @@
-"""From random-access sources to batches on the devices.
+"""Batches on the devices, from sources with random access.
 
-Which examples make up batch t is computed, not remembered: position p of the endless shuffled
-sequence is that of a permutation of the epoch p // n, and batch t holds the positions t·B … t·B + B - 1.
-So any process can make its rows of any batch, at once, and a resumed run goes on exactly where it was.
+The examples of batch t are computed from t, without stored state. The training sequence is endless: position
+p is element p % n of the permutation of epoch p // n, where n is the number of examples. Batch t of size B
+holds the positions t·B … t·B + B - 1. So any process can compute its rows of any batch directly, and a
+resumed run continues with exactly the next batch.
 
     index -> bytes and labels (source) -> image (threads) -> local batch -> global jax.Array
 """
@@ -25,8 +26,8 @@ from jaxtyping import Int
 from big_transfer.datasets import preprocessing
 from big_transfer.datasets.source import DatasetError, Source
 
-_DEVICE_BATCHES = 2  # batches that wait on the devices while one is computed
-_HOST_BATCHES = 2  # batches that threads work at ahead of the one that is waited for
+_DEVICE_BATCHES = 2  # batches prefetched to the devices
+_HOST_BATCHES = 2  # batches that the threads decode ahead
 _ROWS_OF_A_TASK = 4
 _NO_LABEL = -1
 
@@ -35,10 +36,10 @@ _NO_LABEL = -1
 
 
 class ShuffledPositions:
-    """The endless training sequence: element p is an example index; each epoch is a fresh shuffle."""
+    """The endless training sequence: element p is an example index; each epoch has a new permutation."""
 
     def __init__(self, num_examples: int, seed: int):
-        """Shuffles nothing yet: an epoch is shuffled when it is first asked for.
+        """Stores size and seed; an epoch is shuffled at its first use.
 
         Raises:
           DatasetError: if there are no examples.
@@ -58,7 +59,7 @@ class ShuffledPositions:
         with self._lock:
             if epoch not in self._epochs:
                 order = np.random.default_rng((self._seed, epoch)).permutation(self._num_examples)
-                # The threads are in this epoch, or some of them still in the one before.
+                # Some threads may still be in the previous epoch.
                 kept = {e: o for e, o in self._epochs.items() if e == epoch - 1}
                 self._epochs = kept | {epoch: order}
             return self._epochs[epoch]
@@ -71,7 +72,7 @@ class ShuffledPositions:
 
 
 def local_rows(batch_size: int) -> range:
-    """The rows of each global batch that this process loads."""
+    """Returns the rows of each global batch that this process loads."""
     rows = batch_size // jax.process_count()
     return range(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
@@ -98,16 +99,16 @@ def train_batches(
     """Yields the batches of the given steps, as global arrays.
 
     Args:
-      source: where examples come from.
-      put: makes global arrays of this process's rows (see `sharding.put_batch`).
-      label_key: the feature that holds the labels to learn.
-      batch_size: global.
-      max_labels: labels per example at most; fewer are padded with -1.
-      seed: of shuffling and augmentation.
-      steps: 0-based; the k-th batch is that of step steps[k].
+      source: source of the examples.
+      put: makes global arrays from this process's rows (see `sharding.put_batch`).
+      label_key: feature with the labels to learn.
+      batch_size: global batch size.
+      max_labels: largest number of labels per example; shorter lists are padded with -1.
+      seed: seed of shuffling and augmentation.
+      steps: 0-based steps; the k-th batch belongs to step steps[k].
       crop, size, resize_to, flip: see `preprocessing.train_image`.
-      num_threads: that decode side by side, in this process or in each worker.
-      num_workers: processes that decode; 0 decodes in this one.
+      num_threads: decoding threads, in this process or in each worker process.
+      num_workers: worker processes that decode; with 0, this process decodes.
 
     Yields:
       {"image": (batch_size, size, size, 3) float32 in [-1, 1],
@@ -135,7 +136,7 @@ def train_batches(
         return {"image": image, "labels": labels}
 
     batches = _parallel(load, len(steps) * len(rows), len(rows), num_threads, num_workers)
-    return _ahead(put, batches)
+    return _prefetched(put, batches)
 
 
 def eval_batches(
@@ -153,13 +154,13 @@ def eval_batches(
     """Yields every example exactly once, in order.
 
     Args:
-      label_key: the feature whose labels the loss is computed on.
-      first: index of the example to begin with.
+      label_key: feature with the labels for the loss.
+      first: index of the first example.
       (others as in `train_batches`)
 
     Yields:
       The global batch, {"image", "labels", "mask": (batch_size,) bool, False on padding}, and this
-      process's examples in it, as the source gives them, without their images.
+      process's examples in the batch: the dicts of the source, without images.
     """
     rows = local_rows(batch_size)
     num_batches = math.ceil((len(source) - first) / batch_size)
@@ -189,7 +190,7 @@ def eval_batches(
         examples = [e for e in batch.pop("example") if e is not None]
         return put(batch), examples
 
-    return _ahead(put_arrays, batches)
+    return _prefetched(put_arrays, batches)
 
 
 def _padded(labels: tuple[int, ...], length: int, file_name: str) -> Int[np.ndarray, "length"]:
@@ -207,21 +208,21 @@ def _parallel(
     num_threads: int,
     num_workers: int,
 ) -> Iterable[dict[str, Any]]:
-    """load(0), load(1), … in batches; computed side by side, delivered in order."""
+    """Yields load(0), load(1), … in batches and in order; calls `load` in parallel."""
     if num_workers:
         return _in_processes(load, num_elements, batch_size, num_threads, num_workers)
     return _in_threads(load, num_elements, batch_size, num_threads)
 
 
 class _Batch:
-    """Rows that threads write side by side, each where it belongs: nothing is copied once more."""
+    """A batch whose rows are written by several threads, directly into its arrays, to avoid a copy."""
 
     def __init__(self, size: int):
         self._size, self._lock = size, threading.Lock()
         self.columns: dict[str, Any] = {}
 
     def fill(self, rows: range, load: Callable[[int], dict[str, Any]], start: int) -> None:
-        """Row r becomes load(start + r)."""
+        """Sets row r to load(start + r), for each r in `rows`."""
         for row in rows:
             loaded = load(start + row)
             with self._lock:
@@ -237,14 +238,14 @@ class _Batch:
 
 
 def _in_threads(load, num_elements, batch_size, num_threads) -> Iterator[dict[str, Any]]:
-    # Grain's threads would do, but with a queue and a copy for each image: an eighth of the time.
+    # Grain's threads use a queue and copy each image, which takes an eighth of the time.
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
-    begun: collections.deque = collections.deque()
-    # A few images a task, but enough tasks that every thread has some of each batch.
-    together = max(1, min(_ROWS_OF_A_TASK, batch_size // num_threads))
+    pending: collections.deque = collections.deque()
+    # A few images per task, but enough tasks that every thread works on each batch.
+    rows_per_task = max(1, min(_ROWS_OF_A_TASK, batch_size // num_threads))
 
     def finish() -> dict[str, Any]:
-        batch, tasks = begun.popleft()
+        batch, tasks = pending.popleft()
         for task in tasks:
             task.result()
         return batch.columns
@@ -253,13 +254,13 @@ def _in_threads(load, num_elements, batch_size, num_threads) -> Iterator[dict[st
         for start in range(0, num_elements, batch_size):
             batch = _Batch(batch_size)
             tasks = [
-                pool.submit(batch.fill, range(batch_size)[row : row + together], load, start)
-                for row in range(0, batch_size, together)
+                pool.submit(batch.fill, range(batch_size)[row : row + rows_per_task], load, start)
+                for row in range(0, batch_size, rows_per_task)
             ]
-            begun.append((batch, tasks))
-            if len(begun) > _HOST_BATCHES:
+            pending.append((batch, tasks))
+            if len(pending) > _HOST_BATCHES:
                 yield finish()
-        while begun:
+        while pending:
             yield finish()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -271,9 +272,9 @@ def _in_processes(
     import grain
     from absl import flags
 
-    if not flags.FLAGS.is_parsed():  # Grain's workers ask for flags; a notebook parses none
+    if not flags.FLAGS.is_parsed():  # Grain's workers need them; a notebook parses none
         flags.FLAGS.mark_as_parsed()
-    # Whole batches travel from the workers, so that each crosses shared memory once.
+    # Workers send whole batches, so each batch is copied through shared memory only once.
     return (
         grain.MapDataset.range(num_elements)
         .map(load)
@@ -295,15 +296,15 @@ def _stack(elements: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _ahead(put: Callable, batches: Iterable) -> Iterator:
-    """put(batch) for each, a few batches ahead of the consumer, so that the devices need not wait."""
+def _prefetched(put: Callable, batches: Iterable) -> Iterator:
+    """Yields put(batch) for each batch, computed a few batches ahead, so that the devices do not wait."""
     waiting, failure = collections.deque(), None
     try:
         for batch in batches:
             waiting.append(put(batch))
             if len(waiting) > _DEVICE_BATCHES:
                 yield waiting.popleft()
-    except Exception as error:  # an image that cannot be read: those before it are still delivered
+    except Exception as error:  # for example an unreadable image; deliver the earlier batches first
         failure = error
     yield from waiting
     if failure is not None:
@@ -312,5 +313,5 @@ def _ahead(put: Callable, batches: Iterable) -> Iterator:
 
 @functools.cache
 def default_threads() -> int:
-    """Decoding threads where the config names none: one per processor; remote files want more."""
+    """Default number of decoding threads: one per processor. Remote files need more threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 8

@@ -1,6 +1,6 @@
-"""Which training images are learned from, and with which labels: a list to keep, other labels, folds.
+"""Choosing training images and labels: a list of images to keep, replaced labels, cross-validation folds.
 
-All go by file name, so that the order in which a dataset is stored does not matter.
+Images are matched by file name, so the order in which a dataset is stored does not matter.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ log = logging.getLogger("big_transfer")
 
 
 class Relabelled(Sequence):
-    """A source in which some images have other labels than their own."""
+    """A source with replaced labels for some images."""
 
     def __init__(self, source: Source, label_key: str, labels: Mapping[int, tuple[int, ...]]):
         """Replaces labels.
 
         Args:
-          source: whose images they are.
-          label_key: under which the labels stand.
-          labels: the classes of an image, by its index.
+          source: source of the images.
+          label_key: key of the replaced labels.
+          labels: the new classes of an image, by the index of the image.
         """
         self.source, self._key, self._labels = source, label_key, labels
         self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
@@ -46,7 +46,7 @@ class Relabelled(Sequence):
         return example | {self._key: self._labels.get(index, example[self._key])}
 
     def read_file_names(self) -> np.ndarray:
-        """The source's file names."""
+        """The file name of every image."""
         return file_names_of(self.source)
 
     def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]:
@@ -54,71 +54,72 @@ class Relabelled(Sequence):
         labels = labels_of(self.source, label_key)
         if label_key != self._key:
             return labels
-        return [self._labels.get(index, own) for index, own in enumerate(labels)]
+        return [self._labels.get(index, original) for index, original in enumerate(labels)]
 
 
 def kept(source: Source, path: str) -> Subset:
-    """The images whose file names a list has, one a line, as ILSVRC-2012's fnames_clean.txt.
+    """Returns the images listed in a file, one file name per line, such as ILSVRC-2012's fnames_clean.txt.
 
     Raises:
-      DatasetError: if the list cannot be read, is empty, or names no image of the source.
+      DatasetError: if the list cannot be read, is empty, or contains no image of the source.
     """
     names = np.unique([line.strip() for line in _text(path).splitlines() if line.strip()])
     if not len(names):
-        raise DatasetError(f"input.keep: {path} is empty; expected file names, one a line.")
-    ours = file_names_of(source)
-    rows = match(ours, names)
-    found = np.unique(rows[rows >= 0])
-    if not len(found):
+        raise DatasetError(f"input.keep: {path} is empty; expected one file name per line.")
+    file_names = file_names_of(source)
+    rows = match(file_names, names)
+    kept_rows = np.unique(rows[rows >= 0])
+    if not len(kept_rows):
         raise DatasetError(
             f"input.keep: none of the {len(names):,} names of {path} is an image of {source.dataset} "
-            f"{source.split} (the list begins with {names[0]}, the images with {min(ours)})."
+            f"{source.split} (first name in the list: {names[0]}; first image: {min(file_names)})."
         )
     missing = names[rows < 0]
     log.info(
-        "Learning from the %s of %s images that %s lists.",
-        f"{len(found):,}",
-        f"{len(ours):,}",
+        "Learning from the %s of %s images that are listed in %s.",
+        f"{len(kept_rows):,}",
+        f"{len(file_names):,}",
         path,
     )
     if len(missing):
         log.warning(
-            "%s names of %s are no images of %s %s (first: %s).",
+            "%s names in %s are not images of %s %s (first: %s).",
             f"{len(missing):,}",
             path,
             source.dataset,
             source.split,
             missing[0],
         )
-    return Subset(source, found)
+    return Subset(source, kept_rows)
 
 
 def relabelled(
     source: Source, label_key: str, path: str, *, max_labels: int, loss: str
 ) -> Relabelled:
-    """The source with the labels that a file has for some of its images (see `LabelSets.from_json`).
+    """Returns the source with some labels replaced by those in a file (see `LabelSets.from_json`).
 
     Args:
-      source: the images.
-      label_key: under which their labels stand.
-      path: JSON, file names to classes.
-      max_labels: of an image.
-      loss: "softmax" needs a class for each image.
+      source: source of the images.
+      label_key: key of the replaced labels.
+      path: JSON file, from file names to classes.
+      max_labels: largest number of labels per image.
+      loss: name of the loss; "softmax" needs at least one class for each image.
 
     Raises:
-      DatasetError: if the file cannot be read or has no image of the source, a class is none of the
-        dataset's, or an image has more labels than max_labels, or none with softmax.
+      DatasetError: if the file cannot be read or contains no image of the source, a class is not a class of
+        the dataset, or an image has more labels than max_labels, or no label with softmax.
     """
     try:
         labels = LabelSets.from_json(path)
     except InputError as error:
         raise DatasetError(f"input.relabel: {error}") from None
-    ours = file_names_of(source)
-    rows = match(ours, labels.file_names)
+    file_names = file_names_of(source)
+    rows = match(file_names, labels.file_names)
     if not (rows >= 0).any():
         raise DatasetError(
-            f"input.relabel: none of the {len(labels):,} images of {path} is one of {source.dataset} "
-            f"{source.split} (the file begins with {labels.file_names[0]}, the images with {min(ours)})."
+            f"input.relabel: none of the {len(labels):,} images of {path} is an image of {source.dataset} "
+            f"{source.split} (first name in the file: {labels.file_names[0]}; first image: "
+            f"{min(file_names)})."
         )
     num_classes = source.num_classes[label_key]
     if len(labels.classes) and labels.classes.max() >= num_classes:
@@ -139,14 +140,16 @@ def relabelled(
             )
         if not classes and loss == "softmax":
             raise DatasetError(
-                f"input.relabel: {name} has no label in {path}, which softmax cannot learn: leave the image "
-                f"out (input.keep), or set --config.loss=sigmoid."
+                f"input.relabel: {name} has no label in {path}; softmax cannot learn from it. Leave the "
+                f"image out (input.keep), or set --config.loss=sigmoid."
             )
         replaced[row] = tuple(classes)
-    log.info("%s of %s images have the labels of %s.", f"{len(replaced):,}", f"{len(ours):,}", path)
+    log.info(
+        "%s of %s images have the labels of %s.", f"{len(replaced):,}", f"{len(file_names):,}", path
+    )
     if unknown := len(labels) - len(replaced):
         log.warning(
-            "%s images of %s are not learned from: of another split than %s %s, or left out.",
+            "%s images of %s are not used: they are not among the training images of %s %s.",
             f"{unknown:,}",
             path,
             source.dataset,
@@ -156,19 +159,22 @@ def relabelled(
 
 
 def fold_of(file_name: str, folds: int, seed: int) -> int:
-    """The fold of an image, 0 to folds - 1: it follows from name and seed, so more images move no others."""
+    """Returns the fold of an image, 0 to folds - 1.
+
+    The fold depends only on file name and seed, so adding images does not change the folds of others.
+    """
     digest = hashlib.sha256(f"{seed}/{file_name}".encode()).digest()
     return int.from_bytes(digest[:8]) % folds
 
 
 def in_fold(source: Source, fold: int, folds: int, seed: int) -> Bool[np.ndarray, "images"]:
-    """(N,) whether each image of a source is in a fold."""
+    """Returns, for each image of a source, whether it is in a fold; (N,) bool."""
     names = file_names_of(source).tolist()
     return np.array([fold_of(name, folds, seed) == fold for name in names])
 
 
 def sha256_of(path: str) -> str:
-    """The hash of a list or a file of labels: what goes on from an earlier start must have the same."""
+    """Returns the SHA-256 of a list or label file; a resumed run must find the same hash."""
     with _reading(path):
         return hashlib.sha256(files.readable(path).read_bytes()).hexdigest()
 
@@ -180,7 +186,7 @@ def _text(path: str) -> str:
 
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Errors of reading as DatasetErrors that name the file."""
+    """Turns errors of reading into DatasetErrors that name the file."""
     try:
         with naming(path):
             yield

@@ -1,9 +1,10 @@
-"""Writes a split as plain files: images under their names, labels as JSON, names of the classes.
+"""Writes a split as plain files: images, labels as JSON, and class names.
 
     python -m big_transfer.datasets.export digit_scenes --split=validation --out=digit_scenes_validation
 
-gives images/…, original.json, class_names.json and, if the dataset has ReaL labels, real.json, which
-`python -m real_labels` takes (score, compare, report). A path of a folder or tar of images will do, too.
+writes images/…, original.json, class_names.json and, if the dataset has ReaL labels, real.json. The
+commands score, compare and report of `python -m real_labels` read these files. The dataset may also be the
+path of a folder or tar of images.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".we
 
 
 def export(source: Source, folder: pathlib.Path) -> None:
-    """Writes every image as it is stored, then the labels, then the names.
+    """Writes the stored bytes of every image, then the labels, then the class names.
 
     Args:
-      source: with its original labels first and, if it has any, its ReaL labels second.
-      folder: to write to.
+      source: source with the original labels as first label key and ReaL labels, if any, as second.
+      folder: output folder.
 
     Raises:
-      DatasetError: if a file name leads out of the folder.
+      DatasetError: if a file name points outside the folder.
     """
     names, labels = [], {key: [] for key in source.label_keys}
     for index in tqdm.trange(len(source), desc="exporting", unit=" images", disable=None):
@@ -46,7 +47,7 @@ def export(source: Source, folder: pathlib.Path) -> None:
         name = example["file_name"]
         path = folder / "images" / name
         if ".." in pathlib.PurePosixPath(name).parts or pathlib.PurePosixPath(name).is_absolute():
-            raise DatasetError(f"{source.dataset}: the file name {name} leads elsewhere.")
+            raise DatasetError(f"{source.dataset}: the file name {name} points outside {folder}.")
         if not path.suffix:
             path = path.with_name(path.name + _SIGNATURES.get(example["image"][:2], ".jpg"))
         with files.replacing(path) as temporary:
@@ -62,7 +63,11 @@ def export(source: Source, folder: pathlib.Path) -> None:
 def label_keys(
     name: str, original: str | None, real: str | None, data_dir: str | None
 ) -> list[str]:
-    """The features to take: those asked for, else both of a dataset that has them, else its labels."""
+    """Returns the label features to export.
+
+    These are the requested features; by default the original and ReaL labels of a dataset that has both, else
+    the label that a classifier learns.
+    """
     if original is None and real is None and not image_files.is_path(name):
         features = tfds_source_for(name).load_builder(name, data_dir).info.features
         if {ORIGINAL_KEY, REAL_KEY} <= set(features):
@@ -72,10 +77,12 @@ def label_keys(
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("split", "validation", "The split.")
-    flags.DEFINE_string("out", None, "The folder to write to.", required=True)
+    flags.DEFINE_string("split", "validation", "The split to export.")
+    flags.DEFINE_string("out", None, "The output folder.", required=True)
     flags.DEFINE_string(
-        "original_key", None, "Feature of the labels; that of a classifier's labels if not given."
+        "original_key",
+        None,
+        "Feature of the original labels; by default the label that a classifier learns.",
     )
     flags.DEFINE_string("real_key", None, "Feature of the ReaL labels, if there are any.")
     flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
@@ -83,8 +90,8 @@ def _define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
-        sys.exit(f"Give one dataset.\n{__doc__}")
-    logging.set_verbosity(logging.WARNING)  # TFDS tells what it finds on disk
+        sys.exit(f"Expected one dataset, found {len(arguments) - 1} arguments.\n{__doc__}")
+    logging.set_verbosity(logging.WARNING)  # hides TFDS's messages about files on disk
     given, folder = flags.FLAGS, pathlib.Path(flags.FLAGS.out)
     try:
         keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
@@ -92,7 +99,7 @@ def main(arguments: list[str]) -> None:
         export(source, folder)
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
-    print(f"{len(source):,} images and their labels are in {folder}.")
+    print(f"Wrote {len(source):,} images and their labels to {folder}.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Images as people have them on disk: a flat folder, class folders, or a tar read without unpacking.
+"""Images on disk: a flat folder, class folders, or a tar that is read without unpacking.
 
-    FOLDER/ILSVRC2012_val_00000001.JPEG                    flat, or likewise in a tar
-    FOLDER/n01440764/ILSVRC2012_val_00000293.JPEG          class folders; deeper ones belong to them
-    FOLDER/train/cat/1.jpg, FOLDER/val/cat/2.jpg           class folders in folders of the splits
+    FOLDER/ILSVRC2012_val_00000001.JPEG                    flat; a tar may have any of these layouts
+    FOLDER/n01440764/ILSVRC2012_val_00000293.JPEG          class folders; subfolders belong to the class
+    FOLDER/train/cat/1.jpg, FOLDER/val/cat/2.jpg           class folders inside split folders
 
 Class indices are the positions of the class folders in sorted order. ILSVRC-2012's validation images
-are told by their file names, whatever folder they lie in; their labels are matched by file name.
+are recognised by their file names, in any folder; their labels are matched by file name.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ log = logging.getLogger("big_transfer")
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 LABEL_KEY = "label"
-ALL = "all"  # the split that is everything
-# Names that people give to the folders of a split.
+ALL = "all"  # the split of all images
+# Usual names of the folder of each split.
 _SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing"),
 }
 _HELD_OUT_SPLITS = ["train", "validation"]
-_HELD_OUT = 10  # one image in so many, where there are no folders of splits
+_HELD_OUT_EVERY = 10  # without split folders, one image in 10 is held out
 
 
 def is_path(dataset: str) -> bool:
-    """Whether a dataset's name is a path of images, and not a name for TFDS.
+    """Whether a dataset's name is a path of images rather than the name of a TFDS dataset.
 
-    A relative folder is told from a name of TFDS by a "./" in front.
+    A relative folder needs a "./" in front, to distinguish it from a TFDS name.
     """
     return (
         dataset in (".", "..")
@@ -56,39 +56,41 @@ class ImageFiles(Sequence):
     """One split of a folder or tar of images (see `Source`), in the order of the file names.
 
     Attributes:
-      is_imagenet: whether these are ILSVRC-2012's validation images. If so, file names are without
-        folders, there are no `label_keys`, and labels are looked up by name (see `opening`).
+      is_imagenet: whether the images are ILSVRC-2012's validation images. If so, file names have no
+        folders, `label_keys` is empty, and labels are looked up by file name (see `opening`).
     """
 
     def __init__(self, dataset: str, split: str):
-        """Lists the images; none is read yet.
+        """Lists the images without reading them.
 
         Args:
           dataset: path of the folder or tar; "~" is the user's home.
           split: one of `splits_of`.
 
         Raises:
-          DatasetError: if there is no such folder, tar, split, or no image in it; if a tar is
-            compressed or cut short; if there are no class folders; if two images have one name.
+          DatasetError: if the folder, tar or split does not exist or holds no image; if a tar is
+            compressed or cut short; if there are no class folders; if two images have the same name.
         """
         self.dataset, self.split = dataset, split
-        self._store, found = _images(dataset)
-        self.is_imagenet = _is_imagenet(found)
+        self._store, images = _list_images(dataset)
+        self.is_imagenet = _is_imagenet(images)
         if self.is_imagenet:
             if split != "validation":
                 raise DatasetError(
-                    f"{dataset} holds ILSVRC-2012's validation images; their split is 'validation', and "
+                    f"{dataset} holds ILSVRC-2012's validation images; their split is 'validation', "
                     f"not {split!r}."
                 )
             self._images = sorted(
-                (imagenet.file_name_of(_base(image.path)), image) for image in found
+                (imagenet.file_name_of(_file_name(image.path)), image) for image in images
             )
             self._check_imagenet()
             names: tuple[str, ...] = ()
         else:
-            # The classes of all splits, so that one that lacks some is numbered like the others.
-            names = tuple(sorted({image.class_name for image in found}))
-            self._images = sorted((image.name, image) for image in _of_split(dataset, found, split))
+            # The classes of all splits, so that class indices agree even if a split lacks a class.
+            names = tuple(sorted({image.class_name for image in images}))
+            self._images = sorted(
+                (image.name, image) for image in _of_split(dataset, images, split)
+            )
         self._check_distinct()
         self.label_keys: tuple[str, ...] = () if self.is_imagenet else (LABEL_KEY,)
         self.class_names: dict[str, tuple[str, ...]] = dict.fromkeys(self.label_keys, names)
@@ -121,14 +123,14 @@ class ImageFiles(Sequence):
         if wrong:
             log.warning(
                 "%s of the images lie in the folder of another class than their original label "
-                "(first: %s). The labels are those of the file names.",
+                "(first: %s). Labels are taken by file name, not by folder.",
                 f"{len(wrong):,}",
                 wrong[0],
             )
 
     @property
     def file_names(self) -> list[str]:
-        """Of every image, in order."""
+        """The file name of every image, in order."""
         return [name for name, _ in self._images]
 
     def __len__(self) -> int:
@@ -142,21 +144,21 @@ class ImageFiles(Sequence):
         return example
 
     def labels_of(self, label_key: str) -> list[tuple[int, ...]]:
-        """The labels of every image, for which no file need be read."""
-        del label_key  # there is but one
+        """The labels of every image; no file is read."""
+        del label_key  # there is only one
         return [(self._index[image.class_name],) for _, image in self._images]
 
 
 def splits_of(dataset: str) -> list[str]:
     """The splits of a folder or tar of images.
 
-    "train", "validation" and "test" where there are folders of that name (or a usual one like it);
-    where there are none, "train", "validation" and "all". Where there is none for validation and
-    test, every tenth image, by a hash of its name, is held out.
-    ILSVRC-2012's validation images are "validation".
+    With split folders of the usual names: those of "train", "validation" and "test" that exist; a training
+    folder alone gives "train" and "validation". Without split folders: "train", "validation" and "all".
+    Where there is neither a validation nor a test folder, one image in ten, chosen by a hash of its name, is
+    held out as "validation". ILSVRC-2012's validation images have only the split "validation".
     """
-    _, found = _images(dataset)
-    return ["validation"] if _is_imagenet(found) else _splits(found)
+    _, images = _list_images(dataset)
+    return ["validation"] if _is_imagenet(images) else _splits(images)
 
 
 def _splits(images: Sequence[_Image]) -> list[str]:
@@ -167,12 +169,12 @@ def _splits(images: Sequence[_Image]) -> list[str]:
 @dataclasses.dataclass(frozen=True, order=True)
 class _Image:
     path: str  # in the store
-    split: str | None  # whose folder it lies in
-    name: str  # below that: class/…/file name
-    class_name: str  # its class folder; "" if it lies in none
+    split: str | None  # the split of its folder; None without split folders
+    name: str  # path below the split folder: class/…/file name
+    class_name: str  # its class folder; "" without one
 
 
-def _images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
+def _list_images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
     path = pathlib.Path(dataset).expanduser()
     if not path.exists():
         raise DatasetError(f"{dataset}: there is no such folder or tar of images.")
@@ -180,53 +182,53 @@ def _images(dataset: str) -> tuple[_Folder | _Tar, list[_Image]]:
     paths = [p for p in store.paths if p.lower().endswith(_ENDINGS)]
     if not paths:
         raise DatasetError(
-            f"{dataset}: holds no images, but {len(store.paths)} other files; looked for "
+            f"{dataset}: holds no images, but {len(store.paths)} other files; expected files ending in "
             f"{', '.join(_ENDINGS)}."
         )
     others = [p for p in store.paths if not p.lower().endswith(_ENDINGS)]
     if others:
         log.warning(
-            "%s: %s files with other endings than images' are left out (first: %s).",
+            "%s: %s files without an image extension are left out (first: %s).",
             dataset,
             f"{len(others):,}",
             others[0],
         )
-    start = _common(paths) if isinstance(store, _Tar) else 0
+    start = _shared_folders(paths) if isinstance(store, _Tar) else 0
     split_of = {
         folder: split
         for folder in {p[start:].partition("/")[0] for p in paths if p[start:].count("/") >= 2}
         for split, names in _SPLITS.items()
         if folder.lower() in names
     }
-    images, beside = [], []
+    images, outside = [], []
     for path in paths:
         top, _, below = path[start:].partition("/")
         split = split_of.get(top)
         if split_of and split is None:
             if top.lower() in _SPLITS["validation"]:
                 raise DatasetError(
-                    f"{dataset}: the images of {top} lie in no class folders, as those of "
-                    f"{', '.join(sorted(split_of))} do. Give them class folders; or, to evaluate "
-                    f"ILSVRC-2012's, name that folder itself."
+                    f"{dataset}: the images of {top} are not in class folders, unlike those of "
+                    f"{', '.join(sorted(split_of))}. Move them into class folders; or, to evaluate "
+                    f"ILSVRC-2012's validation images, give the path of {top} itself."
                 )
-            beside.append(path)  # annotations and the like
+            outside.append(path)  # annotations, for example
             continue
-        # In one form on every system: macOS hands out decomposed accents.
+        # One Unicode form on every system: macOS returns decomposed accents.
         name = normalised(below if split is not None else path[start:])
         images.append(_Image(path, split, name, name.rpartition("/")[0].partition("/")[0]))
-    if beside:
+    if outside:
         log.warning(
-            "%s: %s images beside the folders %s are left out (first: %s).",
+            "%s: %s images outside the split folders %s are left out (first: %s).",
             dataset,
-            f"{len(beside):,}",
+            f"{len(outside):,}",
             ", ".join(sorted(split_of)),
-            beside[0],
+            outside[0],
         )
     return store, images
 
 
-def _common(paths: Sequence[str]) -> int:
-    """Length of the folders that all images of a tar share above their class and split folders."""
+def _shared_folders(paths: Sequence[str]) -> int:
+    """Length of the path prefix that all images of a tar share above their class and split folders."""
     start = 0
     while True:
         tops = {path[start:].partition("/")[0] for path in paths}
@@ -237,16 +239,16 @@ def _common(paths: Sequence[str]) -> int:
 
 
 def _is_imagenet(images: Sequence[_Image]) -> bool:
-    others = [i.path for i in images if not imagenet.is_validation_name(_base(i.path))]
+    others = [i.path for i in images if not imagenet.is_validation_name(_file_name(i.path))]
     if others and 2 * len(others) < len(images):
         raise DatasetError(
-            f"{len(others)} of {len(images):,} images are not named as ILSVRC-2012's validation images "
-            f"are, as the others; the first is {others[0]}. Move them away."
+            f"{len(others)} of {len(images):,} images are not named like ILSVRC-2012's validation images, "
+            f"unlike the others; the first is {others[0]}. Move them to another folder."
         )
     return not others
 
 
-def _base(path: str) -> str:
+def _file_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
@@ -254,15 +256,16 @@ def _of_split(dataset: str, images: Sequence[_Image], split: str) -> list[_Image
     flat = [image.path for image in images if not image.class_name]
     if flat:
         raise DatasetError(
-            f"{dataset}: {flat[0]} lies in no class folder, and is not named as ILSVRC-2012's "
-            f"validation images are ({imagenet.IMAGENET_FILE_NAME.format(1)}). Images of other "
-            f"datasets go into one folder for each class."
+            f"{dataset}: {flat[0]} is not in a class folder, and is not named like ILSVRC-2012's "
+            f"validation images ({imagenet.IMAGENET_FILE_NAME.format(1)}). Put the images of each "
+            f"class into a folder of their own."
         )
     splits = _splits(images)
     if split not in splits:
         raise DatasetError(
-            f"{dataset} has no split {split!r}; it has {', '.join(sorted(splits))}. Splits are folders "
-            f"of that name; without one to evaluate on, one image in {_HELD_OUT} is held out for it."
+            f"{dataset} has no split {split!r}; it has {', '.join(sorted(splits))}. A split is a "
+            f"folder of that name; without a validation or test folder, one image in "
+            f"{_HELD_OUT_EVERY} is held out for validation."
         )
     if split == ALL:
         return list(images)
@@ -273,11 +276,11 @@ def _of_split(dataset: str, images: Sequence[_Image], split: str) -> list[_Image
 
 
 def _is_held_out(name: str) -> bool:
-    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) % _HELD_OUT == 0
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) % _HELD_OUT_EVERY == 0
 
 
 class _Folder:
-    """Files below a folder, by their path in it; hidden ones are none."""
+    """The files below a folder, by relative path; hidden files and folders are left out."""
 
     def __init__(self, root: pathlib.Path):
         self._root = root
@@ -285,11 +288,11 @@ class _Folder:
         seen = set()
 
         def stop(error: OSError) -> None:
-            raise error  # a folder that cannot be read is not to be left out in silence
+            raise error  # an unreadable folder must not be left out silently
 
         for folder, folders, files in os.walk(root, onerror=stop, followlinks=True):
             place = os.path.realpath(folder)
-            if place in seen:  # a link to a folder above
+            if place in seen:  # a link to a folder visited before
                 folders.clear()
                 continue
             seen.add(place)
@@ -305,7 +308,7 @@ class _Folder:
 
 
 class _Tar:
-    """Files in a tar, read where they lie in it; by many threads and processes at once."""
+    """The files in a tar, read at their offset; many threads and processes may read at once."""
 
     def __init__(self, path: pathlib.Path):
         self._path = path
@@ -320,12 +323,14 @@ class _Tar:
                     raise tarfile.ReadError("its end mark is missing")
         except tarfile.ReadError as error:
             raise DatasetError(
-                f"{path}: is no tar, compressed, or cut short ({error}). A compressed one cannot be read "
-                f"at random: decompress it first."
+                f"{path}: is not a tar, is compressed, or is cut short ({error}). A compressed tar has no "
+                f"random access: decompress it first."
             ) from None
         links = [entry.name for entry in entries if entry.islnk() or entry.issym()]
         if links:
-            log.warning("%s: %d links in it are left out (first: %s).", path, len(links), links[0])
+            log.warning(
+                "%s: %d links in the tar are left out (first: %s).", path, len(links), links[0]
+            )
         names = {entry.name.removeprefix("./"): entry for entry in entries if entry.isfile()}
         self._places = {
             name: (entry.offset_data, entry.size)
@@ -341,4 +346,4 @@ class _Tar:
         return os.pread(self._file, size, offset)
 
     def __getstate__(self):
-        return self.__dict__ | {"_file": None}  # another process opens its own
+        return self.__dict__ | {"_file": None}  # another process opens its own file descriptor

@@ -1,6 +1,6 @@
-"""The labels of Shankar et al. 2020 from TFDS's `imagenet2012_multilabel`, where that is prepared.
+"""The labels of Shankar et al. 2020, read from a prepared TFDS dataset `imagenet2012_multilabel`.
 
-TFDS has them beside the images (200 MB); `python -m real_labels fetch --label-sets shankar` needs no TFDS.
+TFDS stores them with the images (200 MB); `python -m real_labels fetch --label-sets shankar` needs no TFDS.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ _KEYS = (
 
 
 def read(data_dir: str | os.PathLike[str] | None = None) -> Reassessment:
-    """The reassessment `shankar`, equal to that of the published CSV.
+    """Returns the reassessment `shankar`, with the same labels as the published CSV.
 
     Args:
-      data_dir: of TFDS; its default if None.
+      data_dir: TFDS data folder; TFDS's default if None.
 
     Raises:
-      DatasetError: if the dataset is not prepared, or holds other labels than the published ones.
+      DatasetError: if the dataset is not prepared, or its labels differ from the published ones.
     """
     folder = None if data_dir is None else os.fspath(data_dir)
     builder = make_ready(load_builder(DATASET, folder), DATASET, folder)
-    # Images stay as they are stored, and are not looked at.
+    # The images are not needed, so they are not decoded.
     source = as_data_source(builder, _SPLIT, {"image": tfds.decode.SkipDecoding()})
     rows = [
         {key: record[key] for key in _KEYS}
         for record in map(source.__getitem__, range(len(source)))
     ]
     try:
-        found = relabellings.multilabel_sets(
+        relabelled = relabellings.multilabel_sets(
             [_text(row["file_name"]) for row in rows],
             [int(row["original_label"]) for row in rows],
             [list(map(int, row["correct_multi_labels"])) for row in rows],
             [list(map(int, row["unclear_multi_labels"])) for row in rows],
             [bool(row["is_problematic"]) for row in rows],
         )
-        published.check_version(published.SHANKAR, found, f"{DATASET} in {builder.data_dir}")
+        published.check_version(published.SHANKAR, relabelled, f"{DATASET} in {builder.data_dir}")
     except InputError as error:
         raise DatasetError(f"{DATASET}: {error}") from None
-    return published.of_labels(published.SHANKAR, found)
+    return published.of_labels(published.SHANKAR, relabelled)
 
 
 def _text(value: bytes | str) -> str:
@@ -61,5 +61,5 @@ def _text(value: bytes | str) -> str:
 
 
 def is_prepared(data_dir: str | None) -> bool:
-    """Whether TFDS has the dataset ready."""
+    """Whether the dataset is prepared in the TFDS data folder."""
     return load_builder(DATASET, data_dir).is_prepared()

@@ -1,4 +1,4 @@
-"""Opening datasets by name (TFDS) or path (folders and tars of images), with the labels asked for."""
+"""Opening datasets by name (TFDS) or path (folders and tars of images), with the requested labels."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from real_labels.labels import imagenet, published
 
 log = logging.getLogger("big_transfer")
 
-ORIGINAL_KEY, REAL_KEY = "original_label", "real_label"  # of TFDS's imagenet2012_real
-_LOOKED_AT = 32  # images whose size stands for all
-_PREFERRED = ("test", "validation")  # for evaluation, where a config names no split
+ORIGINAL_KEY, REAL_KEY = "original_label", "real_label"  # features of TFDS's imagenet2012_real
+_AREA_SAMPLES = 32  # images read to estimate the typical area
+_EVALUATION_SPLITS = ("test", "validation")  # default splits, in order of preference
 
 
 def open_source(
@@ -43,37 +43,37 @@ def open_source(
 ) -> Source:
     """Opens one split of a dataset.
 
-    Labels that a dataset does not have itself are matched by file name: those of ILSVRC-2012's
-    validation images, and reassessed ones from a file.
+    Labels that are not part of the dataset are matched by file name: the labels of ILSVRC-2012's validation
+    images, and reassessed labels from a file.
 
     Args:
-      dataset: a name for TFDS, ours included, or a path (see `image_files`).
+      dataset: name of a TFDS dataset or of one of this project, or a path (see `image_files`).
       split: such as "train" or, with TFDS, "validation[:10%]".
-      label_keys: the original labels' feature and, if any, that of the ReaL labels.
-      data_dir: of TFDS; its default if None.
-      mock: random images in place of the dataset's: with the features of a TFDS dataset, or the names
-        and labels of a folder or tar.
-      real_labels: JSON of the ReaL labels (see `LabelSets.from_json`); None for the dataset's own or
-        the published ones.
-      features: further labels, which the dataset must have itself.
+      label_keys: feature of the original labels and, if there are ReaL labels, their feature.
+      data_dir: TFDS data folder; TFDS's default if None.
+      mock: use random images instead of the dataset's, with the features of a TFDS dataset, or with the
+        file names and labels of a folder or tar.
+      real_labels: JSON file of the ReaL labels (see `LabelSets.from_json`); if None, the dataset's own
+        ReaL labels or the published ones.
+      features: further label features, which the dataset itself must have.
 
     Raises:
-      DatasetError: with what to do about it.
+      DatasetError: if the dataset, split or labels cannot be read; the message says how to fix it.
     """
     label_keys = tuple(label_keys)
     if image_files.is_path(dataset):
         images = image_files.ImageFiles(dataset, split)
         source: Source = images
-        if strange := set(features) - set(source.label_keys):
+        if unknown := set(features) - set(source.label_keys):
             raise DatasetError(
-                f"{dataset} has no feature {', '.join(sorted(strange))}; it has "
-                f"{', '.join(source.label_keys) or 'no labels'}. Name a file of labels instead: "
+                f"{dataset} has no feature {', '.join(sorted(unknown))}; it has "
+                f"{', '.join(source.label_keys) or 'no labels'}. Give a file of labels instead: "
                 f"--config.eval.label_sets=NAME=FILE."
             )
         is_imagenet = images.is_imagenet
         if mock:
             source = RandomImages(images)
-        # The one label of a folder's image is its original label.
+        # In a folder, the only label of an image is its original label.
         if not is_imagenet and label_keys[0] not in source.label_keys:
             raise DatasetError(
                 f"{dataset} has no labels {label_keys[0]!r}, but {', '.join(source.label_keys)}."
@@ -83,15 +83,15 @@ def open_source(
         is_imagenet = re.split("[/:]", dataset)[0] == "imagenet2012" and split.startswith(
             "validation"
         )
-        looked_up = (ORIGINAL_KEY, REAL_KEY) if is_imagenet else ()
+        matched_keys = (ORIGINAL_KEY, REAL_KEY) if is_imagenet else ()
         if real_labels is not None:
-            looked_up = (*looked_up, *label_keys[1:])
-        own = [key for key in label_keys if key not in looked_up]
-        own += [key for key in features if key not in own]
-        source = tfds_source.TfdsSource(dataset, split, own, data_dir=data_dir, mock=mock)
-    further = [key for key in label_keys if key not in source.label_keys]
+            matched_keys = (*matched_keys, *label_keys[1:])
+        own_keys = [key for key in label_keys if key not in matched_keys]
+        own_keys += [key for key in features if key not in own_keys]
+        source = tfds_source.TfdsSource(dataset, split, own_keys, data_dir=data_dir, mock=mock)
+    missing_keys = [key for key in label_keys if key not in source.label_keys]
     label_keys = (*label_keys, *features)
-    if not further:
+    if not missing_keys:
         return source
     names = imagenet.wordnet_ids() if is_imagenet else source.class_names[label_keys[0]]
     label_sets = {
@@ -100,13 +100,15 @@ def open_source(
             if key == label_keys[0]
             else _real_labels(dataset, real_labels, is_imagenet)
         )
-        for key in further
+        for key in missing_keys
     }
     return WithLabels(source, label_sets, names, label_keys)
 
 
 def tfds_source_for(dataset: str) -> types.ModuleType:
-    """The module `tfds_source`, imported here: TFDS takes a second, and images on disk do not need it.
+    """Imports and returns the module `tfds_source`.
+
+    It is imported here because TFDS takes a second to import, and images on disk do not need it.
 
     Raises:
       DatasetError: if a package is missing.
@@ -117,8 +119,8 @@ def tfds_source_for(dataset: str) -> types.ModuleType:
     ):
         if importlib.util.find_spec(package) is None:
             raise DatasetError(
-                f"{dataset} is a dataset of TFDS, which needs {name}: pip install .[train]. (A folder "
-                f"of images, named with its path, needs no TensorFlow.)"
+                f"{dataset} is a TFDS dataset, and {name} is not installed: pip install .[train]. (A "
+                f"folder of images, given by its path, needs no TensorFlow.)"
             )
     from big_transfer.datasets import tfds_source
 
@@ -134,57 +136,58 @@ def _real_labels(dataset: str, path: str | None, is_imagenet: bool) -> LabelSets
     except InputError as error:
         raise DatasetError(str(error)) from None
     raise DatasetError(
-        f"{dataset} has no ReaL labels of its own; name a file with --config.eval.real_labels "
-        f"(or --config.eval.label_sets=real=FILE), or say "
-        f"--config.eval.real_key= for none."
+        f"{dataset} has no ReaL labels of its own; give a file with --config.eval.real_labels "
+        f"(or --config.eval.label_sets=real=FILE), or evaluate without ReaL labels with "
+        f"--config.eval.real_key=."
     )
 
 
 def label_key_of(dataset: str, data_dir: str | None) -> str:
-    """The feature a classifier of this dataset is to learn."""
+    """Returns the feature with the labels that a classifier of this dataset learns."""
     if image_files.is_path(dataset):
         return image_files.LABEL_KEY
     return tfds_source_for(dataset).supervised_key(dataset, data_dir)
 
 
 def evaluation_split_of(dataset: str, data_dir: str | None, mock: bool) -> str:
-    """The split that a dataset is evaluated on: "test" if it has one, else "validation".
+    """Returns the default evaluation split of a dataset: "test" if it has one, else "validation".
 
     Raises:
-      DatasetError: if it has neither.
+      DatasetError: if the dataset has neither.
     """
     if image_files.is_path(dataset):
         splits = image_files.splits_of(dataset)
     else:
         if mock:
-            return _PREFERRED[0]  # any will do
+            return _EVALUATION_SPLITS[0]  # any split works with random images
         splits = tfds_source_for(dataset).splits_of(dataset, data_dir)
-    for split in _PREFERRED:
+    for split in _EVALUATION_SPLITS:
         if split in splits:
             return split
     raise DatasetError(
-        f"{dataset} has the splits {', '.join(splits)}; name the one to evaluate on with "
-        f"--config.eval.split, such as 'train[90%:]', and the rest with --config.input.split."
+        f"{dataset} has the splits {', '.join(splits)}; set the evaluation split with "
+        f"--config.eval.split, such as 'train[90%:]', and the training split with --config.input.split."
     )
 
 
 def few_shot(source: Source, label_key: str, examples_per_class: int, seed: int) -> Subset:
-    """A random choice of so many examples of each class; a class with fewer gives all it has.
+    """Returns `examples_per_class` random examples of each class, or all examples of a smaller class.
 
     Args:
-      source: with one label an example.
-      label_key: which of its labels.
+      source: source with one label per example.
+      label_key: key of the label.
       examples_per_class: at least 1.
-      seed: of the choice; the examples of one number are among those of any larger one.
+      seed: seed of the random choice; with the same seed, a larger `examples_per_class` adds examples and
+        removes none.
 
     Raises:
-      DatasetError: if an example has several labels, or none.
+      DatasetError: if an example has no label or several labels.
     """
     rows = collections.defaultdict(list)
     for index, labels in enumerate(labels_of(source, label_key)):
         if len(labels) != 1:
             raise DatasetError(
-                f"input.examples_per_class needs one label an image; {source.dataset} "
+                f"input.examples_per_class needs one label per image; {source.dataset} "
                 f"{source[index]['file_name']} has {len(labels)}."
             )
         rows[labels[0]].append(index)
@@ -194,7 +197,7 @@ def few_shot(source: Source, label_key: str, examples_per_class: int, seed: int)
         chosen.extend(order[:examples_per_class].tolist())
         if len(order) < examples_per_class:
             log.warning(
-                "Class %s has %d of the %d examples asked for.",
+                "Class %s has only %d of the %d requested examples.",
                 source.class_names[label_key][label],
                 len(order),
                 examples_per_class,
@@ -203,10 +206,10 @@ def few_shot(source: Source, label_key: str, examples_per_class: int, seed: int)
 
 
 def typical_area(source: Source) -> float:
-    """Median of height · width of some images spread over the source, in pixels."""
+    """Median of height · width in pixels, of up to 32 images spread evenly over the source."""
     if not len(source):
         raise DatasetError(f"{source.dataset} {source.split} is empty.")
-    rows = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).round().astype(int))
+    rows = np.unique(np.linspace(0, len(source) - 1, _AREA_SAMPLES).round().astype(int))
     areas = []
     for row in rows.tolist():
         example = source[row]

@@ -1,11 +1,11 @@
-"""Prepares a TFDS dataset as ArrayRecord files, which training reads at random.
+"""Prepares a TFDS dataset as ArrayRecord files; training needs their random access.
 
     python -m big_transfer.datasets.prepare imagenet2012 --manual_dir=/path/to/tars
     python -m big_transfer.datasets.prepare imagenet2012_real --manual_dir=/path/to/tars
 
-Where TFDS has to download or unpack, it does so as always (`--manual_dir` holds what one must fetch
-oneself, such as ILSVRC2012_img_train.tar). A dataset that is there already as TFRecord files is
-converted record by record instead, without the original files; the TFRecords stay.
+TFDS downloads and unpacks as usual; `--manual_dir` holds the files that must be downloaded by hand, such as
+ILSVRC2012_img_train.tar. A dataset that exists as TFRecord files is instead converted record by record,
+without the original files; the TFRecord files are kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from big_transfer.run.spelling import underscored
 from real_labels.errors import ExpectedError
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of files fetched by hand.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the files downloaded by hand.")
 
 
 def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None) -> None:
-    """Makes sure that `name` lies in `data_dir` as ArrayRecord files."""
+    """Prepares or converts dataset `name` in `data_dir`, unless its ArrayRecord files exist."""
     builder = opening.tfds_source_for(name).load_builder(name, data_dir)
     import tensorflow_datasets as tfds
 
@@ -41,7 +41,7 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
 
 
 def _convert(builder: Any) -> None:
-    """Writes ArrayRecord shards beside the others, then lists the format in dataset_info.json."""
+    """Writes ArrayRecord shards next to the existing shards, then lists the format in dataset_info.json."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import file_adapters
 
@@ -53,7 +53,7 @@ def _convert(builder: Any) -> None:
         outputs = inputs.replace(filetype_suffix=target.FILE_SUFFIX)
         for shard in tqdm.trange(split.num_shards, desc=f"{info.name} {split.name}", unit="shard"):
             path = outputs.sharded_filepath(shard_index=shard, num_shards=split.num_shards)
-            if path.exists():  # complete, as shards are renamed when they are: an earlier try's
+            if path.exists():  # from an interrupted conversion; complete, since renaming comes last
                 continue
             records = source.make_tf_data(
                 inputs.sharded_filepath(shard_index=shard, num_shards=split.num_shards)
@@ -67,7 +67,7 @@ def _convert(builder: Any) -> None:
 
 def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
-        sys.exit(f"Give one dataset name.\n{__doc__}")
+        sys.exit(f"Expected one dataset name, found {len(arguments) - 1} arguments.\n{__doc__}")
     try:
         prepare(arguments[1], _DATA_DIR.value, _MANUAL_DIR.value)
     except ExpectedError as error:

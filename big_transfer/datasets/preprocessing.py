@@ -1,7 +1,8 @@
 """Image operations on the host: decode, crop, resize, flip, scale. OpenCV and NumPy only.
 
-Images are (height, width, 3) RGB arrays: uint8 as decoded, float32 in [0, 255] once resized, float32
-in [-1, 1] once scaled. Resizing is TensorFlow's: bilinear with half-pixel centres, no antialiasing.
+Images are (height, width, 3) RGB arrays: uint8 as decoded, float32 in [0, 255] after resizing,
+float32 in [-1, 1] after scaling. Resizing equals TensorFlow's: bilinear with half-pixel centres, without
+antialiasing.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from jaxtyping import Float, UInt8
 
 from real_labels.errors import ExpectedError
 
-# The pipeline runs many of these side by side; OpenCV's own threads would only get in the way.
+# The pipeline decodes in many threads; OpenCV's own threads would compete with them.
 cv2.setNumThreads(0)
 
-# TensorFlow knows nothing of EXIF orientation, and the published models were trained with that.
+# TensorFlow ignores the EXIF orientation, and the published models were trained with TensorFlow.
 _DECODE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _INCEPTION_ATTEMPTS = 100
 
 
 class ImageError(ExpectedError, ValueError):
-    """A file that is no image; the message names it."""
+    """A file is not an image or is cut short; the message names the file."""
 
 
 def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"]:
     """Decodes a JPEG, PNG or any other image OpenCV reads to RGB.
 
     Raises:
-      ImageError: naming the file, if it is no image.
+      ImageError: if the file is not an image or is cut short; the message names the file.
     """
     buffer = np.frombuffer(encoded, np.uint8)
-    # OpenCV fills the missing rest of a JPEG with grey, so its end marker is looked for here; a
-    # preview inside the file has one too, in the first half.
+    # OpenCV fills the missing part of a cut JPEG with grey, so the end marker is checked here, in the
+    # second half alone: an embedded preview has an end marker in the first half.
     half = len(encoded.rstrip(b"\0")) // 2
     is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0
     image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
@@ -48,7 +49,7 @@ def resize(
     height: int,
     width: int,
 ) -> Float[np.ndarray, "new_height new_width 3"]:
-    """Bilinear resize to float32, aspect ratio not kept."""
+    """Resizes bilinearly to float32; the aspect ratio is not kept."""
     image = image.astype(np.float32)
     if image.shape[:2] == (height, width):
         return image
@@ -61,7 +62,7 @@ def resize_random_crop(
     size: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Resizes to resize_to × resize_to, then cuts a size × size square out at a uniform place."""
+    """Resizes to resize_to × resize_to, then crops a size × size square at a uniformly random place."""
     if size > resize_to:
         raise ValueError(f"a crop of {size} does not fit into an image resized to {resize_to}.")
     top, left = rng.integers(0, resize_to - size + 1, 2)
@@ -75,16 +76,16 @@ def inception_box(
     area: tuple[float, float] = (0.05, 1.0),
     aspect: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> tuple[int, int, int, int]:
-    """A random box as TensorFlow's `sample_distorted_bounding_box` draws it (Szegedy et al. 2015).
+    """Draws a random box like TensorFlow's `sample_distorted_bounding_box` (Szegedy et al. 2015).
 
-    The aspect ratio is uniform, then the height among those that keep the area in bounds, then the
-    place. Where 100 attempts fail (very long images), the box is the whole image.
+    The aspect ratio is uniform; then the height is uniform among the heights that keep the area in bounds;
+    then the place is uniform. If 100 attempts fail (very long images), the box is the whole image.
 
     Args:
-      height, width: of the image, pixels.
+      height, width: size of the image, pixels.
       rng: source of randomness.
       area: bounds of the box's share of the image's area.
-      aspect: bounds of its width over its height.
+      aspect: bounds of the box's width over its height.
 
     Returns:
       top, left, height, width of the box, pixels.
@@ -96,7 +97,7 @@ def inception_box(
         highest = min(round(math.sqrt(largest / ratio)), height, math.floor((width + 0.5) / ratio))
         box_height = int(rng.integers(min(lowest, highest), highest + 1))
         box_width = round(box_height * ratio)
-        if box_width * box_height < smallest:  # rounded out of bounds: one pixel mends it
+        if box_width * box_height < smallest:  # rounded out of bounds: correct by one pixel
             box_height += 1
             box_width = round(box_height * ratio)
         if box_width * box_height > largest:
@@ -115,7 +116,7 @@ def inception_crop(
     size: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Cuts out an `inception_box` and resizes it to size × size."""
+    """Crops an `inception_box` and resizes it to size × size."""
     top, left, height, width = inception_box(image.shape[0], image.shape[1], rng)
     return resize(image[top : top + height, left : left + width], size, size)
 
@@ -145,17 +146,17 @@ def train_image(
     resize_to: int | None,
     flip: bool,
 ) -> Float[np.ndarray, "size size 3"]:
-    """The whole way of a training image.
+    """Decodes, crops, flips and scales a training image; values are in [-1, 1].
 
     Args:
       encoded: the image file's bytes.
-      file_name: for errors.
-      rng: source of this example's randomness in this epoch.
+      file_name: file name for error messages.
+      rng: random generator for this example in this epoch.
       crop: "inception" (crop of random area and aspect), "random" (resize to `resize_to`, crop at a
-        random place) or "none" (straight resize).
+        random place) or "none" (resize to `size`).
       size: height and width of the result.
-      resize_to: with "random" alone.
-      flip: mirror at random.
+      resize_to: height and width before a "random" crop; not used by the other crops.
+      flip: mirror left and right with probability ½.
     """
     image = decode(encoded, file_name)
     if crop == "inception":
@@ -169,5 +170,5 @@ def train_image(
 
 
 def eval_image(encoded: bytes, file_name: str, size: int) -> Float[np.ndarray, "size size 3"]:
-    """The whole way of an evaluation image: straight resize to size × size."""
+    """Decodes an evaluation image, resizes it to size × size, and scales it to [-1, 1]."""
     return scale(resize(decode(encoded, file_name), size, size))

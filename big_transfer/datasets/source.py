@@ -1,4 +1,4 @@
-"""What a source of examples is, and views of one: a part of it, or with labels matched by file name."""
+"""The interface of a source of examples, and views of a source: a subset, random images, further labels."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from real_labels import LabelSets
 from real_labels.errors import ExpectedError
 from real_labels.labels import match
 
-_THREADS = 16  # that read names where only the examples have them
+_THREADS = 16  # threads that read file names from the examples
 
 
 class DatasetError(ExpectedError, ValueError):
-    """A dataset that cannot be read; the message says what to do about it."""
+    """A dataset cannot be read; the message says how to fix it."""
 
 
 class Source(Protocol):
     """A sequence of examples, each {"image": the file's bytes, "file_name": str, "index": i, key: labels …}.
 
-    Labels come as a tuple of class indices under each of `label_keys`.
+    Under each of `label_keys`, an example has a tuple of class indices.
 
     Attributes:
-      dataset, split: what it was opened as.
-      label_keys: the labels each example has.
-      num_classes: of each of them.
-      class_names: likewise, in the order of the class indices.
+      dataset, split: names under which the source was opened.
+      label_keys: keys of the labels of each example.
+      num_classes: number of classes, by label key.
+      class_names: names of the classes in the order of the class indices, by label key.
     """
 
     dataset: str
@@ -53,7 +53,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class KnowsFileNames(Protocol):
-    """A source that knows the file name of every example, in order, before any is read."""
+    """A source that knows the file name of every example, in order, without reading examples."""
 
     @property
     def file_names(self) -> Sequence[str]: ...
@@ -61,14 +61,14 @@ class KnowsFileNames(Protocol):
 
 @runtime_checkable
 class ReadsFileNames(Protocol):
-    """A source that has a fast way to read the file name of every example."""
+    """A source with a faster way to read the file names than reading every example."""
 
     def read_file_names(self) -> np.ndarray: ...
 
 
 @runtime_checkable
 class KnowsLabels(Protocol):
-    """A source that knows the labels of every example without its image."""
+    """A source that knows the labels of every example without reading images."""
 
     def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]: ...
 
@@ -78,7 +78,7 @@ class NamedSource(Source, KnowsFileNames, Protocol):
 
 
 class Subset(Sequence):
-    """Some examples of a source, numbered anew from 0."""
+    """Some examples of a source, renumbered from 0."""
 
     def __init__(self, source: Source, rows: Sequence[int] | Int[np.ndarray, "rows"]):
         self.source, self.rows = source, np.asarray(rows, np.int64)
@@ -102,9 +102,10 @@ class Subset(Sequence):
 
 
 class RandomImages(Sequence):
-    """A source whose images are random ones of 64×64 pixels, for trying a config; names and labels stay.
+    """A source with random images of 64×64 pixels instead of its own, to try a config without real data.
 
-    No image of the source is read. The images follow from their index.
+    File names and labels are those of the source. No image of the source is read. Each random image is a
+    function of its index.
     """
 
     def __init__(self, source: NamedSource):
@@ -124,16 +125,16 @@ class RandomImages(Sequence):
         return example | {key: self.labels_of(key)[index] for key in self.label_keys}
 
     def labels_of(self, label_key: str) -> Sequence[tuple[int, ...]]:
-        """The source's labels of every image."""
+        """The labels of every image, as in the source."""
         return labels_of(self._source, label_key)
 
 
 class WithLabels(Sequence):
-    """A source whose examples get further labels, looked up by file name.
+    """A source with further labels, which are looked up by file name.
 
     Raises:
-      DatasetError: if a label is of no class, or an image has no entry in the label sets: at once
-        where the source knows its `file_names`, else where the example is read.
+      DatasetError: if a label is not a class index, or an image has no entry in the label sets. A missing
+        entry is found at once if the source knows its `file_names`, else when the example is read.
     """
 
     def __init__(
@@ -143,20 +144,20 @@ class WithLabels(Sequence):
         class_names: Sequence[str],
         label_keys: Sequence[str],
     ):
-        """Looks labels up.
+        """Matches the label sets with the source by file name.
 
         Args:
-          source: whose examples get them.
-          label_sets: the further label sets under their keys.
-          class_names: of all of those.
-          label_keys: the keys of the result, in this order; the source's or the further ones.
+          source: source of the examples.
+          label_sets: the further label sets, by label key.
+          class_names: names of the classes of every further label set.
+          label_keys: label keys of this source, in order: keys of `source` or of `label_sets`.
         """
         self._source, self.label_keys = source, tuple(label_keys)
         self.dataset, self.split = source.dataset, source.split
-        known = list(source.file_names) if isinstance(source, KnowsFileNames) else []
-        self._labels = {key: _by_name(sets, known) for key, sets in label_sets.items()}
-        own = {key: tuple(class_names) for key in label_sets}
-        names = {**source.class_names, **own}
+        file_names = list(source.file_names) if isinstance(source, KnowsFileNames) else []
+        self._labels = {key: _by_name(sets, file_names) for key, sets in label_sets.items()}
+        further_names = {key: tuple(class_names) for key in label_sets}
+        names = {**source.class_names, **further_names}
         self.class_names = {key: names[key] for key in self.label_keys}
         self.num_classes = {key: len(self.class_names[key]) for key in self.label_keys}
         for key, sets in label_sets.items():
@@ -166,30 +167,30 @@ class WithLabels(Sequence):
                     f"{self.dataset}: the labels of {key} have class {highest}, but there are "
                     f"{self.num_classes[key]} classes, 0 to {self.num_classes[key] - 1}."
                 )
-        for name in known:
-            self._of(name)
+        for name in file_names:
+            self._labels_of_file(name)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self._source[index]
-        return example | self._of(example["file_name"])
+        return example | self._labels_of_file(example["file_name"])
 
-    def _of(self, name: str) -> dict[str, tuple[int, ...]]:
-        found = {}
+    def _labels_of_file(self, name: str) -> dict[str, tuple[int, ...]]:
+        labels_by_key = {}
         for key, labels in self._labels.items():
             if name not in labels:
                 raise DatasetError(
-                    f"{self.dataset}: the labels have no entry for {name} (they begin with "
-                    f"{next(iter(labels), 'nothing')}); images and labels are matched by file name."
+                    f"{self.dataset}: the labels have no entry for {name} (the first entry is "
+                    f"{next(iter(labels), 'missing')}); images and labels are matched by file name."
                 )
-            found[key] = tuple(labels[name])
-        return found
+            labels_by_key[key] = tuple(labels[name])
+        return labels_by_key
 
 
 def _by_name(sets: LabelSets, known: Sequence[str]) -> dict[str, list[int]]:
-    """The labels by file name, under the names of `known` where only the folders differ."""
+    """Returns the labels by file name; also by the names in `known` that differ only in the folders."""
     lists = sets.to_lists()
     labels = dict(zip(sets.file_names.tolist(), lists, strict=True))
     if known:
@@ -199,14 +200,14 @@ def _by_name(sets: LabelSets, known: Sequence[str]) -> dict[str, list[int]]:
 
 
 def labels_of(source: Source, label_key: str) -> Sequence[tuple[int, ...]]:
-    """The labels of every example, without its image where the source can do without."""
+    """Returns the labels of every example; images are read only if the source does not know its labels."""
     if isinstance(source, KnowsLabels):
         return source.labels_of(label_key)
     return [source[index][label_key] for index in range(len(source))]
 
 
 def file_names_of(source: Source) -> np.ndarray:
-    """(N,) str: the file name of every example. Where only the examples have them, all are read."""
+    """Returns the file name of every example, (N,) str; reads the examples if there is no faster way."""
     if isinstance(source, KnowsFileNames):
         return np.array(list(source.file_names), dtype=np.str_)
     if isinstance(source, ReadsFileNames):
@@ -215,14 +216,14 @@ def file_names_of(source: Source) -> np.ndarray:
 
 
 def names_read(source: Source) -> np.ndarray:
-    """The file name of every example, which are read for it."""
+    """Reads every example, and returns their file names, (N,) str."""
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         names = pool.map(lambda index: source[index]["file_name"], range(len(source)))
         return np.array(list(names), dtype=np.str_)
 
 
 def check_num_classes(source: Source, num_classes: int) -> None:
-    """Raises DatasetError if the dataset has another number of classes than the model."""
+    """Raises DatasetError if the numbers of classes of dataset and model differ."""
     for key, found in source.num_classes.items():
         if found != num_classes:
             raise DatasetError(

@@ -1,4 +1,4 @@
-"""TFDS datasets, read at random: ArrayRecord files prepared once, or mock data."""
+"""TFDS datasets with random access: prepared ArrayRecord files, or mock data."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from real_labels import files
 
 log = logging.getLogger("big_transfer")
 
-# Builders of our own: name -> module whose import registers it with TFDS.
-_OWN = {
+# Builders of this project: name -> module whose import registers the builder with TFDS.
+_OWN_BUILDERS = {
     "digit_scenes": "big_transfer.datasets.builders.digit_scenes",
     "digit_scenes_low": "big_transfer.datasets.builders.digit_scenes",
     "digit_scenes_high": "big_transfer.datasets.builders.digit_scenes",
     "imagenet21k": "big_transfer.datasets.builders.imagenet21k",
 }
-# Those that need no files from anywhere are prepared when first used.
+# Datasets that need no download are prepared at first use.
 _EMBEDDED = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _MOCK_EXAMPLES = 64
-_NAMES: dict[tuple[str, str], np.ndarray] = {}  # the file names of a folder's split, once read
+_FILE_NAMES: dict[tuple[str, str], np.ndarray] = {}  # cache: (folder, split) -> file names
 
 
 def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    """The TFDS builder of a dataset, ours included.
+    """Returns the builder of a TFDS dataset or of a dataset of this project.
 
     Raises:
-      DatasetError: if there is none of that name.
+      DatasetError: if there is no dataset, configuration or version of that name.
     """
     base = name.partition("/")[0].partition(":")[0]
-    if base in _OWN:
-        importlib.import_module(_OWN[base])
+    if base in _OWN_BUILDERS:
+        importlib.import_module(_OWN_BUILDERS[base])
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except registered.DatasetNotFoundError:
         raise DatasetError(
-            f"TFDS knows no dataset {name!r}; ours are {', '.join(_OWN)}, and "
-            f"tfds.list_builders() lists the others. A folder of images is named with its path: "
+            f"TFDS has no dataset {name!r}. Datasets of this project: {', '.join(_OWN_BUILDERS)}; "
+            f"tfds.list_builders() lists the others. Give a folder of images by its path: "
             f"./{name}."
         ) from None
-    except (ValueError, AssertionError) as error:  # a configuration or version that is not there
+    except (ValueError, AssertionError) as error:  # an unknown configuration or version
         raise DatasetError(
-            f"TFDS cannot open {name!r}: {str(error).strip().partition(chr(10))[0]} (A folder of images "
-            f"is named with its path, such as ./{name.strip('./') or 'images'}.)"
+            f"TFDS cannot open {name!r}: {str(error).strip().partition(chr(10))[0]} (Give a folder of images "
+            f"by its path, such as ./{name.strip('./') or 'images'}.)"
         ) from None
-    # TFDS writes the further formats of a dataset to its dataset_info.json, but forgets to read them.
+    # TFDS writes alternative file formats to dataset_info.json, but does not read them back.
     for name in builder.info.as_proto.alternative_file_formats:
         file_format = tfds.core.FileFormat(name)
         if file_format not in builder.info.alternative_file_formats:
@@ -66,10 +66,10 @@ def load_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
 
 
 def supervised_key(dataset: str, data_dir: str | None) -> str:
-    """The feature that a classifier of a dataset is to learn.
+    """Returns the feature with the labels that a classifier of a dataset learns.
 
     Raises:
-      DatasetError: if the dataset does not say, and has not exactly one class label.
+      DatasetError: if the dataset declares no such feature, and does not have exactly one class label.
     """
     info = load_builder(dataset, data_dir).info
     features: Any = info.features
@@ -81,28 +81,30 @@ def supervised_key(dataset: str, data_dir: str | None) -> str:
     ]
     if len(labels) != 1:
         raise DatasetError(
-            f"{dataset} does not say which feature to learn; name it with --config.input.label_key "
-            f"and --config.eval.original_key. It has {', '.join(features)}."
+            f"{dataset} does not declare which feature to learn; set --config.input.label_key and "
+            f"--config.eval.original_key. Its features: {', '.join(features)}."
         )
     return labels[0]
 
 
 def splits_of(dataset: str, data_dir: str | None) -> list[str]:
-    """The splits of a prepared dataset.
+    """Returns the splits of a prepared dataset.
 
     Raises:
-      DatasetError: if it is not prepared.
+      DatasetError: if the dataset is not prepared.
     """
     builder = make_ready(load_builder(dataset, data_dir), dataset, data_dir)
     return list(builder.info.splits)
 
 
 def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
-    """Prepares a dataset that needs no download; one process does it, the others wait."""
+    """Prepares a dataset that needs no download, in process 0 while the other processes wait."""
 
     def prepare():
         if not builder.is_prepared():
-            log.info("Preparing %s in %s (once, some seconds).", builder.name, builder.data_dir)
+            log.info(
+                "Preparing %s in %s (once, takes a few seconds).", builder.name, builder.data_dir
+            )
             tfds.disable_progress_bar()
             with contextlib.redirect_stdout(None):  # TFDS would announce a download
                 builder.download_and_prepare(
@@ -115,13 +117,19 @@ def _prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
         prepare()
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"prepared {builder.name}")
-        prepare()  # where the hosts do not share a disk
+        prepare()  # needed if the hosts do not share a disk
 
 
 def make_ready(
     builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str | None
 ) -> tfds.core.DatasetBuilder:
-    """The builder of the dataset on disk: made if that needs no download, else it must be there."""
+    """Returns the builder of a dataset that is on disk as ArrayRecord files.
+
+    A dataset that needs no download is prepared first.
+
+    Raises:
+      DatasetError: if another dataset is not prepared, or only in other formats.
+    """
     if builder.name in _EMBEDDED:
         _prepare_embedded(builder)
         builder = load_builder(dataset, data_dir)  # another process may have prepared it
@@ -131,20 +139,20 @@ def make_ready(
     if not builder.is_prepared():
         raise DatasetError(
             f"{dataset} is not prepared in {builder.data_dir}. Prepare it with\n"
-            f"  {command}\n(add --manual_dir=… if it needs files you fetched by hand)."
+            f"  {command}\n(add --manual_dir=… if it needs files downloaded by hand)."
         )
     formats = builder.info.available_file_formats()
     if tfds.core.FileFormat.ARRAY_RECORD not in formats:
         raise DatasetError(
             f"{dataset} in {builder.data_dir} is prepared as "
             f"{', '.join(f.value for f in formats)}, which cannot be read at random. Convert it "
-            f"to ArrayRecord, without preparing it anew, with\n  {command}"
+            f"to ArrayRecord, without preparing it again, with\n  {command}"
         )
     return builder
 
 
 def as_data_source(builder: tfds.core.DatasetBuilder, split: str, decoders: Any) -> Any:
-    """A split of a prepared dataset as a sequence; TFDS declares the method for whole datasets alone."""
+    """A split of a prepared dataset as a sequence; TFDS's type hints allow only whole datasets here."""
     method: Any = builder.as_data_source
     return method(split=split, decoders=decoders)
 
@@ -152,7 +160,7 @@ def as_data_source(builder: tfds.core.DatasetBuilder, split: str, decoders: Any)
 class TfdsSource(Sequence):
     """One split of a TFDS dataset (see `Source`).
 
-    A dataset without file names gets them made: split and index.
+    If the dataset has no file names, the file name is made of split and index: test/00000003.
     """
 
     def __init__(
@@ -167,15 +175,16 @@ class TfdsSource(Sequence):
         """Opens the split.
 
         Args:
-          dataset: name for TFDS.
+          dataset: name of the TFDS dataset.
           split: such as "train" or "validation[:10%]".
-          label_keys: features with one class or a sequence of them.
-          data_dir: TFDS's default if None.
-          mock: serve 64 random images with random labels of the dataset's own features instead of
-            its files.
+          label_keys: features with a class or a sequence of classes.
+          data_dir: TFDS data folder; TFDS's default if None.
+          mock: use 64 random images with random labels, with the dataset's features, instead of its
+            files.
 
         Raises:
-          DatasetError: if it is unknown, unprepared, not random-access, or lacks split or feature.
+          DatasetError: if the dataset is unknown, not prepared or without random access, or if split or
+            feature does not exist.
         """
         self.dataset, self.split, self.label_keys = dataset, split, tuple(label_keys)
         decoders = {"image": tfds.decode.SkipDecoding()}
@@ -215,23 +224,23 @@ class TfdsSource(Sequence):
         return len(self._source)
 
     def read_file_names(self) -> np.ndarray:
-        """(N,) str: the file name of every image.
+        """Returns the file name of every image, (N,) str.
 
-        Every example is read for it, once a process; the names are kept beside the dataset, if that can be
-        written, for the next.
+        The first call in a process reads the names from a file in the dataset's folder. If that file does not
+        exist, the call reads every example and writes the file, if the folder is writable.
         """
         if self._folder is None:
             return names_read(self)
-        place = str(self._folder), self.split
-        if len(_NAMES.get(place, ())) != len(self):
-            _NAMES[place] = self._find_file_names()
-        return _NAMES[place]
+        key = str(self._folder), self.split
+        if len(_FILE_NAMES.get(key, ())) != len(self):
+            _FILE_NAMES[key] = self._find_file_names()
+        return _FILE_NAMES[key]
 
     def _find_file_names(self) -> np.ndarray:
         assert self._folder is not None  # random images have no folder
-        kept = self._folder / f"file_names-{_safe(self.split)}.txt"
-        if kept.exists():
-            names = np.array(kept.read_text().splitlines(), dtype=np.str_)
+        path = self._folder / f"file_names-{_safe(self.split)}.txt"
+        if path.exists():
+            names = np.array(path.read_text().splitlines(), dtype=np.str_)
             if len(names) == len(self):
                 return names
         log.info(
@@ -242,15 +251,15 @@ class TfdsSource(Sequence):
         )
         names = names_read(self)
         try:
-            with files.replacing(kept) as temporary:
+            with files.replacing(path) as temporary:
                 temporary.write_text("\n".join(names.tolist()) + "\n")
         except OSError as error:
-            log.warning("The file names are not kept for the next time: %s", error)
+            log.warning("The file names are not saved, and will be read again next time: %s", error)
         return names
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
-            raise IndexError(index)  # how a loop over a sequence ends
+            raise IndexError(index)  # ends a loop over the sequence
         record = self._source[index]
         name = record.get("file_name", f"{self.split}/{index:08d}")
         name = name.item() if isinstance(name, np.ndarray) else name
@@ -263,14 +272,14 @@ class TfdsSource(Sequence):
             labels = np.unique(np.asarray(record[key], np.int64))
             if labels.size and labels[0] < 0:
                 raise DatasetError(
-                    f"{self.dataset} {self.split} keeps its labels to itself ({key} of "
-                    f"{example['file_name']} is {labels[0]}); name another split."
+                    f"{self.dataset} {self.split} has no public labels ({key} of {example['file_name']} is "
+                    f"{labels[0]}); use another split."
                 )
             example[key] = tuple(labels.tolist())
         return example
 
 
 def _safe(split: str) -> str:
-    """A split's name as part of a file name: train[:10%] as train_10_-1234abcd."""
+    """Returns a split's name as part of a file name: train[:10%] becomes train_10_-1234abcd."""
     plain = re.sub(r"\W+", "_", split)
     return plain if plain == split else f"{plain}-{hashlib.sha256(split.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Evaluation: one pass of the model over a dataset, checkpoints beside each other, results."""
+"""Evaluation: one pass of the model over a dataset, comparison of checkpoints, result files."""
 
 from big_transfer.evaluation.checkpoints import COMPARISON, evaluate_only
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator, make_eval_step

@@ -1,6 +1,6 @@
-"""Measuring checkpoints: a run's newest, a public file, or several beside each other.
+"""Evaluates checkpoints: the newest checkpoint of a run, a checkpoint file, or several for a comparison.
 
-An evaluation that was interrupted goes on where it was, with the same command.
+An interrupted evaluation continues where it stopped, with the same command.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ COMPARISON = "comparison.json"
 def evaluate_only(
     config: config_lib.AnyConfig, folder: epath.PathLike
 ) -> Record | Comparison | None:
-    """Evaluates the newest checkpoint of a workdir, or config.checkpoint, writing into the workdir.
+    """Evaluates the newest checkpoint of a workdir, or config.checkpoint, and writes into the workdir.
 
-    Several checkpoints, joined by commas, are evaluated one after the other, each into a folder of
-    its name below the workdir, and then compared.
+    Several checkpoints, joined by commas, are evaluated one after the other and then compared. The results of
+    each checkpoint go into a folder below the workdir, named after the checkpoint.
 
     Returns:
-      The record of results.json; of several checkpoints, that of comparison.json. None if it was asked to
-      stop before the end.
+      The record of results.json; for several checkpoints, the record of comparison.json. None if the
+      evaluation was asked to stop before the end.
 
     Raises:
-      WorkdirError: if there is nothing to evaluate, or both.
-      CheckpointError: if a checkpoint is not of the config's model or classes.
+      WorkdirError: if there is nothing to evaluate, if config.checkpoint would replace the results of the
+        run in the workdir, or if the workdir holds the results of another evaluation.
+      CheckpointError: if a checkpoint has another model or other classes than the config.
     """
     checked = config_lib.check(config, training=False)
     paths = [path.strip() for path in (checked.checkpoint or "").split(",") if path.strip()]
@@ -52,40 +53,39 @@ def evaluate_only(
         raise _would_replace(folder, ", ".join(paths))
     if not is_run and not paths:
         raise workdir.WorkdirError(
-            f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of one, or a "
+            f"there is nothing to evaluate: {folder} holds no run. Give the --workdir of a run, or a "
             f"public checkpoint with --config.checkpoint=FILE."
         )
-    # All are there, and fit, before the first is evaluated.
-    names = _names(paths)
+    # Check that all checkpoints exist and fit the config before the first evaluation starts.
+    names = _folder_names(paths)
     models = [checkpoint.read_model(path) for path in ([folder] if is_run else paths)]
     opened, source = completion.open_evaluation(checked, recorded if is_run else None)
     if is_run:
-        jobs = [_of_run(opened, source, folder, models[0])]
+        jobs = [_run_job(opened, source, folder, models[0])]
     else:
         folders = [folder] if len(paths) == 1 else [epath.Path(folder) / name for name in names]
         jobs = [
-            _of_file(opened, source, path, where, model)
-            for path, where, model in zip(paths, folders, models, strict=True)
+            _file_job(opened, source, path, job_folder, model)
+            for path, job_folder, model in zip(paths, folders, models, strict=True)
         ]
     for job in jobs:
-        _check_free(job)
-    measured = []
+        _check_no_other_results(job)
+    measurements = []
     with preemption.Notice() as notice:
         for job in jobs:
-            found = _run(job, source, notice, again=len(jobs) > 1)
-            if found is None:
-                log.warning(
-                    "Asked to stop: what was found is kept; the same command goes on from it."
-                )
+            measurement = _measure(job, source, notice, needs_predictions=len(jobs) > 1)
+            if measurement is None:
+                log.warning(partial_results.STOPPED_MESSAGE)
                 return None
-            measured.append(found)
-    record = measured[0].record
+            measurements.append(measurement)
+    record = measurements[0].record
     if len(jobs) > 1:
-        record = _compare(names, measured)
+        record = _compare(names, measurements)
         if jax.process_index() == 0:
             files.write_json(epath.Path(folder) / COMPARISON, record.as_json(), indent=2)
     else:
-        measured[0].partial.remove()  # of several they stay, so that one more costs but itself
+        # For several checkpoints the files stay, so that adding a checkpoint evaluates only this one.
+        measurements[0].partial.remove()
     return record
 
 
@@ -93,45 +93,49 @@ def evaluate_only(
 class _Job:
     """One checkpoint to evaluate."""
 
-    path: epath.PathLike  # of the checkpoint: a file, or a run's workdir
-    what: str  # to call it
-    folder: epath.PathLike  # where its results go
+    path: epath.PathLike  # the checkpoint: a file, or the workdir of a run
+    title: str  # name of the checkpoint in messages and results.json
+    folder: epath.PathLike  # folder for the results
     config: EvaluationConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class _Measured:
-    evaluation: Evaluation | None  # None where the result was there already
+class _Measurement:
+    """The result of evaluating one checkpoint."""
+
+    evaluation: Evaluation | None  # None if the record was read from an earlier evaluation
     record: Record
     partial: partial_results.PartialResults
 
 
-def _of_run(
+def _run_job(
     opened: config_lib.Config,
     source: datasets.Source,
     folder: epath.PathLike,
     model: resnet.ResNetV2,
 ) -> _Job:
+    """The job for the newest checkpoint of a run; raises an error if it does not fit the config."""
     config = completion.complete_evaluation(opened, source, epath.Path(folder).name, model)
-    ours = ("num_classes", "model.depth", "model.units", "model.width")
-    workdirs.check_belongs(folder, config, sections=ours)
+    model_fields = ("num_classes", "model.depth", "model.units", "model.width")
+    workdirs.check_belongs(folder, config, sections=model_fields)
     check_model(config, folder, model)
     _check_classes(config, folder, model)
     return _Job(folder, f"{folder}/checkpoints", folder, config)
 
 
-def _of_file(
+def _file_job(
     opened: config_lib.Config,
     source: datasets.Source,
     path: str,
     folder: epath.PathLike,
     model: resnet.ResNetV2,
 ) -> _Job:
+    """The job for a checkpoint file or another workdir; raises an error if it does not fit the config."""
     name = epath.Path(path).stem
     if opened.eval.size is None and opened.hyperrule is None and not family.says_size(name):
         log.warning(
-            "The name of %s does not say what size it is evaluated at; it is that of checkpoints "
-            "fine-tuned by the HyperRule. Set --config.eval.size for another.",
+            "The name of %s does not determine the image size for evaluation. The size of checkpoints "
+            "fine-tuned by the HyperRule is used; set --config.eval.size for another size.",
             path,
         )
     config = completion.complete_evaluation(opened, source, name, model)
@@ -143,40 +147,40 @@ def _of_file(
 
 
 def check_model(config: EvaluationConfig, path: epath.PathLike, model: resnet.ResNetV2) -> None:
-    """Refuses a checkpoint that is not of the config's model."""
+    """Raises CheckpointError if a checkpoint's model differs from the config's model."""
     found = family.describe(model.depth, model.width)
     expected = family.describe(config.model.depth_or_units, config.model.width)
     if found != expected:
         raise checkpoint.CheckpointError(
-            f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model, "
-            f"or none: then it is the checkpoint's."
+            f"{path}: is a {found}, but the config's model is {expected}. Name the checkpoint's model in "
+            f"the config, or name no model to use the checkpoint's."
         )
 
 
 def _check_classes(config: EvaluationConfig, path: epath.PathLike, model: resnet.ResNetV2) -> None:
-    """Refuses a checkpoint of other classes than the config's."""
+    """Raises CheckpointError if a checkpoint has another number of classes than the config."""
     if model.num_classes != config.num_classes:
         raise checkpoint.CheckpointError(
             f"{path}: has {model.num_classes:,} classes, but num_classes is {config.num_classes:,}: "
-            f"fine-tune it first, or take one fine-tuned for this dataset. What was fine-tuned is evaluated "
-            f"with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
+            f"fine-tune it first, or use a checkpoint fine-tuned for this dataset. Evaluate fine-tuned "
+            f"checkpoints with configs/bit_transfer.py:dataset=…,model=… --mode=evaluate."
         )
 
 
 def _would_replace(folder: epath.PathLike, path: str) -> workdir.WorkdirError:
     return workdir.WorkdirError(
-        f"{folder} holds a training run, whose results those of {path} would replace. Give another "
+        f"{folder} holds a training run. Evaluating {path} would replace the run's results. Give another "
         f"--workdir."
     )
 
 
-def _run(
-    job: _Job, source: datasets.Source, notice: preemption.Notice, again: bool
-) -> _Measured | None:
-    """Evaluates a checkpoint.
+def _measure(
+    job: _Job, source: datasets.Source, notice: preemption.Notice, needs_predictions: bool
+) -> _Measurement | None:
+    """Evaluates a checkpoint and writes its results; returns None if asked to stop before the end.
 
-    Where the very same was done before, its record is kept, and `again` says whether what was found
-    is needed once more.
+    If the folder holds the record of the same evaluation, the record is kept. The predictions are then
+    computed again (or read from the partial results) only with `needs_predictions`.
     """
     config, mesh = job.config, sharding.make_mesh()
     model = config.make_model()
@@ -187,13 +191,13 @@ def _run(
     if done is not None and done.get("evaluation") != partial.identity:
         if not workdir.has_checkpoints(job.folder):
             raise _other_results(job, done)
-        done = None  # a run's own, from the end of its training
-    if done is not None and not again:
+        done = None  # the run's own results, from the end of its training, may be replaced
+    if done is not None and not needs_predictions:
         log.info("%s is done. Its result:", job.folder)
-        return _Measured(None, Record.from_json(done), partial)
+        return _Measurement(None, Record.from_json(done), partial)
     log.info(
         "Evaluating %s: %s on %s, %s images of %s×%s pixels.",
-        job.what if step == 0 else f"{job.what}/{step}",
+        job.title if step == 0 else f"{job.title}/{step}",
         family.describe(model.depth, model.width),
         config.eval.dataset,
         f"{len(source):,}",
@@ -205,9 +209,9 @@ def _run(
     if evaluation is None:
         return None
     if done is not None:
-        return _Measured(evaluation, Record.from_json(done), partial)
+        return _Measurement(evaluation, Record.from_json(done), partial)
     about = {
-        "checkpoint": job.what,
+        "checkpoint": job.title,
         "size": config.eval.size,
         "dtype": config.model.dtype,
         "evaluation": partial.identity,
@@ -215,18 +219,23 @@ def _run(
     record = evaluation.record(config.eval.dataset, config.eval.split, step)
     record = dataclasses.replace(record, about={**record.about, **about})
     finish(evaluator, evaluation, record, config, job.folder)
-    return _Measured(evaluation, record, partial)
+    return _Measurement(evaluation, record, partial)
 
 
-def _check_free(job: _Job) -> None:
-    """Refuses a folder with other results as far as can be told before any parameters are read."""
+def _check_no_other_results(job: _Job) -> None:
+    """Raises WorkdirError if the folder holds other results, judged without reading the parameters."""
     done = workdir.read_results(job.folder)
     if done is None or workdir.has_checkpoints(job.folder):
         return
     config = job.config
-    ours = {"dataset": config.eval.dataset, "split": config.eval.split, "size": config.eval.size}
-    ours |= {"dtype": config.model.dtype, "checkpoint": job.what}
-    if not ours.items() <= done.items():
+    expected = {
+        "dataset": config.eval.dataset,
+        "split": config.eval.split,
+        "size": config.eval.size,
+        "dtype": config.model.dtype,
+        "checkpoint": job.title,
+    }
+    if not expected.items() <= done.items():
         raise _other_results(job, done)
 
 
@@ -238,23 +247,23 @@ def _other_results(job: _Job, done: dict[str, Any]) -> workdir.WorkdirError:
 
 
 def _identity(config: EvaluationConfig, num_images: int, params: Any) -> dict[str, Any]:
-    """All that decides what an evaluation finds."""
+    """All settings that determine the results of an evaluation."""
     fields = dataclasses.asdict(config)
     real = fields["eval"]["real_labels"]
     section = {k: v for k, v in fields["eval"].items() if k != "batch_size"}
-    named = reassessment.entries(config.eval.label_sets)
-    if not named:
-        # As before label sets had names, so that earlier results are known again.
+    label_sets = reassessment.entries(config.eval.label_sets)
+    if not label_sets:
+        # Keep the identity of versions without named label sets, so that their results are recognised.
         del section["label_sets"]
     return {
         "eval": section,
         "real_labels": real and datasets.sha256_of(real),
         **{
             f"label set {name}": datasets.sha256_of(path)
-            for name, path in named.items()
+            for name, path in label_sets.items()
             if _is_file(path)
         },
-        # As before `units` had a field, for the same reason.
+        # Keep the identity of versions without the field `units`, for the same reason.
         "model": {
             k: config.model.depth_or_units if k == "depth" else v
             for k, v in fields["model"].items()
@@ -266,27 +275,29 @@ def _identity(config: EvaluationConfig, num_images: int, params: Any) -> dict[st
     }
 
 
-def _is_file(where: str) -> bool:
-    return bool(where) and not where.startswith(reassessment.FEATURE)
+def _is_file(location: str) -> bool:
+    return bool(location) and not location.startswith(reassessment.FEATURE)
 
 
-def _names(paths: list[str]) -> list[str]:
-    """A folder name for each checkpoint: its own, or with its folder's where that is not enough."""
+def _folder_names(paths: list[str]) -> list[str]:
+    """A distinct folder name for each checkpoint: its file name, or FOLDER_FILE if file names repeat."""
     stems = [epath.Path(path).stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     names = [f"{epath.Path(path).parent.name}_{epath.Path(path).stem}" for path in paths]
     if len(set(names)) < len(names):
         raise workdir.WorkdirError(
-            f"checkpoint: two files have the same name: {', '.join(paths)}. Each is evaluated into "
-            f"a folder of its name."
+            f"checkpoint: two files have the same name: {', '.join(paths)}. Each checkpoint is evaluated "
+            f"into a folder of its name, so rename one of the files or give each file only once."
         )
     return names
 
 
-def _compare(names: list[str], measured: list[_Measured]) -> Comparison:
-    evaluations = [one.evaluation for one in measured if one.evaluation is not None]
-    first, predictions = evaluations[0], [one.predictions for one in evaluations]
-    sets = label_sets_of(first.original, first.reassessments)
-    models = {name: one.record for name, one in zip(names, measured, strict=True)}
-    return Comparison(models, comparison.pairs(dict(zip(names, predictions, strict=True)), sets))
+def _compare(names: list[str], measurements: list[_Measurement]) -> Comparison:
+    """The records of all checkpoints, and a test of every pair on every label set."""
+    evaluations = [m.evaluation for m in measurements if m.evaluation is not None]
+    first, predictions = evaluations[0], [evaluation.predictions for evaluation in evaluations]
+    label_sets = label_sets_of(first.original, first.reassessments)
+    models = {name: m.record for name, m in zip(names, measurements, strict=True)}
+    pairs = comparison.pairs(dict(zip(names, predictions, strict=True)), label_sets)
+    return Comparison(models, pairs)

@@ -1,4 +1,4 @@
-"""One pass of the model over a dataset: ranked classes per image, scored on every label set."""
+"""One pass of the model over a dataset: ranked classes of each image, scored on every label set."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from real_labels.predictions import TOP_K
 
 log = logging.getLogger("big_transfer")
 
-_RANKED = max(TOP_K)  # classes kept of each image
-_IN_FLIGHT = 2  # batches handed to the devices before the oldest one's result is awaited
+_MAX_RANKED = max(TOP_K)  # ranked classes kept for each image
+_MAX_IN_FLIGHT = 2  # batches that may run on the devices before the host waits for the oldest batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What one pass found; the same on every process.
+    """The result of one pass; the same on every process.
 
     Attributes:
-      predictions: the first 5 (or all, if fewer) classes of each image, with probabilities.
+      predictions: the 5 (or all, if fewer) top-ranked classes of each image, with probabilities.
       original: the original labels.
-      reassessments: the other label sets by name, of these images.
+      reassessments: the other label sets by name, for these images.
       loss: mean over all images, on the original labels.
-      images_per_second: without compilation; None if all of it was done before.
-      rows: (N,) int64, where each image is in the source.
-      is_mock: whether the images were random (input.mock), so that no number means anything.
+      images_per_second: throughput without compilation; None if all images had been evaluated before.
+      rows: (N,) int64, the index of each image in the source.
+      is_mock: whether the images were random (input.mock), so that the numbers mean nothing.
     """
 
     predictions: Predictions
@@ -57,11 +57,11 @@ class Evaluation:
 
     @functools.cached_property
     def accuracies(self) -> accuracy.Results:
-        """Its accuracy by every label set."""
+        """Accuracy on every label set."""
         return accuracy.results(self.predictions, self.original, self.reassessments)
 
     def record(self, dataset: str, split: str, step: int) -> Record:
-        """Its record, for results.json."""
+        """The record for results.json."""
         return Record(
             dataset,
             split,
@@ -75,7 +75,7 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates parameters again and again on one dataset; opened and compiled once."""
+    """Evaluates different parameters on one dataset; opens the dataset and compiles the model once."""
 
     def __init__(
         self,
@@ -84,35 +84,35 @@ class Evaluator:
         mesh: jax.sharding.Mesh,
         source: datasets.Source | None = None,
     ):
-        """Makes ready for the dataset of config.eval.
+        """Opens the dataset of config.eval and prepares the evaluation step.
 
         Args:
-          config: a complete one.
-          model: whose parameters will be evaluated.
+          config: a complete config.
+          model: the model whose parameters will be evaluated.
           mesh: the devices.
           source: the dataset, if it is open already.
 
         Raises:
-          DatasetError: if it cannot be read or has other classes than the model.
+          DatasetError: if the dataset is empty, cannot be read, or has other classes than the model.
         """
         self._config, self._mesh = config, mesh
         self.source = sources.evaluation_source(config) if source is None else source
         datasets.check_num_classes(self.source, config.num_classes)
-        # Any size will do: what the devices do not divide is rounded up, and padding is masked.
+        # Any batch size is accepted: it is rounded up to a multiple of the devices, and padding is masked.
         self._batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
         if not len(self.source):
             raise datasets.DatasetError(
                 f"{config.eval.dataset} {config.eval.split} is empty: there is nothing to evaluate."
             )
         self._features = sources.feature_keys(config)
-        self._others = sources.other_label_sets(config)
-        self._left_out: set[str] = set()
+        self._other_label_sets = sources.other_label_sets(config)
+        self._reported: set[str] = set()
         if config.input.mock:
             log.warning(
-                "input.mock: random images stand in for those of %s. No accuracy of this run means anything.",
+                "input.mock: random images replace the images of %s; accuracies of this run mean nothing.",
                 config.eval.dataset,
             )
-        self.source[0]  # what is wrong with its labels is told now, not after the training
+        self.source[0]  # so that bad labels raise an error now and not after the training
         self._standardize = jax.jit(
             functools.partial(resnet.standardize_kernels, dtype=model.dtype)
         )
@@ -124,21 +124,21 @@ class Evaluator:
         partial: partial_results.PartialResults | None = None,
         notice: preemption.Notice | None = None,
     ) -> Evaluation | None:
-        """One forward pass over every image, exactly once each.
+        """Evaluates every image exactly once.
 
         Args:
-          params: of the model.
-          partial: where an evaluation that may be interrupted keeps what it has; goes on from there.
-          notice: says when to stop.
+          params: parameters of the model.
+          partial: stores the outputs so far, so that an interrupted evaluation can continue.
+          notice: requests to stop early.
 
         Returns:
-          What was found, or None if it was asked to stop before the end.
+          The evaluation, or None if it was asked to stop before the end.
         """
-        found = self.collect(self._step, params, partial, notice)
-        if found is None:
+        outputs = self.collect(self._step, params, partial, notice)
+        if outputs is None:
             return None
-        names, columns, examples = by_file_name(found)
-        original, *own = (
+        names, columns, examples = by_file_name(outputs)
+        original, *reassessed = (
             LabelSets.from_lists(names, [example[key] for example in examples])
             for key in self.source.label_keys
         )
@@ -146,9 +146,9 @@ class Evaluator:
         return Evaluation(
             predictions=Predictions(names, columns["classes"], columns["scores"], is_mock),
             original=original,
-            reassessments=self._reassessments(names, own),
+            reassessments=self._reassessments(names, reassessed),
             loss=float(columns["loss"].astype(np.float64).mean()),
-            images_per_second=found.images_per_second,
+            images_per_second=outputs.images_per_second,
             rows=np.array([example["index"] for example in examples]),
             is_mock=is_mock,
         )
@@ -159,32 +159,33 @@ class Evaluator:
         params: Any,
         partial: partial_results.PartialResults | None = None,
         notice: preemption.Notice | None = None,
-    ) -> partial_results.Found | None:
-        """The outputs of a compiled step for every image, exactly once each.
+    ) -> partial_results.CollectedOutputs | None:
+        """Collects the outputs of a compiled step for every image, each exactly once.
 
         Args:
-          step: (params, batch) -> columns of the batch, replicated, "mask" among them.
-          params: of the model; the step takes them with standardized kernels.
+          step: (params, batch) -> columns of the batch, replicated, including "mask".
+          params: parameters of the model; their kernels are standardized before the step.
           partial, notice: see `run`.
 
         Returns:
-          What was found, or None if it was asked to stop before the end.
+          The outputs, or None if the evaluation was asked to stop before the end.
         """
         config, n = self._config, len(self.source)
-        found = partial.load() if partial is not None else None
-        if found is None:
-            found = partial_results.Found() if partial is None else partial.nothing()
-        first = found.done
+        collected = partial.load() if partial is not None else None
+        if collected is None:
+            collected = partial_results.CollectedOutputs() if partial is None else partial.empty()
+        first = collected.num_images
         if first:
-            log.info("Going on after %s of %s images.", f"{first:,}", f"{n:,}")
+            log.info("Continuing after %s of %s images.", f"{first:,}", f"{n:,}")
         timer = EvaluationProgress(first, n, telling=partial is not None)
         params = self._standardize(params)
         in_flight: collections.deque = collections.deque()
 
-        def arrive() -> None:
+        def collect_oldest() -> None:
             outputs, local = in_flight.popleft()
-            found.add(jax.device_get(outputs), local, min(self._batch_size, n - found.done))
-            timer.report(found.done)
+            num_images = min(self._batch_size, n - collected.num_images)
+            collected.add(jax.device_get(outputs), local, num_images)
+            timer.report(collected.num_images)
 
         batches = datasets.eval_batches(
             self.source,
@@ -200,60 +201,69 @@ class Evaluator:
         try:
             for number, (batch, local) in enumerate(batches):
                 in_flight.append((step(params, batch), local))
-                if len(in_flight) > _IN_FLIGHT or number == 0:
-                    arrive()
+                if len(in_flight) > _MAX_IN_FLIGHT or number == 0:
+                    collect_oldest()
                     if partial is not None:
-                        partial.save_now_and_then(found)
+                        partial.save_if_due(collected)
                 if notice is not None and notice.given(number):
                     break
         finally:
-            # Whatever ended it, an unreadable image too, what was found is kept.
+            # Save the outputs so far even if an error ended the loop, such as an unreadable image.
             while in_flight:
-                arrive()
-            if partial is not None and found.done > first:
-                partial.save(found)
-        found.images_per_second = timer.images_per_second()
-        return found if found.done == n else None
+                collect_oldest()
+            if partial is not None and collected.num_images > first:
+                partial.save(collected)
+        collected.images_per_second = timer.images_per_second()
+        return collected if collected.num_images == n else None
 
     def _reassessments(
-        self, file_names: np.ndarray, own: Sequence[LabelSets]
+        self, file_names: np.ndarray, dataset_label_sets: Sequence[LabelSets]
     ) -> dict[str, Reassessment]:
-        """Every label set of these images, in the order of the config."""
-        by_key = dict(zip(self.source.label_keys[1:], own, strict=True))
-        section, found = self._config.eval, {}
+        """The label sets for these images, by name in the order of the config.
+
+        Args:
+          file_names: file names of the images.
+          dataset_label_sets: the labels of the dataset's features, for `source.label_keys[1:]`.
+        """
+        by_key = dict(zip(self.source.label_keys[1:], dataset_label_sets, strict=True))
+        section, reassessments = self._config.eval, {}
         for name in reassessment.entries(section.label_sets, section.real_key):
             if name in self._features:
-                found[name] = reassessment.mine(name, by_key[self._features[name]])
+                reassessments[name] = reassessment.mine(name, by_key[self._features[name]])
                 continue
-            one = self._others[name].on(file_names)
-            if one.num_covered:
-                found[name] = one
+            label_set = self._other_label_sets[name].on(file_names)
+            if label_set.num_covered:
+                reassessments[name] = label_set
             else:
-                self._leave_out(name, file_names[0])
-        return found
+                self._report_no_images(name, file_names[0])
+        return reassessments
 
-    def _leave_out(self, name: str, first: str) -> None:
-        """Says, once, that a label set has none of the images.
+    def _report_no_images(self, name: str, first_image: str) -> None:
+        """Warns, once, that a label set has none of the images.
 
         Raises:
-          DatasetError: if the best checkpoint is to be chosen by it.
+          DatasetError: if checkpoint_best uses this label set.
         """
-        begin = next(iter(self._others[name].labels.file_names.tolist()), "nothing")
-        said = f"The label set {name} has none of the images: it begins with {begin}, they with {first}"
+        file_names = self._other_label_sets[name].labels.file_names.tolist()
+        first_labelled = next(iter(file_names), "none")
+        message = (
+            f"The label set {name} has none of the images (first file name of the label set: "
+            f"{first_labelled}; of the dataset: {first_image})"
+        )
         best = self._config.checkpoint_best
         if best is not None and best.startswith(f"{name}/"):
-            raise datasets.DatasetError(f"checkpoint_best: {best} cannot be measured. {said}.")
-        if name not in self._left_out:
-            self._left_out.add(name)
-            log.warning("%s. It is left out.", said)
+            raise datasets.DatasetError(f"checkpoint_best: {best} cannot be measured. {message}.")
+        if name not in self._reported:
+            self._reported.add(name)
+            log.warning("%s. The label set is left out.", message)
 
 
 def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh):
     """Compiles (params with standardized kernels, batch) -> ranked classes, scores, loss, mask.
 
-    Each is replicated, so that every process has all of it: classes (batch, k) int32, scores
-    (batch, k) float32 in [0, 1], loss (batch,) float32, mask (batch,) bool; k is 5, or the number
-    of classes if fewer.
+    All outputs are replicated, so that every process has the whole batch: classes (batch, k) int32, scores
+    (batch, k) float32 in [0, 1], loss (batch,) float32, mask (batch,) bool; k is 5, or the number of classes
+    if smaller.
     """
     model, num_classes = model.clone(standardized=True), model.num_classes
     assert num_classes is not None
@@ -261,7 +271,7 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
     def step(params, batch):
         logits: Any = model.apply({"params": params}, batch["image"])
         targets = losses.targets(loss, batch["labels"], num_classes)
-        _, classes = jax.lax.top_k(logits, min(_RANKED, num_classes))
+        _, classes = jax.lax.top_k(logits, min(_MAX_RANKED, num_classes))
         scores = jnp.take_along_axis(losses.probabilities(loss, logits), classes, axis=1)
         return {
             "classes": classes,
@@ -277,29 +287,29 @@ def make_eval_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh
 
 
 def by_file_name(
-    found: partial_results.Found,
+    outputs: partial_results.CollectedOutputs,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Names, columns and examples of all processes, by file name.
+    """File names, columns and examples of all processes, sorted by file name.
 
-    So the same images give the same file, wherever they come from.
+    The same images therefore give the same result file, independent of the order in the source.
     """
-    examples = _gathered(found.examples)
+    examples = _gathered(outputs.examples)
     names = np.array([example["file_name"] for example in examples])
     order = np.argsort(names, kind="stable")
-    columns = {name: column[order] for name, column in found.columns().items()}
+    columns = {name: column[order] for name, column in outputs.columns().items()}
     return names[order], columns, [examples[row] for row in order.tolist()]
 
 
 def _gathered(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All processes' examples, in the dataset's order."""
+    """The examples of all processes, in the dataset's order."""
     if jax.process_count() == 1:
         return examples
-    # Names and label lists have no fixed width, and only arrays travel: send them as JSON bytes.
-    mine = np.frombuffer(json.dumps(examples).encode(), np.uint8)
-    lengths = np.asarray(multihost_utils.process_allgather(np.array(mine.size)))
-    padded = np.pad(mine, (0, int(lengths.max()) - mine.size))
-    everyones = np.asarray(multihost_utils.process_allgather(padded))
+    # JAX gathers only arrays, but names and label lists have no fixed width: send them as JSON bytes.
+    local = np.frombuffer(json.dumps(examples).encode(), np.uint8)
+    lengths = np.asarray(multihost_utils.process_allgather(np.array(local.size)))
+    padded = np.pad(local, (0, int(lengths.max()) - local.size))
+    rows = np.asarray(multihost_utils.process_allgather(padded))
     gathered = []
-    for row, length in zip(everyones, lengths, strict=True):
+    for row, length in zip(rows, lengths, strict=True):
         gathered.extend(json.loads(row[:length].tobytes()))
     return sorted(gathered, key=lambda example: example["index"])

@@ -1,4 +1,4 @@
-"""The pooled features of a split: what the head of a BiT model is fed with, image by image."""
+"""Pooled features of a split: the input of a BiT model's head, for every image."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Features:
     """Features of N images, in the order of their file names.
 
     Attributes:
-      path: of the file that holds them.
+      path: the file with the features.
       file_names: (N,) str.
       features: (N, D) float32; D is 2,048 times the width factor for R50, R101 and R152.
-      label: (N,) int32, the original label; -1 where an image has none or several.
+      label: (N,) int32, the original label; -1 if an image has no label or several labels.
     """
 
     path: epath.Path
@@ -46,38 +46,44 @@ class Features:
 
 
 def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Features | None:
-    """Writes features-SPLIT.npz of the dataset and split that a config evaluates on.
+    """Writes features-SPLIT.npz for the evaluation dataset and split of a config.
 
-    The model is that of the workdir's newest checkpoint, or of config.checkpoint.
+    The model is the workdir's newest checkpoint, or config.checkpoint if the workdir holds no run.
 
     Args:
       config: see `config.schema`.
-      folder: the workdir, which receives the file; what was interrupted goes on from where it was.
+      folder: the workdir, in which the file is written. An interrupted call continues where it stopped.
 
     Returns:
-      What was written, or None if it was asked to stop before the end.
+      The features, or None if the program was asked to stop before the end.
 
     Raises:
-      WorkdirError: if there is no checkpoint, or two.
-      CheckpointError: if the checkpoint is not of the config's model.
+      WorkdirError: if there is no checkpoint, or config.checkpoint is another than the workdir's.
+      CheckpointError: if the checkpoint's model differs from the config's model.
     """
     checked = config_lib.check(config, training=False)
     is_run = workdir.has_checkpoints(folder)
     recorded = workdirs.recorded(folder) if is_run else None
+    if is_run and checked.checkpoint not in (None, (recorded or {}).get("checkpoint")):
+        raise workdir.WorkdirError(
+            f"{folder} holds a training run, so the features would be those of its newest checkpoint, not "
+            f"of {checked.checkpoint}. Give another --workdir."
+        )
     path = folder if is_run else checked.checkpoint
     if path is None:
         raise workdir.WorkdirError(
-            f"there is no model: {folder} holds no run. Give the --workdir of one, or a checkpoint with "
+            f"there is no model: {folder} holds no run. Give the --workdir of a run, or a checkpoint with "
             f"--config.checkpoint=FILE."
         )
-    found = checkpoint.read_model(path)
+    checkpoint_model = checkpoint.read_model(path)
     opened, source = completion.open_evaluation(checked, recorded)
-    config = completion.complete_evaluation(opened, source, epath.Path(path).stem, found)
-    check_model(config, path, found)
+    config = completion.complete_evaluation(opened, source, epath.Path(path).stem, checkpoint_model)
+    check_model(config, path, checkpoint_model)
     mesh = sharding.make_mesh()
-    model = found.clone(dtype=jnp.dtype(config.model.dtype))
-    of_dataset = dataclasses.replace(config, num_classes=source.num_classes[source.label_keys[0]])
-    evaluator = Evaluator(of_dataset, model, mesh, source)
+    model = checkpoint_model.clone(dtype=jnp.dtype(config.model.dtype))
+    # The head is not used, so the checkpoint may have other classes than the dataset.
+    num_classes = source.num_classes[source.label_keys[0]]
+    evaluator = Evaluator(dataclasses.replace(config, num_classes=num_classes), model, mesh, source)
     step_number, params = checkpoint.load_with_step(path, model)
     params = {name: value for name, value in params.items() if name != "head"}
     identity = {
@@ -112,27 +118,27 @@ def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Feat
     with preemption.Notice() as notice:
         outputs = evaluator.collect(compiled, params, partial, notice)
     if outputs is None:
-        log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
+        log.warning(partial_results.STOPPED_MESSAGE)
         return None
     names, columns, examples = by_file_name(outputs)
     key = source.label_keys[0]
-    labels = [e[key][0] if len(e[key]) == 1 else -1 for e in examples]
-    plain_split = re.sub(r"\W+", "_", config.eval.split).strip("_")
-    written = Features(
-        epath.Path(folder) / f"features-{plain_split}.npz",
+    labels = [example[key][0] if len(example[key]) == 1 else -1 for example in examples]
+    split_name = re.sub(r"\W+", "_", config.eval.split).strip("_")
+    features = Features(
+        epath.Path(folder) / f"features-{split_name}.npz",
         names,
         columns["features"],
         np.array(labels, np.int32),
     )
     if jax.process_index() == 0:
-        with files.replacing(written.path) as temporary, temporary.open("wb") as file:
+        with files.replacing(features.path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
-                file_names=written.file_names,
-                features=written.features,
-                label=written.label,
+                file_names=features.file_names,
+                features=features.features,
+                label=features.label,
                 dataset=np.array(config.eval.dataset),
                 split=np.array(config.eval.split),
             )
     partial.remove()
-    return written
+    return features

@@ -25,10 +25,11 @@ def save(
     evaluation: Evaluation,
     config: EvaluationConfig,
 ) -> None:
-    """Draws config.example_images examples, a row of eight for each kind, as a PNG.
+    """Draws config.example_images examples as a PNG, in rows of eight.
 
-    The kinds tell the paper's story: predictions the original label calls wrong and better labels
-    call right; images with several labels; the model's real mistakes; then anything.
+    Each kind of example gets up to eight images. The kinds show the paper's findings: predictions that are
+    wrong by the original label and right by the reassessed labels; images with several valid labels;
+    predictions that are wrong by both; images without a valid label; then any other images.
     """
     import matplotlib
 
@@ -43,14 +44,14 @@ def save(
     )
     for axis in axes.flat:
         axis.axis("off")
-    shown = None  # a kind is named where it begins
+    titled = None  # the title of a kind is drawn above its first image
     for axis, (index, kind) in zip(axes.flat, chosen, strict=False):
         example = source[int(evaluation.rows[index])]
         axis.imshow(preprocessing.decode(example["image"], example["file_name"]))
         _caption(axis, evaluation, index, names)
-        if kind != shown:
+        if kind != titled:
             axis.text(0, 1.3, kind, transform=axis.transAxes, fontsize=9, weight="bold")
-        shown = kind
+        titled = kind
     figure.subplots_adjust(hspace=0.6, wspace=0.15)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.15)
@@ -58,7 +59,7 @@ def save(
 
 
 def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str]]:
-    """Picks `count` (row, kind) pairs, eight of each kind where there are as many."""
+    """Picks `count` (row, kind) pairs: up to eight of each kind, and the rest of the last kind."""
     n = len(evaluation.predictions)
     predicted = evaluation.predictions.classes[:, :1]
     rows = np.arange(n)
@@ -66,34 +67,40 @@ def choose(evaluation: Evaluation, count: int, seed: int) -> list[tuple[int, str
     judge = _judge(evaluation)
     if judge is not None:
         valid = judge.labels.contains(rows, predicted)[:, 0]
-        labels, by = judge.labels.counts, judge.title
-        seen = np.ones(n, bool) if judge.covered is None else judge.covered
+        counts, title = judge.labels.counts, judge.title
+        covered = np.ones(n, bool) if judge.covered is None else judge.covered
         kinds = [
-            (f"Wrong by the original label, right by the {by} labels", seen & ~is_original & valid),
-            ("Several valid labels", seen & (labels > 1) & valid & is_original),
-            ("Mistakes by both", seen & ~is_original & ~valid & (labels > 0)),
-            (f"No valid label: left out of the {by} accuracy", seen & (labels == 0)),
+            (
+                f"Wrong by the original label, right by the {title} labels",
+                covered & ~is_original & valid,
+            ),
+            ("Several valid labels", covered & (counts > 1) & valid & is_original),
+            (
+                f"Wrong by the original and the {title} labels",
+                covered & ~is_original & ~valid & (counts > 0),
+            ),
+            (f"No valid label: left out of the {title} accuracy", covered & (counts == 0)),
         ]
     else:
         kinds = [("Mistakes", ~is_original)]
-    kinds.append(("Any others", np.ones(n, bool)))
+    kinds.append(("Other images", np.ones(n, bool)))
     rng = np.random.default_rng(seed)
     chosen: dict[int, str] = {}
     for kind, mask in kinds:
         free = [row for row in rng.permutation(np.flatnonzero(mask)).tolist() if row not in chosen]
-        left = count - len(chosen)
-        wanted = left if kind == kinds[-1][0] else min(_COLUMNS, left)
-        chosen |= dict.fromkeys(free[:wanted], kind)
+        missing = count - len(chosen)
+        number = missing if kind == kinds[-1][0] else min(_COLUMNS, missing)
+        chosen |= dict.fromkeys(free[:number], kind)
     return list(chosen.items())
 
 
 def _judge(evaluation: Evaluation) -> Reassessment | None:
-    """The first reassessment, by which the examples are sorted."""
+    """The first reassessment, which decides the kind of each example; None if there is none."""
     return next(iter(evaluation.reassessments.values()), None)
 
 
 def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -> None:
-    def named(classes) -> str:
+    def names_of(classes) -> str:
         text = ", ".join(names[c] for c in classes) or "none"
         return text if len(text) <= _MAX_NAME else text[: _MAX_NAME - 1] + "…"
 
@@ -104,13 +111,13 @@ def _caption(axis, evaluation: Evaluation, index: int, names: tuple[str, ...]) -
     original, predicted = classes_of(evaluation.original), evaluation.predictions.classes[index, 0]
     judge = _judge(evaluation)
     if judge is not None and judge.covered is not None and not judge.covered[index]:
-        judge = None  # nobody looked at this image
+        judge = None  # the reassessment does not cover this image
     valid = original if judge is None else classes_of(judge.labels)
-    lines = [(f"label {named(original)}", _GREY if set(original) <= set(valid) else _RED)]
+    lines = [(f"label {names_of(original)}", _GREY if set(original) <= set(valid) else _RED)]
     if judge is not None:
-        lines.append((f"{judge.title} {named(valid)}", _GREEN if valid else _GREY))
+        lines.append((f"{judge.title} {names_of(valid)}", _GREEN if valid else _GREY))
     colour = _GREY if not valid else _GREEN if predicted in valid else _RED
-    lines.append((f"predicted {named([predicted])}", colour))
+    lines.append((f"predicted {names_of([predicted])}", colour))
     for i, (text, colour) in enumerate(lines):
         axis.text(
             0.5,

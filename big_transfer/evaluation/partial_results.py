@@ -1,4 +1,4 @@
-"""What an interrupted evaluation had found, kept in the workdir until it is done."""
+"""Saves the outputs of an unfinished evaluation in the workdir, so that the evaluation can continue."""
 
 from __future__ import annotations
 
@@ -21,119 +21,136 @@ from real_labels.files import npz
 
 log = logging.getLogger("big_transfer")
 
-_SECONDS = 30.0  # of work that a crash may cost
-_AT_MOST = 0.05  # of the time goes to saving, however large the results have grown
-EVALUATION = ("classes", "scores", "loss")  # the columns of an evaluation
+_SAVE_INTERVAL = 30.0  # seconds between saves: the work that a crash may lose
+_MAX_SAVE_SHARE = 0.05  # of the time may be spent on saving; large results are saved less often
+EVALUATION_COLUMNS = ("classes", "scores", "loss")
+STOPPED_MESSAGE = (
+    "Asked to stop: the results so far are saved; run the same command again to continue."
+)
 
 
 @dataclasses.dataclass
-class Found:
-    """The results of a dataset's first images.
+class CollectedOutputs:
+    """The outputs of the model for the first images of a dataset.
 
     Attributes:
-      columns_of: names of the columns.
-      done: number of images evaluated, from the first on; the same on every process.
-      outputs: of each batch, its columns without padding: those of all processes.
-      examples: names, labels and indices of this process's images.
-      images_per_second: without compilation; None if all of it was done before.
+      column_names: names of the columns.
+      num_images: number of images from the start of the dataset; the same on every process.
+      batches: the columns of each batch, without padding, of all processes.
+      examples: file names, labels and indices of this process's images.
+      images_per_second: throughput without compilation; None if all images had been evaluated before.
     """
 
-    columns_of: Sequence[str] = EVALUATION
-    done: int = 0
-    outputs: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
+    column_names: Sequence[str] = EVALUATION_COLUMNS
+    num_images: int = 0
+    batches: list[dict[str, np.ndarray]] = dataclasses.field(default_factory=list)
     examples: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     images_per_second: float | None = None
 
-    def add(self, outputs: dict[str, np.ndarray], examples: list, images: int) -> None:
-        """Adds a batch: its outputs with their "mask", this process's examples, its images."""
+    def add(self, outputs: dict[str, np.ndarray], examples: list, num_images: int) -> None:
+        """Adds a batch.
+
+        Args:
+          outputs: columns of the batch, and "mask", which is False for padding.
+          examples: this process's examples of the batch.
+          num_images: number of images in the batch, of all processes.
+        """
         mask = outputs["mask"]
-        self.outputs.append({key: outputs[key][mask] for key in self.columns_of})
+        self.batches.append({key: outputs[key][mask] for key in self.column_names})
         self.examples.extend(examples)
-        self.done += images
+        self.num_images += num_images
 
     def columns(self) -> dict[str, np.ndarray]:
         """Each column over all images so far."""
-        return {key: np.concatenate([o[key] for o in self.outputs]) for key in self.columns_of}
+        return {
+            key: np.concatenate([batch[key] for batch in self.batches]) for key in self.column_names
+        }
 
 
 class PartialResults:
-    """A file with what was found so far; each process has one of its own."""
+    """A file with the outputs collected so far; each process has its own file."""
 
     def __init__(
         self,
         workdir: epath.PathLike,
         identity: Any,
-        columns: Sequence[str] = EVALUATION,
+        columns: Sequence[str] = EVALUATION_COLUMNS,
         name: str = "evaluation",
     ):
-        """Names the file.
+        """Determines the file's path; nothing is read or written yet.
 
         Args:
-          workdir: where it lies.
-          identity: what is evaluated and how, for JSON; a file of anything else is not gone on from.
-          columns: what is found of each image.
-          name: of what is done.
+          workdir: the folder of the file.
+          identity: all settings that determine the outputs, as JSON values. A file with another identity is
+            ignored.
+          columns: names of the columns.
+          name: first part of the file name.
         """
-        place = f"{jax.process_index()}of{jax.process_count()}"
-        self._path = epath.Path(workdir) / f"{name}.partial-{place}.npz"
-        self._columns, self._took = tuple(columns), 0.0
+        process = f"{jax.process_index()}of{jax.process_count()}"
+        self._path = epath.Path(workdir) / f"{name}.partial-{process}.npz"
+        self._columns, self._save_seconds = tuple(columns), 0.0
         text = json.dumps(identity, sort_keys=True)
         self.identity = hashlib.sha256(text.encode()).hexdigest()
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
-    def nothing(self) -> Found:
-        """What is found before the first image."""
-        return Found(self._columns)
+    def empty(self) -> CollectedOutputs:
+        """Outputs without any image."""
+        return CollectedOutputs(self._columns)
 
-    def load(self) -> Found | None:
-        """What was found, if this very evaluation was begun, on as many processes."""
-        found = self._read()
+    def load(self) -> CollectedOutputs | None:
+        """The saved outputs; None unless the same evaluation was started on the same number of processes."""
+        collected = self._read()
         if jax.process_count() == 1:
-            return found
-        # Processes may have stopped at different batches: all go on after the first of them.
-        done = multihost_utils.process_allgather(np.array(found.done if found else 0))
-        least = int(done.min())
-        return _first(found, least) if found and least else None
+            return collected
+        # Processes may have stopped at different batches: all continue after the earliest of these batches.
+        counts = multihost_utils.process_allgather(
+            np.array(collected.num_images if collected else 0)
+        )
+        num_images = int(counts.min())
+        return _first_images(collected, num_images) if collected and num_images else None
 
-    def _read(self) -> Found | None:
+    def _read(self) -> CollectedOutputs | None:
         if not self._path.exists():
             return None
         try:
             with npz.opened(self._path, (*self._columns, "examples", "identity")) as archive:
                 if str(archive["identity"]) != self.identity:
                     log.info(
-                        "Another evaluation was begun in %s; beginning anew.", self._path.parent
+                        "%s holds partial results of another evaluation; starting from the first image.",
+                        self._path.parent,
                     )
                     return None
                 columns = {key: archive[key] for key in self._columns}
                 examples = json.loads(archive["examples"].tobytes())
         except (InputError, ValueError) as error:
-            log.warning("Beginning anew: %s", error)
+            log.warning("Starting from the first image: %s", error)
             return None
-        return Found(self._columns, len(columns[self._columns[0]]), [columns], examples)
+        num_images = len(columns[self._columns[0]])
+        return CollectedOutputs(self._columns, num_images, [columns], examples)
 
-    def save_now_and_then(self, found: Found) -> None:
-        """Saves if the last time is long ago."""
-        if time.monotonic() - self._saved > max(_SECONDS, self._took / _AT_MOST):
-            self.save(found)
+    def save_if_due(self, collected: CollectedOutputs) -> None:
+        """Saves the outputs if the last save is long enough ago."""
+        interval = max(_SAVE_INTERVAL, self._save_seconds / _MAX_SAVE_SHARE)
+        if time.monotonic() - self._last_save > interval:
+            self.save(collected)
 
-    def save(self, found: Found) -> None:
-        """Writes what was found."""
-        begun = time.monotonic()
-        examples = np.frombuffer(json.dumps(found.examples).encode(), np.uint8)
+    def save(self, collected: CollectedOutputs) -> None:
+        """Writes the outputs to the file."""
+        start = time.monotonic()
+        examples = np.frombuffer(json.dumps(collected.examples).encode(), np.uint8)
         with files.replacing(self._path) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = found.columns()
+            arrays: dict[str, Any] = collected.columns()
             np.savez(file, **arrays, examples=examples, identity=np.array(self.identity))
-        self._saved = time.monotonic()
-        self._took = self._saved - begun
+        self._last_save = time.monotonic()
+        self._save_seconds = self._last_save - start
 
     def remove(self) -> None:
-        """Deletes the file: the results are written."""
+        """Deletes the file, once the final results are written."""
         self._path.unlink(missing_ok=True)
 
 
-def _first(found: Found, done: int) -> Found:
-    columns = {key: column[:done] for key, column in found.columns().items()}
-    return Found(
-        found.columns_of, done, [columns], [e for e in found.examples if e["index"] < done]
-    )
+def _first_images(collected: CollectedOutputs, num_images: int) -> CollectedOutputs:
+    """The outputs of the first `num_images` images."""
+    columns = {key: column[:num_images] for key, column in collected.columns().items()}
+    examples = [example for example in collected.examples if example["index"] < num_images]
+    return CollectedOutputs(collected.column_names, num_images, [columns], examples)

@@ -1,4 +1,4 @@
-"""The records that evaluations end with: of one checkpoint (results.json), of several (comparison.json)."""
+"""Result records: of one evaluated checkpoint (results.json) and of several (comparison.json)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from real_labels.accuracy import Pair, Results
 
-MOCK = "mock"  # in a record: the images were random (input.mock)
-_OWN = ("dataset", "split", "num_images", "step", "loss", "images_per_second")
+MOCK = "mock"  # key in a record: true if the images were random (input.mock)
+_FIELDS = ("dataset", "split", "num_images", "step", "loss", "images_per_second")
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What results.json holds.
+    """The contents of results.json.
 
     Attributes:
-      dataset, split: what was evaluated.
-      num_images: how many images.
-      step: of the checkpoint; 0 for a file.
-      accuracies: by every label set.
+      dataset, split: dataset and split that were evaluated.
+      num_images: number of images.
+      step: step of the checkpoint; 0 for a file.
+      accuracies: accuracy on every label set.
       loss: mean over all images, on the original labels.
-      images_per_second: without compilation; None if all of it was done before.
-      about: of an evaluation apart from a training run: "checkpoint", "size", "dtype", "evaluation" (its
-        identity); of one on random images: "mock".
+      images_per_second: throughput without compilation; None if all images had been evaluated before.
+      about: further fields: "checkpoint", "size", "dtype", "evaluation" (its identity) for an evaluation
+        apart from a training run; "mock" for an evaluation on random images.
     """
 
     dataset: str
@@ -38,33 +38,33 @@ class Record:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Record:
-        """What `as_json` wrote, now or before label sets had names."""
+        """Reads the output of `as_json`, also of versions in which label sets had no names."""
         accuracies = Results.from_json(record)
-        known = {*_OWN, *accuracies.as_json()}
+        known = {*_FIELDS, *accuracies.as_json()}
         about = {key: value for key, value in record.items() if key not in known}
-        return cls(**{key: record[key] for key in _OWN}, accuracies=accuracies, about=about)
+        return cls(**{key: record[key] for key in _FIELDS}, accuracies=accuracies, about=about)
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; the accuracies' and those of `about` stand among them."""
-        own = {key: getattr(self, key) for key in _OWN}
-        return {**own, **self.accuracies.as_json(), **self.about}
+        """All fields as one dict; the fields of `accuracies` and `about` are on its top level."""
+        fields = {key: getattr(self, key) for key in _FIELDS}
+        return {**fields, **self.accuracies.as_json(), **self.about}
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What comparison.json holds.
+    """The contents of comparison.json.
 
     Attributes:
       models: the record of each checkpoint, by name.
-      pairs: every pair, tested.
+      pairs: a test of the difference for every pair of checkpoints.
     """
 
     models: Mapping[str, Record]
     pairs: Sequence[Pair]
 
     def as_json(self) -> dict[str, Any]:
-        """{"models": [{"name", …record}], "pairs": see accuracy.Pair}."""
+        """{"models": [{"name", and the fields of the record}], "pairs": see accuracy.Pair}."""
         return {
-            "models": [{"name": name, **one.as_json()} for name, one in self.models.items()],
+            "models": [{"name": name, **record.as_json()} for name, record in self.models.items()],
             "pairs": [pair.as_json() for pair in self.pairs],
         }

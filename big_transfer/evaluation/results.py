@@ -23,7 +23,10 @@ log = logging.getLogger("big_transfer")
 
 
 def finish(evaluator, evaluation, record, config, folder) -> None:
-    """Writes predictions.npz, the picture and, as the sign of completion last, results.json."""
+    """Writes predictions.npz, examples.png, class_names.json and results.json.
+
+    results.json comes last, because it marks the evaluation as complete.
+    """
     if jax.process_index() > 0:
         return
     folder = epath.Path(folder)
@@ -31,7 +34,7 @@ def finish(evaluator, evaluation, record, config, folder) -> None:
     if config.example_images:
         try:
             gallery.save(folder / "examples.png", evaluator.source, evaluation, config)
-        except Exception:  # a picture is no reason to lose the results
+        except Exception:  # without the picture, the results are still written
             log.exception("The picture of examples could not be drawn.")
     original = evaluator.source.label_keys[0]
     files.write_json(folder / "class_names.json", evaluator.source.class_names[original])
@@ -39,16 +42,16 @@ def finish(evaluator, evaluation, record, config, folder) -> None:
 
 
 def best_metrics(accuracies: Results) -> dict[str, float]:
-    """{"original/top1": …, "real/top5": …}: what `checkpoint_best` chooses by."""
+    """The metrics for `checkpoint_best`, {"original/top1": …, "real/top5": …}; 0 if unknown."""
     return {
-        f"{name}/top{k}": one.at(k).value if one.at(k).is_known else 0.0
-        for name, one in accuracies.by_label_set.items()
+        f"{name}/top{k}": accuracy.at(k).value if accuracy.at(k).is_known else 0.0
+        for name, accuracy in accuracies.by_label_set.items()
         for k in TOP_K
     }
 
 
 def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: bool) -> None:
-    """An evaluation in one line (the last one gets a table of its own), and for TensorBoard."""
+    """Writes an evaluation to TensorBoard and logs one line, except for the final one, which gets a table."""
     accuracies = evaluation.accuracies
     scalars = best_metrics(accuracies) | {
         "loss": evaluation.loss,
@@ -56,62 +59,67 @@ def report_evaluation(step: int, evaluation: Evaluation, writer: Any, *, final: 
     }
     writer.write_scalars(step, {f"eval/{name}": value for name, value in scalars.items()})
     if not final:
-        said = [
-            f"{title_of(name)} top-1 {100 * one.top1.value:.2f}%{_of_a_part(accuracies, name)}"
-            for name, one in accuracies.by_label_set.items()
-            if one.top1.is_known
+        parts = [
+            f"{title_of(name)} top-1 {100 * accuracy.top1.value:.2f}%{_coverage_note(accuracies, name)}"
+            for name, accuracy in accuracies.by_label_set.items()
+            if accuracy.top1.is_known
         ]
-        of_mock = "  (random images)" if evaluation.is_mock else ""
+        mock_note = "  (random images)" if evaluation.is_mock else ""
         log.info(
             "step %s evaluated: %s  loss %.4f%s",
             f"{step:,}",
-            "  ".join(said),
+            "  ".join(parts),
             evaluation.loss,
-            of_mock,
+            mock_note,
         )
 
 
-def _of_a_part(accuracies: Results, name: str) -> str:
-    """For a label set of a part of the images, the accuracy by the original labels on the same ones."""
-    one, original = accuracies.reassessments.get(name), accuracies.original
-    if one is None or original is None or one.original_top1 is None:
+def _coverage_note(accuracies: Results, name: str) -> str:
+    """Original accuracy on the images of a label set that covers only a part of the images; else ""."""
+    result, original = accuracies.reassessments.get(name), accuracies.original
+    if result is None or original is None or result.original_top1 is None:
         return ""
-    if one.covered == original.top1.n:
+    if result.covered == original.top1.n:
         return ""
-    return f" ({one.top1.n:,} images; original there {100 * one.original_top1.value:.2f}%)"
+    top1 = f"{100 * result.original_top1.value:.2f}%"
+    return f" ({result.top1.n:,} images; original on these images {top1})"
 
 
 def table(record: Record) -> str:
-    """A record for a person."""
+    """A record as text for the terminal."""
     head = (
         f"{record.dataset} {record.split}, {record.num_images:,} images, step {record.step:,} "
         f"(95% intervals)"
     )
     titles = _titles(record.accuracies)
-    more = "".join(f"{said}\n" for said in remarks(record.accuracies, titles))
-    return f"\n{head}\n{_mock_line(record)}\n{as_table(record.accuracies, titles)}\n{more}"
+    notes = "".join(f"{remark}\n" for remark in remarks(record.accuracies, titles))
+    return f"\n{head}\n{_mock_line(record)}\n{as_table(record.accuracies, titles)}\n{notes}"
 
 
 def _mock_line(record: Record) -> str:
-    """A line that says that the images were random, or nothing."""
+    """A warning line if the images were random; else ""."""
     return f"{MOCK_REMARK}\n" if record.about.get(MOCK) else ""
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """The records of several checkpoints for a person."""
+    """The records of several checkpoints as text for the terminal."""
     first = next(iter(comparison.models.values()))
     head = f"{first.dataset} {first.split}, {first.num_images:,} images"
-    scored = [(name, one.accuracies) for name, one in comparison.models.items()]
-    own = {
-        name: one.original_labels
-        for name, one in first.accuracies.reassessments.items()
-        if one.original_labels is not None
+    models = [(name, record.accuracies) for name, record in comparison.models.items()]
+    original_labels = {
+        name: result.original_labels
+        for name, result in first.accuracies.reassessments.items()
+        if result.original_labels is not None
     }
     titles = _titles(first.accuracies)
-    table = accuracy_table(scored, titles, ("the original labels", own))
-    more = "".join(f"\n{name}: {said}" for name, one in scored for said in remarks(one, titles))
+    table = accuracy_table(models, titles, ("the original labels", original_labels))
+    notes = "".join(
+        f"\n{name}: {remark}"
+        for name, accuracies in models
+        for remark in remarks(accuracies, titles)
+    )
     pairs = pairs_table(comparison.pairs, titles)
-    return f"\n{head} (95% intervals)\n{_mock_line(first)}\n{table}{more}\n\n{pairs}\n"
+    return f"\n{head} (95% intervals)\n{_mock_line(first)}\n{table}{notes}\n\n{pairs}\n"
 
 
 def _titles(accuracies: Results) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where a program's memory comes from."""
+"""Settings of the memory allocator."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> bool:
-    """Lets malloc keep what is freed for the next step, instead of handing it back to the kernel.
+    """Makes malloc keep freed memory for the next step instead of returning it to the kernel.
 
-    A step on a CPU allocates gigabytes, and by default each of their pages is fetched and zeroed anew
-    (docs/benchmarks.md). Call it before JAX starts its threads, or it does little.
+    A step on a CPU allocates gigabytes; by default the kernel maps and zeroes their pages again in each step
+    (docs/benchmarks.md). Call this function before JAX starts its threads; later it has little effect.
 
     Returns:
-      Whether it took effect; only glibc on Linux has it.
+      Whether the settings took effect; only glibc on Linux supports them.
     """
     if not sys.platform.startswith("linux"):
         return False

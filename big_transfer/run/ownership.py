@@ -1,7 +1,7 @@
-"""A run owns its workdir: a second one that would train there is refused.
+"""A run owns its workdir: a second run that would train there is refused.
 
-On a local disk the owner holds a kernel lock, which ends with the process, however it ends. Elsewhere (gs://,
-network disks) kernel locks are not to be relied on: the owner's file has a heartbeat there.
+On a local disk the owner holds a kernel lock, which the kernel releases when the process ends for any reason.
+Elsewhere (gs://, network disks) kernel locks are unreliable; there the owner updates its file as a heartbeat.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("big_transfer")
 
 NAME = ".owner.json"  # in the workdir
 BEAT = 15.0  # seconds between two heartbeats
-PATIENCE = 60.0  # seconds without one, after which an owner counts as dead
+PATIENCE = 60.0  # seconds without a heartbeat after which an owner counts as dead
 _HOST_BYTES = 256
 _NETWORK = (
     "nfs",
@@ -56,58 +56,61 @@ _NETWORK = (
 
 @contextlib.contextmanager
 def owned(folder: epath.PathLike) -> Iterator[Owner]:
-    """Owns a workdir while the context lasts; all processes of a run enter it together.
+    """Owns a workdir within this context; all processes of a run enter it together.
 
     Raises:
-      WorkdirError: naming the owner, if another run owns it.
+      WorkdirError: if another run owns the workdir; the message names the owner.
     """
     hosts = _hosts()
-    refused, held = None, contextlib.ExitStack()
+    failure, ownership = None, contextlib.ExitStack()
     if jax.process_index() == 0:
         try:
-            owner = held.enter_context(
+            owner = ownership.enter_context(
                 _locked(pathlib.Path(folder), hosts)
                 if is_local(folder)
                 else _beating(epath.Path(folder), hosts)
             )
-        except Exception as error:  # of any kind: the other processes must learn of it
-            refused = error
+        except Exception as error:  # any type: the other processes must learn of the failure
+            failure = error
     if jax.process_count() > 1:
-        is_refused = multihost_utils.broadcast_one_to_all(np.array(refused is not None))
-        if is_refused and refused is None:
-            refused = WorkdirError(f"{folder} is owned by another run; process 0 says which.")
-    if refused is not None:
-        raise refused
-    with held:
+        has_failed = multihost_utils.broadcast_one_to_all(np.array(failure is not None))
+        if has_failed and failure is None:
+            failure = WorkdirError(
+                f"{folder} cannot be owned by this run; the error of process 0 gives the reason."
+            )
+    if failure is not None:
+        raise failure
+    with ownership:
         yield owner if jax.process_index() == 0 else Owner()
 
 
 class Owner:
-    """Says whether the workdir is still owned."""
+    """Checks whether this run still owns the workdir; with a kernel lock, it always does."""
 
     def check(self) -> None:
-        """Raises WorkdirError if another run has taken the workdir over."""
+        """Raises WorkdirError if another run has taken over the workdir."""
 
 
 def is_local(folder: epath.PathLike) -> bool:
-    """Whether a folder is on a disk of this machine alone, as far as the system tells."""
+    """Whether a folder is on a local disk: neither gs:// nor a network file system in /proc/mounts."""
     if "://" in os.fspath(folder):
         return False
-    place = os.path.realpath(os.fspath(folder))
+    path = os.path.realpath(os.fspath(folder))
     try:
         mounts = pathlib.Path("/proc/mounts").read_text().splitlines()
     except OSError:  # not Linux
         return True
-    kinds = {}
+    file_systems = {}
     for line in mounts:
-        _, point, kind, *_ = line.split(" ")
-        kinds[point.replace("\\040", " ")] = kind
-    while place not in kinds and place != "/":
-        place = os.path.dirname(place)
-    return not kinds.get(place, "").startswith(_NETWORK)
+        _, mount_point, file_system, *_ = line.split(" ")
+        file_systems[mount_point.replace("\\040", " ")] = file_system
+    while path not in file_systems and path != "/":
+        path = os.path.dirname(path)
+    return not file_systems.get(path, "").startswith(_NETWORK)
 
 
-def _me(hosts: list[str]) -> dict[str, Any]:
+def _new_record(hosts: list[str]) -> dict[str, Any]:
+    """Returns the content of the owner's file for this process."""
     return {
         "token": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -122,7 +125,7 @@ def _me(hosts: list[str]) -> dict[str, Any]:
 def _refusal(folder: epath.PathLike, owner: dict[str, Any]) -> WorkdirError:
     return WorkdirError(
         f"{folder} is being trained in by process {owner.get('pid', '?')} on {owner.get('host', '?')}, since "
-        f"{owner.get('since', '?')}. Wait for it, end it, or give another --workdir."
+        f"{owner.get('since', '?')}. Wait for this process, end it, or set another --workdir."
     )
 
 
@@ -131,7 +134,7 @@ def _refusal(folder: epath.PathLike, owner: dict[str, Any]) -> WorkdirError:
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path, hosts: list[str]) -> Iterator[Owner]:
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    new_folders = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     file = _open_locked(path)
@@ -141,22 +144,22 @@ def _locked(folder: pathlib.Path, hosts: list[str]) -> Iterator[Owner]:
         while not owner and time.monotonic() < end:
             with contextlib.suppress(OSError, ValueError):
                 owner = _read(epath.Path(path))
-            time.sleep(0.02)  # it has the lock, and is about to write its name
+            time.sleep(0.02)  # the owner has the lock, but may not have written its file yet
         raise _refusal(folder, owner)
     try:
         os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps(_me(hosts)).encode(), 0)
+        os.pwrite(file, json.dumps(_new_record(hosts)).encode(), 0)
         yield Owner()
     finally:
         path.unlink(missing_ok=True)
         os.close(file)
-        for place in made:  # what could not be begun leaves no trace
+        for new_folder in new_folders:  # remove empty folders if the run failed to start
             with contextlib.suppress(OSError):
-                place.rmdir()
+                new_folder.rmdir()
 
 
 def _open_locked(path: pathlib.Path) -> int | None:
-    """The locked file; None if another process holds it."""
+    """Opens and locks the file; returns its descriptor, or None if another process holds the lock."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -167,7 +170,7 @@ def _open_locked(path: pathlib.Path) -> int | None:
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(file).st_ino == os.stat(path).st_ino:
                 return file
-        os.close(file)  # its owner has just ended, and removed it
+        os.close(file)  # its owner has just ended and removed the file
 
 
 # ---- elsewhere -----------------------------------------------------------------------------------
@@ -176,20 +179,20 @@ def _open_locked(path: pathlib.Path) -> int | None:
 @contextlib.contextmanager
 def _beating(folder: epath.Path, hosts: list[str]) -> Iterator[Owner]:
     path = folder / NAME
-    me = _me(hosts)
-    found = _read_surely(path)
-    if found and (patience := _patience(found, me)):
+    record = _new_record(hosts)
+    earlier = _read_with_retries(path)
+    if earlier and (patience := _patience(earlier, record)):
         log.info("%s has an owner; waiting for its heartbeat.", folder)
-        if _changes(path, found, patience):
-            raise _refusal(folder, found)
-    begun = time.monotonic()
-    _beat(path, me, 0)
-    # Another run may have looked at the same moment, and write as slowly as this one.
-    time.sleep(min(max(2.0, 2 * (time.monotonic() - begun)), BEAT))
-    now = _read_surely(path)
-    if now.get("token") != me["token"]:
-        raise _refusal(folder, now)
-    owner = _Beating(path, me)
+        if _changes(path, earlier, patience):
+            raise _refusal(folder, earlier)
+    start = time.monotonic()
+    _beat(path, record, 0)
+    # Another run may have read the file at the same moment, and may write as slowly as this run.
+    time.sleep(min(max(2.0, 2 * (time.monotonic() - start)), BEAT))
+    current = _read_with_retries(path)
+    if current.get("token") != record["token"]:
+        raise _refusal(folder, current)
+    owner = _Beating(path, record)
     owner.start()
     try:
         yield owner
@@ -198,36 +201,36 @@ def _beating(folder: epath.Path, hosts: list[str]) -> Iterator[Owner]:
 
 
 class _Beating(Owner):
-    """Writes the heartbeat until it is stopped."""
+    """An owner that writes a heartbeat in a thread until `stop` is called."""
 
-    def __init__(self, path: epath.Path, me: dict[str, Any]):
-        self._path, self._me = path, me
+    def __init__(self, path: epath.Path, record: dict[str, Any]):
+        self._path, self._record = path, record
         self._end, self._taken_by = threading.Event(), None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Starts the thread."""
         self._thread.start()
 
     def check(self) -> None:
-        """See `Owner.check`; looks at the file, since much may hang on it."""
+        """See `Owner.check`; reads the owner's file instead of relying on the last heartbeat."""
         if self._taken_by is None:
-            with contextlib.suppress(Exception):  # a network disk may be away for a moment
+            with contextlib.suppress(Exception):  # a network disk may be unavailable for a moment
                 self._look()
         if self._taken_by is not None:
             raise _refusal(self._path.parent, self._taken_by)
 
     def stop(self) -> None:
-        """Ends, and gives the workdir back."""
+        """Ends the thread and releases the workdir."""
         self._end.set()
         self._thread.join()
         if self._taken_by is None:
             self._path.unlink(missing_ok=True)
 
     def _look(self) -> None:
-        now = _read(self._path)
-        if now and now.get("token") != self._me["token"]:
-            self._taken_by = now
+        current = _read(self._path)
+        if current and current.get("token") != self._record["token"]:
+            self._taken_by = current
 
     def _work(self) -> None:
         number = 0
@@ -237,31 +240,33 @@ class _Beating(Owner):
                 self._look()
                 if self._taken_by is not None:
                     return
-                _beat(self._path, self._me, number)
-            except Exception as error:  # a network disk may be away for a moment
-                log.warning("The heartbeat of %s is late: %s", self._path.parent, error)
+                _beat(self._path, self._record, number)
+            except Exception as error:  # a network disk may be unavailable for a moment
+                log.warning(
+                    "The heartbeat in %s failed and will be retried: %s", self._path.parent, error
+                )
 
 
-def _beat(path: epath.Path, me: dict[str, Any], number: int) -> None:
-    files.write_json(path, {**me, "beat": number})
+def _beat(path: epath.Path, record: dict[str, Any], number: int) -> None:
+    files.write_json(path, {**record, "beat": number})
 
 
-def _patience(found: dict[str, Any], me: dict[str, Any]) -> float:
-    """Seconds without a heartbeat after which an owner counts as dead.
+def _patience(earlier: dict[str, Any], record: dict[str, Any]) -> float:
+    """Returns the seconds without a heartbeat after which an earlier owner counts as dead.
 
-    An earlier start of a run on the same hosts, whose process has ended, is dead at once. Process numbers
-    mean nothing in another container: there one heartbeat is waited for.
+    0 for an earlier start on the same hosts whose process has ended. Process numbers of another container
+    cannot be compared, so there the wait is 1.5 intervals between heartbeats.
     """
-    if found.get("hosts") != me["hosts"] or found.get("host") != me["host"]:
+    if earlier.get("hosts") != record["hosts"] or earlier.get("host") != record["host"]:
         return PATIENCE
-    if found.get("boot") != me["boot"]:
+    if earlier.get("boot") != record["boot"]:
         return 0
-    if found.get("namespace") != me["namespace"]:
+    if earlier.get("namespace") != record["namespace"]:
         return min(1.5 * BEAT, PATIENCE)
-    if found.get("pid") == me["pid"]:
+    if earlier.get("pid") == record["pid"]:
         return 0
     try:
-        os.kill(int(found["pid"]), 0)
+        os.kill(int(earlier["pid"]), 0)
     except ProcessLookupError:
         return 0
     except (PermissionError, KeyError, ValueError):
@@ -269,42 +274,42 @@ def _patience(found: dict[str, Any], me: dict[str, Any]) -> float:
     return PATIENCE
 
 
-def _changes(path: epath.Path, found: dict[str, Any], patience: float) -> bool:
-    """Whether an owner's file changes in that time. Clocks of different machines are not compared."""
+def _changes(path: epath.Path, earlier: dict[str, Any], patience: float) -> bool:
+    """Whether the owner's file changes within `patience` seconds; uses only this machine's clock."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         try:
-            now = _read(path)
-        except Exception:  # nobody knows; a file that is replaced may be gone for a moment
-            now = found
-        if not now:
-            return False  # it has just ended
-        if now != found:
+            current = _read(path)
+        except Exception:  # unknown; a file that is being replaced may be missing for a moment
+            current = earlier
+        if not current:
+            return False  # the owner has just ended
+        if current != earlier:
             return True
         time.sleep(min(1.0, patience / 10))
     return False
 
 
 def _read(path: epath.Path) -> dict[str, Any]:
-    """The owner's file; empty if there is none.
+    """Reads the owner's file; an empty dict if the file does not exist.
 
     Raises:
-      OSError, ValueError, or what a bucket's library has: if it is there and cannot be read.
+      OSError, ValueError, or an error of the bucket's library: if the file exists and cannot be read.
     """
     try:
-        found = json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is no owner's file")
-    return found
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is not an owner's file")
+    return record
 
 
-def _read_surely(path: epath.Path) -> dict[str, Any]:
-    """The same, tried for as long as an owner may be silent.
+def _read_with_retries(path: epath.Path) -> dict[str, Any]:
+    """Reads the owner's file like `_read`, and retries for PATIENCE seconds.
 
     Raises:
-      WorkdirError: if it cannot be read all that time.
+      WorkdirError: if every attempt fails.
     """
     end = time.monotonic() + PATIENCE
     while True:
@@ -313,26 +318,26 @@ def _read_surely(path: epath.Path) -> dict[str, Any]:
         except Exception as error:
             if time.monotonic() > end:
                 raise WorkdirError(
-                    f"{path}: cannot be read ({error}), so nobody knows whether a run owns the workdir. "
-                    f"Remove it if none does."
+                    f"{path}: cannot be read ({error}), so it is unknown whether a run owns the workdir. "
+                    f"Remove this file if no run does."
                 ) from None
             time.sleep(min(1.0, PATIENCE / 10))
 
 
 def _hosts() -> list[str]:
-    """The hosts of all processes of the run."""
+    """Returns the host names of all processes of the run, sorted."""
     name = socket.gethostname()
     if jax.process_count() == 1:
         return [name]
-    mine = np.zeros(_HOST_BYTES, np.uint8)
+    own_name = np.zeros(_HOST_BYTES, np.uint8)
     encoded = np.frombuffer(name.encode()[:_HOST_BYTES], np.uint8)
-    mine[: encoded.size] = encoded
-    everyones = np.asarray(multihost_utils.process_allgather(mine))
-    return sorted(bytes(row).rstrip(b"\0").decode(errors="replace") for row in everyones)
+    own_name[: encoded.size] = encoded
+    all_names = np.asarray(multihost_utils.process_allgather(own_name))
+    return sorted(bytes(row).rstrip(b"\0").decode(errors="replace") for row in all_names)
 
 
 def _boot() -> str:
-    """Tells a machine's starts apart."""
+    """Returns the id of this boot of the machine; "" if unknown."""
     try:
         return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -340,7 +345,7 @@ def _boot() -> str:
 
 
 def _namespace() -> str:
-    """Tells containers apart, in which process numbers begin anew."""
+    """Returns the id of the PID namespace, which differs between containers; "" if unknown."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:

@@ -1,4 +1,4 @@
-"""Noticing that the run is asked to stop: SIGTERM from a scheduler, Ctrl-C from a person."""
+"""Requests to stop a run: SIGTERM from a scheduler, or Ctrl-C from a user."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ log = logging.getLogger("big_transfer")
 
 
 class Notice:
-    """Within its context, the first SIGTERM or SIGINT is noted instead of ending the process.
+    """A context in which the first SIGTERM or SIGINT is recorded instead of ending the process.
 
-    A second one ends it at once. With several processes all of them stop at the same step, whichever
-    got the signal: there JAX's own preemption service listens to SIGTERM.
+    A second signal ends the process at once. With several processes, JAX's preemption service handles
+    SIGTERM: all processes stop at the same step, whichever process received the signal.
     """
 
     def __init__(self):
-        self._given = False
+        self._received = False
         self._previous = {}
 
     def __enter__(self) -> Notice:
@@ -34,12 +34,12 @@ class Notice:
 
     def _note(self, number, frame) -> None:
         del frame
-        self._given = True
-        log.warning("%s: stopping after this step.", signal.Signals(number).name)
+        self._received = True
+        log.warning("Received %s: stopping after this step.", signal.Signals(number).name)
         signal.signal(number, self._previous[number])
 
     def given(self, step: int) -> bool:
-        """Whether to stop after this step; every process must ask at every step."""
+        """Whether to stop after this step; every process must call this at every step."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
-        return self._given
+        return self._received

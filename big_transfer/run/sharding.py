@@ -1,4 +1,4 @@
-"""The device mesh, what is sharded over it and how, and putting batches on it."""
+"""The device mesh, shardings of state and batches, and placing batches on the devices."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from real_labels.errors import ExpectedError
 
 AXIS = "data"
 STRATEGIES = ("replicated", "fsdp")
-# Below this many elements an array costs more to gather than to keep on every device.
+# Arrays with fewer elements are kept on every device: gathering them would cost more than it saves.
 _FSDP_MIN_SIZE = 2**14
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """The devices (all of all processes, if None) in one row: batches are split over it.
+    """Returns a one-dimensional mesh of the devices (by default all devices of all processes).
 
-    Those of one process are neighbours, so that its rows of a batch are contiguous.
+    Batches are split over the mesh. The devices of a process are adjacent, so that its rows of a batch are
+    contiguous.
     """
     devices = jax.devices() if devices is None else devices
     devices = sorted(devices, key=lambda device: (device.process_index, device.id))
@@ -28,23 +29,27 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on every device."""
+    """Returns the sharding with a copy of the array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis split over the devices."""
+    """Returns the sharding with the first axis split over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def state_shardings(state: Any, mesh: Mesh, strategy: str) -> Any:
-    """A sharding for each array of the training state.
+    """Returns a sharding for each array of the training state.
 
     Args:
       state: a tree of arrays or ShapeDtypeStructs.
-      mesh: from `make_mesh`.
-      strategy: "replicated" (a copy on every device) or "fsdp" (each large array split along its
-        longest axis that the devices divide; optimizer state like its parameter).
+      mesh: mesh from `make_mesh`.
+      strategy: "replicated" (a copy on every device) or "fsdp" (each array from 2^14 elements is split
+        along its longest axis that is divisible by the number of devices; optimizer state is split like its
+        parameter).
+
+    Raises:
+      ValueError: for another strategy.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"sharding must be one of {', '.join(STRATEGIES)}, found {strategy!r}.")
@@ -60,14 +65,14 @@ def state_shardings(state: Any, mesh: Mesh, strategy: str) -> Any:
 
 
 class BatchSizeError(ExpectedError, ValueError):
-    """A batch that does not divide among the devices."""
+    """The batch size is not divisible by the number of devices (× micro-batches)."""
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Refuses a batch that does not divide among the devices (and micro-batches).
+    """Checks that a batch can be split evenly over the devices and micro-batches.
 
     Raises:
-      BatchSizeError: naming what does not fit and the nearest sizes that do.
+      BatchSizeError: if not; the message gives the sizes and the nearest valid batch sizes.
     """
     parts = mesh.size * accumulate
     if batch_size % parts:
@@ -80,7 +85,7 @@ def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
 
 
 def put_batch(mesh: Mesh, local: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Makes global arrays, split over the mesh, of this process's rows."""
+    """Makes global arrays, split over the mesh, from this process's rows."""
     sharding = batch_sharding(mesh)
     return {
         key: jax.make_array_from_process_local_data(sharding, rows) for key, rows in local.items()

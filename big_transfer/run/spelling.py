@@ -1,4 +1,4 @@
-"""Options that may be spelled with hyphens, as those of `real_labels` are, or with underscores."""
+"""Options that may be written with hyphens, like the options of `real_labels`, or with underscores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 
 def underscored(arguments: Sequence[str]) -> list[str]:
-    """The arguments with --data_dir for --data-dir, up to a lone "--"; values stay as they are.
+    """Returns the arguments with hyphens in option names replaced: --data-dir becomes --data_dir.
+
+    Values, and all arguments after a lone "--", are unchanged.
 
     >>> underscored(["main.py", "--data-dir=a-b", "x-y"])
     ['main.py', '--data_dir=a-b', 'x-y']

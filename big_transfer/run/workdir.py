@@ -1,4 +1,4 @@
-"""A run's folder: the config it belongs to, and the results it ends with."""
+"""The folder of a run: its recorded config and its results."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from jax.experimental import multihost_utils
 from real_labels import files
 from real_labels.errors import ExpectedError
 
-# Files whose content counts, as their hashes in the config tell, and not where they lie.
+# Fields with paths that may differ: the config also records the hash of each file's content.
 _BY_CONTENT = {"input.keep", "input.relabel"}
 
 
 class WorkdirError(ExpectedError, ValueError):
-    """A workdir that belongs to another run."""
+    """A workdir belongs to another run, or one of its files cannot be read."""
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a recorded config by dotted name."""
+    """Returns the fields of a recorded config by dotted name."""
     return flatten_dict(config, sep=".")
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(dotted name, first value, second value) of each field in which two recorded configs differ, by name.
+    """Returns (dotted name, first value, second value) of each field in which two configs differ, by name.
 
     Args:
-      first, second: fields by dotted name, as JSON has them.
+      first, second: fields by dotted name, with the values of the JSON file.
     """
-    shown = [
-        (name, _shown(first, name), _shown(second, name))
+    fields = [
+        (name, _value_text(first, name), _value_text(second, name))
         for name in sorted((first.keys() | second.keys()) - _BY_CONTENT)
     ]
-    return [one for one in shown if one[1] != one[2]]
+    return [field for field in fields if field[1] != field[2]]
 
 
 def claim(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
-    """Records the config, nested, of the run that the workdir now belongs to."""
+    """Writes the nested config of a run to config.json; the workdir then belongs to this run."""
     if jax.process_index() == 0:
         files.write_json(epath.Path(workdir) / "config.json", config, indent=2)
     if jax.process_count() > 1:
@@ -49,13 +49,13 @@ def claim(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
 
 
 def has_checkpoints(workdir: epath.PathLike) -> bool:
-    """Whether a run has saved anything complete there."""
+    """Whether the workdir holds a complete checkpoint."""
     folder = epath.Path(workdir) / "checkpoints"
     return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def recorded_config(workdir: epath.PathLike) -> dict[str, Any] | None:
-    """The config the workdir was begun with, or None if it was not."""
+    """Reads config.json, or returns None if the workdir has none."""
     return _read_json(epath.Path(workdir) / "config.json")
 
 
@@ -65,11 +65,11 @@ def write_results(workdir: epath.PathLike, results: dict[str, Any]) -> None:
 
 
 def read_results(workdir: epath.PathLike) -> dict[str, Any] | None:
-    """What results.json holds, or None if there is none."""
+    """Reads results.json, or returns None if the workdir has none."""
     return _read_json(epath.Path(workdir) / "results.json")
 
 
-def _shown(fields: Mapping[str, Any], name: str) -> str:
+def _value_text(fields: Mapping[str, Any], name: str) -> str:
     return json.dumps(fields[name]) if name in fields else "nothing"
 
 
@@ -79,4 +79,4 @@ def _read_json(path: epath.Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise WorkdirError(f"{path}: is no JSON, or cut short ({error}).") from None
+        raise WorkdirError(f"{path}: is not JSON, or is cut short ({error}).") from None

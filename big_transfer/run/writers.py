@@ -1,4 +1,4 @@
-"""TensorBoard files of a run: by clu where TensorFlow is installed, else by tensorboardX."""
+"""TensorBoard files of a run, written by clu if TensorFlow is installed, else by tensorboardX."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from etils import epath
 
 @contextlib.contextmanager
 def make_writer(folder: epath.PathLike) -> Iterator[Any]:
-    """A writer with the methods of clu's MetricWriter; only the first process writes.
+    """Opens a writer with the methods of clu's MetricWriter; only the first process writes.
 
     Args:
-      folder: the workdir, which receives the event files; may be gs://….
+      folder: the workdir, where the event files are written; may be gs://….
     """
     if importlib.util.find_spec("tensorflow") is not None:
         writer = _clu_writer(folder)
@@ -42,13 +42,13 @@ def _clu_writer(folder: epath.PathLike) -> Any:
 
 
 class TensorBoardXWriter:
-    """clu's MetricWriter over tensorboardX: clu's own cannot be imported without TensorFlow.
+    """The interface of clu's MetricWriter, written by tensorboardX; clu's writer needs TensorFlow.
 
-    Event files are written by a thread of tensorboardX.
+    A tensorboardX thread writes the event files.
     """
 
     def __init__(self, folder: epath.PathLike | None):
-        """Opens an event file in `folder`; None writes nothing."""
+        """Opens an event file in `folder`; with None, nothing is written."""
         import tensorboardX
 
         self._writer: Any = tensorboardX.SummaryWriter(
@@ -69,7 +69,7 @@ class TensorBoardXWriter:
         """Writes videos (N, time, height, width, channels), uint8 or floats in [0, 1].
 
         Raises:
-          ModuleNotFoundError: without moviepy, where tensorboardX would leave the video out.
+          ModuleNotFoundError: if moviepy is not installed; tensorboardX would drop the video silently.
         """
         importlib.import_module("moviepy")
         for name, value in videos.items():
@@ -79,7 +79,7 @@ class TensorBoardXWriter:
         """Writes sounds (N, samples, channels), floats in [-1, 1].
 
         Raises:
-          ModuleNotFoundError: without soundfile.
+          ModuleNotFoundError: if soundfile is not installed.
         """
         for name, value in audios.items():
             for i, sound in enumerate(np.asarray(value)):
@@ -93,7 +93,7 @@ class TensorBoardXWriter:
     def write_histograms(
         self, step: int, arrays: Mapping[str, Any], num_buckets: Mapping[str, int] | None = None
     ) -> None:
-        """Writes histograms of arrays, in `num_buckets[name]` bins (30 where that is not given)."""
+        """Writes histograms of arrays, with `num_buckets[name]` bins (default 30)."""
         for name, value in arrays.items():
             bins = (num_buckets or {}).get(name) or 30
             values = np.asarray(value).ravel()
@@ -104,7 +104,7 @@ class TensorBoardXWriter:
     def write_summaries(
         self, step: int, values: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
     ) -> None:
-        """Writes arrays as they are, with SummaryMetadata for the TensorBoard plugin that reads them."""
+        """Writes raw arrays, with SummaryMetadata for the TensorBoard plugin that reads them."""
         from tensorboard.util import tensor_util
         from tensorboardX import proto
 
@@ -114,16 +114,16 @@ class TensorBoardXWriter:
 
         for name, value in values.items():
             encoded = tensor_util.make_tensor_proto(np.asarray(value)).SerializeToString()
-            one = summary_pb2.Summary.Value(
+            summary_value = summary_pb2.Summary.Value(
                 tag=name, tensor=tensor_pb2.TensorProto.FromString(encoded)
             )
             if metadata is not None and name in metadata:
-                one.metadata.ParseFromString(metadata[name].SerializeToString())
-            event = event_pb2.Event(summary=summary_pb2.Summary(value=[one]))
+                summary_value.metadata.ParseFromString(metadata[name].SerializeToString())
+            event = event_pb2.Event(summary=summary_pb2.Summary(value=[summary_value]))
             self._writer.file_writer.add_event(event, step)
 
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
-        """Writes the settings of a run; those that are neither numbers nor texts as text."""
+        """Writes the settings of a run; values other than numbers and text are converted to text."""
         from tensorboardX.summary import hparams as summaries
 
         plain = {
@@ -134,9 +134,9 @@ class TensorBoardXWriter:
             self._writer.file_writer.add_summary(summary)
 
     def flush(self) -> None:
-        """Writes what is waiting."""
+        """Writes pending events."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Writes what is waiting, and ends."""
+        """Writes pending events and closes the file."""
         self._writer.close()

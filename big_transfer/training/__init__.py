@@ -1,7 +1,12 @@
-"""Training: the step, what a run is made of, and the loop."""
+"""Training: the compiled step, building a run from its config, and the training loop."""
 
 from big_transfer.training.cross_validation import cross_validate
-from big_transfer.training.loop import TrainingDiverged, Watch, train_and_evaluate, train_batches
+from big_transfer.training.loop import (
+    StepMonitor,
+    TrainingDiverged,
+    train_and_evaluate,
+    train_batches,
+)
 from big_transfer.training.setup import (
     Run,
     build,
@@ -15,8 +20,8 @@ from big_transfer.training.step import init_state, make_train_step, mixup
 
 __all__ = [
     "Run",
+    "StepMonitor",
     "TrainingDiverged",
-    "Watch",
     "build",
     "cross_validate",
     "fresh_state",

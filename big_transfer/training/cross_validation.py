@@ -1,8 +1,8 @@
-"""Cross-validation: each training image is predicted by a model that did not learn from it.
+"""Cross-validation: each training image is predicted by a model that was not trained on it.
 
-folder/fold_00/…    a run like any other, on the images of the other folds
-folder/fold_00/out_of_fold.npz    its predictions for the images that it left out
-folder/out_of_fold.npz            those of all folds
+folder/fold_00/…                  a training run on the images of the other folds
+folder/fold_00/out_of_fold.npz    the predictions of this run for the images of the fold
+folder/out_of_fold.npz            the predictions of all folds
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ from real_labels.predictions.out_of_fold import OutOfFold
 log = logging.getLogger("big_transfer")
 
 OUT_OF_FOLD = "out_of_fold.npz"
-# Fields in which folds may differ: which it is, and what the HyperRule makes of its number of images.
-_OF_A_FOLD = (
+# Fields in which the runs of the folds may differ: the fold, and the fields that the HyperRule derives from
+# the number of images.
+_MAY_DIFFER = (
     "fold", "total_steps", "mixup_alpha", "optimizer.warmup_steps", "optimizer.decay_steps",
 )  # fmt: skip
-_MOST_RANKED = 20  # classes that are kept of each image
+_MAX_RANKED = 20  # ranked classes kept for each image
 _COLUMNS = ("classes", "scores", "label", "label_score", "score_sum")
 
 
@@ -46,53 +47,59 @@ def cross_validate(
     """Trains a model for each fold on the other folds, and predicts the images of the fold.
 
     Args:
-      config: with `folds`; see `config.schema`.
-      folder: each fold has a workdir in it; folds that are done are not done again.
-      only: the one fold to do; None: all, one after the other.
+      config: a config with `folds`; see `config.schema`.
+      folder: contains a workdir for each fold; finished folds are not run again.
+      only: the only fold to run; None: all folds, one after the other.
 
     Returns:
-      The predictions of all folds, which are also written; None if some are missing, or the run was
-      asked to stop before its end.
+      The predictions of all folds, which are also written; None if the predictions of some folds are missing,
+      or the run was asked to stop before its end.
 
     Raises:
       ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
-      for a person.
+        that can be shown to the user.
     """
     checked = config_lib.check(config)
     folds = checked.folds
     if folds is None:
-        raise config_lib.ConfigError("folds: cross-validation needs --config.folds=10, or so")
+        raise config_lib.ConfigError(
+            "folds: is missing; cross-validation needs a number of folds, such as --config.folds=10"
+        )
     if only is not None and not 0 <= only < folds:
-        raise config_lib.ConfigError(f"--fold: expected one of 0 to {folds - 1}, found {only}")
+        raise config_lib.ConfigError(f"--fold: expected a fold from 0 to {folds - 1}, found {only}")
     if checked.fold is not None:
-        raise config_lib.ConfigError("fold: name one fold with --fold, not in the config")
+        raise config_lib.ConfigError(
+            "fold: must be None with --mode=cross_validate; choose a single fold with --fold"
+        )
     _check_labels(checked)
-    places = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
+    fold_dirs = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
     for fold in range(folds) if only is None else [only]:
-        log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, places[fold])
-        one = dataclasses.replace(checked, fold=fold)
-        if train_and_evaluate(one, places[fold]) is None:
+        log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, fold_dirs[fold])
+        fold_config = dataclasses.replace(checked, fold=fold)
+        if train_and_evaluate(fold_config, fold_dirs[fold]) is None:
             return None
-        with ownership.owned(places[fold]):
-            if not _predict_left_out(one, places[fold]):
+        with ownership.owned(fold_dirs[fold]):
+            if not _predict_fold(fold_config, fold_dirs[fold]):
                 return None
-    missing = [place.name for place in places if not (place / OUT_OF_FOLD).exists()]
+    missing = [fold_dir.name for fold_dir in fold_dirs if not (fold_dir / OUT_OF_FOLD).exists()]
     if missing:
-        log.info("%s are still missing; the last fold to end joins them.", ", ".join(missing))
+        log.info("Still missing: %s. The last fold to finish joins all folds.", ", ".join(missing))
         return None
-    _check_alike(places)
-    found = OutOfFold.joined([OutOfFold.load(place / OUT_OF_FOLD) for place in places])
-    _check_all_are_there(found, checked)
+    _check_same_training(fold_dirs)
+    predictions = OutOfFold.joined(
+        [OutOfFold.load(fold_dir / OUT_OF_FOLD) for fold_dir in fold_dirs]
+    )
+    _check_same_images(predictions, checked)
     if jax.process_index() == 0:
-        found.save(epath.Path(folder) / OUT_OF_FOLD)
-    return found
+        predictions.save(epath.Path(folder) / OUT_OF_FOLD)
+    return predictions
 
 
 def _check_labels(config: Config) -> None:
-    """Refuses images with no or several labels, before any training.
+    """Raises an error, before any training, if an image has no label or several labels.
 
     Raises:
-      DatasetError: with the first of them.
+      DatasetError: naming the first such image.
     """
     if config.input.max_labels == 1 and not config.input.relabel:
         return
@@ -101,48 +108,49 @@ def _check_labels(config: Config) -> None:
         if len(labels) != 1:
             name = datasets.file_names_of(source)[row]
             raise datasets.DatasetError(
-                f"cross-validation needs one label an image; {name} has {len(labels)}. Give it one with "
-                f"input.relabel, or leave it out with input.keep."
+                f"cross-validation needs exactly one label per image; {name} has {len(labels)}. Give the "
+                f"image one label with input.relabel, or leave the image out with input.keep."
             )
 
 
-def _check_alike(places: Sequence[epath.Path]) -> None:
-    """Refuses to join folds that were not trained alike.
+def _check_same_training(fold_dirs: Sequence[epath.Path]) -> None:
+    """Raises an error if the folds were trained with different configs.
 
     Raises:
       WorkdirError: naming two folds and the field in which they differ.
     """
-    first = workdir.flattened(workdirs.recorded(places[0]) or {})
-    for place in places[1:]:
-        other = workdir.flattened(workdirs.recorded(place) or {})
-        for name, there, here in workdir.differences(first, other):
-            if name not in _OF_A_FOLD:
+    first = workdir.flattened(workdirs.recorded(fold_dirs[0]) or {})
+    for fold_dir in fold_dirs[1:]:
+        other = workdir.flattened(workdirs.recorded(fold_dir) or {})
+        for name, first_value, other_value in workdir.differences(first, other):
+            if name not in _MAY_DIFFER:
                 raise WorkdirError(
-                    f"{places[0]} and {place} were trained differently: {name} is {there} there and {here} "
-                    f"here. Remove one of them, and train it again like the others."
+                    f"{fold_dirs[0]} and {fold_dir} were trained differently: {name} is {first_value} in the "
+                    f"first and {other_value} in the second. Remove the folder that differs from the other "
+                    f"folds and train its fold again."
                 )
 
 
-def _check_all_are_there(found: OutOfFold, config: Config) -> None:
-    """Refuses folds that were made before images came or went.
+def _check_same_images(predictions: OutOfFold, config: Config) -> None:
+    """Raises an error if images were added or removed since the folds were trained.
 
     Raises:
-      WorkdirError: with the number of images.
+      WorkdirError: with the numbers of images.
     """
-    wanted = set(datasets.file_names_of(sources.kept_source(config)).tolist())
-    have = set(found.file_names.tolist())
-    if wanted == have:
+    current = set(datasets.file_names_of(sources.kept_source(config)).tolist())
+    predicted = set(predictions.file_names.tolist())
+    if current == predicted:
         return
     raise WorkdirError(
-        f"The folds predict {len(have):,} images, while there are {len(wanted):,} now: "
-        f"{len(wanted - have):,} came and {len(have - wanted):,} went since. Each fold learned from the "
-        f"images of the others, so train them anew in another --workdir."
+        f"The folds predict {len(predicted):,} images, but there are {len(current):,} now: "
+        f"{len(current - predicted):,} were added and {len(predicted - current):,} removed. Each fold was "
+        f"trained on the images of the other folds, so train all folds again in another --workdir."
     )
 
 
-def _predict_left_out(checked: Config, place: epath.Path) -> bool:
-    """Predicts the images of a fold with its model; False if it was asked to stop before the end."""
-    if (place / OUT_OF_FOLD).exists():
+def _predict_fold(checked: Config, fold_dir: epath.Path) -> bool:
+    """Predicts the images of a fold with its model; returns False if asked to stop before the end."""
+    if (fold_dir / OUT_OF_FOLD).exists():
         return True
     run = build(checked)
     config = run.config
@@ -156,23 +164,23 @@ def _predict_left_out(checked: Config, place: epath.Path) -> bool:
         real_key=None,
         real_labels=None,
     )
-    view = dataclasses.replace(config, eval=section, checkpoint_best=None)
-    evaluator = Evaluator(view, run.model, run.mesh, source)
-    _, params = checkpoint.load_with_step(place, run.model)
+    fold_config = dataclasses.replace(config, eval=section, checkpoint_best=None)
+    evaluator = Evaluator(fold_config, run.model, run.mesh, source)
+    _, params = checkpoint.load_with_step(fold_dir, run.model)
     params = jax.device_put(params, sharding.replicated(run.mesh))
     identity = {"fold": config.fold, "parameters": checkpoint.fingerprint(params)}
-    partial = partial_results.PartialResults(place, identity, _COLUMNS, "out_of_fold")
-    log.info("Predicting the %s images that were left out.", f"{len(source):,}")
+    partial = partial_results.PartialResults(fold_dir, identity, _COLUMNS, "out_of_fold")
+    log.info("Predicting the %s images left out of training.", f"{len(source):,}")
     step = _make_step(run.model, loss=config.loss, mesh=run.mesh)
     with preemption.Notice() as notice:
-        found = evaluator.collect(step, params, partial, notice)
-    if found is None:
-        log.warning("Asked to stop: what was found is kept; the same command goes on from it.")
+        outputs = evaluator.collect(step, params, partial, notice)
+    if outputs is None:
+        log.warning(partial_results.STOPPED_MESSAGE)
         return False
-    names, columns, _ = by_file_name(found)
+    names, columns, _ = by_file_name(outputs)
     if jax.process_index() == 0:
         fold = np.full(len(names), config.fold, np.int32)
-        OutOfFold(names, fold=fold, **columns).save(place / OUT_OF_FOLD)
+        OutOfFold(names, fold=fold, **columns).save(fold_dir / OUT_OF_FOLD)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"predicted fold {config.fold}")
     partial.remove()
@@ -180,14 +188,14 @@ def _predict_left_out(checked: Config, place: epath.Path) -> bool:
 
 
 def _make_step(model: resnet.ResNetV2, *, loss: str, mesh: jax.sharding.Mesh) -> Any:
-    """Compiles (params with standardized kernels, batch) -> ranked classes, and the label's score."""
+    """Compiles (params with standardized kernels, batch) -> `_COLUMNS` and mask."""
     model, num_classes = model.clone(standardized=True), model.num_classes
     assert num_classes is not None
 
     def step(params, batch):
         logits: Any = model.apply({"params": params}, batch["image"])
         probabilities = losses.probabilities(loss, logits)
-        _, classes = jax.lax.top_k(logits, min(_MOST_RANKED, num_classes))
+        _, classes = jax.lax.top_k(logits, min(_MAX_RANKED, num_classes))
         label = jnp.maximum(batch["labels"][:, :1], 0)
         return {
             "classes": classes,

@@ -28,7 +28,7 @@ from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
 
-_IN_FLIGHT = 2  # steps handed to the devices before the oldest one's metrics are awaited
+_MAX_IN_FLIGHT = 2  # steps that may run on the devices before the host waits for the oldest step
 
 
 class TrainingDiverged(ExpectedError, RuntimeError):
@@ -36,18 +36,19 @@ class TrainingDiverged(ExpectedError, RuntimeError):
 
 
 def train_and_evaluate(config: config_lib.AnyConfig, folder: epath.PathLike) -> Record | None:
-    """Trains to the end, from where the workdir stands, and evaluates.
+    """Trains to the last step and evaluates.
 
     Args:
       config: see `config.schema`.
-      folder: the workdir; a run interrupted there goes on, a finished one is only reported.
+      folder: the workdir. An interrupted run continues from its newest checkpoint; a finished run is only
+        reported.
 
     Returns:
       The record of results.json, or None if the run was asked to stop before its end.
 
     Raises:
       ConfigError, DatasetError, WorkdirError, CheckpointError, TrainingDiverged: each with a message
-      for a person.
+        that can be shown to the user.
     """
     run = build(config_lib.check(config))
     workdirs.check_belongs(folder, run.config)
@@ -55,31 +56,34 @@ def train_and_evaluate(config: config_lib.AnyConfig, folder: epath.PathLike) -> 
     results = workdir.read_results(folder)
     check_class_names(run, evaluator.source)
     section = run.config.eval
-    place = {"dataset": section.dataset, "split": section.split, "step": run.total_steps}
-    if results is not None and place.items() <= results.items():
+    finished = {"dataset": section.dataset, "split": section.split, "step": run.total_steps}
+    if results is not None and finished.items() <= results.items():
         log.info(
             "%s is done: %d of %d steps. Its result:", folder, run.total_steps, run.total_steps
         )
         return Record.from_json(results)
     with ownership.owned(folder) as owner:
-        workdirs.check_belongs(folder, run.config)  # another run may have ended meanwhile
-        return _train_there(run, evaluator, folder, owner)
+        # Check again, because another run may have used the workdir in the meantime.
+        workdirs.check_belongs(folder, run.config)
+        return _train_in_workdir(run, evaluator, folder, owner)
 
 
-def _train_there(run: Run, evaluator: Evaluator, folder, owner: ownership.Owner) -> Record | None:
-    """Trains in a workdir that is this run's."""
+def _train_in_workdir(
+    run: Run, evaluator: Evaluator, folder, owner: ownership.Owner
+) -> Record | None:
+    """Trains in a workdir that this process owns, from the newest readable checkpoint if there is one."""
     config = run.config
-    begun = workdir.has_checkpoints(folder)
-    # What cannot be begun leaves no trace in the workdir.
-    state = None if begun else fresh_state(run)
+    has_checkpoints = workdir.has_checkpoints(folder)
+    # Build the state before claiming the workdir, so that a failed start leaves nothing behind.
+    state = None if has_checkpoints else fresh_state(run)
     workdir.claim(folder, dataclasses.asdict(config))
     checkpoints = checkpoint.Checkpoints(folder, config.checkpoint_keep, config.checkpoint_best)
     try:
-        restored = checkpoints.restore_latest(run.abstract_state) if begun else None
+        restored = checkpoints.restore_latest(run.abstract_state) if has_checkpoints else None
         if restored is not None:
-            log.info("Going on from %s.", checkpoints.path(restored[0]))
+            log.info("Resuming from %s.", checkpoints.path(restored[0]))
             state = restored[1]
-        elif state is None:  # what lay there was half-written
+        elif state is None:  # no checkpoint was readable
             state = fresh_state(run)
         if restored is None:
             log_overview(state["params"])
@@ -96,6 +100,7 @@ def _train(
     folder: epath.PathLike,
     owner: ownership.Owner,
 ) -> Record | None:
+    """Runs the training loop from `state`, evaluates at the end and writes the results."""
     config = run.config
     train_step = make_train_step(
         run.model,
@@ -109,28 +114,28 @@ def _train(
     )
     first = int(state["step"])
     batches = train_batches(run, range(first, run.total_steps))
-    watch = Watch(checkpoints)
+    monitor = StepMonitor(checkpoints)
     progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
     evaluation: Evaluation | None = None
     with preemption.Notice() as notice, make_writer(folder) as writer:
         for step in range(first + 1, run.total_steps + 1):
-            state, measured = train_step(state, next(batches))
-            watch.add(step, measured)
+            state, metrics = train_step(state, next(batches))
+            monitor.add(step, metrics)
             is_last = step == run.total_steps
             stopping = notice.given(step) and not is_last
             if is_last:
-                watch.finish()
+                monitor.finish()
             if step % config.log_every_steps == 0 or step == first + 1 or is_last:
-                # What has arrived is reported; waiting for this step would leave the devices idle.
-                progress.report(step, watch.drain(), writer)
+                # Report only the metrics that have arrived: waiting for this step would idle the devices.
+                progress.report(step, monitor.drain(), writer)
             evaluating = (step % config.eval_every_steps == 0 and not stopping) or is_last
             saving = step % config.checkpoint_every_steps == 0 or is_last or stopping
             if evaluating or saving:
-                watch.finish()  # nothing diverged gets evaluated or saved
+                monitor.finish()  # so that a diverged state is never evaluated or saved
                 owner.check()
             with progress.paused():
-                # Saved first: an evaluation may be long, and interrupted. Only where the best is to be
-                # kept does the checkpoint need the evaluation's numbers.
+                # Save before evaluating, because a long evaluation may be interrupted. With
+                # checkpoint_best, the checkpoint needs the accuracies, so the evaluation comes first.
                 needs_metrics = evaluating and config.checkpoint_best is not None
                 if saving and not needs_metrics:
                     checkpoints.save(step, state)
@@ -142,12 +147,12 @@ def _train(
             if stopping:
                 checkpoints.wait()
                 log.warning(
-                    "Asked to stop: step %d is saved in %s; the same command goes on from there.",
+                    "Asked to stop: step %d is saved in %s; run the same command again to continue.",
                     step,
                     checkpoints.path(step),
                 )
                 return None
-        if evaluation is None:  # the last checkpoint was there, but not the results
+        if evaluation is None:  # the last checkpoint was saved already, but the results were not
             evaluation = _evaluate(evaluator, state)
             report_evaluation(run.total_steps, evaluation, writer, final=True)
     checkpoints.wait()
@@ -159,7 +164,7 @@ def _train(
 
 
 def _export(params, path: epath.Path, mesh: jax.sharding.Mesh) -> None:
-    """Writes parameters, wherever they are, in the public layout."""
+    """Writes parameters, which may be split over the devices, in the public layout."""
     whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))(params)
     if jax.process_index() == 0:
         checkpoint.save_npz(path, whole)
@@ -188,50 +193,54 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
 
 def _evaluate(evaluator: Evaluator, state: Any) -> Evaluation:
     evaluation = evaluator.run(state["params"])
-    assert evaluation is not None  # only a notice ends it early
+    assert evaluation is not None  # without a notice, the evaluator never stops early
     return evaluation
 
 
-class Watch:
-    """Follows the steps on the devices: holds back a host that runs ahead, and stops a diverged run."""
+class StepMonitor:
+    """Collects the metrics of running steps, limits how far the host runs ahead, and detects divergence.
+
+    `add`, `finish` and `drain` raise TrainingDiverged if a metric of an arrived step is NaN or infinite.
+    """
 
     def __init__(self, checkpoints: checkpoint.Checkpoints):
         self._checkpoints = checkpoints
         self._in_flight: collections.deque = collections.deque()
         self._arrived: list[dict[str, float]] = []
 
-    def add(self, step: int, measured: dict[str, jax.Array]) -> None:
-        """Notes a step that was handed to the devices; waits until few are under way."""
-        self._in_flight.append((step, measured))
-        while len(self._in_flight) > _IN_FLIGHT:
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Adds a dispatched step; waits until at most two steps are running."""
+        self._in_flight.append((step, metrics))
+        while len(self._in_flight) > _MAX_IN_FLIGHT:
             self._arrive()
 
     def finish(self) -> None:
-        """Waits for all steps: nothing diverged gets evaluated or saved."""
+        """Waits for all steps, so that a diverged state is never evaluated or saved."""
         while self._in_flight:
             self._arrive()
 
     def drain(self) -> list[dict[str, float]]:
-        """The metrics that arrived since the last call (of at least one step)."""
+        """The metrics that arrived since the last call; waits for one step if none have arrived."""
         if not self._arrived:
             self._arrive()
         arrived, self._arrived = self._arrived, []
         return arrived
 
     def _arrive(self) -> None:
-        step, measured = self._in_flight.popleft()
-        values = {name: float(value) for name, value in jax.device_get(measured).items()}
+        """Waits for the oldest step and checks that its metrics are finite."""
+        step, metrics = self._in_flight.popleft()
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         for name, value in values.items():
             if not math.isfinite(value):
                 self._checkpoints.wait()
                 steps = self._checkpoints.steps()
-                good = (
+                last_checkpoint = (
                     f"The last good checkpoint is {self._checkpoints.path(steps[-1])}."
                     if steps
                     else "There is no checkpoint yet."
                 )
                 raise TrainingDiverged(
-                    f"{name} is {value} at step {step}. {good} A lower learning rate "
+                    f"{name} is {value} at step {step}. {last_checkpoint} A lower learning rate "
                     f"(optimizer.base_learning_rate), a longer warm-up or optimizer.clip_norm may help."
                 )
         self._arrived.append(values)

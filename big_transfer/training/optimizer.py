@@ -9,20 +9,20 @@ import jax.numpy as jnp
 import optax
 
 SCHEDULES = ("steps", "cosine")
-BASE_BATCH_SIZE = 256  # the linear scaling rule's reference (Goyal et al. 2017)
+BASE_BATCH_SIZE = 256  # reference batch size of the linear scaling rule (Goyal et al. 2017)
 
 
 def learning_rate(base: float, batch_size: int) -> float:
-    """The linear scaling rule: `base` is the rate for a batch of 256."""
+    """Learning rate by the linear scaling rule; `base` is the rate for a batch of 256."""
     return base * batch_size / BASE_BATCH_SIZE
 
 
 def step_schedule(
     peak: float, warmup_steps: int, decay_steps: Sequence[int], factor: float = 0.1
 ) -> optax.Schedule:
-    """BiT's upstream schedule: linear warm-up from 0, then × factor at each of the decay steps.
+    """BiT's upstream schedule: linear warm-up from 0, then a multiplication by `factor` at each decay step.
 
-    Step t (0-based) has the rate peak · t / warmup_steps while t < warmup_steps, and
+    Step t (0-based) has the learning rate peak · t / warmup_steps while t < warmup_steps, and
     peak · factor^(number of decay steps ≤ t) from then on.
     """
     boundaries = jnp.asarray(sorted(decay_steps), jnp.float32).reshape(-1)
@@ -52,9 +52,10 @@ def make_optimizer(
     Args:
       schedule: step -> learning rate.
       momentum: m in [0, 1).
-      weight_decay: wd; acts on the kernels of convolutions and head, not on biases and GroupNorm,
+      weight_decay: wd; applies to the kernels of convolutions and head, not to biases and GroupNorm,
         and is scaled by the learning rate.
-      clip_norm: gradients of a larger global norm are scaled down to it first.
+      clip_norm: gradients with a larger global norm are first scaled down to this norm; None or 0: no
+        clipping.
     """
     return optax.chain(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),

@@ -1,4 +1,4 @@
-"""Builds a run from its config: data, model, optimizer, schedule, state."""
+"""Builds a run from its config: data, model, optimizer, schedule and state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("big_transfer")
 
 @dataclasses.dataclass
 class Run:
-    """A run, built from its config."""
+    """The parts of a training run, built from its config."""
 
     config: TrainingConfig
     mesh: jax.sharding.Mesh
@@ -33,19 +33,19 @@ class Run:
     total_steps: int
     schedule: optax.Schedule
     tx: optax.GradientTransformation
-    shardings: Any  # of the training state
-    abstract_state: Any  # its shapes, with shardings
+    shardings: Any  # shardings of the training state
+    abstract_state: Any  # shapes and shardings of the training state, without arrays
 
 
 def build(checked: config_lib.Config) -> Run:
-    """Opens the training data and lays out the state, allocating nothing large yet.
+    """Opens the training data and plans the state; no large array is allocated yet.
 
     Args:
-      checked: a config that is checked for training; its open fields get filled (see `completion`).
+      checked: a config that is checked for training; its open fields are filled (see `completion`).
     """
     mesh = sharding.make_mesh()
     data = checked.input
-    if data.batch_size is not None:  # known before the dataset is opened
+    if data.batch_size is not None:  # check before opening the dataset, which takes longer
         sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
     config, source = completion.complete_training(checked)
     datasets.check_num_classes(source, config.num_classes)
@@ -60,7 +60,7 @@ def build(checked: config_lib.Config) -> Run:
 def make_optimizer(
     config: TrainingConfig, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
-    """The optimizer of a config."""
+    """The optimizer that a config describes."""
     return optimizer.make_optimizer(
         schedule,
         momentum=config.optimizer.momentum,
@@ -70,7 +70,7 @@ def make_optimizer(
 
 
 def layout(config, model, tx, mesh) -> tuple[Any, Any]:
-    """The state's shapes (with shardings) and shardings."""
+    """Shapes (with shardings) and shardings of the training state."""
     shapes = jax.eval_shape(lambda: init_state(resnet.init_params(model, jax.random.key(0)), tx))
     shardings = sharding.state_shardings(shapes, mesh, config.sharding)
     shapes = jax.tree.map(
@@ -80,7 +80,7 @@ def layout(config, model, tx, mesh) -> tuple[Any, Any]:
 
 
 def steps_of(config: config_lib.Config, num_examples: int) -> int:
-    """The run's length: total_steps, or total_epochs times the examples over the batch size."""
+    """Number of steps of a run: total_steps, else total_epochs · num_examples / batch size, at least 1."""
     if config.total_steps is not None:
         return config.total_steps
     assert config.total_epochs is not None and config.input.batch_size is not None  # checked
@@ -88,7 +88,11 @@ def steps_of(config: config_lib.Config, num_examples: int) -> int:
 
 
 def make_schedule(config: TrainingConfig, num_examples: int, total_steps: int) -> optax.Schedule:
-    """The learning rate of each step."""
+    """The learning-rate schedule of a run: step -> learning rate.
+
+    Raises:
+      ConfigError: if the warm-up of a cosine schedule is not shorter than the run.
+    """
     peak = config.optimizer.base_learning_rate
     if config.optimizer.scale_with_batch:
         peak = optimizer.learning_rate(peak, config.input.batch_size)
@@ -106,12 +110,12 @@ def make_schedule(config: TrainingConfig, num_examples: int, total_steps: int) -
 
 
 def fresh_state(run: Run) -> Any:
-    """The state before the first step: random parameters from the seed, or those of config.checkpoint."""
+    """The state before the first step, with random parameters from the seed or those of config.checkpoint."""
     if run.config.checkpoint is None:
         if run.config.hyperrule is not None:
             log.warning(
-                "config.checkpoint names no checkpoint to fine-tune: this begins with random parameters, for "
-                "which the HyperRule was not made."
+                "config.checkpoint is not set: training starts from random parameters, but the HyperRule is "
+                "meant for fine-tuning a checkpoint."
             )
         bias = run.config.model.head_bias
 
@@ -130,20 +134,29 @@ def fresh_state(run: Run) -> Any:
 
 
 def _with_head_bias(params: Any, bias: float) -> Any:
-    """The parameters with a head that starts at this bias, where zero would be."""
+    """The parameters with `bias` added to the bias of the head, which is zero before."""
     head = params["head"]["conv2d"]
     head = head | {"bias": head["bias"] + np.float32(bias)}
     return params | {"head": params["head"] | {"conv2d": head}}
 
 
 def check_class_names(run: Run, evaluated: datasets.Source) -> None:
-    """Folders are numbered by their names: other names would be other classes under the same numbers."""
-    ours = run.source.class_names[run.source.label_keys[0]]
-    theirs = evaluated.class_names[evaluated.label_keys[0]]
-    is_folder = any(map(image_files.is_path, (run.source.dataset, evaluated.dataset)))
-    if is_folder and ours != theirs:
-        one, other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+    """Raises an error if training and evaluation images have different class names.
+
+    Class folders are numbered in the order of their names, so different names would give the same number to
+    different classes. Only folders and tars are checked.
+
+    Raises:
+      DatasetError: with the first two names that differ.
+    """
+    training_names = run.source.class_names[run.source.label_keys[0]]
+    evaluation_names = evaluated.class_names[evaluated.label_keys[0]]
+    is_path = any(map(image_files.is_path, (run.source.dataset, evaluated.dataset)))
+    if is_path and training_names != evaluation_names:
+        pairs = zip(training_names, evaluation_names, strict=True)
+        training_name, evaluation_name = next((a, b) for a, b in pairs if a != b)
         raise datasets.DatasetError(
-            f"the classes of {run.source.dataset} and {evaluated.dataset} have other names: {one} and "
-            f"{other} stand for the same number."
+            f"the classes of {run.source.dataset} and {evaluated.dataset} have different names: the same "
+            f"class number means {training_name} in the first and {evaluation_name} in the second. Use the "
+            f"same class folders in both."
         )

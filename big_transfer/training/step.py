@@ -22,8 +22,8 @@ def mixup(
 ) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch classes"]]:
     """MixUp (Zhang et al. 2018): λx + (1 - λ)x', with one λ ~ Beta(α, α) per batch.
 
-    x' is the batch moved on by one: batches are shuffled, so any partner is a random one, and the
-    next example costs the least traffic between devices.
+    x' is the batch shifted by one example. Batches are shuffled, so this partner is random, and a shift by
+    one needs the least traffic between devices.
     """
     share = jax.random.beta(rng, alpha, alpha)
     mix = lambda x: share * x + (1 - share) * jnp.roll(x, 1, axis=0)  # noqa: E731
@@ -31,7 +31,7 @@ def mixup(
 
 
 def init_state(params: Any, tx: optax.GradientTransformation) -> dict[str, Any]:
-    """The training state: {"params", "opt_state", "step"}, step () int32 from 0."""
+    """The initial training state: {"params", "opt_state", "step"}; step is a () int32, 0."""
     return {"params": params, "opt_state": tx.init(params), "step": jnp.zeros((), jnp.int32)}
 
 
@@ -46,17 +46,17 @@ def make_train_step(
     mesh: jax.sharding.Mesh,
     state_shardings: Any,
 ) -> Callable[[Any, dict[str, jax.Array]], tuple[Any, dict[str, jax.Array]]]:
-    """Compiles (state, batch) -> (state, {"loss", "grad_norm", "param_norm"}); the state's memory is reused.
+    """Compiles (state, batch) -> (state, {"loss", "grad_norm", "param_norm"}); the old state is donated.
 
     Args:
-      model: gives logits.
+      model: the model, with a head.
       tx: the optimizer.
-      loss: see `losses.cross_entropy`; its mean over the global batch is descended.
-      mixup_alpha: 0 for none.
-      accumulate_steps: micro-batches whose gradients are averaged before the one update.
-      seed: MixUp's randomness is a function of it and state["step"].
+      loss: see `losses.cross_entropy`; the step minimizes the mean over the global batch.
+      mixup_alpha: parameter of MixUp's Beta distribution; 0: no MixUp.
+      accumulate_steps: number of micro-batches whose gradients are averaged for one update.
+      seed: MixUp's randomness is a function of the seed and state["step"].
       mesh: the devices.
-      state_shardings: like the state.
+      state_shardings: shardings of the state, in a tree of the same structure.
     """
 
     num_classes = model.num_classes
@@ -70,7 +70,7 @@ def make_train_step(
         if accumulate_steps == 1:
             return jax.value_and_grad(mean_loss)(params, images, targets)
 
-        # Micro-batch a is rows a, a + A, a + 2A, …: every device has its share of each.
+        # Micro-batch a has rows a, a + A, a + 2A, …, so that each micro-batch is spread over all devices.
         def split(x):
             x = x.reshape(-1, accumulate_steps, *x.shape[1:])
             return jnp.moveaxis(x, 1, 0)
@@ -97,7 +97,7 @@ def make_train_step(
             "opt_state": opt_state,
             "step": state["step"] + 1,
         }
-        # The last tells of an update that itself ran out of float32's range.
+        # param_norm reveals an update that overflowed float32 although loss and gradient were finite.
         return state, {
             "loss": value,
             "grad_norm": optax.global_norm(gradients),

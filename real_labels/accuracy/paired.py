@@ -1,4 +1,4 @@
-"""Two models on the same images: the difference of their accuracies, its interval and its test."""
+"""Compares two models on the same images: the difference of their accuracies, its interval and its test."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Difference:
     """The difference of two models' accuracies on the same images.
 
     Attributes:
-      first, second: accuracy of each, in [0, 1]; NaN where n is 0.
-      value: their difference, in [-1, 1]; NaN where n is 0.
+      first, second: accuracy of each model, in [0, 1]; NaN where n is 0.
+      value: the first accuracy minus the second, in [-1, 1]; NaN where n is 0.
       low, high: 95% bootstrap interval over images.
-      only_first, only_second: images that one of them alone gets right.
-      p_value: exact McNemar test that both are equally often right alone.
+      only_first, only_second: number of images that only the first, or only the second, model gets right.
+      p_value: of the exact McNemar test that both models are equally often the only one that is right.
       n: number of images counted.
     """
 
@@ -48,7 +48,7 @@ class Difference:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Difference:
-        """What `records.as_json` made of it."""
+        """Reads a record of `records.as_json`."""
         return cls(**with_nan(record))
 
     @property
@@ -70,24 +70,24 @@ def paired_difference(
 
     Args:
       first, second: predictions for the same images, in any order.
-      labels: must know every predicted image.
+      labels: label sets of every predicted image.
       k: at least 1.
-      seed: of the bootstrap.
-      draws: of the bootstrap.
+      seed: seed of the bootstrap.
+      draws: number of draws of the bootstrap.
 
     Raises:
-      InputError: if they are about different images, or the seed is negative.
+      InputError: if the models predicted different images, or the seed is negative.
     """
     second = second.take(second.rows(first.file_names))
-    labelled, ours = top_k_hits(first, labels, k)
-    _, theirs = top_k_hits(second, labels, k)
+    labelled, first_hits = top_k_hits(first, labels, k)
+    _, second_hits = top_k_hits(second, labels, k)
     n = int(np.count_nonzero(labelled))
-    return difference_of_hits(ours, theirs, n, seed=seed, draws=draws)
+    return difference_of_hits(first_hits, second_hits, n, seed=seed, draws=draws)
 
 
 def difference_of_hits(
-    ours: Bool[np.ndarray, "images"],
-    theirs: Bool[np.ndarray, "images"],
+    first_hits: Bool[np.ndarray, "images"],
+    second_hits: Bool[np.ndarray, "images"],
     n: int,
     *,
     seed: int = 0,
@@ -96,10 +96,10 @@ def difference_of_hits(
     """Compares two models by the images that each gets right (see `top_k_hits`).
 
     Args:
-      ours, theirs: whether the first and the second model is right; False where there is no label.
+      first_hits, second_hits: whether the first and the second model is right; False without a label.
       n: number of images with a label.
-      seed: of the bootstrap.
-      draws: of the bootstrap; None for the normal distribution that it tends to, of the same variance.
+      seed: seed of the bootstrap.
+      draws: number of draws of the bootstrap; None: the normal approximation with the same variance.
 
     Raises:
       InputError: if the seed is negative.
@@ -107,13 +107,13 @@ def difference_of_hits(
     if seed < 0:
         raise InputError(f"The seed must be at least 0, found {seed}.")
     n = int(n)
-    only_first = int(np.count_nonzero(ours & ~theirs))
-    only_second = int(np.count_nonzero(theirs & ~ours))
+    only_first = int(np.count_nonzero(first_hits & ~second_hits))
+    only_second = int(np.count_nonzero(second_hits & ~first_hits))
     p_value = mcnemar(only_first, only_second)
     if not n:
         nan = math.nan
         return Difference(nan, nan, nan, -1.0, 1.0, 0, 0, p_value, 0)
-    # Drawing n images with replacement draws these four kinds of images from a multinomial.
+    # Drawing n images with replacement draws the numbers of these kinds of images from a multinomial.
     value = (only_first - only_second) / n
     if draws is None:
         half = _Z * math.sqrt(((only_first + only_second) / n - value**2) / n)
@@ -123,8 +123,8 @@ def difference_of_hits(
         drawn = np.random.default_rng(seed).multinomial(n, shares, size=draws)
         low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
     return Difference(
-        first=np.count_nonzero(ours) / n,
-        second=np.count_nonzero(theirs) / n,
+        first=np.count_nonzero(first_hits) / n,
+        second=np.count_nonzero(second_hits) / n,
         value=value,
         low=float(low),
         high=float(high),

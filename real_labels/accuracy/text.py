@@ -11,15 +11,15 @@ from real_labels.files.text_table import text_table
 from real_labels.intervals import percent
 from real_labels.predictions import TOP_K
 
-_FEW = 8  # models of which a table in columns tells more than top-1
+_MOST_DETAILED = 8  # models up to which a table in columns shows more than top-1
 
 
 def as_table(results: Results, titles: Mapping[str, str]) -> str:
-    """The table of one model that a person reads: a row for each label set.
+    """Table of one model for a terminal: a row for each label set.
 
     Args:
-      results: the model's.
-      titles: of each label set.
+      results: results of the model.
+      titles: title of each label set.
     """
 
     def cell(accuracy: Accuracy, nothing: str = "no labelled image") -> str:
@@ -29,12 +29,12 @@ def as_table(results: Results, titles: Mapping[str, str]) -> str:
         return f"{value:>7}  {interval}  n={accuracy.n:,}"
 
     rows = [("", "top-1", "top-5")]
-    for name, one in results.by_label_set.items():
-        rows.append((f"{titles[name]} labels", cell(one.top1), cell(one.top5, "–")))
-    for name, one in results.reassessments.items():
-        if one.original_labels is not None:
+    for name, accuracies in results.by_label_set.items():
+        rows.append((f"{titles[name]} labels", cell(accuracies.top1), cell(accuracies.top5, "–")))
+    for name, accuracies in results.reassessments.items():
+        if accuracies.original_labels is not None:
             rows.append(
-                (f"original labels scored on {titles[name]}", cell(one.original_labels), "")
+                (f"original labels scored on {titles[name]}", cell(accuracies.original_labels), "")
             )
     return text_table(rows)
 
@@ -44,20 +44,20 @@ def accuracy_table(
     titles: Mapping[str, str],
     itself: tuple[str, Mapping[str, Accuracy]] | None = None,
 ) -> str:
-    """A table with a row for each model; with more than two label sets, the intervals stand below.
+    """Table with a row for each model; with more than two label sets, a second row holds the intervals.
 
     Args:
-      results: (name, accuracies) of each; all have the label sets of the first.
-      titles: of each label set.
-      itself: the name of the original labels, and their own accuracy by reassessment, for a last row.
+      results: (name, results) of each model; all have the label sets of the first.
+      titles: title of each label set.
+      itself: the title of a last row for the original labels, and their accuracy by reassessment; or None.
     """
     first = results[0][1].by_label_set
     if is_in_columns(results[0][1]):
         return _columns(results, titles, itself)
     columns = [(name, k) for name in first for k in TOP_K]
     rows = [["", *(f"{titles[name]} top-{k}" for name, k in columns), "n"]]
-    for model, one in results:
-        by = one.by_label_set
+    for model, model_results in results:
+        by = model_results.by_label_set
         cells = [percent(by[name].at(k)) for name, k in columns]
         rows.append([model, *cells, " / ".join(f"{by[name].top1.n:,}" for name in first)])
     if itself is not None and itself[1]:
@@ -68,7 +68,7 @@ def accuracy_table(
 
 
 def is_in_columns(results: Results) -> bool:
-    """Whether `accuracy_table` has a column for each label set, and all numbers that `remarks` says."""
+    """Whether `accuracy_table` has a column for each label set, and so all numbers that `remarks` states."""
     return len(results.by_label_set) > 2
 
 
@@ -77,15 +77,18 @@ def _columns(
     titles: Mapping[str, str],
     itself: tuple[str, Mapping[str, Accuracy]] | None,
 ) -> str:
-    """A column for each label set: shares, their intervals below, and the number of images last."""
+    """Table with a column for each label set: shares, intervals below them, and the number of images last."""
     sets = list(results[0][1].by_label_set)
     rows = [["", *(titles[name] for name in sets)]]
-    numbers = {tuple(by.top1.n for by in one.by_label_set.values()) for _, one in results}
-    for model, one in results:
-        by = one.by_label_set
+    numbers = {
+        tuple(by.top1.n for by in model_results.by_label_set.values())
+        for _, model_results in results
+    }
+    for model, model_results in results:
+        by = model_results.by_label_set
         rows += _in_two_lines(f"{model}, top-1", [by[name].top1 for name in sets])
-        if len(results) <= _FEW:
-            rows += _details(one, sets)
+        if len(results) <= _MOST_DETAILED:
+            rows += _details(model_results, sets)
         if len(numbers) > 1:
             rows.append(["  images", *(f"{by[name].top1.n:,}" for name in sets)])
     title, own = itself or ("", {})
@@ -95,12 +98,16 @@ def _columns(
         rows.append(["images", *(f"{number:,}" for number in numbers.pop())])
     elif own:
         rows.append(["  images", *(f"{own[n].n:,}" if n in own else "" for n in sets)])
-    more = "" if len(results) <= _FEW else "\n(Top-5 and more are in --json FILE.)"
+    more = (
+        ""
+        if len(results) <= _MOST_DETAILED
+        else "\n(--json FILE also writes top-5 and further figures.)"
+    )
     return text_table(rows, "<" + ">" * len(sets)) + more
 
 
 def _details(results: Results, sets: Sequence[str]) -> list[list[str]]:
-    """Rows of what else is known of a model."""
+    """Rows of the further figures of a model."""
     top5 = [results.by_label_set[name].top5 for name in sets]
     rows = _in_two_lines("  top-5", top5) if any(one.is_known for one in top5) else []
     several = [results.reassessments.get(name) for name in sets]
@@ -111,12 +118,12 @@ def _details(results: Results, sets: Sequence[str]) -> list[list[str]]:
     papers = [one and one.paper for one in several]
     for counting in dict.fromkeys(paper[0] for paper in papers if paper):
         values = [f"{100 * p[1]:.2f}%" if p and p[0] == counting else "" for p in papers]
-        rows.append([f"  {counting}", *values])  # as the authors count
+        rows.append([f"  {counting}", *values])  # as the authors of the label set count
     return rows
 
 
 def _in_two_lines(title: str, shares: Sequence[Accuracy | None]) -> list[list[str]]:
-    """A row of the shares and one of their intervals."""
+    """Returns a row of the shares and a row of their intervals."""
     cells = [
         percent(share).partition(" ") if share is not None else ("", "", "") for share in shares
     ]
@@ -124,57 +131,59 @@ def _in_two_lines(title: str, shares: Sequence[Accuracy | None]) -> list[list[st
 
 
 def remarks(results: Results, titles: Mapping[str, str], *, with_numbers: bool = True) -> list[str]:
-    """What stands beside a model's numbers: other images, and the number as the authors count.
+    """Remarks on a model's results: images that are not covered, and the accuracy as the authors count.
 
     Args:
-      results: the model's.
-      titles: of each label set.
-      with_numbers: whether accuracies are said, too; else a table has them.
+      results: results of the model.
+      titles: title of each label set.
+      with_numbers: whether to state accuracies, too; False if a table shows them.
     """
-    said = []
-    for name, one in results.reassessments.items():
+    sentences = []
+    for name, accuracies in results.reassessments.items():
         title, total = titles[name], results.original and results.original.top1.n
-        if one.covered == 0:
-            said.append(f"The {title} labels cover none of its images.")
-        elif total and one.covered is not None and one.covered < total:
-            covers = f"The {title} labels cover {one.covered:,} of its {total:,} images."
-            if with_numbers and one.original_top1 is not None:
+        if accuracies.covered == 0:
+            sentences.append(f"The {title} labels cover none of its images.")
+        elif total and accuracies.covered is not None and accuracies.covered < total:
+            covers = f"The {title} labels cover {accuracies.covered:,} of its {total:,} images."
+            if with_numbers and accuracies.original_top1 is not None:
                 covers += (
-                    f" On the {one.top1.n:,} with a label, original top-1 is "
-                    f"{percent(one.original_top1)}."
+                    f" On the {accuracies.top1.n:,} with a label, original top-1 is "
+                    f"{percent(accuracies.original_top1)}."
                 )
-            said.append(covers)
-        if one.paper is not None and with_numbers:
-            counting, value = one.paper
-            said.append(f"As its authors count ({counting}), {title} top-1 is {100 * value:.2f}%.")
-    return said
+            sentences.append(covers)
+        if accuracies.paper is not None and with_numbers:
+            counting, value = accuracies.paper
+            sentences.append(
+                f"As its authors count ({counting}), {title} top-1 is {100 * value:.2f}%."
+            )
+    return sentences
 
 
 def together(remarks: Sequence[tuple[str, str]], total: int, what: str) -> list[str]:
-    """Remarks, each once, with the names that it is about.
+    """Returns each different remark once, with the names that it applies to.
 
     Args:
-      remarks: (name, remark) of each.
-      total: number of names that there are.
-      what: what the names are of, such as "files".
+      remarks: (name, remark) pairs.
+      total: number of all names.
+      what: plural noun for the names, such as "files".
     """
     names: dict[str, list[str]] = {}
     for name, remark in remarks:
         names.setdefault(remark, []).append(name)
-    said = []
-    for remark, about in names.items():
-        if len(about) == 1:
-            said.append(f"{about[0]}: {remark}")
-        elif len(about) == total:
-            said.append(f"All {total:,} {what}: {remark}")
+    merged = []
+    for remark, group in names.items():
+        if len(group) == 1:
+            merged.append(f"{group[0]}: {remark}")
+        elif len(group) == total:
+            merged.append(f"All {total:,} {what}: {remark}")
         else:
-            more = ", …" if len(about) > 3 else ""
-            said.append(f"{len(about):,} {what} ({', '.join(about[:3])}{more}): {remark}")
-    return said
+            more = ", …" if len(group) > 3 else ""
+            merged.append(f"{len(group):,} {what} ({', '.join(group[:3])}{more}): {remark}")
+    return merged
 
 
 def pairs_table(tested: Sequence[Pair], titles: Mapping[str, str]) -> str:
-    """Every pair for a person: differences in points, with intervals and p-values."""
+    """Table of every pair for a terminal: differences in percentage points, with intervals and p-values."""
     names = list(tested[0].by)
     header = ["A", "B"]
     for name in names:
@@ -187,14 +196,14 @@ def pairs_table(tested: Sequence[Pair], titles: Mapping[str, str]) -> str:
 
 
 def difference_cells(difference: Difference) -> list[str]:
-    """The difference in points with its interval, and the p-value."""
+    """Returns the difference in percentage points with its interval, and the p-value."""
     if not difference.estimate.is_known:
         return ["–", ""]
     return [percent(difference.estimate, sign="+", unit=""), f"{difference.p_value:.2g}"]
 
 
 def shares(results: Results, titles: Mapping[str, str]) -> str:
-    """ "original top-1 67.14% and ReaL top-1 80.30%", for a sentence."""
+    """Top-1 accuracies for a sentence: "original top-1 67.14% and ReaL top-1 80.30%"."""
     return " and ".join(
         f"{titles[name]} top-1 {100 * one.top1.value:.2f}%"
         for name, one in results.by_label_set.items()

@@ -1,4 +1,4 @@
-"""The one definition of accuracy: top-k against label sets, with intervals and paired tests.
+"""The only definition of accuracy: top-k against label sets, with intervals.
 
 ReaL accuracy (Beyer et al. 2020, section 4): the share of the images *with at least one ReaL label*
 whose prediction is among their ReaL labels. The accuracy on the original labels is the same measure
@@ -41,19 +41,20 @@ class Accuracy(Estimate):
         """Accuracy of `hits` correct out of `n` images, with its interval.
 
         Args:
-          hits, n: how many.
-          more: the further fields of a subclass.
+          hits: number of correct images.
+          n: number of images.
+          more: further fields of a subclass.
         """
         return cls.of_share(int(hits), int(n), **more)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Accuracy:
-        """What `records.as_json` made of it."""
+        """Reads a record of `records.as_json`."""
         return cls(**with_nan(record))
 
     @classmethod
     def of_nothing(cls, n: int = 0) -> Accuracy:
-        """The accuracy on no image."""
+        """An accuracy without a value."""
         return cls(math.nan, 0.0, 1.0, n)
 
 
@@ -62,7 +63,7 @@ class TopK:
     """A model's accuracy by one label set.
 
     Attributes:
-      top1, top5: see Accuracy; top5 has no value if fewer than five classes of more were predicted.
+      top1, top5: see Accuracy; top5 has no value if fewer than five of more classes were predicted.
     """
 
     top1: Accuracy
@@ -70,7 +71,7 @@ class TopK:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> TopK:
-        """What `records.as_json` made of it."""
+        """Reads a record of `records.as_json`."""
         return cls(Accuracy.from_json(record["top1"]), Accuracy.from_json(record["top5"]))
 
     def at(self, k: int) -> Accuracy:
@@ -80,15 +81,15 @@ class TopK:
 
 @dataclasses.dataclass(frozen=True)
 class OnReassessment(TopK):
-    """A model's accuracy by a reassessment, with what it is compared with on the same images.
+    """A model's accuracy by a reassessment, with figures for comparison on the same images.
 
     Attributes:
-      original_labels: the original labels' own top-1 accuracy, the mark above which a model knows more than
-        the labels it learned from; None without original labels.
-      original_top1: the model's top-1 accuracy by the original labels; None without.
-      paper: (name, value) of the number as the reassessment's authors count, where that is another than
-        top1; else None.
-      covered: number of the predicted images that were looked at; None if that is not known.
+      original_labels: top-1 accuracy of the original labels; a model above it knows more than the labels it
+        learned from; None without original labels.
+      original_top1: the model's top-1 accuracy by the original labels; None without original labels.
+      paper: (name, value) of the accuracy as the authors of the reassessment count it, if they count
+        differently from top1; else None.
+      covered: number of the predicted images that the reassessment covers; None if that is not known.
     """
 
     original_labels: Accuracy | None = None
@@ -98,7 +99,7 @@ class OnReassessment(TopK):
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> OnReassessment:
-        """What `as_json` wrote."""
+        """Reads a record of `as_json`."""
         own, same = record.get("original_labels"), record.get("original_top1")
         paper = record.get("paper")
         return cls(
@@ -111,7 +112,7 @@ class OnReassessment(TopK):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; "original_labels" is {"top1"}, "paper" {"name", "value"}."""
+        """Returns the fields; "original_labels" is {"top1"}, "paper" is {"name", "value"}."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields["original_labels"] = self.original_labels and {"top1": self.original_labels}
         fields["paper"] = self.paper and dict(zip(("name", "value"), self.paper, strict=True))
@@ -123,8 +124,8 @@ class Results:
     """A model's accuracy by every label set.
 
     Attributes:
-      original: by the original labels; None if there are none.
-      reassessments: by each reassessment, under its name.
+      original: accuracy by the original labels; None without original labels.
+      reassessments: accuracy by each reassessment, under its name.
     """
 
     original: TopK | None
@@ -132,13 +133,13 @@ class Results:
 
     @property
     def by_label_set(self) -> dict[str, TopK]:
-        """By every label set, the original labels first."""
+        """Accuracy by every label set, the original labels first."""
         first = {} if self.original is None else {ORIGINAL: self.original}
         return first | dict(self.reassessments)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Results:
-        """What `as_json` wrote; also a record without "label_sets", of "original" and "real" alone."""
+        """Reads a record of `as_json`, or one without "label_sets" and with only "original" and "real"."""
         sets = record.get("label_sets")
         if sets is None:
             own = record.get("original_labels", {}).get("real_top1")
@@ -148,7 +149,10 @@ class Results:
         return cls(original, {name: OnReassessment.from_json(one) for name, one in sets.items()})
 
     def as_json(self) -> dict[str, Any]:
-        """{"original", "real": {"top1", "top5"}, "original_labels": {"real_top1"}, "label_sets": all}."""
+        """Returns {"original", "real": {"top1", "top5"}, "original_labels": {"real_top1"}, "label_sets"}.
+
+        "label_sets" holds all reassessments by name.
+        """
         record: dict[str, Any] = {}
         if self.original is not None:
             record[ORIGINAL] = self.original
@@ -162,13 +166,13 @@ class Results:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Judged:
-    """Which of a model's ranked predictions are valid by one label set.
+    """A model's ranked predictions, judged by one label set.
 
     Attributes:
       labelled: (N,) whether the image has a label.
-      valid: (N, k) whether each predicted class is one.
-      can: the k of TOP_K that so many predicted classes tell.
-      own: (N,) whether the original label is one; None without original labels.
+      valid: (N, k) whether each predicted class is a label of the image.
+      can: the k of TOP_K for which enough classes were predicted.
+      own: (N,) whether the original label is a label of the image; None without original labels.
     """
 
     labelled: Bool[np.ndarray, "images"]
@@ -183,7 +187,7 @@ class Judged:
         labels: LabelSets,
         original: Int[np.ndarray, "images"] | None = None,
     ) -> Judged:
-        """Looks each prediction up, and the original label of each image, if it is given.
+        """Looks up each prediction, and the original label of each image if it is given.
 
         Raises:
           InputError: if a predicted image is not among the labels.
@@ -195,26 +199,26 @@ class Judged:
         return cls(labels.counts[rows] > 0, valid, can, own)
 
     def hits(self, k: int = 1) -> Bool[np.ndarray, "images"]:
-        """(N,) whether one of the first k is valid; always False without a label."""
+        """(N,) whether one of the first k classes is valid; always False for images without a label."""
         return self.valid[:, 0] if k == 1 else np.any(self.valid[:, :k], axis=1)
 
     def accuracy(self, k: int) -> Accuracy:
-        """Top-k accuracy, for k of TOP_K; of nothing if too few classes were predicted."""
+        """Top-k accuracy, for k of TOP_K; without a value if too few classes were predicted."""
         return _share(self.labelled, self.hits(k)) if k in self.can else Accuracy.of_nothing()
 
 
 def top_k_hits(
     predictions: Predictions, labels: LabelSets, k: int = 1
 ) -> tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images"]]:
-    """Which images count, and on which of them one of the first k predicted classes is valid.
+    """Which images have a label, and on which of them one of the first k predicted classes is valid.
 
     Args:
       predictions: ranked classes; where fewer than k are given, all of them count.
-      labels: must know every predicted image.
+      labels: label sets of every predicted image.
       k: at least 1.
 
     Returns:
-      labelled (N,), whether the image has a label; hits (N,), always False where not.
+      labelled (N,), whether the image has a label; hits (N,), always False for images without a label.
 
     Raises:
       InputError: if k is below 1 or a predicted image is not among the labels.
@@ -230,9 +234,9 @@ def _share(labelled: Bool[np.ndarray, "images"], correct: Bool[np.ndarray, "imag
 
 
 def top_k_accuracy(predictions: Predictions, labels: LabelSets, k: int = 1) -> Accuracy:
-    """Share of the images with a label whose first k predicted classes hold a valid one.
+    """Share of the images with a label for which one of the first k predicted classes is valid.
 
-    Images are matched by file name; those whose label set is empty are left out. Arguments and
+    Images are matched by file name; images with an empty label set are left out. Arguments and
     errors are those of `top_k_hits`.
     """
     return _share(*top_k_hits(predictions, labels, k))
@@ -243,7 +247,7 @@ def judge(
     original: LabelSets | None,
     reassessments: Mapping[str, Reassessment],
 ) -> dict[str, Judged]:
-    """One model by every label set; arguments are those of `results`."""
+    """Judges one model's predictions by every label set; arguments are those of `results`."""
     sets = label_sets_of(original, reassessments)
     own = None if original is None else original.only(original.rows(predictions.file_names))
     return {name: Judged.of(predictions, labels, own) for name, labels in sets.items()}
@@ -259,9 +263,9 @@ def results(
 
     Args:
       predictions: ranked classes.
-      original: the original labels, one class an image; None if there are none.
-      reassessments: the others by name; each must know every predicted image.
-      judged: of `judge`, where it was made already.
+      original: the original labels, one class per image; None if there are none.
+      reassessments: reassessments by name; each must contain every predicted image.
+      judged: the result of `judge`, if it was computed already.
     """
     judged = judge(predictions, original, reassessments) if judged is None else judged
     names = predictions.file_names
@@ -269,22 +273,22 @@ def results(
     if original is not None:
         on_original = TopK(*map(judged[ORIGINAL].accuracy, TOP_K))
     scored = {}
-    for name, one in reassessments.items():
-        by = judged[name]
+    for name, reassessment in reassessments.items():
+        judgement = judged[name]
         own = same_images = paper = None
-        if original is not None and by.own is not None:
-            own = _share(by.labelled, by.own)
-            same_images = _share(by.labelled, judged[ORIGINAL].hits() & by.labelled)
-            if one.counting == "classes" and by.labelled.any():
+        if original is not None and judgement.own is not None:
+            own = _share(judgement.labelled, judgement.own)
+            same_images = _share(judgement.labelled, judged[ORIGINAL].hits() & judgement.labelled)
+            if reassessment.counting == "classes" and judgement.labelled.any():
                 classes = original.only(original.rows(names))
-                mean = _mean_over_classes(classes, by.labelled, by.hits())
+                mean = _mean_over_classes(classes, judgement.labelled, judgement.hits())
                 paper = "mean over the original classes", mean
         scored[name] = OnReassessment(
-            *map(by.accuracy, TOP_K),
+            *map(judgement.accuracy, TOP_K),
             original_labels=own,
             original_top1=same_images,
             paper=paper,
-            covered=int(np.count_nonzero(one.covers(names))),
+            covered=int(np.count_nonzero(reassessment.covers(names))),
         )
     return Results(on_original, scored)
 
@@ -294,7 +298,7 @@ def _mean_over_classes(
     labelled: Bool[np.ndarray, "images"],
     hits: Bool[np.ndarray, "images"],
 ) -> float:
-    """Mean over the classes of the share of their labelled images that are right; NaN without any."""
+    """Mean over the classes of the share of labelled images that are right; NaN without labelled images."""
     images = np.bincount(classes[labelled])
     right = np.bincount(classes[hits], minlength=len(images))
     counted = images > 0
@@ -302,5 +306,5 @@ def _mean_over_classes(
 
 
 def can_measure(predictions: Predictions, labels: LabelSets, k: int) -> bool:
-    """Whether k classes were predicted, or all that there are."""
+    """Whether at least k classes, or all existing classes, were predicted."""
     return predictions.classes.shape[1] >= min(k, 1 + int(labels.classes.max(initial=0)))

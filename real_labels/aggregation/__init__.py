@@ -1,4 +1,4 @@
-"""From answers to scores: majority, Dawid and Skene, gold-calibrated."""
+"""Turns answers into scores: majority, Dawid & Skene, gold-calibrated."""
 
 from real_labels.aggregation.aggregate import Aggregate, PseudoRater, Start
 from real_labels.aggregation.doubt import doubts

@@ -22,18 +22,29 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class PseudoRater:
-    """A label set, or a classifier's predictions as one, that votes as one more rater.
+    """A label set, or a classifier's predictions as a label set, that votes as an additional rater.
 
-    It answers "yes" where a question's label is among the image's labels, else "no". In the
-    published recipe the original ImageNet label does so on animals, where raters are unsure.
+    It answers "yes" if a question's label is among the image's labels, else "no". In the published
+    recipe the original ImageNet labels vote on animal classes, where raters are unsure.
 
     Attributes:
-      name: its rater id.
-      labels: what it holds for valid.
-      classes: the labels that it votes on; None for all. Where its confusion matrix is measured on
-        gold questions, all of them count.
-      gold: the truth its matrix is measured against, if not that of the other raters; for
-        gold_calibrated, which alone measures on gold.
+      name: rater id of the label set.
+      labels: the valid labels of each image, according to the label set.
+      classes: the classes that the label set votes on; None for all. gold_calibrated measures its
+        confusion matrix on the gold questions of all classes.
+      gold: the truth that its confusion matrix is measured against; None for the gold of the other
+        raters. Only gold_calibrated uses it.
+
+    The label set below holds class 5 for the image, so it answers yes to class 5 and no to class 7:
+
+    >>> from real_labels.aggregation import majority
+    >>> from real_labels.answers import Answers, Questions
+    >>> from real_labels.labels import LabelSets
+    >>> questions = Questions(["a.jpg"], image=[0, 0], label=[5, 7])
+    >>> answers = Answers(questions, raters=["ann"], question=[0, 1], rater=[0, 0], answer=[2, 2])
+    >>> original = PseudoRater("original", LabelSets.from_lists(["a.jpg"], [[5]]))
+    >>> majority(answers, pseudo_raters=[original]).scores.probability.tolist()
+    [1.0, 0.5]
     """
 
     name: str
@@ -44,21 +55,35 @@ class PseudoRater:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Aggregate:
-    """What a method makes of the answers.
+    """The result of an aggregation method.
 
     Attributes:
-      scores: of each question.
-      sureness: (Q,) in [0.5, 1], the probability that deciding by "more likely than not" is right,
-        if the model is: max(score, 1 - score) for the two models; for the majority, that all raters,
-        if asked, would decide as those who were. The questions with the least are the ones to ask
-        again.
+      scores: P(present) of each question.
+      sureness: (Q,) in [0.5, 1], the probability that the decision "present if the score is above ½" is
+        right, provided that the model is right. For the two models it is max(score, 1 - score); for the
+        majority, the probability that the majority of all raters would decide as the raters who were
+        asked. Ask the questions of the lowest sureness again first.
       raters: (R,) str ids, pseudo-raters last.
       confusion: (R, 2, K) P(answer | absent), P(answer | present) of each rater.
-      counts: (R, 2, K) answers behind it (expected ones where the truth is a probability).
+      counts: (R, 2, K) number of answers behind each entry of `confusion`; an expected number where the
+        truth is a probability.
       prior: P(present) before any answer.
-      categories: what may be answered.
-      convergence: how EM went, or None.
-      shrinkage: pseudo-answers for each truth that every rater was given, like the average rater's.
+      categories: the possible answers, from "surely absent" to "surely present".
+      convergence: the course of EM; None for methods without EM.
+      shrinkage: number of pseudo-answers for each truth that were added to every rater, distributed as
+        the average rater's answers.
+
+    Label sets are made from the scores:
+
+    >>> from real_labels.aggregation import majority
+    >>> from real_labels.answers import Answers, Questions
+    >>> questions = Questions(["a.jpg"], image=[0, 0], label=[5, 7])
+    >>> answers = Answers(questions, raters=["ann"], question=[0, 1], rater=[0, 0], answer=[2, 0])
+    >>> aggregate = majority(answers)
+    >>> aggregate.raters.tolist(), aggregate.sureness.tolist()
+    (['ann'], [0.75, 0.75])
+    >>> aggregate.scores.label_sets(0.5).to_lists()
+    [[5]]
     """
 
     scores: Scores
@@ -72,7 +97,7 @@ class Aggregate:
     shrinkage: float = 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes what a later `dawid_skene` can start from, as `.npz`, atomically."""
+        """Writes the fit as `.npz`, atomically; a later `dawid_skene` can start from it (`Start.load`)."""
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -85,12 +110,12 @@ class Aggregate:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Start:
-    """Where an earlier fit ended, to start EM from (`Start.of`, `Start.load`).
+    """The parameters of an earlier fit, for EM to start from (`Start.of`, `Start.load`).
 
     Attributes:
       raters: (R,) str ids.
       parameters: prior, and confusion (R, 2, K) of these raters.
-      categories: what may be answered.
+      categories: the possible answers.
     """
 
     raters: np.ndarray
@@ -99,16 +124,16 @@ class Start:
 
     @classmethod
     def of(cls, aggregate: Aggregate) -> Start:
-        """The parameters of an aggregate."""
+        """Returns the parameters of an aggregate."""
         parameters = Parameters(aggregate.prior, aggregate.confusion)
         return cls(aggregate.raters, parameters, aggregate.categories)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Start:
-        """Reads what `Aggregate.save` wrote.
+        """Reads a file written by `Aggregate.save`.
 
         Raises:
-          InputError: naming the file.
+          InputError: naming the file, if the file does not hold a fit.
         """
         with npz.opened(path, ("raters", "confusion", "prior", "categories")) as archive:
             raters = npz.as_text(archive["raters"], "raters")
@@ -130,24 +155,24 @@ class Start:
             )
         if not 0 <= prior <= 1 or len(set(raters.tolist())) < len(raters):
             raise InputError(
-                f"{path}: expected a prior in [0, 1] and distinct raters, found {prior} and "
-                f"{len(raters)} of which {len(set(raters.tolist()))} differ."
+                f"{path}: expected a prior in [0, 1] and distinct raters, found the prior {prior} and "
+                f"{len(raters)} raters ({len(set(raters.tolist()))} distinct)."
             )
         return cls(raters, Parameters(prior, confusion), categories)
 
     def for_raters(self, answers: Answers) -> Parameters:
-        """The parameters in the order of these raters; new ones get the mean matrix.
+        """Returns the parameters in the order of the answers' raters; new raters get the mean matrix.
 
         Raises:
           InputError: if the categories differ.
         """
         if self.categories != answers.categories:
             raise InputError(
-                f"The earlier fit is of the answers {', '.join(self.categories)}, these are of "
-                f"{', '.join(answers.categories)}."
+                f"The earlier fit has the answer categories {', '.join(self.categories)}; the new "
+                f"answers have {', '.join(answers.categories)}."
             )
         row = {rater: i for i, rater in enumerate(self.raters.tolist())}
         confusion = self.parameters.confusion
         mean = confusion.mean(axis=0)
-        ours = [confusion[row[r]] if r in row else mean for r in answers.raters.tolist()]
-        return Parameters(self.parameters.prior, np.array(ours))
+        matrices = [confusion[row[r]] if r in row else mean for r in answers.raters.tolist()]
+        return Parameters(self.parameters.prior, np.array(matrices))

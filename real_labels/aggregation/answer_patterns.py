@@ -1,7 +1,7 @@
-"""The answers laid out for EM: one fast pass over them after another.
+"""Memory layout of the answers for fast passes of EM.
 
-Questions with the same answers of the same raters are the same to EM: they are computed once, with a
-weight. What is left lies side by side by number of answers, so that a pass is a few gathers, sums and
+EM computes questions with the same answers of the same raters only once, with a weight. The distinct
+questions are grouped by their number of answers, so that a pass consists of a few gathers, sums and
 counts of arrays that stay in the cache.
 """
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 _BLOCK = 1 << 17  # answers computed at a time
-_REGULAR = 16  # questions with at most so many answers are laid out side by side
-_WORTH_IT = 0.8  # share of questions that are distinct, above which computing once saves nothing
+_REGULAR = 16  # largest number of answers of questions that form a rectangular array
+_MOST_DISTINCT = 0.8  # share of distinct questions above which grouping saves nothing
 
 
 class AnswerPatterns:
-    """Answers, and P(present) of each question, for one pass of EM after another.
+    """The answers and the current P(present) of each question, laid out for repeated EM passes.
 
     Attributes:
       num_answered: number of questions with answers.
@@ -44,33 +44,33 @@ class AnswerPatterns:
         """Lays out the answers.
 
         Args:
-          codes: what each answer is (which rater's, and which), question by question.
+          codes: rater · K + answer of each answer, question by question (see em.fit).
           offsets: question q has the answers offsets[q] to offsets[q + 1].
           num_codes: number of codes.
-          start: P(present) of each question to begin with, or None.
-          held: truth of each question where it is known, -1 where not; None knows none.
+          start: initial P(present) of each question, or None.
+          held: known truth of each question (0 or 1), -1 where it is unknown; None if all are unknown.
         """
         lengths = np.diff(offsets)
         self._num_codes, self._num_questions = num_codes, len(lengths)
         truth = np.full(len(lengths), -1, np.int8) if held is None else np.asarray(held, np.int8)
         self._truth_of_all = truth
         p = np.zeros(len(lengths)) if start is None else np.asarray(start, np.float64)
-        # What follows is about questions with answers, and from here on about distinct ones.
+        # From here on, rows are questions with answers; `_distinct` reduces them to distinct questions.
         self._answered = np.flatnonzero(lengths)
         rows = self._answered
         lengths, truth, p = lengths[rows], truth[rows], p[rows]
         self.num_answered = len(lengths)
         self._weight: np.ndarray | None = None
         self._inverse: np.ndarray | None = None
-        kinds = _distinct(codes, lengths, truth, p, num_codes)
-        if kinds is not None:
-            first, self._inverse = kinds
+        groups = _distinct(codes, lengths, truth, p, num_codes)
+        if groups is not None:
+            first, self._inverse = groups
             self._weight = np.bincount(self._inverse, minlength=len(first)).astype(np.float64)
             kept = np.zeros(len(lengths), bool)
             kept[first] = True
             codes = codes[np.repeat(kept, lengths)]
             lengths, truth, p = lengths[first], truth[first], p[first]
-        # Questions with equally many answers side by side: sums over answers are sums of rows then.
+        # Sorted by number of answers, so that sums over answers become sums over array rows.
         order = np.argsort(lengths, kind="stable")
         self._row = np.empty_like(order)
         self._row[order] = np.arange(len(order))
@@ -95,7 +95,7 @@ class AnswerPatterns:
         return np.bincount(block.codes.ravel(), spread, self._num_codes)
 
     def sums_of_start(self) -> tuple[np.ndarray, float]:
-        """(codes,) sums of the first probabilities over the answers of each code, and their sum."""
+        """(codes,) sums of the initial p over the answers of each code, and Σ p over the questions."""
         present, sum_present = np.zeros(self._num_codes), 0.0
         for block in self._blocks:
             p = self._p[block.rows]
@@ -109,7 +109,7 @@ class AnswerPatterns:
         log_absent: Float[np.ndarray, "codes"],
         log_present: Float[np.ndarray, "codes"],
     ) -> tuple[Float[np.ndarray, "codes"], float, float]:
-        """Updates the probabilities, and how much they changed.
+        """Updates the probabilities and `change`.
 
         Args:
           prior: π.
@@ -122,7 +122,7 @@ class AnswerPatterns:
         prior = min(max(prior, 1e-300), 1 - 1e-16)
         prior_odds = np.log(prior) - np.log1p(-prior)
         present, sum_present, change = np.zeros(self._num_codes), 0.0, 0.0
-        # log P(answers, absent) of everything; each question adds log(1 + odds).
+        # log P(answers, all labels absent), to which each question adds log(1 + odds).
         likelihood = self.num_answered * np.log1p(-prior) + float(self.totals @ log_absent)
         for block in self._blocks:
             odds = block.sum(log_odds) + prior_odds
@@ -142,21 +142,23 @@ class AnswerPatterns:
         return present, sum_present, likelihood
 
     def probabilities(self, prior: float) -> np.ndarray:
-        """(Q,) of all questions; without answers, the truth where it is held, else the prior."""
+        """(Q,) P(present) of all questions; without answers, the known truth, else the prior."""
         p = np.where(self._truth_of_all >= 0, self._truth_of_all, prior).astype(np.float64)
-        found = self._p[self._row]
-        p[self._answered] = found if self._weight is None else found[self._inverse]
+        computed = self._p[self._row]
+        p[self._answered] = computed if self._weight is None else computed[self._inverse]
         return p
 
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    """Questions that are computed together.
+    """A block of questions that are computed together.
 
     Attributes:
-      rows: which.
-      codes: (L, n), their answers, where each has L; or (answers,), question by question.
-      starts, lengths: where each question's answers begin and how many they are, in the latter case.
+      rows: the rows of its n questions.
+      codes: (L, n) codes of the answers if every question has L answers; else (answers,), question by
+        question.
+      starts, lengths: position of the first answer and number of answers of each question, if `codes`
+        is (answers,); else None.
     """
 
     rows: slice
@@ -177,13 +179,13 @@ class _Block:
         """(answers,) each question's value at each of its answers."""
         if self.starts is None:
             return np.broadcast_to(values, self.codes.shape).ravel()
-        assert self.lengths is not None  # given with `starts`
+        assert self.lengths is not None  # set whenever `starts` is
         return np.repeat(values, self.lengths)
 
 
 def _lay_out(codes, starts, lengths, num_codes) -> Iterator[_Block]:
-    """Yields blocks of questions, which come sorted by their number of answers."""
-    # Many raters make large tables of counts: then a block must be worth one.
+    """Yields blocks of the questions, which must be sorted by number of answers."""
+    # Each block costs a table of `num_codes` counts, so blocks grow with the number of codes.
     size = max(_BLOCK, 4 * num_codes)
     regular = int(np.searchsorted(lengths, _REGULAR, side="right"))
     ends = np.append(np.flatnonzero(np.diff(lengths[:regular])) + 1, regular)
@@ -213,22 +215,22 @@ def _ranges(starts: np.ndarray, size: int) -> list[slice]:
 def _distinct(
     codes: np.ndarray, lengths: np.ndarray, truth: np.ndarray, p: np.ndarray, num_codes: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Finds questions that are the same to EM: same answers of the same raters, truth and start.
+    """Groups questions with equal answers of the same raters, equal truth and equal start.
 
     Returns:
-      Rows of one question of each kind, ascending, and the kind of each question; None where
-      that would save too little to be worth it.
+      Row of the first question of each group, ascending, and the group of each question; None if
+      grouping would save too little, or if unequal questions have the same hash.
     """
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    # Kinds are found by a random 64-bit sum, then compared answer by answer.
+    # Groups are found by a random 64-bit hash, then compared answer by answer.
     table = np.random.default_rng(0).integers(0, 1 << 63, num_codes + 3, dtype=np.uint64)
-    kind = table[num_codes:][truth] ^ np.ascontiguousarray(p).view(np.uint64)
+    hashes = table[num_codes:][truth] ^ np.ascontiguousarray(p).view(np.uint64)
     blocks = _ranges(starts, _BLOCK)
     for block in blocks:
         inside = codes[starts[block.start] : starts[block.stop]]
-        kind[block] += np.add.reduceat(table[inside], starts[block] - starts[block.start])
-    _, first, inverse = np.unique(kind, return_index=True, return_inverse=True)
-    if len(first) > _WORTH_IT * len(lengths):
+        hashes[block] += np.add.reduceat(table[inside], starts[block] - starts[block.start])
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    if len(first) > _MOST_DISTINCT * len(lengths):
         return None
     order = np.argsort(first)
     rank = np.empty_like(order)
@@ -239,7 +241,7 @@ def _distinct(
         return None
     shift = starts[:-1][same] - starts[:-1]
     for block in blocks:
-        here = np.arange(int(starts[block.start]), int(starts[block.stop]))
-        if (codes[here] != codes[here + np.repeat(shift[block], lengths[block])]).any():
+        places = np.arange(int(starts[block.start]), int(starts[block.stop]))
+        if (codes[places] != codes[places + np.repeat(shift[block], lengths[block])]).any():
             return None
     return first, inverse

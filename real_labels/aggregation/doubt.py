@@ -1,32 +1,30 @@
-"""Reasons not to trust a fit of the raters' model: what the answers cannot tell."""
+"""Reasons not to trust a fit of the rater model."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from real_labels.aggregation.aggregate import Aggregate
-from real_labels.aggregation.methods import ANSWERS_BEFORE_ANY, RIGHT, mean_answers
+from real_labels.aggregation.methods import PRIOR_ACCURACY, PRIOR_ANSWERS, mean_answers
 from real_labels.answers import Answers
 
-_LEAST_KAPPA = 0.1  # agreement beyond chance (Fleiss) below which answers tell nothing
-_MOST_UNLIKE_MAJORITY = 0.1  # share of decisions; the published answers differ in 9.7%
-_CERTAIN = 3.0  # standard errors of the agreement by chance, above which answers tell something
-_FEW_FOR_A_CROWD = (
-    5 * 2 * ANSWERS_BEFORE_ANY
-)  # answers below which the prior of the average rater weighs
-_UNANIMOUS = 0.95  # share of equal pairs of answers above which nothing is disputed
+_LEAST_KAPPA = 0.1  # Fleiss' kappa below which answers carry hardly any information
+_MOST_UNLIKE_MAJORITY = 0.1  # share of decisions; 9.7% for the published answers
+_CERTAIN = 3.0  # standard errors above chance agreement at which answers surely carry information
+_FEW_FOR_A_CROWD = 5 * 2 * PRIOR_ANSWERS  # answers below which the average rater's prior matters
+_UNANIMOUS = 0.95  # share of equal pairs of answers above which raters do not disagree
 
 
 def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
-    """Reasons not to trust a fit, a sentence or two each.
+    """Returns reasons not to trust a fit, one to three sentences each; none for a result without EM.
 
     Args:
       aggregate: the fit.
-      answers: the raters' answers to it, without pseudo-raters.
+      answers: the fitted answers of the raters, without pseudo-raters.
     """
-    found = []
+    reasons = []
     if aggregate.convergence is None:
-        return found
+        return reasons
     asked = answers.asked
     present = aggregate.scores.probability[asked > 0] > 0.5
     yes = answers.votes()[asked > 0]
@@ -35,61 +33,63 @@ def doubts(aggregate: Aggregate, answers: Answers) -> list[str]:
     agreement, by_chance, noise = _agreement(answers)
     disputed = agreement < _UNANIMOUS
     if not aggregate.convergence.converged:
-        found.append("EM did not converge; allow it more passes.")
+        reasons.append("EM did not converge; allow more passes.")
     compared = np.count_nonzero(np.bincount(answers.rater)) > 1 and np.mean(asked > 1) >= 0.5
     if not compared:
-        found.append(
-            "Most questions have one answer, so raters cannot be compared: scores tell no more than "
-            "the answers, whatever their sureness says. Ask more raters, or use the majority."
+        reasons.append(
+            "Most questions have one answer, so raters cannot be compared: the scores hold no more "
+            "information than the answers, even where the sureness is high. Ask more raters, or use the "
+            "majority."
         )
-        return found
+        return reasons
     extreme = not 1e-3 < aggregate.prior < 1 - 1e-3
     if extreme and abs(aggregate.prior - mean_answers(answers).mean()) > 0.05:
-        found.append(
-            f"By this fit nearly {'all' if aggregate.prior > 0.5 else 'none'} of the labels are present, "
-            f"whatever the raters say: it has given up on them. Compare it with the majority; more "
-            f"shrinkage, a prior or gold questions help."
+        reasons.append(
+            f"In this fit nearly {'all' if aggregate.prior > 0.5 else 'none'} of the labels are present, "
+            f"whatever the raters answered: the fit ignores the raters. Compare it with the majority; "
+            f"more shrinkage, a fixed prior or gold questions help."
         )
     beyond = agreement - by_chance
     if disputed and beyond < min(_LEAST_KAPPA * (1 - by_chance), _CERTAIN * noise):
-        found.append(
-            f"Raters agree hardly more often than random answers would: two answers to a question are "
-            f"equal in {100 * agreement:.0f}% of the cases, {100 * by_chance:.0f}% by chance. No method can "
-            f"find the labels in such answers; look at the guidelines and at the raters."
+        reasons.append(
+            f"Raters agree hardly more often than random answers: two answers to the same question are "
+            f"equal in {100 * agreement:.0f}% of the cases, by chance in {100 * by_chance:.0f}%. No method "
+            f"can recover the labels from such answers; check the guidelines and the raters."
         )
     differ = float(np.mean(present != by_majority))
     if differ > _MOST_UNLIKE_MAJORITY:
-        found.append(
-            f"{100 * differ:.0f}% of the questions are decided otherwise than by the majority of yes. "
-            f"Compare the two on gold questions (--gold), or look at some of them."
+        reasons.append(
+            f"For {100 * differ:.0f}% of the questions the fit decides differently from the majority. "
+            f"Compare the fit and the majority on gold questions (--gold), or inspect some of these "
+            f"questions."
         )
     if disputed and (present == present[0]).all() and not (by_majority == by_majority[0]).all():
-        found.append(
-            f"{'Every' if present[0] else 'No'} label comes out present, though raters disagree: compare "
-            f"with the majority."
+        reasons.append(
+            f"{'Every' if present[0] else 'No'} label comes out present, although raters disagree: compare "
+            f"the fit with the majority."
         )
     per_rater = np.bincount(answers.rater)
     typical = float(np.median(per_rater[per_rater > 0]))
     if disputed and aggregate.shrinkage:
         if len(answers) < _FEW_FOR_A_CROWD:
-            found.append(
-                f"With {len(answers):,} answers in all and {typical:.0f} of a typical rater, the scores lean "
-                f"on the prior that raters are right in {100 * RIGHT:.0f}% of the cases. More answers or "
-                f"gold questions help."
+            reasons.append(
+                f"With {len(answers):,} answers in total and {typical:.0f} from a typical rater, the scores "
+                f"depend on the prior that raters are right in {100 * PRIOR_ACCURACY:.0f}% of the cases. "
+                f"More answers or gold questions help."
             )
         elif typical < aggregate.shrinkage:
-            found.append(
-                f"A typical rater gave {typical:.0f} answers: the scores lean on the average rater, and "
-                f"raters are hardly told apart. More answers of each or gold questions help."
+            reasons.append(
+                f"A typical rater gave {typical:.0f} answers, so the scores depend on the average rater and "
+                f"hardly distinguish raters. More answers from each rater or gold questions help."
             )
-    return found
+    return reasons
 
 
 def _agreement(answers: Answers) -> tuple[float, float, float]:
-    """(share of equal pairs of answers to one question, share by chance, its spread by chance).
+    """Returns the share of equal pairs of answers to a question, its expectation and spread by chance.
 
-    Fleiss 1971, "Measuring nominal scale agreement among many raters"; the spread is of its equation 13, with
-    the mean number of answers.
+    Fleiss 1971, "Measuring nominal scale agreement among many raters"; the spread is the standard deviation
+    of its equation 13, with the mean number of answers.
     """
     num_categories = len(answers.categories)
     codes = answers.question.astype(np.int64) * num_categories + answers.answer

@@ -1,13 +1,13 @@
-"""Fitting the raters' model by EM (Dawid & Skene 1979).
+"""Fits the rater model by EM (Dawid & Skene 1979).
 
 From "Maximum likelihood estimation of observer error-rates using the EM algorithm", with a binary truth
-and any number of answers (see rater_model for the letters). EM alternates
+and any number of answers (rater_model defines the symbols). EM alternates
 
     E: logit p[q] = logit π + Σ over q's answers of log C[r, 1, a] - log C[r, 0, a]
     M: π = mean of p;  C[r, t, a] ∝ Σ over r's answers a of P(t | q), plus pseudo-answers[r, t, a]
 
 and never lowers Σ log P(answers to q) + Σ pseudo-answers · log C. Acceleration proposes the next
-parameters, which are taken only if they are no worse, so the fixed point is EM's.
+parameters. A proposal is accepted only if it does not lower this objective, so the fixed point is EM's.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ _TINY = 1e-300  # stands for the probability 0 where a logarithm is taken
 
 @dataclasses.dataclass(frozen=True)
 class Convergence:
-    """How EM went.
+    """The course of EM.
 
     Attributes:
-      objective: log-likelihood, plus the pseudo-answers' term if there are any, after each step that
-        was taken; never falls.
-      passes: passes over the answers, those of refused proposals included.
+      objective: log-likelihood, plus the terms of pseudo-answers and pseudo-questions if there are any,
+        after each accepted step; never falls.
+      passes: number of passes over the answers, including the passes of rejected proposals.
       change: largest change of a question's probability in the last step.
-      converged: whether that fell below the tolerance before the steps ran out.
+      converged: whether all changes of probabilities and parameters fell to the tolerance before the
+        passes ran out.
     """
 
     objective: tuple[float, ...]
@@ -54,13 +55,13 @@ class Convergence:
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """The end of EM.
+    """The result of EM.
 
     Attributes:
       parameters: prior and confusion matrices.
       probability: (Q,) P(label present | answers).
       counts: (R, 2, K) expected number of answers behind each entry of the confusion matrices.
-      convergence: how it got there.
+      convergence: the course of EM.
     """
 
     parameters: Parameters
@@ -91,21 +92,26 @@ def fit(
       offsets: question q has the answers offsets[q] to offsets[q + 1].
       num_raters: R.
       num_categories: K.
-      start: probability of each question to begin with, or parameters.
-      pseudo_answers: prior counts of each rater's answers (a Dirichlet prior of one more each).
-      prior: π held at this value; None estimates it.
-      pseudo_questions: questions added to both sides of the estimate of π (a Beta prior of one more each).
+      start: (Q,) initial P(present) of each question, or initial parameters.
+      pseudo_answers: prior counts of each rater's answers (a Dirichlet prior, each parameter one higher).
+      prior: fixed value of π; None estimates π.
+      pseudo_questions: number of present questions, and of absent ones, added to the estimate of π (a Beta
+        prior, both parameters one higher).
       held: (Q,) truth of each gold question, -1 for all others.
       tolerance: largest change of any probability and parameter at which EM has converged.
-      max_passes: passes over the answers at most; at least 1.
-      accelerate: False for plain EM, step by step.
+      max_passes: largest number of passes over the answers; at least 1.
+      accelerate: False for plain EM without acceleration.
     """
     pseudo = np.broadcast_to(
         np.asarray(pseudo_answers, np.float64), (num_raters, 2, num_categories)
     ).transpose(1, 0, 2)
-    given = isinstance(start, Parameters)
+    starts_from_parameters = isinstance(start, Parameters)
     patterns = AnswerPatterns(
-        codes, offsets, num_raters * num_categories, None if given else start, held
+        codes,
+        offsets,
+        num_raters * num_categories,
+        None if starts_from_parameters else start,
+        held,
     )
     totals = patterns.totals.reshape(num_raters, num_categories)
 
@@ -130,30 +136,32 @@ def fit(
             )
         return present, sum_present, likelihood + penalty
 
-    now = start if given else m_step(*patterns.sums_of_start())[0]
+    current = start if starts_from_parameters else m_step(*patterns.sums_of_start())[0]
     if prior is not None:
-        now = dataclasses.replace(now, prior=prior)
+        current = dataclasses.replace(current, prior=prior)
     anderson = Anderson(totals.sum(axis=1), patterns.num_answered) if accelerate else None
     history: list[float] = []
-    plain, passes = now, 0
+    plain, passes = current, 0
     while True:
-        present, sum_present, objective = e_step(now)
+        present, sum_present, objective = e_step(current)
         passes += 1
-        if history and objective < history[-1] and now is not plain:
-            # The proposal is worse than where it set out: go on with what plain EM said.
-            now = plain
+        if history and objective < history[-1] and current is not plain:
+            # The proposal lowered the objective: continue from the plain EM step instead.
+            current = plain
             if anderson is not None:
                 anderson.forget()
             continue
         history.append(float(objective))
         plain, counts = m_step(present, sum_present)
-        step = np.abs(plain.confusion - now.confusion).max(initial=abs(plain.prior - now.prior))
+        step = np.abs(plain.confusion - current.confusion).max(
+            initial=abs(plain.prior - current.prior)
+        )
         converged = max(patterns.change, step) <= tolerance
         if converged or passes >= max_passes:
             break
         # The last pass is a plain EM step, so that EM never ends on an unchecked proposal.
         is_last = passes >= max_passes - 1
-        now = plain if anderson is None or is_last else anderson.propose(now, plain)
+        current = plain if anderson is None or is_last else anderson.propose(current, plain)
     return Fit(
         plain,
         patterns.probabilities(plain.prior),

@@ -1,7 +1,7 @@
-"""The model of raters that every method but the majority shares (Dawid & Skene 1979).
+"""The rater model of Dawid & Skene (1979), shared by all methods but the majority.
 
-A question's label is present with probability π; given that (t = 1) or not (t = 0), rater r gives
-answer a with probability C[r, t, a], independently of the other raters.
+The label of a question is present (t = 1) with probability π, else absent (t = 0). Given t, rater r
+gives answer a with probability C[r, t, a], independently of the other raters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """What is to be known of raters and questions.
+    """Prior and confusion matrices of the rater model.
 
     Attributes:
       prior: π, in [0, 1].
@@ -31,7 +31,7 @@ class Parameters:
 def normalised(
     counts: Float[np.ndarray, "*more categories"],
 ) -> Float[np.ndarray, "*more categories"]:
-    """Counts as distributions over the last axis; even ones where there is nothing to count."""
+    """Normalises counts over the last axis; the distribution is uniform where all counts are 0."""
     sums = counts.sum(axis=-1, keepdims=True)
     return np.where(sums > 0, counts / np.where(sums > 0, sums, 1), 1 / counts.shape[-1])
 
@@ -39,7 +39,7 @@ def normalised(
 def probability_and_log_sum(
     log_odds: Float[np.ndarray, "n"],
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """(odds / (1 + odds), log(1 + odds)) of any log-odds, without overflow."""
+    """Returns odds / (1 + odds) and log(1 + odds) for any log-odds, without overflow."""
     small = np.exp(-np.abs(log_odds))
     one_plus = 1 + small
     return np.where(log_odds >= 0, 1.0, small) / one_plus, np.maximum(log_odds, 0) + np.log(

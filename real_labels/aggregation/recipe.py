@@ -1,4 +1,4 @@
-"""The published scores and labels again, from the published raw answers."""
+"""Rebuilds the published scores and labels from the published raw answers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from real_labels.answers import Answers, Gold
 from real_labels.labels import imagenet
 from real_labels.labels.published import locate
 
-THRESHOLD = 0.8  # of the published labels
+THRESHOLD = 0.8  # the lowest score of the published labels
 
 
 def raw_answers(folder: str | os.PathLike[str] | None = None) -> Answers:
-    """The published 924,810 answers of 85 raters."""
+    """Loads the published 924,810 answers of 85 raters."""
     return Answers.load(locate("raters.npz", folder))
 
 
 def rebuild(
     folder: str | os.PathLike[str] | None = None, answers: Answers | None = None
 ) -> Aggregate:
-    """The published scores again, from the raters' raw answers.
+    """Rebuilds the published scores from the raters' raw answers.
 
-    Labels are `rebuild().scores.label_sets(THRESHOLD, unrated=imagenet.original_labels())`.
+    The published labels are `rebuild().scores.label_sets(THRESHOLD, unrated=imagenet.original_labels())`.
 
-    The recipe, verified to give all 184,962 scores and 50,000 label sets: confusions measured on
-    the gold questions (present iff 3 of the 5 experts said yes), plus one; the original label is one
-    more rater on animals (measured against 2 of 5); labels are those that score 0.8 or more; images
-    that were not rated keep their original label. See docs/labels.md.
+    The recipe reproduces all 184,962 scores and 50,000 label sets, as a test verifies. The confusion
+    matrices are measured on the gold questions (present iff 3 of the 5 experts said yes), with one added
+    to every count. The original label votes as an additional rater on animals (measured against 2 of 5
+    experts). Labels with a score of 0.8 or more are kept. Images that were not rated keep their original
+    label. See docs/labels.md.
 
     Args:
-      folder: of the published files (see `published.data_dir`).
-      answers: the raw answers, if they were read already.
+      folder: folder of the published files (see `published.data_dir`).
+      answers: the raw answers, if they are already loaded.
     """
     gold = Gold.load(locate("golden.npz", folder), at_least=3)
     voter = PseudoRater(

@@ -1,4 +1,4 @@
-"""Who among the raters is reliable, and whom to drop."""
+"""Reliability of each rater, and which raters to drop."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 KEEP, DROP, INVERTED, FEW = "keep", "drop", "inverted", "too few answers"
-_USELESS = 0.2  # informedness below which five raters still decide hardly better than a coin
-_UNSURE = 0.5  # an interval wider than this says nothing about a rater
+_USELESS = (
+    0.2  # informedness below which even five raters together decide hardly better than chance
+)
+_UNSURE = 0.5  # width of the interval above which a rater cannot be judged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reliability:
-    """How much each rater's answers tell.
+    """Informedness, interval and verdict of each rater.
 
     With each category valued from 0 ("no") to 1 ("yes"), informedness is the mean answer to labels
-    that are present minus the mean answer to labels that are absent: 1 for who is always right, 0
-    for who does not look, below 0 for who means the opposite. For two categories it is Youden's J,
-    sensitivity + specificity - 1.
+    that are present minus the mean answer to labels that are absent: 1 for a rater who is always
+    right, 0 for a rater who answers without looking, below 0 for a rater who answers the opposite.
+    For two categories it is Youden's J, sensitivity + specificity - 1.
 
     Attributes:
       raters: (R,) str ids.
       answers: (R,) number of answers behind the figures.
       informedness: (R,) in [-1, 1].
-      low, high: (R,) its 95% interval (normal, from the spread of the answers).
-      bits: (R,) mutual information of an answer and the truth, in bits, at the given prior.
+      low, high: (R,) 95% interval of the informedness (normal, from the spread of the answers).
+      bits: (R,) mutual information of an answer and the truth, in bits, at the aggregate's prior.
       yes_if_present: (R,) P("yes" | present), the last category.
       yes_if_absent: (R,) P("yes" | absent).
       verdict: (R,) str: "drop" where even `high` is below 0.2, "inverted" where `high` is below 0,
@@ -56,7 +58,7 @@ class Reliability:
         values = np.linspace(0, 1, confusion.shape[2])
         mean = confusion @ values
         spread = confusion @ values**2 - mean**2
-        # One answer more than there were: with none, the spread is all that is known.
+        # Adding one keeps the error finite for raters without answers.
         error = np.sqrt((spread / (counts.sum(axis=2) + 1)).sum(axis=1))
         informedness = mean[:, 1] - mean[:, 0]
         z = statistics.NormalDist().inv_cdf(0.975)
@@ -79,7 +81,7 @@ class Reliability:
         )
 
     def columns(self) -> dict[str, np.ndarray]:
-        """All attributes as columns of a table, the most reliable rater first."""
+        """All attributes as columns of a table, the rater of the highest informedness first."""
         order = np.argsort(-self.informedness, kind="stable")
         columns = {f.name: getattr(self, f.name)[order] for f in dataclasses.fields(self)}
         return {"rater": columns.pop("raters"), **columns}

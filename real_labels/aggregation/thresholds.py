@@ -1,4 +1,4 @@
-"""Precision and recall of scores against gold, and the threshold to work at."""
+"""Precision and recall of scores against gold, and the choice of a threshold."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """What one threshold does on the gold questions.
+    """Precision and recall of one threshold on the gold questions.
 
     Attributes:
-      threshold: labels are kept that score at least this.
-      kept, present, hits: gold questions kept, present (at least 1), and both.
+      threshold: the lowest score of the labels that are kept.
+      kept, present, hits: number of gold questions whose label is kept, present (at least 1), and both.
     """
 
     threshold: float
@@ -35,7 +35,7 @@ class OperatingPoint:
 
     @property
     def precision(self) -> float:
-        """Share of the kept labels that are present; NaN where none is kept."""
+        """Share of the kept labels that are present; NaN if no label is kept."""
         return self.hits / self.kept if self.kept else float("nan")
 
     @property
@@ -45,11 +45,11 @@ class OperatingPoint:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; 0 where none is kept."""
+        """Harmonic mean of precision and recall; 0 if no label is kept."""
         return 2 * self.hits / (self.kept + self.present)
 
     def as_json(self) -> dict:
-        """A dict for JSON with 95% Wilson intervals; the precision of nothing is null."""
+        """A dict for JSON with 95% Wilson intervals; precision is null if no label is kept."""
         return dataclasses.asdict(self) | {
             "precision": self.precision if self.kept else None,
             "precision_interval": wilson_interval(self.hits, self.kept),
@@ -61,7 +61,7 @@ class OperatingPoint:
     def __str__(self) -> str:
         def share(hits: int, n: int) -> str:
             if not n:
-                return "undefined (nothing is kept)"
+                return "undefined (no label is kept)"
             return percent(Estimate.of_share(hits, n), 1)
 
         return (
@@ -72,13 +72,13 @@ class OperatingPoint:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """Precision and recall at every threshold that makes a difference.
+    """Precision and recall at every distinct threshold.
 
     Attributes:
-      thresholds: (T,) the distinct scores of the gold questions, falling.
-      kept: (T,) gold questions that score at least the threshold.
-      hits: (T,) those of them whose label is present.
-      present: gold questions whose label is present; at least 1.
+      thresholds: (T,) the distinct scores of the gold questions, in falling order.
+      kept: (T,) number of gold questions that score at least the threshold.
+      hits: (T,) number of these gold questions whose label is present.
+      present: number of gold questions whose label is present; at least 1.
     """
 
     thresholds: Float[np.ndarray, "thresholds"]
@@ -88,17 +88,17 @@ class PrecisionRecall:
 
     @classmethod
     def of(cls, scores: Scores, gold: Gold) -> PrecisionRecall:
-        """Measures scores on the gold questions among them.
+        """Measures scores on the gold questions that have a score.
 
         Raises:
-          InputError: if they share no question, or no label of those is present.
+          InputError: if no gold question has a score, or no label of these gold questions is present.
         """
-        rows, here = gold.among(scores.questions, "scores")
-        score, present = scores.probability[rows], gold.present[here]
+        rows, gold_rows = gold.among(scores.questions, "scores")
+        score, present = scores.probability[rows], gold.present[gold_rows]
         if not present.any():
             raise InputError(
-                f"None of the {len(rows)} gold questions among the scores has its label present: "
-                f"there is no recall to measure."
+                f"None of the {len(rows)} gold questions among the scores has its label present, so "
+                f"recall cannot be measured."
             )
         order = np.argsort(-score, kind="stable")
         last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
@@ -116,7 +116,7 @@ class PrecisionRecall:
         return self.hits / self.present
 
     def at_threshold(self, threshold: float) -> OperatingPoint:
-        """The operating point of any threshold in [0, 1]."""
+        """Returns the operating point of a threshold in [0, 1]."""
         if not 0 <= threshold <= 1:
             raise InputError(f"The threshold must lie in [0, 1], found {threshold}.")
         index = np.count_nonzero(self.thresholds >= threshold) - 1
@@ -124,22 +124,22 @@ class PrecisionRecall:
         return OperatingPoint(float(threshold), kept, self.present, hits)
 
     def at_precision(self, precision: float) -> OperatingPoint:
-        """The operating point of most recall whose precision is at least this.
+        """Returns the operating point of the highest recall whose precision is at least `precision`.
 
         Raises:
-          InputError: if no threshold reaches it, with the best there is.
+          InputError: naming the highest precision, if no threshold reaches `precision`.
         """
         enough = np.flatnonzero(self.precision >= precision)
         if not len(enough):
             best = int(np.argmax(self.precision))
             raise InputError(
-                f"No threshold has a precision of {precision}; the best is "
-                f"{self.precision[best]:.4f}, at {self.thresholds[best]:.6g}."
+                f"No threshold has a precision of {precision}; the highest precision is "
+                f"{self.precision[best]:.4f}, at the threshold {self.thresholds[best]:.6g}."
             )
         return self.at_threshold(float(self.thresholds[enough[-1]]))
 
     def at_best_f1(self) -> OperatingPoint:
-        """The operating point of the highest F1; of several, the highest threshold."""
+        """Returns the operating point of the highest F1; of ties, the highest threshold."""
         return self.at_threshold(
             self.thresholds[int(np.argmax(2 * self.hits / (self.kept + self.present)))]
         )
@@ -149,7 +149,7 @@ class PrecisionRecall:
 
         Args:
           path: the file.
-          marked: an operating point to show in the figure and to name in the JSON.
+          marked: an operating point to mark in the figure and to include in the JSON.
         """
         ending = pathlib.Path(path).suffix.lower()
         columns = {
@@ -172,8 +172,8 @@ class PrecisionRecall:
             self._draw(path, marked)
         else:
             raise InputError(
-                f"{path}: a curve is written as .png, .svg, .pdf, .csv, .parquet or .json, not "
-                f"{ending or 'without an ending'}."
+                f"{path}: a curve is written as .png, .svg, .pdf, .csv, .parquet or .json; found "
+                f"{ending or 'no ending'}."
             )
 
     def _draw(self, path: str | os.PathLike[str], marked: OperatingPoint | None) -> None:
@@ -183,13 +183,13 @@ class PrecisionRecall:
         axes = figure.add_subplot()
         axes.plot(100 * self.recall, 100 * self.precision, color="#2471a3", lw=1.8)
         if marked is not None and marked.kept:
-            at = (100 * marked.recall, 100 * marked.precision)
-            axes.plot(*at, "o", color="#c0392b", ms=7)
-            right = at[0] > 60
+            point = (100 * marked.recall, 100 * marked.precision)
+            axes.plot(*point, "o", color="#c0392b", ms=7)
+            right = point[0] > 60
             axes.annotate(
-                f"score ≥ {marked.threshold:.4g}\nprecision {at[1]:.1f}%, recall {at[0]:.1f}%",
-                at,
-                xytext=(-10 if right else 10, 10 if at[1] < 85 else -34),
+                f"score ≥ {marked.threshold:.4g}\nprecision {point[1]:.1f}%, recall {point[0]:.1f}%",
+                point,
+                xytext=(-10 if right else 10, 10 if point[1] < 85 else -34),
                 textcoords="offset points",
                 ha="right" if right else "left",
                 fontsize=9,

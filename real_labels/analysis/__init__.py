@@ -1,5 +1,5 @@
-"""The paper's analyses, each a function from predictions, labels and answers to plain numbers.
+"""The paper's analyses: functions from predictions, labels and answers to numbers.
 
-One file an analysis: `measure` (the numbers, as they stand in report.json), `draw` (its figure) and
-`make` (its section of the report). `report` puts them together.
+Each analysis has its own file with `measure` (the numbers, as written to report.json), `draw` (the figure)
+and `make` (the section of the report). `report` runs all analyses and writes the report.
 """

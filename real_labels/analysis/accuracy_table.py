@@ -23,7 +23,7 @@ from real_labels.accuracy import (
 from real_labels.accuracy.paired import difference_of_hits
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Content, Drawn, Table, Tile
+from real_labels.analysis.page.section import Column, Content, SectionFigure, Table, Tile
 from real_labels.analysis.study import Study
 from real_labels.files.records import as_json
 from real_labels.intervals import percent
@@ -36,13 +36,13 @@ KEY = "accuracy"
 
 @dataclasses.dataclass(frozen=True)
 class ModelAccuracy:
-    """One model.
+    """The accuracies of one model.
 
     Attributes:
       n: number of predicted images.
-      results: its accuracy by every label set.
-      above_original_labels: by each reassessment, its accuracy minus that of the original labels on
-        the same images, paired; empty without original labels.
+      results: the model's accuracy on every label set.
+      above_original_labels: by reassessment, the model's accuracy minus the original labels' own accuracy
+        on the same images, paired; empty without original labels.
     """
 
     n: int
@@ -51,29 +51,29 @@ class ModelAccuracy:
 
     @property
     def best_top1(self) -> float:
-        """Top-1 accuracy by the first reassessment, or by the original labels; NaN on no image."""
+        """Top-1 accuracy on the first reassessment, or else on the original labels; NaN without images."""
         by = self.results.by_label_set
         first = next(iter(self.results.reassessments), ORIGINAL)
         return by[first].top1.value
 
     def as_json(self) -> dict[str, Any]:
-        """{"n", see accuracy.Results, "above_original_labels": by the ReaL labels}."""
+        """{"n", the keys of accuracy.Results, "above_original_labels": the difference on the ReaL labels}."""
         record = {"n": self.n, **self.results.as_json()}
         above = as_json(self.above_original_labels)
         if REAL in above:
             record["above_original_labels"] = above[REAL]
-        for name, one in above.items():
-            record["label_sets"][name]["above_original_labels"] = one
+        for name, difference in above.items():
+            record["label_sets"][name]["above_original_labels"] = difference
         return record
 
 
 @dataclasses.dataclass(frozen=True)
 class AccuracyNumbers:
-    """Every model scored, every pair tested.
+    """The accuracies of every model and the tests of every pair.
 
     Attributes:
-      models: by name.
-      pairs, pairs_top5: see comparison.pairs; the latter is empty where five classes are not given.
+      models: accuracies by the model's name.
+      pairs, pairs_top5: see comparison.pairs; pairs_top5 is empty unless all models rank five classes.
     """
 
     models: Mapping[str, ModelAccuracy]
@@ -82,7 +82,7 @@ class AccuracyNumbers:
 
     @property
     def ranked(self) -> list[str]:
-        """The models, the best first."""
+        """The names of the models, sorted by `best_top1`, highest first; NaN comes last."""
 
         def value(name: str) -> float:
             top1 = self.models[name].best_top1
@@ -103,10 +103,13 @@ def measure(
     Args:
       models: predictions by name.
       original: the original labels; None if there are none.
-      reassessments: the others by name; one at least without original labels.
-      seed: of the bootstrap.
+      reassessments: the other label sets by name; at least one if there are no original labels.
+      seed: seed of the bootstrap.
     """
-    judged = {name: top_k.judge(one, original, reassessments) for name, one in models.items()}
+    judged = {
+        name: top_k.judge(predictions, original, reassessments)
+        for name, predictions in models.items()
+    }
     scored = {}
     for name, predictions in models.items():
         by = judged[name]
@@ -118,7 +121,7 @@ def measure(
         results = accuracy.results(predictions, original, reassessments, by)
         scored[name] = ModelAccuracy(len(predictions), results, above)
     sets = label_sets_of(original, reassessments)
-    can = all(5 in one.can for by in judged.values() for one in by.values())
+    can = all(5 in judgement.can for by in judged.values() for judgement in by.values())
     return AccuracyNumbers(
         scored,
         comparison.pairs(models, sets, seed=seed, judged=judged),
@@ -128,12 +131,12 @@ def measure(
 
 @figures.styled
 def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
-    """A row for each model: its accuracies with their intervals, and the original labels' own.
+    """Draws a row for each model: its accuracies with intervals, and the original labels' own accuracy.
 
     Args:
-      numbers: of `measure`.
-      links: of each model.
-      titles: of each label set.
+      numbers: the result of `measure`.
+      links: the link of each model.
+      titles: the title of each label set.
     """
     names = numbers.ranked
     targets = [links[name] for name in names]
@@ -141,17 +144,21 @@ def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str
     label_sets = list(results[0].by_label_set)
     if len(names) > figures.MANY and ORIGINAL in label_sets and len(label_sets) > 1:
         return _draw_many(results, targets, titles)
-    more = max(0, len(label_sets) + len(results[0].reassessments) - 2) // 2  # lines of the legend
+    more = (
+        max(0, len(label_sets) + len(results[0].reassessments) - 2) // 2
+    )  # further lines of the legend
     figure, (axis,) = figures.rows_axes(names, extra=0.9 + 0.25 * more)
     for key in label_sets:
-        shares = [one.by_label_set[key].top1 for one in results]
+        shares = [result.by_label_set[key].top1 for result in results]
         figures.dots(axis, shares, targets, figures.colour_of(key, label_sets), titles[key])
     for key in results[0].reassessments:
-        own = [one.reassessments[key].original_labels for one in results]
-        marks = [(row, 100 * one.value) for row, one in enumerate(own) if one and one.is_known]
+        own = [result.reassessments[key].original_labels for result in results]
+        marks = [
+            (row, 100 * share.value) for row, share in enumerate(own) if share and share.is_known
+        ]
         if not marks:
             continue
-        # On one and the same images it is one line; else each row has its own.
+        # If all models predict the same images, one line serves all rows; else each row has its own line.
         only = len(results[0].reassessments) == 1
         colour = figures.INK if only else figures.colour_of(key, label_sets)
         style = dict(color=colour, linestyle=(0, (4, 3)), linewidth=1)
@@ -169,24 +176,27 @@ def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str
 def _draw_many(
     results: Sequence[Results], targets: Sequence[str], titles: Mapping[str, str]
 ) -> Figure:
-    """Accuracy by each reassessment over the original one; level lines are the original labels' own."""
-    over = [one.by_label_set[ORIGINAL].top1.value for one in results]
+    """Draws accuracy on each reassessment over original accuracy.
+
+    Horizontal lines are at the original labels' own accuracy.
+    """
+    over = [result.by_label_set[ORIGINAL].top1.value for result in results]
     keys = list(results[0].reassessments)
     series = [
         figures.Series(
             titles[key],
             figures.colour_of(key, keys),
-            [one.reassessments[key].top1 for one in results],
+            [result.reassessments[key].top1 for result in results],
         )
         for key in keys
     ]
     figure = figures.over_accuracy(over, series, targets, "top-1 accuracy by each label set, %")
     (axis,) = figure.axes
-    for key, one in zip(keys, series, strict=True):
+    for key, points in zip(keys, series, strict=True):
         own = {round(o.value, 9) for r in results if (o := r.reassessments[key].original_labels)}
-        if len(own) == 1:  # of the same images for all
+        if len(own) == 1:  # all models predict the same images
             axis.axhline(
-                100 * own.pop(), color=one.colour, linestyle=(0, (4, 3)), linewidth=1, alpha=0.8
+                100 * own.pop(), color=points.colour, linestyle=(0, (4, 3)), linewidth=1, alpha=0.8
             )
     return figure
 
@@ -198,41 +208,47 @@ def make(study: Study) -> Content:
     if numbers.pairs:
         tables.append(_pairs_table(numbers.pairs, study.titles))
     missing = study.missing("original", "reassessments")
-    images, remarks = [len(one) for one in study.models.values()], []
+    images, remarks = [len(predictions) for predictions in study.models.values()], []
     if min(images) < max(images):
         remarks.append(
-            f"The models cover different images, {min(images):,} to {max(images):,}: their accuracies are of "
-            f"different images; pairs are tested on those that both cover."
+            f"The models cover different images, {min(images):,} to {max(images):,}, so their accuracies are "
+            f"not directly comparable. Each pair is tested on the images that both models cover."
         )
     shown = numbers.models[study.shown]
-    is_partial = any(one.covered is not None for one in study.reassessments.values())
+    is_partial = any(
+        reassessment.covered is not None for reassessment in study.reassessments.values()
+    )
     if is_partial or not study.is_real_alone:
-        remarks += [f"{study.shown}: {said}" for said in text.remarks(shown.results, study.titles)]
+        remarks += [
+            f"{study.shown}: {remark}" for remark in text.remarks(shown.results, study.titles)
+        ]
     if len(study.models) == 1:
-        missing.append("With the predictions of a second model, the difference would be tested.")
+        missing.append("Give the predictions of a second model to test the difference.")
     which = "both label sets" if study.is_real_alone else "every label set"
     lists = {"models": _models_list(numbers)}
     if numbers.pairs:
         lists["pairs_of_models"] = _pairs_list(numbers)
     count = "ReaL accuracy counts the images that have a ReaL label."
     if not study.is_real_alone:
-        count = "Accuracy by a reassessment counts the images that have one of its labels."
+        count = (
+            "Accuracy on a reassessment counts the images to which the reassessment gives a label."
+        )
     return Content(
         lead=_lead(numbers, study.shown, study.titles),
         missing=missing,
         remarks=remarks,
         numbers=numbers,
         figures=[
-            Drawn(
+            SectionFigure(
                 KEY, f"Accuracy of each model on {which}", draw(numbers, study.links, study.titles)
             )
         ],
         tables=tables,
         lists=lists,
         notes=[
-            f"{count} Intervals of accuracies are Wilson's, "
-            f"those of differences bootstrap over images; all are 95%, not corrected for their number. p is "
-            f"of McNemar's exact test, corrected by Holm for the number of pairs; significant is p < 0.05.",
+            f"{count} Accuracies have Wilson intervals, differences have bootstrap intervals over images. "
+            f"All intervals are 95% and not corrected for multiple comparisons. p is from McNemar's exact "
+            f"test with Holm's correction for the number of pairs. Significant means p < 0.05.",
         ],
         tiles=_tiles(shown.results, study.titles),
     )
@@ -241,58 +257,58 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Accuracy",
-    "How good are the models by the labels they were meant to match, and by better ones?",
+    "How accurate are the models on the original labels and on the reassessed labels?",
     needs=("models",),
     make=make,
 )
 
 
 def _tiles(results: Results, titles: Mapping[str, str]) -> list[Tile]:
-    """The shown model by each label set, and the original labels' own accuracy by the first."""
+    """Tiles of the shown model's accuracies, and of the original labels' own on the first reassessment."""
     first = next(iter(results.reassessments), "")
     roles = {key: {ORIGINAL: ORIGINAL, first: REAL}.get(key, "") for key in results.by_label_set}
     tiles = section.tiles(
-        *((one.top1, f"top-1 on the {titles[key]} labels", roles[key])
-          for key, one in results.by_label_set.items())
+        *((on_set.top1, f"top-1 on the {titles[key]} labels", roles[key])
+          for key, on_set in results.by_label_set.items())
     )  # fmt: skip
     if len(results.reassessments) > 1:
-        known = [one.top1.n for one in results.by_label_set.values() if one.top1.is_known]
+        known = [on_set.top1.n for on_set in results.by_label_set.values() if on_set.top1.is_known]
         tiles = [
             dataclasses.replace(tile, note=f"{tile.note} of {n:,} images")
             for tile, n in zip(tiles, known, strict=True)
         ]
-    for key, one in list(results.reassessments.items())[:1]:
-        if one.original_labels is not None:
+    for key, reassessed in list(results.reassessments.items())[:1]:
+        if reassessed.original_labels is not None:
             own = f"the original labels' own {titles[key]} accuracy"
-            tiles += section.tiles((one.original_labels, own, ""))
+            tiles += section.tiles((reassessed.original_labels, own, ""))
     return tiles
 
 
 def _lead(numbers: AccuracyNumbers, name: str, titles: Mapping[str, str]) -> str:
     shown = numbers.models[name]
-    said = [
-        f"{percent(one.top1)} on the {titles[key]}"
-        for key, one in shown.results.by_label_set.items()
-        if one.top1.is_known
+    accuracies = [
+        f"{percent(on_set.top1)} on the {titles[key]}"
+        for key, on_set in shown.results.by_label_set.items()
+        if on_set.top1.is_known
     ]
-    if not said:
+    if not accuracies:
         return "None of the predicted images has a label."
-    lead = f"The top-1 accuracy of {name} is {section.join(said)} labels."
+    lead = f"The top-1 accuracy of {name} is {section.join(accuracies)} labels."
     for key, above in shown.above_original_labels.items():
-        if above.estimate.is_known and above.second < 1:  # at 1 by construction, it says nothing
+        if above.estimate.is_known and above.second < 1:  # an accuracy of 1 holds by construction
             lead += " " + _against_the_labels(above, titles[key])
-    pairs = [pair for pair in numbers.pairs if any(one.n for one in pair.by.values())]
+    pairs = [pair for pair in numbers.pairs if any(difference.n for difference in pair.by.values())]
     if pairs:
         differing = [
             f"{sum(pair.p_holm[key] < section.LEVEL for pair in pairs)} on the {titles[key]}"
             for key in pairs[0].by
         ]
-        of = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
-        if len({one.n for one in numbers.models.values()}) == 1:
+        which_pairs = "the one pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+        if len({model.n for model in numbers.models.values()}) == 1:
             lead += (
                 f" It is number {1 + numbers.ranked.index(name)} of {len(numbers.models)} models."
             )
-        lead += f" Of {of}, {section.join(differing)} labels differ significantly."
+        lead += f" Of {which_pairs}, {section.join(differing)} labels differ significantly."
     return lead
 
 
@@ -335,7 +351,7 @@ def _table(numbers: AccuracyNumbers, study: Study) -> Table:
                 lambda name, key=key: section.points(
                     numbers.models[name].above_original_labels[key].estimate
                 ),
-                f"Its {titles[key]} top-1 minus that of the original labels, in points",
+                f"The model's {titles[key]} top-1 minus the original labels' own, in points",
             )
         )
     columns.append(Column("images", lambda name: numbers.models[name].n))
@@ -387,11 +403,11 @@ def _models_list(numbers: AccuracyNumbers) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {"model": np.array(names)}
     for key in results[0].by_label_set:
         for k in TOP_K:
-            shares = [one.by_label_set[key].at(k) for one in results]
+            shares = [result.by_label_set[key].at(k) for result in results]
             columns |= section.columns(f"{key}_top{k}", shares, (*section.FIELDS, "n"))
     for key in results[0].reassessments:
-        own: list[OnReassessment] = [one.reassessments[key] for one in results]
+        own: list[OnReassessment] = [result.reassessments[key] for result in results]
         if key != REAL and own[0].original_top1 is not None:
-            shares = [one.original_top1 for one in own]
+            shares = [on_set.original_top1 for on_set in own]
             columns |= section.columns(f"{key}_original_top1", shares, (*section.FIELDS, "n"))
     return columns

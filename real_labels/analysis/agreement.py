@@ -15,7 +15,7 @@ from real_labels.accuracy import Accuracy
 from real_labels.analysis import real_over_original
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Cell, Column, Content, SectionFigure, Table
 from real_labels.analysis.real_over_original import Regression
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from real_labels.answers.questions import QuestionLookup
 
 KEY = "agreement"
-SIDES = ("equal", "overlapping", "disjoint")
-_COLOURS = dict(zip(SIDES, (figures.REAL, figures.AMBER, figures.ORIGINAL), strict=True))
-LEAST_MODELS = 3  # a ranking of two is right or wrong
+RELATIONS = ("equal", "overlapping", "disjoint")
+_COLOURS = dict(zip(RELATIONS, (figures.REAL, figures.AMBER, figures.ORIGINAL), strict=True))
+LEAST_MODELS = 3  # rankings of two models are either equal or opposite
 DRAWS = 500
 _AT_A_TIME = 100  # draws of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
-class Sides:
-    """Whom raters support where two label sets differ.
+class RaterSupport:
+    """The label set that raters support on images on which two label sets differ.
 
     Attributes:
-      first, second, neither: shares of the images.
-      n: images whose sets differ in a label that raters were asked about.
+      first, second, neither: shares of the images on which raters support the first, the second, neither set.
+      n: number of images whose sets differ in a label that raters were asked about.
     """
 
     first: Accuracy
@@ -56,15 +56,15 @@ class Sides:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sets:
+class SetAgreement:
     """How far two label sets agree, image by image.
 
     Attributes:
-      first, second: their names.
-      covered: images that both looked at.
-      labelled: images to which both give a label.
-      equal, overlapping, disjoint: shares of these.
-      raters: whom raters support where the sets differ; None without answers.
+      first, second: names of the label sets.
+      covered: number of images that both looked at.
+      labelled: number of images to which both give a label.
+      equal, overlapping, disjoint: shares of the images in `labelled`.
+      raters: the set that raters support if the sets differ; None without answers.
     """
 
     first: str
@@ -74,7 +74,7 @@ class Sets:
     equal: Accuracy
     overlapping: Accuracy
     disjoint: Accuracy
-    raters: Sides | None
+    raters: RaterSupport | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Ranking:
     """How far two label sets rank the models alike.
 
     Attributes:
-      first, second: their names.
+      first, second: names of the label sets.
       spearman, kendall: rank correlations of the models' top-1 accuracies (Kendall's tau-b), with bootstrap
         intervals over images; n is the number of models.
-      swapped: pairs of models whose order differs.
-      pairs: pairs of models.
+      swapped: number of pairs of models whose order differs.
+      pairs: number of pairs of models.
     """
 
     first: str
@@ -99,16 +99,18 @@ class Ranking:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Everything that the section says.
+    """All results of the section.
 
     Attributes:
       sets: every pair of label sets, the original labels among them.
-      rankings: the same, of three models or more; else empty.
-      rankings_of_best: of the better half of the models by the original labels, of six or more; else empty.
-      slopes: by reassessment, of its accuracy over the original one (real_over_original.measure).
+      rankings: every pair of label sets, with three models or more; else empty.
+      rankings_of_best: the same for the better half of the models by the first label set (the original
+        labels, if any), with six models or more; else empty.
+      slopes: by reassessment, the regression of its accuracy on original accuracy
+        (real_over_original.measure).
     """
 
-    sets: Sequence[Sets]
+    sets: Sequence[SetAgreement]
     rankings: Sequence[Ranking]
     rankings_of_best: Sequence[Ranking]
     slopes: Mapping[str, Regression | None]
@@ -119,22 +121,22 @@ def compare(
     second: tuple[str, LabelSets, Bool[np.ndarray, "images"]],
     answers: Answers | None = None,
     lookup: QuestionLookup | None = None,
-) -> Sets:
-    """How far two label sets agree.
+) -> SetAgreement:
+    """Measures how far two label sets agree.
 
-    Where they differ, a rater's answer about a label that one of them has alone counts from -1 (surely
-    absent) to 1 (surely present) for it; the mean over raters, summed over these labels, is for the first
-    set or for the second.
+    If the sets of an image differ, a rater's answer about a label that only one set has counts from -1
+    (surely absent) to 1 (surely present) for this set. The mean answers to these labels are summed, with
+    a minus for the second set; the sign of the sum tells which set the raters support.
 
     Args:
       first, second: (name, label sets, whether each image was looked at), of the same images.
       answers: raters' answers.
-      lookup: of their questions by these images, where it was made already.
+      lookup: finds the questions of the answers by rows of these images; None to make a lookup here.
     """
     (name, a, a_covers), (other, b, b_covers) = first, second
     covered = a_covers & b_covers
     counts_a, counts_b = a.counts, b.counts
-    image_a, image_b = (np.repeat(np.arange(len(one)), one.counts) for one in (a, b))
+    image_a, image_b = (np.repeat(np.arange(len(labels)), labels.counts) for labels in (a, b))
     only_a = ~b.contains(image_a, a.classes[:, None])[:, 0]
     only_b = ~a.contains(image_b, b.classes[:, None])[:, 0]
     alone_a = np.bincount(image_a[only_a], minlength=len(a))
@@ -159,7 +161,9 @@ def compare(
             lookup,
         )
     num_covered = int(np.count_nonzero(covered))
-    return Sets(name, other, num_covered, n, equal_share, partly_share, disjoint_share, raters)
+    return SetAgreement(
+        name, other, num_covered, n, equal_share, partly_share, disjoint_share, raters
+    )
 
 
 def _sides(
@@ -168,7 +172,7 @@ def _sides(
     number: int,
     answers: Answers,
     lookup: QuestionLookup,
-) -> Sides:
+) -> RaterSupport:
     mean = _mean_answers(answers)
     support, asked = np.zeros(number), np.zeros(number, bool)
     for (image, label), sign in ((only_first, 1), (only_second, -1)):
@@ -177,9 +181,9 @@ def _sides(
         np.add.at(support, image[known], sign * mean[row[known]])
         asked[image[known]] = True
     n = int(np.count_nonzero(asked))
-    # Sums of a few fractions of five: rounding must not make a tie a side.
+    # The sums are of a few fractions: rounding must not turn a tie into support.
     support = np.where(np.abs(support) < 1e-9, 0, support)
-    return Sides(
+    return RaterSupport(
         *(
             Accuracy.of(int(np.count_nonzero(asked & side)), n)
             for side in (support > 0, support < 0, support == 0)
@@ -199,19 +203,19 @@ def _mean_answers(answers: Answers) -> Float[np.ndarray, "questions"]:
 def rank(
     models: Mapping[str, Predictions], label_sets: Mapping[str, LabelSets], *, seed: int = 0
 ) -> tuple[list[Ranking], list[Ranking]]:
-    """How far every two label sets rank the models alike: all of them, and the better half.
+    """Measures how far every two label sets rank all models alike, and the better half of the models.
 
-    Models far apart are ranked alike by any labels, so the better half tells more.
+    Any labels rank models of very different accuracy alike, so the better half tells more.
 
     Args:
-      models: predictions; the images that all of them have count.
+      models: predictions by the model's name; the images that all models predict count.
       label_sets: by name; each must know all predicted images.
-      seed: of the bootstrap over images.
+      seed: seed of the bootstrap over images.
 
     Returns:
-      A ranking for every pair of label sets by which every model has an accuracy; none for fewer than three
-      models, or without common images. The same of the better half by the first label set, which are
-      none for fewer than six models.
+      A ranking for every pair of label sets on which every model has an accuracy; empty for fewer than three
+      models or without common images. The same for the better half of the models by the first label set;
+      empty for fewer than six models.
     """
     names = _common_images(list(models.values()))
     if len(models) < LEAST_MODELS or not len(names):
@@ -219,48 +223,54 @@ def rank(
     labelled, hits = {}, {}
     for key, labels in label_sets.items():
         judged = []
-        for one in models.values():
-            same = one if one.file_names is names else one.take(one.rows(names))
-            judged.append(accuracy.top_k_hits(same, labels))
+        for predictions in models.values():
+            on_common = (
+                predictions
+                if predictions.file_names is names
+                else predictions.take(predictions.rows(names))
+            )
+            judged.append(accuracy.top_k_hits(on_common, labels))
         if judged[0][0].any():
             labelled[key], hits[key] = judged[0][0], np.stack([right for _, right in judged])
-    drawn = _bootstrap(labelled, hits, seed)
+    draws = _bootstrap(labelled, hits, seed)
     values = {key: hits[key].sum(axis=1)[None] / labelled[key].sum() for key in hits}
     order = (
         np.argsort(-values[next(iter(values))][0], kind="stable") if values else np.zeros(0, int)
     )
     best = np.sort(order[: (len(models) + 1) // 2])
-    of_best = _rankings(values, drawn, best) if len(models) >= 2 * LEAST_MODELS else []
-    return _rankings(values, drawn, np.arange(len(models))), of_best
+    of_best = _rankings(values, draws, best) if len(models) >= 2 * LEAST_MODELS else []
+    return _rankings(values, draws, np.arange(len(models))), of_best
 
 
 def _rankings(
     values: Mapping[str, Float[np.ndarray, "1 models"]],
-    drawn: Mapping[str, Float[np.ndarray, "draws models"]],
+    draws: Mapping[str, Float[np.ndarray, "draws models"]],
     models: Int[np.ndarray, "some"],
 ) -> list[Ranking]:
-    """The rankings of some of the models."""
-    found = []
+    """A ranking of these models for every pair of label sets."""
+    rankings = []
     for first, second in itertools.combinations(values, 2):
         a, b = values[first][:, models], values[second][:, models]
-        drawn_a, drawn_b = drawn[first][:, models], drawn[second][:, models]
+        draws_a, draws_b = draws[first][:, models], draws[second][:, models]
         spearman, kendall = (
-            bootstrap_estimate(float(of(a, b)[0]), of(drawn_a, drawn_b), len(models))
-            for of in (_spearman, _kendall)
+            bootstrap_estimate(
+                float(correlation(a, b)[0]), correlation(draws_a, draws_b), len(models)
+            )
+            for correlation in (_spearman, _kendall)
         )
         sign_a, sign_b = _signs(a)[0], _signs(b)[0]
         swapped = int(np.count_nonzero(sign_a * sign_b < 0))
-        found.append(Ranking(first, second, spearman, kendall, swapped, len(sign_a)))
-    return found
+        rankings.append(Ranking(first, second, spearman, kendall, swapped, len(sign_a)))
+    return rankings
 
 
 def _common_images(models: Sequence[Predictions]) -> np.ndarray:
     """The images that all models predict, in the order of the first."""
     names = models[0].file_names if models else np.zeros(0, np.str_)
-    for one in models[1:]:
-        if one.file_names is not names:
-            found = find_rows(one.file_names, names) >= 0
-            names = names if found.all() else names[found]
+    for predictions in models[1:]:
+        if predictions.file_names is not names:
+            is_common = find_rows(predictions.file_names, names) >= 0
+            names = names if is_common.all() else names[is_common]
     return names
 
 
@@ -269,11 +279,11 @@ def _bootstrap(
     hits: Mapping[str, Bool[np.ndarray, "models images"]],
     seed: int,
 ) -> dict[str, Float[np.ndarray, "draws models"]]:
-    """Accuracies of the models by each label set, on the same drawn images for all."""
+    """Bootstrap accuracies of the models on each label set; all label sets share the drawn images."""
     generator = np.random.default_rng(seed)
     n = len(next(iter(labelled.values())))
-    drawn: dict[str, list[np.ndarray]] = {key: [] for key in hits}
-    as_float = {key: one.astype(np.float32) for key, one in hits.items()}
+    accuracies: dict[str, list[np.ndarray]] = {key: [] for key in hits}
+    as_float = {key: right.astype(np.float32) for key, right in hits.items()}
     for begin in range(0, DRAWS, _AT_A_TIME):
         size = min(_AT_A_TIME, DRAWS - begin)
         weights = np.stack(
@@ -282,8 +292,8 @@ def _bootstrap(
         for key, right in as_float.items():
             counted = weights @ labelled[key].astype(np.float32)
             with np.errstate(invalid="ignore"):  # a draw may hold no labelled image
-                drawn[key].append((weights @ right.T) / counted[:, None])
-    return {key: np.concatenate(parts) for key, parts in drawn.items()}
+                accuracies[key].append((weights @ right.T) / counted[:, None])
+    return {key: np.concatenate(parts) for key, parts in accuracies.items()}
 
 
 def _spearman(
@@ -291,9 +301,9 @@ def _spearman(
 ) -> Float[np.ndarray, "draws"]:
     from scipy import stats
 
-    a, b = (stats.rankdata(one, axis=1) for one in (first, second))
-    a, b = (one - one.mean(axis=1, keepdims=True) for one in (a, b))
-    with np.errstate(invalid="ignore"):  # where all models are equal
+    a, b = (stats.rankdata(values, axis=1) for values in (first, second))
+    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (a, b))
+    with np.errstate(invalid="ignore"):  # if all models are equal
         return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
 
 
@@ -303,38 +313,40 @@ def _kendall(
     """Kendall's tau-b."""
     a, b = _signs(first), _signs(second)
     concordant = np.einsum("dp,dp->d", a, b, dtype=np.float64)
-    sizes = [np.count_nonzero(one, axis=1).astype(np.float64) for one in (a, b)]
+    sizes = [np.count_nonzero(signs, axis=1).astype(np.float64) for signs in (a, b)]
     with np.errstate(invalid="ignore"):
         return concordant / np.sqrt(sizes[0] * sizes[1])
 
 
 def _signs(values: Float[np.ndarray, "draws models"]) -> Int[np.ndarray, "draws pairs"]:
-    """-1, 0 or 1 for every two models: whether the second is better."""
+    """For every pair of models, 1 if the second is better, 0 if they are equal, -1 if it is worse."""
     i, j = np.triu_indices(values.shape[1], 1)
     return np.sign(values[:, j] - values[:, i]).astype(np.int8)
 
 
 @figures.styled
-def draw(sets: Sequence[Sets], rankings: Sequence[Ranking], titles: Mapping[str, str]) -> Figure:
-    """Left, how far every two label sets agree; right, how far they rank the models alike."""
-    names = [f"{titles[one.first]} /\n{titles[one.second]}" for one in sets]
+def draw(
+    sets: Sequence[SetAgreement], rankings: Sequence[Ranking], titles: Mapping[str, str]
+) -> Figure:
+    """Draws how far every two label sets agree (left) and how far they rank the models alike (right)."""
+    names = [f"{titles[pair.first]} /\n{titles[pair.second]}" for pair in sets]
     figure, axes = figures.rows_axes(names, columns=2 if rankings else 1, extra=1.1)
-    links = [_link(one) for one in sets]
-    widths = {kind: [100 * _or_0(getattr(one, kind)) for one in sets] for kind in SIDES}
+    links = [_link(pair) for pair in sets]
+    widths = {kind: [100 * _or_0(getattr(pair, kind)) for pair in sets] for kind in RELATIONS}
     figures.stack(
         axes[0],
-        [figures.Part(kind, _COLOURS[kind], widths[kind], links) for kind in SIDES],
-        lambda part, row: _if_wide(widths[SIDES[part]][row], has_room=not rankings),
+        [figures.Part(kind, _COLOURS[kind], widths[kind], links) for kind in RELATIONS],
+        lambda part, row: _if_wide(widths[RELATIONS[part]][row], has_room=not rankings),
     )
     axes[0].set_xlabel("images, %")
     if rankings:
-        ranked = {(one.first, one.second): one for one in rankings}
-        rows = [ranked.get((one.first, one.second)) for one in sets]
+        ranked = {(ranking.first, ranking.second): ranking for ranking in rankings}
+        rows = [ranked.get((pair.first, pair.second)) for pair in sets]
         for field, colour, title in (
             ("spearman", figures.MODEL, "Spearman's ρ"),
             ("kendall", figures.VIOLET, "Kendall's τ"),
         ):
-            shares = [one and getattr(one, field) for one in rows]
+            shares = [ranking and getattr(ranking, field) for ranking in rows]
             figures.dots(axes[1], shares, links, colour, title)
         axes[1].set_xlabel("rank correlation × 100")
     figures.legend(figure, axes)
@@ -342,7 +354,7 @@ def draw(sets: Sequence[Sets], rankings: Sequence[Ranking], titles: Mapping[str,
 
 
 def _if_wide(percent_: float, *, has_room: bool) -> str:
-    """What is written into a part of a bar, where it fits."""
+    """The text in a part of a bar; "" if the part is too narrow."""
     return f"{percent_:.0f}%" if has_room or percent_ > 16 else ""
 
 
@@ -350,8 +362,8 @@ def _or_0(share: Accuracy) -> float:
     return share.value if share.is_known else 0.0
 
 
-def _link(one: Sets | Ranking) -> str:
-    return f"sets-{one.first}-{one.second}"
+def _link(pair: SetAgreement | Ranking) -> str:
+    return f"sets-{pair.first}-{pair.second}"
 
 
 def make(study: Study) -> Content:
@@ -375,8 +387,8 @@ def make(study: Study) -> Content:
     ]
     rankings, of_best = rank(study.models, label_sets, seed=study.seed)
     slopes = {
-        key: real_over_original.regress(real_over_original.points(part))
-        for key, part in study.by_judge.items()
+        key: real_over_original.regress(real_over_original.points(judged))
+        for key, judged in study.by_judge.items()
     }
     numbers = Agreement(sets, rankings, of_best, slopes)
     missing = study.missing("answers")
@@ -402,15 +414,17 @@ def make(study: Study) -> Content:
         lead=_lead(sets, of_best or rankings, bool(of_best), titles),
         missing=missing,
         numbers=numbers,
-        figures=[Drawn(KEY, title, draw(sets, rankings, titles))],
+        figures=[SectionFigure(KEY, title, draw(sets, rankings, titles))],
         tables=tables,
         notes=[
-            "Images count to which both sets give a label. Raters' support: of labels that one set has "
-            "alone, among images that both looked at, the mean answer from −1 (no) to 1 (yes), for the one "
-            "set minus for the other. Raters were asked for one of the sets (ReaL's for the published ones), "
-            "and only about proposed labels, which favours that set. Rankings are by top-1 on the images "
-            f"that all models have; intervals are bootstrap over images ({DRAWS:,} draws, the same images "
-            "for all sets). A bootstrap adds noise to a ranking, so they lie lower.",
+            "Equal, overlapping and disjoint are shares of the images to which both sets give a label. "
+            "Raters' support is measured on the images that both sets looked at. Each label that only one "
+            "set has counts for this set with the raters' mean answer, from −1 (no) to 1 (yes), and raters "
+            "support the set with the larger sum. Raters were asked for one of the sets (ReaL, of the "
+            "published sets), and only about proposed labels, which favours that set. Rankings are by top-1 "
+            f"on the images that all models predict. Intervals are bootstrap over images ({DRAWS:,} draws, "
+            "the same images for all sets). The bootstrap adds noise to a ranking, so these intervals lie "
+            "lower than 95% intervals would.",
         ],
     )
 
@@ -418,7 +432,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Do the reassessments agree?",
-    "Where better labels were collected several times: are they the same, and do they rank models alike?",
+    "Do the reassessed label sets hold the same labels, and do they rank models alike?",
     needs=("reassessments",),
     make=make,
     applies=lambda study: len(study.reassessments) > 1,
@@ -426,62 +440,68 @@ ANALYSIS = Analysis(
 
 
 def _lead(
-    sets: Sequence[Sets], rankings: Sequence[Ranking], are_best: bool, titles: Mapping[str, str]
+    sets: Sequence[SetAgreement],
+    rankings: Sequence[Ranking],
+    are_best: bool,
+    titles: Mapping[str, str],
 ) -> str:
-    between = [one for one in sets if ORIGINAL not in (one.first, one.second)]
+    between = [pair for pair in sets if ORIGINAL not in (pair.first, pair.second)]
     judge = between[0].first
-    said = [
-        f"{titles[one.second]} on {percent(one.equal, 1)}"
-        for one in between
-        if one.first == judge and one.labelled
+    shares = [
+        f"{titles[pair.second]} {percent(pair.equal, 1)}"
+        for pair in between
+        if pair.first == judge and pair.labelled
     ]
     lead = ""
-    if said:
+    if shares:
         lead = (
-            f"Of the images that both label, the sets are equal to those of {titles[judge]} for "
-            f"{section.join(said)}."
+            f"Share of images with exactly the labels of {titles[judge]}, of the images that both sets "
+            f"label: {section.join(shares)}."
         )
-    known = [one for one in between if one.labelled]
+    known = [pair for pair in between if pair.labelled]
     if not known:
         lead = "No two reassessments give a label to the same image."
     if len(known) > 1:
-        least = max(known, key=lambda one: one.disjoint.value)
+        least = max(known, key=lambda pair: pair.disjoint.value)
         lead += (
-            f" Furthest apart are {titles[least.first]} and {titles[least.second]}: on "
-            f"{percent(least.disjoint, 1)} of {least.labelled:,} images they have no label in common."
+            f" {titles[least.first]} and {titles[least.second]} differ the most: they have no label in "
+            f"common on {percent(least.disjoint, 1)} of {least.labelled:,} images."
         )
     if rankings:
-        least = min(rankings, key=lambda one: one.spearman.value)
+        least = min(rankings, key=lambda ranking: ranking.spearman.value)
         models = least.spearman.n
-        of = f"better half of the models ({models})" if are_best else f"{models} models"
+        which_models = f"better half of the models ({models})" if are_best else f"{models} models"
         lead += (
-            f" The {titles[least.first]} and the {titles[least.second]} labels rank the {of} least alike: "
-            f"Spearman's correlation is {percent(least.spearman, 3, scale=1, unit='')}, and "
+            f" The {titles[least.first]} and the {titles[least.second]} labels rank the {which_models} least "
+            f"alike: Spearman's correlation is {percent(least.spearman, 3, scale=1, unit='')}, and "
             f"{least.swapped:,} of {least.pairs:,} pairs of models change places."
         )
-    return lead
+    return lead.strip()
 
 
-def _sets_table(sets: Sequence[Sets], titles: Mapping[str, str]) -> Table:
-    def side(one: Sets, which: str) -> Cell:
-        return section.share(None if one.raters is None else getattr(one.raters, which))
+def _sets_table(sets: Sequence[SetAgreement], titles: Mapping[str, str]) -> Table:
+    def side(pair: SetAgreement, which: str) -> Cell:
+        return section.share(None if pair.raters is None else getattr(pair.raters, which))
 
     columns = [
-        Column("A", lambda one: titles[one.first], is_text=True),
-        Column("B", lambda one: titles[one.second], is_text=True),
-        Column("both looked at", lambda one: one.covered, "Images"),
-        Column("both label", lambda one: one.labelled, "Images"),
-        *(Column(kind, lambda one, kind=kind: section.share(getattr(one, kind))) for kind in SIDES),
+        Column("A", lambda pair: titles[pair.first], is_text=True),
+        Column("B", lambda pair: titles[pair.second], is_text=True),
+        Column("both looked at", lambda pair: pair.covered, "Images"),
+        Column("both label", lambda pair: pair.labelled, "Images"),
+        *(
+            Column(kind, lambda pair, kind=kind: section.share(getattr(pair, kind)))
+            for kind in RELATIONS
+        ),
         Column(
             "raters for A",
-            lambda one: side(one, "first"),
-            "Of the images whose sets differ in a label that raters were asked about",
+            lambda pair: side(pair, "first"),
+            "Share of the images whose sets differ in a label that raters were asked about",
         ),
-        Column("raters for B", lambda one: side(one, "second"), "Likewise"),
+        Column("raters for B", lambda pair: side(pair, "second"), "Share of the same images"),
         Column(
             "images",
-            lambda one: 0 if one.raters is None else one.raters.n,
-            "Of the raters' support",
+            lambda pair: 0 if pair.raters is None else pair.raters.n,
+            "Images on which the raters' support is measured",
         ),
     ]
     return Table.of(f"{KEY}-sets", "Every two label sets", columns, sets, _link)
@@ -490,23 +510,23 @@ def _sets_table(sets: Sequence[Sets], titles: Mapping[str, str]) -> Table:
 def _rankings_table(
     rankings: Sequence[Ranking], titles: Mapping[str, str], key: str, title: str
 ) -> Table:
-    def correlation(one: Estimate) -> Cell:
-        value, _, interval = percent(one, 3, scale=1, unit="").partition(" ")
-        return Cell(value, one.value, interval)
+    def correlation(estimate: Estimate) -> Cell:
+        value, _, interval = percent(estimate, 3, scale=1, unit="").partition(" ")
+        return Cell(value, estimate.value, interval)
 
     columns = [
-        Column("A", lambda one: titles[one.first], is_text=True),
-        Column("B", lambda one: titles[one.second], is_text=True),
-        Column("Spearman", lambda one: correlation(one.spearman)),
-        Column("Kendall", lambda one: correlation(one.kendall), "Tau-b"),
-        Column("pairs that change places", lambda one: one.swapped),
-        Column("of", lambda one: one.pairs, "Pairs of models"),
+        Column("A", lambda ranking: titles[ranking.first], is_text=True),
+        Column("B", lambda ranking: titles[ranking.second], is_text=True),
+        Column("Spearman", lambda ranking: correlation(ranking.spearman)),
+        Column("Kendall", lambda ranking: correlation(ranking.kendall), "Tau-b"),
+        Column("pairs that change places", lambda ranking: ranking.swapped),
+        Column("of", lambda ranking: ranking.pairs, "Pairs of models"),
     ]
     return Table.of(key, title, columns, rankings, _link)
 
 
 def _slopes_table(slopes: Mapping[str, Regression | None], titles: Mapping[str, str]) -> Table:
-    known = {key: one for key, one in slopes.items() if one is not None}
+    known = {key: regression for key, regression in slopes.items() if regression is not None}
 
     def cell(key: str, half: str) -> Cell:
         estimate = getattr(known[key], half).slope
@@ -515,11 +535,17 @@ def _slopes_table(slopes: Mapping[str, Regression | None], titles: Mapping[str, 
 
     columns = [
         Column("labels", lambda key: titles[key], is_text=True),
-        Column("slope, lower half", lambda key: cell(key, "lower"), "Of models, by original top-1"),
+        Column(
+            "slope, lower half",
+            lambda key: cell(key, "lower"),
+            "Half of the models with the lower original top-1",
+        ),
         Column("slope, upper half", lambda key: cell(key, "upper")),
         Column(
-            "p", lambda key: section.p_value(known[key].difference.p_value), "That they are equal"
+            "p",
+            lambda key: section.p_value(known[key].difference.p_value),
+            "Of the hypothesis that the slopes are equal",
         ),
     ]
-    title = "Points of accuracy for a point on the original labels"
+    title = "Points of accuracy gained for one point on the original labels"
     return Table.of(f"{KEY}-slopes", title, columns, known)

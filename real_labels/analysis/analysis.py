@@ -1,4 +1,4 @@
-"""An analysis: a function from a Study to what was found, and the declaration of what it is about."""
+"""The declaration of an analysis: its title, question, inputs and function from a Study to a section."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Analysis:
     """The declaration of an analysis.
 
     Attributes:
-      key: its id, in report.json, too.
-      title: a few words; {by} stands for the title of the reassessment.
-      question: what it answers.
-      needs: the inputs of a Study without which nothing can be told.
-      make: says what was found, where these inputs are there.
-      by_one: whether it judges by one reassessment, and is made anew for each.
-      applies: whether a study is of the kind that it is about; else nothing is said.
+      key: id of the section on the page and in report.json.
+      title: heading of the section; {by} stands for the title of the reassessment.
+      question: the question that the analysis answers.
+      needs: names of the inputs of a Study that the analysis requires.
+      make: makes the content of the section; called only if all required inputs are there.
+      by_one: whether the analysis judges by one reassessment, and has a section for each.
+      applies: whether the analysis applies to a study; if not, it has no section.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Analysis:
     applies: Callable[[Study], bool] = lambda study: True
 
     def sections(self, study: Study) -> list[Section]:
-        """Its sections of the report: one, or one for each reassessment; none where it does not apply."""
+        """The analysis's sections: one, or one for each reassessment; none if it does not apply."""
         if not self.applies(study):
             return []
         if not self.by_one or not study.reassessments:
@@ -42,22 +42,25 @@ class Analysis:
         sections = []
         several = len(study.reassessments) > 1
         for name, judge in study.reassessments.items():
-            part = study.by_judge[name]
-            made = self._section(part)
-            said = []
+            judged = study.by_judge[name]
+            section = self._section(judged)
+            remarks = []
             if judge.caveat and name != REAL:
-                said.append(judge.caveat)
+                remarks.append(judge.caveat)
             if judge.covered is not None:
-                said.append(
-                    f"This is about the {judge.num_covered:,} images that the {judge.title} labels judge."
+                remarks.append(
+                    f"This section is about the {judge.num_covered:,} images that the {judge.title} labels "
+                    f"judge."
                 )
-            if part.models and part.shown != study.shown:
-                said.append(
-                    f"None of these is predicted by {study.shown}: shown is {part.shown} instead."
+            if judged.models and judged.shown != study.shown:
+                remarks.append(
+                    f"None of these is predicted by {study.shown}: shown is {judged.shown} instead."
                 )
             by = f": {judge.title}" if several and "{by}" not in self.title else ""
-            made = dataclasses.replace(made, title=made.title + by, remarks=[*said, *made.remarks])
-            sections.append(_renamed(made, name) if sections else made)
+            section = dataclasses.replace(
+                section, title=section.title + by, remarks=[*remarks, *section.remarks]
+            )
+            sections.append(_renamed(section, name) if sections else section)
         return sections
 
     def _section(self, study: Study) -> Section:
@@ -70,28 +73,32 @@ class Analysis:
 
 
 def _renamed(section: Section, name: str) -> Section:
-    """The section of a further label set, with names of its own for all that is written or linked.
+    """Adds the name of a further label set to all keys, links and lists of a section, to make them distinct.
 
-    Lists are also named after models, which hold no @.
+    Lists are also named after models. These names hold no @, so `LIST@NAME` cannot be a model's list.
     """
     suffix = f"_{name}"
-    for drawn in section.figures:
+    for figure in section.figures:
         figures.relink(
-            drawn.figure, lambda link: link + suffix if link.startswith(GALLERY) else link
+            figure.figure, lambda link: link + suffix if link.startswith(GALLERY) else link
         )
     return dataclasses.replace(
         section,
         key=section.key + suffix,
-        figures=[dataclasses.replace(one, key=one.key + suffix) for one in section.figures],
+        figures=[
+            dataclasses.replace(figure, key=figure.key + suffix) for figure in section.figures
+        ],
         tables=[
             dataclasses.replace(
-                one,
-                key=one.key + suffix,
-                list_name=one.list_name and f"{one.list_name}@{name}",
+                table,
+                key=table.key + suffix,
+                list_name=table.list_name and f"{table.list_name}@{name}",
             )
-            for one in section.tables
+            for table in section.tables
         ],
-        galleries=[dataclasses.replace(one, key=one.key + suffix) for one in section.galleries],
+        galleries=[
+            dataclasses.replace(gallery, key=gallery.key + suffix) for gallery in section.galleries
+        ],
         lists={f"{list_name}@{name}": columns for list_name, columns in section.lists.items()},
-        tiles=(),  # the head of the page has those of the first
+        tiles=(),  # the page shows the tiles of the first label set only
     )

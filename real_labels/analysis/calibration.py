@@ -1,4 +1,4 @@
-"""Calibration: whether a model is right as often as it says, by every label set."""
+"""Calibration: whether a model's confidence matches its accuracy, by every label set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from real_labels.accuracy import Accuracy, top_k_hits
 from real_labels.accuracy.text import together
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.intervals import Estimate, bootstrap_counts, bootstrap_estimate, percent
 from real_labels.labels import LabelSets
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = "calibration"
 BINS = 15
 _DRAWS = 1_000
-_CELLS = 8  # parts of a bin for the bootstrap; images of one part count as equally sure
+_CELLS = 8  # parts of a bin for the bootstrap, which treats the predictions in one part as equally confident
 _MOST_DRAWN = 6  # models with a diagram of their own
 
 
@@ -37,7 +37,7 @@ class Bin:
       low, high: ends of the bin.
       n: number of predictions.
       confidence: their mean confidence.
-      accuracy: share that is right.
+      accuracy: share of correct predictions.
     """
 
     low: float
@@ -49,14 +49,14 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How far first predictions are as often right as the model says.
+    """Calibration of a model's first predictions.
 
     Attributes:
       ece: expected calibration error.
       confidence: mean confidence.
-      accuracy: share that is right.
+      accuracy: share of correct predictions.
       overconfidence: mean confidence minus accuracy.
-      bins: those with predictions.
+      bins: the bins that hold predictions.
     """
 
     ece: Estimate
@@ -75,21 +75,21 @@ def measure(
 ) -> Calibration | None:
     """Expected calibration error (Guo et al. 2017) of first predictions.
 
-    With bins of equal width, (j/B, (j+1)/B], the first with 0, too: ECE = Σ n_j/n · |share right in j - mean
-    confidence in j|.
+    The B bins have equal width, (j/B, (j+1)/B]; the first bin also holds 0. ECE = Σ n_j/n · |share right in
+    j - mean confidence in j|.
 
     Args:
       confidence: (N,) in [0, 1].
       right: (N,) whether the prediction is valid.
-      seed: of the bootstrap over images.
-      bins: B.
+      seed: seed of the bootstrap over images.
+      bins: B, number of bins.
 
     Returns:
       The calibration; None without images.
 
-    Noise in a bin never cancels, so that the error of a draw is larger than that of the data: the
-    interval is that of the draws, moved by how much they are larger on average. The error of few
-    images itself is larger than that of many, likewise.
+    Noise within a bin never cancels, so the error of a bootstrap draw is on average larger than the error
+    of the data. The interval is that of the draws, minus this mean excess. For the same reason, the error of
+    few images is itself too large.
     """
     n = len(confidence)
     if not n:
@@ -122,17 +122,17 @@ def measure(
     )
 
 
-def _centred(drawn: Float[np.ndarray, "draws"], value: float) -> Float[np.ndarray, "draws"]:
-    return np.maximum(drawn - (drawn.mean() - value), 0)
+def _centred(draws: Float[np.ndarray, "draws"], value: float) -> Float[np.ndarray, "draws"]:
+    return np.maximum(draws - (draws.mean() - value), 0)
 
 
 def _gaps_of_draws(
     confidence: np.ndarray, right: np.ndarray, place: np.ndarray, bins: int, seed: int
 ) -> Float[np.ndarray, "draws bins"]:
-    """Sum of confidence minus number of right predictions in each bin, for each bootstrap draw.
+    """Sum of confidence minus number of correct predictions in each bin, for each bootstrap draw.
 
-    Images are drawn by cells: a bin's right or wrong ones of about the same confidence, each with
-    the cell's mean.
+    Draws are over cells of images: a cell holds the correct or the wrong predictions of a bin that have
+    about the same confidence, and each image counts with the cell's mean.
     """
     part = np.clip((confidence * bins - place) * _CELLS, 0, _CELLS - 1).astype(np.int64)
     cell = (place * _CELLS + part) * 2 + right
@@ -158,7 +158,7 @@ Measured = Mapping[str, Mapping[str, Calibration | None]]  # by model, then by l
 
 @figures.styled
 def draw(measured: Measured, links: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
-    """Reliability diagrams: how often predictions of each confidence are right, by each label set."""
+    """Draws reliability diagrams: the accuracy of predictions of each confidence, by each label set."""
     names = list(measured)[:_MOST_DRAWN]
     columns = min(len(names), 2)
     rows = -(-len(names) // columns)
@@ -167,23 +167,23 @@ def draw(measured: Measured, links: Mapping[str, str], titles: Mapping[str, str]
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes.flat[max(len(names) - columns, 0) : len(names)]:
-        axis.tick_params(labelbottom=True)  # also where the last row is not full
+        axis.tick_params(labelbottom=True)  # also if the last row is not full
     for axis, name in zip(axes.flat, names, strict=False):
         axis.plot([0, 100], [0, 100], color=figures.MUTED, linestyle=(0, (4, 3)), linewidth=1)
-        for key, one in measured[name].items():
-            if one is None:
+        for key, calibration in measured[name].items():
+            if calibration is None:
                 continue
-            x = np.array([100 * part.confidence for part in one.bins])
+            x = np.array([100 * bin_.confidence for bin_ in calibration.bins])
             value, low, high = (
-                np.array([100 * getattr(part.accuracy, end) for part in one.bins])
+                np.array([100 * getattr(bin_.accuracy, end) for bin_ in calibration.bins])
                 for end in ("value", "low", "high")
             )
             colour = figures.colour_of(key, measured[name])
-            drawn = axis.errorbar(
+            marks = axis.errorbar(
                 x, value, yerr=[value - low, high - value], color=colour, marker="o", markersize=4,
                 linewidth=1.4, elinewidth=1, label=f"{titles[key]} labels",
             )  # fmt: skip
-            figures.link(drawn[0], links[name])
+            figures.link(marks[0], links[name])
         if len(names) > 1:
             axis.set_title(figures.shorten(name, 36 if columns == 1 else 24))
     figures.legend(figure, [axes[0][0]])
@@ -199,20 +199,21 @@ def make(study: Study) -> Content:
     remarks: list[str] = []
     unusable: list[tuple[str, str]] = []
     for name in sorted(study.models, key=lambda name: name != study.shown):  # the shown one first
-        one = study.models[name]
-        reason = _unusable(one)
+        predictions = study.models[name]
+        reason = _unusable(predictions)
         if reason is not None:
             unusable.append((name, reason))
             continue
         measured[name] = {
-            key: of_model(one, labels, seed=study.seed) for key, labels in study.label_sets.items()
+            key: of_model(predictions, labels, seed=study.seed)
+            for key, labels in study.label_sets.items()
         }
     missing += together(unusable, len(study.models), "models")
     if not measured:
         return Content(missing=missing)
     if len(measured) > _MOST_DRAWN:
         remarks.append(
-            f"The figure has {next(iter(measured))} and {_MOST_DRAWN - 1} more of {len(measured)} models."
+            f"The figure shows {next(iter(measured))} and {_MOST_DRAWN - 1} others of {len(measured)} models."
         )
     title = "How often predictions of each confidence are right"
     by = "ReaL labels" if study.is_real_alone else "labels of a reassessment"
@@ -221,14 +222,14 @@ def make(study: Study) -> Content:
         missing=missing,
         remarks=remarks,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(measured, study.links, study.titles))],
+        figures=[SectionFigure(KEY, title, draw(measured, study.links, study.titles))],
         tables=[_table(measured, study.links, study.titles)],
         notes=[
-            f"Expected calibration error of the first prediction in {BINS} bins of equal width. By the {by}"
-            f", images with a label count, and any valid label is right. Where a file has "
-            f"a score for every class, scores beyond [0, 1] are taken as logits, and their softmax as "
-            f"probabilities. Bootstrap over images; of few images the error itself is too large, since noise "
-            f"in a bin never cancels.",
+            f"The error is the expected calibration error of the first prediction, in {BINS} bins of equal "
+            f"width. By the {by}, only images with a label count, and any valid label is right. If a file "
+            f"has a score for every class, scores outside [0, 1] are treated as logits and their softmax as "
+            f"probabilities. Intervals are bootstrap over images. With few images the error is too large, "
+            f"since noise within a bin never cancels.",
         ],
     )
 
@@ -236,7 +237,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Calibration",
-    "Is the model right as often as it says it is?",
+    "Does the model's confidence match its accuracy?",
     needs=("models",),
     make=make,
 )
@@ -248,26 +249,28 @@ def _unusable(predictions: Predictions) -> str | None:
     first = predictions.scores[:, 0]
     if first.min() < -ranking.ROUNDING or first.max() > 1 + ranking.ROUNDING:
         return (
-            f"its scores are no probabilities (they reach from {first.min():.3g} to {first.max():.3g}); "
+            f"its scores are not probabilities (they range from {first.min():.3g} to {first.max():.3g}); "
             f"save probabilities, or the logits of every class."
         )
     return None
 
 
 def _lead(measured: Measured, name: str, titles: Mapping[str, str]) -> str:
-    known = {key: one for key, one in measured[name].items() if one is not None}
-    said = []
-    for key, one in known.items():
-        over = one.overconfidence.value
+    known = {
+        key: calibration for key, calibration in measured[name].items() if calibration is not None
+    }
+    errors = []
+    for key, calibration in known.items():
+        over = calibration.overconfidence.value
         word = "more" if over > 0 else "less"
-        said.append(
-            f"by the {titles[key]} labels its calibration error is {percent(one.ece)} (on average "
+        errors.append(
+            f"by the {titles[key]} labels its calibration error is {percent(calibration.ece)} (on average "
             f"{100 * abs(over):.2f} points {word} sure than right)"
         )
-    if not said:
+    if not errors:
         return "None of the predicted images has a label."
     mean = next(iter(known.values())).confidence
-    return f"{name} says it is {100 * mean:.1f}% sure on average; {section.join(said)}."
+    return f"{name} says it is {100 * mean:.1f}% sure on average; {section.join(errors)}."
 
 
 def _table(measured: Measured, links: Mapping[str, str], titles: Mapping[str, str]) -> Table:
@@ -275,8 +278,8 @@ def _table(measured: Measured, links: Mapping[str, str], titles: Mapping[str, st
     for key in next(iter(measured.values())):
 
         def cell(name: str, field: str, key: str = key) -> Estimate | None:
-            one = measured[name][key]
-            return None if one is None else getattr(one, field)
+            calibration = measured[name][key]
+            return None if calibration is None else getattr(calibration, field)
 
         columns += [
             Column(
@@ -285,7 +288,7 @@ def _table(measured: Measured, links: Mapping[str, str], titles: Mapping[str, st
                 "Expected calibration error",
             ),
             Column(
-                f"confidence − right, {titles[key]}",
+                f"confidence − accuracy, {titles[key]}",
                 lambda name, cell=cell: section.points(cell(name, "overconfidence")),
                 "On average, in points",
             ),

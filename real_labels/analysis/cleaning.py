@@ -1,4 +1,4 @@
-"""What a rule of cleaning drops: by class, against the truth, and as a page of the likeliest wrong labels."""
+"""The images that a cleaning rule drops: by class, compared with the truth, and as a page."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from real_labels.labels import ClassNames, LabelSets
     from real_labels.predictions.out_of_fold import OutOfFold
 
-_CARDS = 120  # images of the page
-_INSTEAD = 3  # classes predicted instead that are named
+_CARDS = 120  # images on the page
+_INSTEAD = 3  # predicted classes to name for each label
 
 
 @dataclasses.dataclass(frozen=True)
-class OfClass:
-    """What goes of the images of one label.
+class ClassCounts:
+    """The dropped images of one label.
 
     Attributes:
       label: the class.
-      images: number labelled so.
-      dropped: number of those that go.
-      instead: (class, images) of the first predictions for those, the most frequent first.
+      images: number of images with this label.
+      dropped: number of these images that are dropped.
+      instead: (class, number of images) of the first class other than the label that is predicted for the
+        dropped images, the most frequent classes first.
     """
 
     label: int
@@ -45,23 +46,23 @@ class OfClass:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a rule drops.
+    """The result of a cleaning rule.
 
     Attributes:
-      rule: its name.
-      kept: (N,) of each image.
-      share: of all images, that go.
-      classes: what goes of each, the largest share first.
-      num_wrong: number of labels that are wrong, where the truth is known.
-      wrong: share of all labels that are wrong: what dropping by chance would hit; None without truth.
-      precision: share of the dropped labels that are wrong; likewise.
-      recall: share of the wrong labels that are dropped; likewise.
+      rule: name of the rule.
+      kept: (N,) whether each image is kept.
+      share: share of all images that are dropped.
+      classes: the dropped images of each label, the largest share first.
+      num_wrong: number of wrong labels; 0 without truth.
+      wrong: share of all labels that are wrong: the precision of dropping by chance; None without truth.
+      precision: share of the dropped labels that are wrong; None without truth.
+      recall: share of the wrong labels that are dropped; None without truth.
     """
 
     rule: str
     kept: Bool[np.ndarray, "images"]
     share: Estimate
-    classes: Sequence[OfClass]
+    classes: Sequence[ClassCounts]
     num_wrong: int = 0
     wrong: Estimate | None = None
     precision: Estimate | None = None
@@ -69,57 +70,62 @@ class Outcome:
 
     @property
     def dropped(self) -> int:
-        """Number of images that go."""
+        """Number of dropped images."""
         return int(np.count_nonzero(~self.kept))
 
     def as_json(self) -> dict[str, Any]:
-        """All figures."""
+        """All numbers."""
         estimates = {n: getattr(self, n) for n in ("share", "wrong", "precision", "recall")}
         return {
             "rule": self.rule,
             "images": len(self.kept),
             "dropped": self.dropped,
             **{n: None if e is None else dataclasses.asdict(e) for n, e in estimates.items()},
-            "classes": [dataclasses.asdict(one) for one in self.classes],
+            "classes": [dataclasses.asdict(counts) for counts in self.classes],
         }
 
 
 def measure(
-    found: OutOfFold, kept: Bool[np.ndarray, "images"], rule: str, truth: LabelSets | None = None
+    predictions: OutOfFold,
+    kept: Bool[np.ndarray, "images"],
+    rule: str,
+    truth: LabelSets | None = None,
 ) -> Outcome:
-    """Counts what goes.
+    """Counts the dropped images.
 
     Args:
-      found: the predictions.
-      kept: of each image.
-      rule: its name.
-      truth: true labels of the images; a label is wrong where it is none of them, so it is on an image that
-        shows no class.
+      predictions: out-of-fold predictions.
+      kept: (N,) whether the rule keeps each image.
+      rule: name of the rule.
+      truth: true labels of the images; a label is wrong if it is not among them. So every label of an image
+        without true labels is wrong.
     """
-    n, gone = len(found), ~kept
-    images = np.bincount(found.label, minlength=found.num_classes)
-    dropped = np.bincount(found.label[gone], minlength=found.num_classes)
+    n, is_dropped = len(predictions), ~kept
+    images = np.bincount(predictions.label, minlength=predictions.num_classes)
+    dropped = np.bincount(predictions.label[is_dropped], minlength=predictions.num_classes)
     instead: dict[int, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     first = np.where(
-        found.classes[:, 0] == found.label,
-        found.classes[:, min(1, found.classes.shape[1] - 1)],
-        found.classes[:, 0],
+        predictions.classes[:, 0] == predictions.label,
+        predictions.classes[:, min(1, predictions.classes.shape[1] - 1)],
+        predictions.classes[:, 0],
     )
-    for label, other in zip(found.label[gone].tolist(), first[gone].tolist(), strict=True):
+    for label, other in zip(
+        predictions.label[is_dropped].tolist(), first[is_dropped].tolist(), strict=True
+    ):
         instead[label][other] += 1
     present = np.flatnonzero(images)
     order = present[np.lexsort((present, -(dropped[present] / images[present])))]
     classes = [
-        OfClass(c, int(images[c]), int(dropped[c]), instead[c].most_common(_INSTEAD))
+        ClassCounts(c, int(images[c]), int(dropped[c]), instead[c].most_common(_INSTEAD))
         for c in order.tolist()
     ]
-    number = int(gone.sum())
+    number = int(is_dropped.sum())
     plain = Outcome(rule, kept, Estimate.of_share(number, n), classes)
     if truth is None:
         return plain
-    rows = truth.rows(found.file_names)
-    wrong = ~truth.contains(rows, found.label[:, None])[:, 0]
-    hits, num_wrong = int((wrong & gone).sum()), int(wrong.sum())
+    rows = truth.rows(predictions.file_names)
+    wrong = ~truth.contains(rows, predictions.label[:, None])[:, 0]
+    hits, num_wrong = int((wrong & is_dropped).sum()), int(wrong.sum())
     return dataclasses.replace(
         plain,
         num_wrong=num_wrong,
@@ -131,48 +137,52 @@ def measure(
 
 def write_page(
     folder: pathlib.Path,
-    found: OutOfFold,
+    predictions: OutOfFold,
     outcome: Outcome,
     names: ClassNames,
     truth: LabelSets | None = None,
     images: str | None = None,
 ) -> list[str]:
-    """Writes index.html: what goes by class, and the likeliest wrong labels with their images.
+    """Writes index.html: the dropped images by class, and the labels most likely to be wrong with images.
 
     Args:
-      folder: to write to.
-      found: the predictions.
-      outcome: see `measure`.
-      names: of the classes.
-      truth: true labels, shown beside the others.
-      images: folder of the images; None: the page has none.
+      folder: folder to write to.
+      predictions: out-of-fold predictions.
+      outcome: the result of `measure`.
+      names: names of the classes.
+      truth: true labels, shown beside the other labels.
+      images: folder of the images; None for a page without images.
 
     Returns:
-      The images to show that are not below that folder, or cannot be read.
+      File names of the images to show that are missing below `images` or unreadable.
     """
-    doubt = cleaning.suspicion(found)
-    gone = np.flatnonzero(~outcome.kept)
-    shown = gone[np.argsort(-doubt[gone], kind="stable")][:_CARDS]
+    suspicion = cleaning.suspicion(predictions)
+    dropped = np.flatnonzero(~outcome.kept)
+    shown = dropped[np.argsort(-suspicion[dropped], kind="stable")][:_CARDS]
     thumbnails = Thumbnails(images) if images else None
-    true = None if truth is None else truth.take(truth.rows(found.file_names[shown])).to_lists()
+    true = (
+        None if truth is None else truth.take(truth.rows(predictions.file_names[shown])).to_lists()
+    )
     cards = [
         {
-            "file_name": found.file_names[row].item(),
-            "label": names[int(found.label[row])],
-            "label_score": float(found.label_score[row]),
+            "file_name": predictions.file_names[row].item(),
+            "label": names[int(predictions.label[row])],
+            "label_score": float(predictions.label_score[row]),
             "predicted": [
                 (names[int(c)], float(s))
-                for c, s in zip(found.classes[row, :2], found.scores[row, :2], strict=True)
-                if c != found.label[row]
+                for c, s in zip(
+                    predictions.classes[row, :2], predictions.scores[row, :2], strict=True
+                )
+                if c != predictions.label[row]
             ],
             "true": None if true is None else [names[c] for c in true[place]],
-            "image": thumbnails and thumbnails.data_uri(found.file_names[row].item()),
+            "image": thumbnails and thumbnails.data_uri(predictions.file_names[row].item()),
         }
         for place, row in enumerate(shown.tolist())
     ]
     text = html.rendered(
-        "cleaning.html", outcome=outcome, number=len(found), names=names, cards=cards
+        "cleaning.html", outcome=outcome, number=len(predictions), names=names, cards=cards
     )
     with files.replacing(folder / "index.html") as temporary:
         temporary.write_bytes(text.encode())
-    return [str(one["file_name"]) for one in cards if images and one["image"] is None]
+    return [str(card["file_name"]) for card in cards if images and card["image"] is None]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from real_labels.accuracy import Accuracy
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Cell, Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.files.records import as_json
 from real_labels.intervals import Estimate, percent, wilson_interval
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 KEY = "confusable_pairs"
 AT_LEAST = 5  # images that two classes must share
-MOST_MEASURED = 100  # pairs between which the models are measured
+MOST_MEASURED = 100  # pairs on which the models are measured
 _DRAWN = 15  # pairs in the figure
-_ONE_LINE = 20  # letters beside an axis
+_ONE_LINE = 20  # characters that fit into a line beside an axis
 _CHANCE = 0.5
 
 
@@ -45,7 +45,7 @@ class ToldApart(Estimate):
 
 @dataclasses.dataclass(frozen=True)
 class ToldApartBy:
-    """By one label set: of each model, and of all predictions of all models together."""
+    """Balanced accuracies by one label set: of each model, and of all models' predictions together."""
 
     models: Mapping[str, ToldApart]
     all: ToldApart
@@ -57,10 +57,10 @@ class ClassPair:
 
     Attributes:
       classes: (a, b) with a < b.
-      both: images on which both are valid.
-      swapped: images whose original label is the one and not valid, while the other is.
-      overlap: share of the images of either class that both have.
-      models: how far models tell the two apart, by label set; None where none was measured.
+      both: number of images on which both classes are valid.
+      swapped: number of images whose original label is one class and not valid, while the other is valid.
+      overlap: share of the images of either class that belong to both.
+      models: how well models tell the two apart, by label set; None if no model was measured.
     """
 
     classes: tuple[int, int]
@@ -71,11 +71,11 @@ class ClassPair:
 
     @property
     def link(self) -> str:
-        """That of its marks and rows."""
+        """The link of the pair's marks and rows."""
         return "pair-{}-{}".format(*self.classes)
 
     def as_json(self) -> dict[str, Any]:
-        """The fields; "models" only where models were measured."""
+        """The fields; "models" only if models were measured."""
         record = {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
         if self.models is None:
             del record["models"]
@@ -84,22 +84,22 @@ class ClassPair:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusablePairs:
-    """Pairs of classes, those first that share the most of their images."""
+    """Pairs of classes, in the order of `find`."""
 
     pairs: Sequence[ClassPair]
 
 
 def find(original: LabelSets, valid: LabelSets, at_least: int = AT_LEAST) -> list[ClassPair]:
-    """Pairs of classes that share images, those that share the most of theirs first.
+    """Finds the pairs of classes that share images, sorted by overlap, largest first.
 
-    An image with a valid label belongs to its valid classes and to its original one. Two classes share it
-    if both are valid, or if they were swapped: the original label is the one and not valid, the other
-    is. The overlap is the share of the images of either class that both have; pairs are ranked by
-    the lower end of its Wilson interval, so that few images do not come first.
+    An image with a valid label belongs to its valid classes and to its original class. Two classes share an
+    image if both are valid, or if they were swapped: the original label is one class and not valid, and the
+    other class is valid. The overlap is the share of the images of either class that belong to both. Pairs
+    are sorted by the lower end of its Wilson interval, so that pairs with few images do not come first.
 
     Args:
-      original, valid: of the same images.
-      at_least: images that a pair must share.
+      original, valid: label sets of the same images.
+      at_least: number of images that a pair must share.
     """
     rows = valid.rows(original.file_names)
     valid = valid.take(rows)
@@ -110,8 +110,8 @@ def find(original: LabelSets, valid: LabelSets, at_least: int = AT_LEAST) -> lis
     union = LabelSets.from_pairs(valid.file_names, image, classes)
     keys, shared = np.unique(_pairs(union, span), return_counts=True)
     both = np.zeros(len(keys), np.int64)
-    found, number = np.unique(_pairs(valid, span), return_counts=True)
-    both[np.searchsorted(keys, found)] = number
+    valid_keys, number = np.unique(_pairs(valid, span), return_counts=True)
+    both[np.searchsorted(keys, valid_keys)] = number
     of_class = np.bincount(union.classes, minlength=span)
     pairs = []
     for key, n, b in zip(keys.tolist(), shared.tolist(), both.tolist(), strict=True):
@@ -125,13 +125,13 @@ def find(original: LabelSets, valid: LabelSets, at_least: int = AT_LEAST) -> lis
 
 def _pairs(labels: LabelSets, span: int) -> Int[np.ndarray, "pairs"]:
     """a * span + b for every two classes a < b of an image."""
-    found = [np.zeros(0, np.int64)]
+    keys = [np.zeros(0, np.int64)]
     for size in np.unique(labels.counts[labels.counts > 1]).tolist():
         begin = labels.offsets[:-1][labels.counts == size]
         classes = labels.classes[begin[:, None] + np.arange(size)].astype(np.int64)
         a, b = np.triu_indices(size, 1)
-        found.append((classes[:, a] * span + classes[:, b]).ravel())
-    return np.concatenate(found)
+        keys.append((classes[:, a] * span + classes[:, b]).ravel())
+    return np.concatenate(keys)
 
 
 def measure(
@@ -140,27 +140,28 @@ def measure(
     judge: tuple[str, LabelSets],
     pairs: Sequence[ClassPair],
 ) -> list[ClassPair]:
-    """How far models tell the two classes of each pair apart, by the original labels and by a reassessment.
+    """Measures how well models tell the classes of a pair apart, by the original labels and a reassessment.
 
-    By the original labels: images whose original label is one of the two. By the reassessment: images
-    of which exactly one of the two is valid. Of these, those count on which the model says one of the two.
-    Balanced accuracy is the mean of the shares right for either class; chance is ½ whatever a model prefers.
+    By the original labels, images whose original label is one of the two classes count; by the reassessment,
+    images on which exactly one of the two classes is valid. Only predictions of one of the two classes count.
+    Balanced accuracy is the mean of the shares of correct predictions on the images of each class; chance is
+    ½, whichever class a model prefers.
 
     Args:
       models: predictions by name, at least one.
-      original: of the same images as the judge; must know all predicted ones.
+      original: original labels of the judge's images; must know all predicted images.
       judge: name and label sets of the reassessment.
-      pairs: of `find`.
+      pairs: the result of `find`.
 
     Returns:
-      The pairs with `models`. The interval is Newcombe's (1998) for two independent shares; several
-      models on one image count as one.
+      The pairs with their `models`. The interval is Newcombe's (1998) for two independent shares; an image
+      counts once in it, however many models predict it.
     """
     name, valid = judge
     valid = valid.take(valid.rows(original.file_names))
     predicted = np.full((len(original), len(models)), -1, np.int64)
-    for column, one in enumerate(models.values()):
-        predicted[original.rows(one.file_names), column] = one.classes[:, 0]
+    for column, predictions in enumerate(models.values()):
+        predicted[original.rows(predictions.file_names), column] = predictions.classes[:, 0]
     by_original = _images_of(original)
     by_judge = _images_of(valid)
     measured = []
@@ -174,17 +175,17 @@ def measure(
                 np.setdiff1d(by_judge(b), by_judge(a), assume_unique=True),
             ),
         }
-        told = {}
+        by_label_set = {}
         for key, (images_a, images_b) in strata.items():
             right_a, right_b = predicted[images_a] == a, predicted[images_b] == b
             wrong_a, wrong_b = predicted[images_a] == b, predicted[images_b] == a
-            told[key] = _balanced(list(models), (right_a, right_b), (wrong_a, wrong_b))
-        measured.append(dataclasses.replace(pair, models=told))
+            by_label_set[key] = _balanced(list(models), (right_a, right_b), (wrong_a, wrong_b))
+        measured.append(dataclasses.replace(pair, models=by_label_set))
     return measured
 
 
 def _images_of(labels: LabelSets) -> Callable[[int], Int[np.ndarray, "images"]]:
-    """Looks up the images that have a class."""
+    """Returns a function from a class to the rows of its images."""
     image = np.repeat(np.arange(len(labels)), labels.counts)
     order = np.argsort(labels.classes, kind="stable")
     sorted_classes = labels.classes[order]
@@ -205,19 +206,19 @@ def _balanced(
     sides = []
     for hits, misses in zip(right, wrong, strict=True):
         decided = hits | misses
-        # A last column holds all models together; its images count once however many models decide.
+        # The last column is for all models together; an image counts once, however many models predict it.
         number = np.append(decided.sum(axis=0), decided.any(axis=1).sum()).tolist()
         predictions = np.append(decided.sum(axis=0), decided.sum()).tolist()
         shares = np.append(hits.sum(axis=0), hits.sum()) / np.maximum(predictions, 1)
         sides.append(
-            [_Side(*one) for one in zip(shares.tolist(), number, predictions, strict=True)]
+            [_Side(*numbers) for numbers in zip(shares.tolist(), number, predictions, strict=True)]
         )
     estimates = [_mean_of_two(a, b) for a, b in zip(*sides, strict=True)]
     return ToldApartBy(dict(zip(names, estimates, strict=False)), estimates[-1])
 
 
 class _Side(NamedTuple):
-    """One class of a pair: the share right, on so many images, by so many predictions."""
+    """One class of a pair: the share of correct predictions, number of images, number of predictions."""
 
     share: float
     images: int
@@ -225,9 +226,9 @@ class _Side(NamedTuple):
 
 
 def _mean_of_two(a: _Side, b: _Side) -> ToldApart:
-    """Mean of two shares; Newcombe's interval, which squares and adds what Wilson's two are wide.
+    """Mean of two shares; Newcombe's interval sums the squared widths of the two Wilson intervals.
 
-    Unlike a bootstrap's it has a width even where every prediction is right.
+    Unlike a bootstrap interval, it has a width even if every prediction is correct.
     """
     n, num_predictions = a.images + b.images, a.predictions + b.predictions
     if not (a.images and b.images):
@@ -244,15 +245,15 @@ def _mean_of_two(a: _Side, b: _Side) -> ToldApart:
 
 @figures.styled
 def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, str]) -> Figure:
-    """Overlap of each pair and, where models were measured, how well they tell the two apart.
+    """Draws the overlap of each pair and, if models were measured, how well they tell the classes apart.
 
     Args:
-      pairs: from the top down.
-      names: of each pair.
-      titles: of each label set.
+      pairs: from top to bottom.
+      names: the name of each pair.
+      titles: the title of each label set.
     """
-    told = [pair.models for pair in pairs if pair.models]
-    has_models = len(told) == len(pairs) > 0
+    measured = [pair.models for pair in pairs if pair.models]
+    has_models = len(measured) == len(pairs) > 0
     figure, axes = figures.rows_axes(names, columns=2 if has_models else 1, extra=1.1)
     links = [pair.link for pair in pairs]
     figures.stack(
@@ -273,9 +274,9 @@ def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, 
     axes[0].set_xlabel("shared, %")
     if has_models:
         right = axes[1]
-        for key in told[0]:
-            shares = [by_label_set[key].all for by_label_set in told]
-            colour = figures.colour_of(key, told[0])
+        for key in measured[0]:
+            shares = [by_label_set[key].all for by_label_set in measured]
+            colour = figures.colour_of(key, measured[0])
             figures.dots(right, shares, links, colour, f"by the {titles[key]} labels")
         right.axvline(
             100 * _CHANCE, color=figures.INK, linestyle=(0, (4, 3)), linewidth=1, label="chance"
@@ -286,19 +287,19 @@ def draw(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str, 
 
 
 def make(study: Study) -> Content:
-    """Finds the pairs of a study, and measures its models on the first of them."""
+    """Finds the pairs of a study, and measures its models on the first pairs."""
     missing = study.missing("models")
     name, judge = next(iter(study.reassessments.items()))
     original = study.original
-    assert original is not None  # see `sections`
+    assert original is not None  # `Analysis.sections` checks it
     pairs = find(original, judge.labels)
     if not pairs:
         lead = f"No two classes share {AT_LEAST} images or more."
         return Content(lead=lead, missing=missing, numbers=ConfusablePairs([]))
     if study.models:
-        measured = (name, judge.labels)
-        told = measure(study.models, original, measured, pairs[:MOST_MEASURED])
-        pairs = [*told, *pairs[MOST_MEASURED:]]
+        named_labels = (name, judge.labels)
+        measured_pairs = measure(study.models, original, named_labels, pairs[:MOST_MEASURED])
+        pairs = [*measured_pairs, *pairs[MOST_MEASURED:]]
     names = [" / ".join(study.class_names[class_] for class_ in pair.classes) for pair in pairs]
     title = (
         "Left: images that both classes of a pair share. Right: how well models tell the two apart"
@@ -308,19 +309,19 @@ def make(study: Study) -> Content:
         lead=_lead(pairs, names[0], len(study.models), study.titles),
         missing=missing,
         numbers=ConfusablePairs(pairs),
-        figures=[Drawn(KEY, title, figure)],
+        figures=[SectionFigure(KEY, title, figure)],
         tables=[_table(pairs[:MOST_MEASURED], names, study.titles)],
         lists={"confusable_pairs": _list(study, pairs)},
         notes=[
-            f"Overlap: of the images that have either class as their original or a {judge.title} label, the "
-            f"share on "
-            f"which both are valid, or the original label is the one and only the other is valid (swapped). "
-            f"Pairs that share {AT_LEAST} images or more. Models are measured on the first {MOST_MEASURED}: "
-            f"balanced accuracy of the predictions that name one of the two; chance is 50% whatever a model "
-            f"prefers. By the {judge.title} labels, images on which exactly one of the two is valid count; "
-            f"if they "
-            f"are few, intervals are wide. Pairs are ranked by the lower end of the overlap's interval, so "
-            f"that few images do not come first. Wilson's and Newcombe's intervals.",
+            f"Two classes share an image if both are valid, or if the original label is one class and only "
+            f"the other class is valid (swapped). Overlap is the share of shared images, of the images that "
+            f"have either class as their original label or as a {judge.title} label. Pairs share {AT_LEAST} "
+            f"images or more and are sorted by the lower end of the overlap's interval, so that pairs with "
+            f"few images do not come first. Models are measured on the first {MOST_MEASURED} pairs, by the "
+            f"balanced accuracy of the predictions that name one of the two classes; chance is 50%, "
+            f"whichever class a model prefers. By the {judge.title} labels, only images on which exactly one "
+            f"of the two classes is valid count; if they are few, intervals are wide. Overlap has Wilson "
+            f"intervals, balanced accuracy has Newcombe intervals.",
         ],
     )
 
@@ -328,7 +329,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Confusable classes",
-    "Which pairs of classes can the labels not tell apart, and do models still?",
+    "Which pairs of classes share many images, and can models tell the two classes apart?",
     needs=("original", "reassessments"),
     make=make,
     by_one=True,
@@ -336,7 +337,7 @@ ANALYSIS = Analysis(
 
 
 def _in_lines(names: Sequence[str]) -> list[str]:
-    """The names in two lines each, where one line is too short for one of them."""
+    """The names, each in two lines if any of them is too long for one line."""
     if max(map(len, names)) <= _ONE_LINE:
         return list(names)
     return [name.replace(" / ", " /\n", 1) for name in names]
@@ -352,16 +353,16 @@ def _lead(pairs: Sequence[ClassPair], name: str, num_models: int, titles: Mappin
     measured = [pair.models for pair in pairs if pair.models is not None]
     if not measured:
         return lead
-    said = []
+    counts = []
     for key in measured[0]:
         known = [models[key].all for models in measured if models[key].all.is_known]
-        above = sum(one.low > _CHANCE for one in known)
-        said.append(f"{above} of {len(known)} by the {titles[key]}")
+        above = sum(estimate.low > _CHANCE for estimate in known)
+        counts.append(f"{above} of {len(known)} by the {titles[key]}")
     closest = f"the {len(measured)} closest pairs" if len(measured) < len(pairs) else "these pairs"
-    whose = "the model does" if num_models == 1 else "the models together do"
+    subject = "the model does" if num_models == 1 else "the models together do"
     return (
-        f"{lead} Naming one class of {closest}, {whose} better than chance (95% interval above 50%) on "
-        f"{section.join(said)} labels."
+        f"{lead} Naming one class of {closest}, {subject} better than chance (95% interval above 50%) on "
+        f"{section.join(counts)} labels."
     )
 
 
@@ -371,13 +372,13 @@ def _table(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str
         Column(
             "overlap",
             lambda row: section.share(row[0].overlap, bar=True),
-            "Share of the images of either class that both have",
+            "Share of the images of either class that belong to both",
         ),
         Column("both valid", lambda row: row[0].both, "Images"),
         Column(
             "swapped",
             lambda row: row[0].swapped,
-            "Images whose original label is the one, while only the other is valid",
+            "Images whose original label is one class, while only the other class is valid",
         ),
     ]
     for key in pairs[0].models or ():
@@ -385,7 +386,7 @@ def _table(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str
             Column(
                 f"told apart by the {titles[key]} labels",
                 lambda row, key=key: _told_apart(row[0].models[key].all),
-                "Balanced accuracy between the two of all models' predictions; chance is 50%",
+                "Balanced accuracy of all models' predictions between the two classes; chance is 50%",
             )
         )
     rows = list(zip(pairs, names, strict=False))
@@ -393,9 +394,9 @@ def _table(pairs: Sequence[ClassPair], names: Sequence[str], titles: Mapping[str
     return Table.of(f"{KEY}-pairs", title, columns, rows, lambda row: row[0].link, KEY)
 
 
-def _told_apart(one: ToldApart) -> Cell:
-    cell = section.share(one)
-    images = f"{one.n} image{'s' * (one.n != 1)}"
+def _told_apart(estimate: ToldApart) -> Cell:
+    cell = section.share(estimate)
+    images = f"{estimate.n} image{'s' * (estimate.n != 1)}"
     return dataclasses.replace(cell, note=f"{cell.note} on {images}".strip())
 
 
@@ -409,10 +410,10 @@ def _list(study: Study, pairs: Sequence[ClassPair]) -> dict[str, np.ndarray]:
     columns["swapped"] = np.array([pair.swapped for pair in pairs])
     columns |= section.columns("overlap", [p.overlap for p in pairs], (*section.FIELDS, "n"))
     for key in pairs[0].models or ():
-        told = [pair.models[key] if pair.models else None for pair in pairs]
-        shares = [one and one.all for one in told]
+        measured = [pair.models[key] if pair.models else None for pair in pairs]
+        shares = [accuracy and accuracy.all for accuracy in measured]
         columns |= section.columns(f"told_apart_{key}", shares, (*section.FIELDS, "n"))
         for model in study.models if len(study.models) > 1 else ():
-            shares = [one and one.models[model] for one in told]
+            shares = [accuracy and accuracy.models[model] for accuracy in measured]
             columns |= section.columns(f"told_apart_{key}: {model}", shares, ("value",))
     return columns

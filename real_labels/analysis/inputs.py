@@ -36,29 +36,29 @@ from real_labels.predictions import Predictions
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """The files that a report is made from; every one may be missing.
+    """The files and options of a report; all may be missing.
 
     Attributes:
       predictions: files of predictions (see reading.read); the report is about the first.
-      labels: JSON of reassessed labels by name; empty for the published ReaL labels, or for none where
-        `original` is given.
+      labels: JSON files of reassessed labels by name; empty for the published ReaL labels, or for no
+        reassessed labels if `original` is given.
       label_sets: names of published reassessments; None for the default.
-      original: JSON of the original labels; None for those of ILSVRC-2012 where the images are its own.
-      data_dir: folder of the published files; None for the usual one.
+      original: JSON file of the original labels; None for ILSVRC-2012's, if the images are ILSVRC-2012's.
+      data_dir: folder of the published files; None for the default folder.
       num_classes: number of classes, if the dataset is not ILSVRC-2012.
-      column: column or array of the predictions, where several could be.
+      column: column or array of the predictions, if several columns could hold them.
       assume: mix-ups to undo in all files first (mixups.REPAIRS).
-      answers: raters' answers; none for the published ones, with the published labels.
+      answers: files of raters' answers; None for the published answers, if the labels are published ones.
       categories: the answers that raters could give, from surely absent to surely present.
-      columns: what a table of answers calls its columns (see Answers.load).
-      scores: .npz of the probability of each label; None for the published ones, with the published
-        labels, or Dawid and Skene's model of `answers`.
+      columns: names of the columns in a table of answers (see Answers.load).
+      scores: .npz of the probability of each label; None for Dawid and Skene's model of `answers`, or
+        without `answers` for the published scores, if the labels are published ones.
       accuracy_table: accuracies of further models, in one table or several (other_models.read).
       class_names: names of the classes (ClassNames.load); None for ILSVRC-2012's own.
       dataset: name of the dataset; None for ILSVRC-2012, or the folder of the labels.
       show: name or file of the model that the report is about; None for the first.
       list_mistakes: further models whose mistakes are listed one by one; "all" for every one.
-      seed: of every bootstrap.
+      seed: seed of every bootstrap.
     """
 
     predictions: Sequence[str] = ()
@@ -82,13 +82,15 @@ class Inputs:
 
 
 def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
-    """Reads everything.
+    """Reads all inputs.
 
     Returns:
-      The study, where it comes from, and the errors of predictions that cannot be used, which are left out.
+      The study, its origin, and the error messages of files of predictions that cannot be used. These
+      files are left out.
 
     Raises:
-      InputError: if another file cannot be used, or no or several models are called `show`.
+      InputError: if another file cannot be used, if `show` fits no model or several, or if `list_mistakes`
+        names an unknown model.
     """
     remarks: list[str] = []
     absent: dict[str, str] = {}
@@ -98,15 +100,16 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         accuracies = other_models.read(given.accuracy_table, names)
         if accuracies.left_out:
             remarks.append(
-                f"{accuracies.left_out:,} models are in one of the accuracy tables alone and left out."
+                f"{accuracies.left_out:,} models are left out, because they are not in both the original "
+                f"labels' and another accuracy table."
             )
         remarks += _doubts(accuracies)
         used = {REAL, *(given.label_sets or ()), *given.labels}
         unused = [name for name in accuracies.by if name not in used]
         if unused:
             remarks.append(
-                f"The accuracies by {', '.join(unused)} of --accuracy-table are not used; --label-sets "
-                f"{','.join(unused)} has a section for each."
+                f"The accuracies on {', '.join(unused)} in --accuracy-table are not used; --label-sets "
+                f"{','.join(unused)} adds a section for each."
             )
     reference = _reference(given, absent)
     if reference is None:
@@ -123,8 +126,8 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
         names = ClassNames.of_imagenet() if reference.is_imagenet else ClassNames()
     elif len(names.names) > reference.num_known_classes:
         remarks.append(
-            f"{given.class_names} names {len(names.names):,} classes, while the labels have "
-            f"{reference.num_known_classes:,}; --num-classes says how many there are."
+            f"{given.class_names} names {len(names.names):,} classes, but the labels have "
+            f"{reference.num_known_classes:,}; give the number of classes with --num-classes."
         )
     remarks += _same(reference)
     shown = _shown(given.show, models, paths)
@@ -158,7 +161,7 @@ def gather(given: Inputs) -> tuple[Study, Origin, list[str]]:
 
 
 def _doubts(accuracies: AccuracyTable) -> list[str]:
-    said = []
+    remarks = []
     for name, values in accuracies.by.items() if len(accuracies) > 1 else ():
         title = title_of(name)
         if (accuracies.original == values).all():
@@ -167,30 +170,34 @@ def _doubts(accuracies: AccuracyTable) -> list[str]:
                 f"twice?"
             )
         if name == REAL and (accuracies.original > values).all():
-            said.append(
+            remarks.append(
                 f"In --accuracy-table, every model is better on the original than on the {title} labels: are "
                 f"the two exchanged?"
             )
-    return said
+    return remarks
 
 
 def _same(reference: Reference) -> list[str]:
-    """A sentence for each two label sets that are equal."""
+    """One remark for each pair of equal label sets."""
     remarks = []
-    for (name, one), (other_name, other) in itertools.combinations(reference.label_sets.items(), 2):
-        if np.array_equal(one.offsets, other.offsets) and np.array_equal(
-            one.classes, other.classes
+    for (name, labels), (other_name, other_labels) in itertools.combinations(
+        reference.label_sets.items(), 2
+    ):
+        if np.array_equal(labels.offsets, other_labels.offsets) and np.array_equal(
+            labels.classes, other_labels.classes
         ):
-            what = f"The {reference.titles[name]} and the {reference.titles[other_name]} labels"
+            which_sets = (
+                f"The {reference.titles[name]} and the {reference.titles[other_name]} labels"
+            )
             if name == ORIGINAL and len(reference.reassessments) == 1:
-                what = "The original and the reassessed labels"
+                which_sets = "The original and the reassessed labels"
             names = "--original and --labels" if name == ORIGINAL else "--labels"
-            remarks.append(f"{what} are the same: does one of {names} name the wrong file?")
+            remarks.append(f"{which_sets} are the same: does one of {names} name the wrong file?")
     return remarks
 
 
 def _shown(asked: str | None, models: dict[str, Predictions], paths: dict[str, str]) -> str:
-    """The model of this name or file; without one, the first."""
+    """The model with this name or file; the first model if `asked` is empty."""
     if not asked:
         return next(iter(models), "")
     named = [
@@ -205,7 +212,7 @@ def _shown(asked: str | None, models: dict[str, Predictions], paths: dict[str, s
 
 
 def _reference(given: Inputs, absent: dict[str, str]) -> Reference | None:
-    """The labels; None where only a table of accuracies is to be drawn and nobody named any."""
+    """Loads the labels; None if loading fails and the user gave only a table of accuracies."""
     try:
         return Reference.load(
             given.labels,
@@ -224,7 +231,7 @@ def _reference(given: Inputs, absent: dict[str, str]) -> Reference | None:
 def _models(
     given: Inputs, reference: Reference, class_names: ClassNames | None, remarks: list[str]
 ) -> tuple[dict[str, Predictions], dict[str, str], list[str]]:
-    """(predictions by model, file by model, errors of those that cannot be used)."""
+    """(predictions by model, file by model, errors of files that cannot be used)."""
     models: dict[str, Predictions] = {}
     paths: dict[str, str] = {}
     errors = []
@@ -250,22 +257,25 @@ def _models(
             except InputError as error:
                 errors.append(str(error))
                 continue
-            for one in scored:
-                called = name if one.model is None else _model_name(one.model, name, models)
-                models[called], paths[called] = one.predictions, str(path)
-                warnings += [(called, warning) for warning in one.warnings]
+            for model in scored:
+                title = name if model.model is None else _model_name(model.model, name, models)
+                models[title], paths[title] = model.predictions, str(path)
+                warnings += [(title, warning) for warning in model.warnings]
     remarks += together(warnings, len(models), "models")
     return models, paths, errors
 
 
 def _model_name(model: str, file: str, taken: Mapping[str, object]) -> str:
-    """What to call a model of a file of several: with the file's name where another is called so."""
-    called = printable(model)
-    return f"{file}: {called}" if called in taken else called
+    """The name of a model in a file of several models, with the file's name in front if it is taken."""
+    title = printable(model)
+    return f"{file}: {title}" if title in taken else title
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """What to call the models: their files, with the folder where a file's name says nothing."""
+    """Names of the models: the name of each file without ending, or of its folder for `predictions.*`.
+
+    If names repeat, the names are the paths without ending; if these repeat, the whole paths.
+    """
     names = [
         path.parent.name if path.stem == "predictions" and path.parent.name else path.stem
         for path in map(pathlib.Path, paths)
@@ -283,7 +293,7 @@ def _names(paths: Sequence[str]) -> list[str]:
 def _answers(
     given: Inputs, reference: Reference, absent: dict[str, str], remarks: list[str]
 ) -> tuple[Answers | None, Scores | None, str]:
-    """Raters' answers, the scores that they gave, and where those are from, as far as there are any."""
+    """(raters' answers or None, scores of the labels or None, source of the scores in words)."""
     are_published = (
         reference.is_imagenet and REAL in reference.reassessments and REAL not in given.labels
     )
@@ -309,21 +319,21 @@ def _answers(
             scores_from = "the published scores"
         except InputError as error:
             absent["scores"] = str(error)
-    found: dict[str, Any] = {"answers": answers, "scores": scores}
-    for what, one in found.items():
-        if one is not None and not _is_about(one.questions.file_names, reference):
-            first = one.questions.file_names[:1].tolist() or ["none"]
-            absent[what] = (
-                f"The {what} are about other images (first: {first[0]}; the labels begin with "
+    usable: dict[str, Any] = {"answers": answers, "scores": scores}
+    for kind, records in usable.items():
+        if records is not None and not _is_about(records.questions.file_names, reference):
+            first = records.questions.file_names[:1].tolist() or ["none"]
+            absent[kind] = (
+                f"The {kind} are about other images (first: {first[0]}; the labels begin with "
                 f"{reference.file_names[0]})."
             )
-            remarks.append(absent[what])
-            found[what] = None
+            remarks.append(absent[kind])
+            usable[kind] = None
     named = reference.file_names
-    if (answers := found["answers"]) is not None:
+    if (answers := usable["answers"]) is not None:
         asked = answers.questions.named_as(named)
         answers = dataclasses.replace(answers, questions=asked)
-    if (scores := found["scores"]) is not None:
+    if (scores := usable["scores"]) is not None:
         scores = dataclasses.replace(scores, questions=scores.questions.named_as(named))
     return answers, scores, scores_from
 

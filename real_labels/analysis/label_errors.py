@@ -1,4 +1,4 @@
-"""Errors of the original labels themselves, without any model: those that raters rejected."""
+"""Errors of the original labels: labels that are not valid. No model is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from real_labels.accuracy import Accuracy, top_k_accuracy
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
 from real_labels.intervals import percent
@@ -30,7 +30,7 @@ class Rejected(Accuracy):
     """Original labels that are not valid, as a share of the images.
 
     Attributes:
-      count: how many.
+      count: number of these labels.
     """
 
     count: int
@@ -47,10 +47,10 @@ class ClassErrors:
 
     Attributes:
       class_: the original label.
-      num_images: images that have it.
-      rejected: those where it is not valid: with_other_labels + without_labels.
-      with_other_labels, without_labels: those where another class is valid, or none.
-      instead: (class, images) of the classes that are valid instead, the most frequent first.
+      num_images: number of images with this label.
+      rejected: the images on which it is not valid: with_other_labels + without_labels.
+      with_other_labels, without_labels: number of these on which another class is valid, or no class.
+      instead: (class, number of images) of the classes that are valid instead, the most frequent first.
     """
 
     class_: int
@@ -66,14 +66,14 @@ class LabelErrors:
     """Original labels that are not among the valid labels of their image.
 
     Attributes:
-      num_images: with an original label.
-      num_labels: valid labels in all.
-      with_several: images with several valid labels.
-      rejected: images whose original label is not valid: with_other_labels + without_labels.
-      with_other_labels, without_labels: those where another class is valid, or none.
-      original_accuracy: the original labels' own accuracy.
-      classes: by original label, the worst first: by the lower end of the share's interval. Their counts
-        add up to the totals.
+      num_images: number of images with an original label.
+      num_labels: number of all valid labels.
+      with_several: number of images with several valid labels.
+      rejected: the images whose original label is not valid: with_other_labels + without_labels.
+      with_other_labels, without_labels: number of these on which another class is valid, or no class.
+      original_accuracy: the original labels' own accuracy on the valid labels.
+      classes: the errors by original label, sorted by the lower end of the share's interval, highest first.
+        Their counts add up to the totals.
     """
 
     num_images: int
@@ -90,8 +90,8 @@ def measure(original: LabelSets, valid: LabelSets) -> LabelErrors:
     """Counts original labels that are not among the valid labels of their image.
 
     Args:
-      original: one class an image.
-      valid: of the same images; those without a label have none that is right.
+      original: one class for each image.
+      valid: valid labels of the same images; on an image without valid labels, the original label is wrong.
     """
     rows = valid.rows(original.file_names)
     number = valid.counts[rows]
@@ -124,7 +124,7 @@ def measure(original: LabelSets, valid: LabelSets) -> LabelErrors:
         with_other_labels=int(np.count_nonzero(other)),
         without_labels=int(np.count_nonzero(none)),
         original_accuracy=top_k_accuracy(Predictions.from_labels(original), valid),
-        classes=sorted(classes, key=lambda one: -one.rejected.low),
+        classes=sorted(classes, key=lambda errors: -errors.rejected.low),
     )
 
 
@@ -135,20 +135,28 @@ def _instead(
     counts: dict[int, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     sets = valid.take(rows)
     owner = np.repeat(label, sets.counts)
-    for class_, found in zip(owner.tolist(), sets.classes.tolist(), strict=True):
-        counts[class_][found] += 1
+    for class_, valid_class in zip(owner.tolist(), sets.classes.tolist(), strict=True):
+        counts[class_][valid_class] += 1
     return counts
 
 
 @figures.styled
 def draw(errors: LabelErrors, names: ClassNames) -> Figure:
-    """The classes with the most rejected labels: shown something else, or nothing that has a label."""
+    """Draws the classes with the most rejected labels, split by whether another label is right or none."""
     worst = errors.classes[:_DRAWN]
-    figure, (axis,) = figures.rows_axes([names[one.class_] for one in worst])
-    links = [f"class-{one.class_}" for one in worst]
+    figure, (axis,) = figures.rows_axes([names[class_errors.class_] for class_errors in worst])
+    links = [f"class-{class_errors.class_}" for class_errors in worst]
     parts = (
-        ([one.with_other_labels for one in worst], figures.ORIGINAL, "another label is right"),
-        ([one.without_labels for one in worst], figures.GREY, "none is"),
+        (
+            [class_errors.with_other_labels for class_errors in worst],
+            figures.ORIGINAL,
+            "another label is right",
+        ),
+        (
+            [class_errors.without_labels for class_errors in worst],
+            figures.GREY,
+            "no label is right",
+        ),
     )
     figures.stack(
         axis,
@@ -156,7 +164,10 @@ def draw(errors: LabelErrors, names: ClassNames) -> Figure:
             figures.Part(
                 title,
                 colour,
-                [100 * n / one.num_images for n, one in zip(counts, worst, strict=True)],
+                [
+                    100 * n / class_errors.num_images
+                    for n, class_errors in zip(counts, worst, strict=True)
+                ],
                 links,
             )
             for counts, colour, title in parts
@@ -174,28 +185,30 @@ def draw(errors: LabelErrors, names: ClassNames) -> Figure:
 def make(study: Study) -> Content:
     """Counts the original labels of a study that the judge rejects."""
     judge, names = study.judge, study.class_names
-    assert study.original is not None  # see `sections`
+    assert study.original is not None  # `Analysis.sections` checks it
     errors = measure(study.original, judge.labels)
     title = "The classes with the most rejected original labels"
     tiles = section.tiles(
         (errors.original_accuracy, f"the original labels' own {judge.title} accuracy", "real"),
-        (errors.rejected, f"of the original labels are no {judge.title} label", "original"),
+        (errors.rejected, f"of the original labels are not {judge.title} labels", "original"),
     )
     return Content(
         lead=_lead(errors, names, judge.title),
-        missing=[f"{one} The list has no votes." for one in study.missing("answers")],
+        missing=[
+            f"{sentence} The list therefore has no votes." for sentence in study.missing("answers")
+        ],
         tiles=[] if study.models else tiles,
         numbers=errors,
-        figures=[Drawn(KEY, title, draw(errors, names))] if errors.rejected.count else [],
+        figures=[SectionFigure(KEY, title, draw(errors, names))] if errors.rejected.count else [],
         tables=[_table(errors, names, judge.title)],
         lists={
             "label_errors": _list(study),
             "label_errors_by_class": _classes_list(errors, names),
         },
         notes=[
-            f"Rejected is an original label that is not among the image's {judge.title} labels. Classes are "
-            f"ranked by "
-            f"the lower end of the Wilson interval of the share, so that few images do not come first.",
+            f"An original label is rejected if it is not among the image's {judge.title} labels. Classes are "
+            f"sorted by the lower end of the share's Wilson interval, so that classes with few images do not "
+            f"come first.",
         ],
     )
 
@@ -203,7 +216,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Label errors",
-    "Which original labels were rejected, whatever any model says?",
+    "Which original labels are not among the reassessed labels? (No model is involved.)",
     needs=("original", "reassessments"),
     make=make,
     by_one=True,
@@ -222,43 +235,45 @@ def _lead(errors: LabelErrors, names: ClassNames, by: str) -> str:
     worst = errors.classes[0]
     if not worst.rejected.count:
         return lead
-    of = f"{worst.rejected.count} of {worst.num_images}"
-    return f"{lead} The worst class is {names[worst.class_]}: {of}."
+    count = f"{worst.rejected.count} of {worst.num_images}"
+    return f"{lead} The worst class is {names[worst.class_]}: {count}."
 
 
 def _table(errors: LabelErrors, names: ClassNames, by: str) -> Table:
     columns = [
-        Column("class", lambda one: names[one.class_], is_text=True),
+        Column("class", lambda class_errors: names[class_errors.class_], is_text=True),
         Column(
             "rejected",
-            lambda one: section.share(one.rejected, bar=True),
+            lambda class_errors: section.share(class_errors.rejected, bar=True),
             "Share of the class's images",
         ),
-        Column("images", lambda one: one.num_images),
-        Column("another is right", lambda one: one.with_other_labels),
-        Column("none is", lambda one: one.without_labels),
+        Column("images", lambda class_errors: class_errors.num_images),
+        Column("another label is right", lambda class_errors: class_errors.with_other_labels),
+        Column("no label is right", lambda class_errors: class_errors.without_labels),
         Column(
-            "what is there instead",
-            lambda one: _said(one, names, ", "),
-            f"{by} labels of those images, the most frequent ones",
+            "valid instead",
+            lambda class_errors: _replacements(class_errors, names, ", "),
+            f"The most frequent {by} labels of the images with a rejected label",
             is_text=True,
         ),
     ]
-    worst = [one for one in errors.classes[:_SHOWN] if one.rejected.count]
+    worst = [
+        class_errors for class_errors in errors.classes[:_SHOWN] if class_errors.rejected.count
+    ]
     return Table.of(
         f"{KEY}-classes",
         f"The {len(worst)} classes with the most rejected labels",
         columns,
         worst,
-        lambda one: f"class-{one.class_}",
+        lambda class_errors: f"class-{class_errors.class_}",
         "label_errors_by_class",
     )
 
 
 def _list(study: Study) -> dict[str, np.ndarray]:
-    """Every image whose original label was rejected, with what raters said of it."""
+    """Every image whose original label was rejected, with the raters' votes on the label."""
     original, valid, names = study.original, study.judge.labels, study.class_names
-    assert original is not None  # see `sections`
+    assert original is not None  # `Analysis.sections` checks it
     rows = valid.rows(original.file_names)
     wrong = np.flatnonzero(~valid.contains(rows, original.classes[:, None])[:, 0])
     file_names, label = original.file_names[wrong], original.classes[wrong]
@@ -274,7 +289,7 @@ def _list(study: Study) -> dict[str, np.ndarray]:
 
 
 def _votes(answers: Answers, file_names: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """How many raters gave each answer; 0 where nobody was asked."""
+    """Columns with the number of raters who gave each answer; 0 if no rater was asked."""
     at = answers.questions.find_pairs(file_names, label)
     return {
         f"answers_{name}": np.where(at >= 0, answers.votes(i)[np.maximum(at, 0)], 0)
@@ -284,19 +299,21 @@ def _votes(answers: Answers, file_names: np.ndarray, label: np.ndarray) -> dict[
 
 def _classes_list(errors: LabelErrors, names: ClassNames) -> dict[str, np.ndarray]:
     classes = errors.classes
-    index = np.array([one.class_ for one in classes])
+    index = np.array([class_errors.class_ for class_errors in classes])
     return {
         "class": index,
         "name": names.of(index),
-        "images": np.array([one.num_images for one in classes]),
-        "rejected": np.array([one.rejected.count for one in classes]),
-        **section.columns("rejected", [one.rejected for one in classes]),
-        "with_other_labels": np.array([one.with_other_labels for one in classes]),
-        "without_labels": np.array([one.without_labels for one in classes]),
-        "instead": np.array([_said(one, names, "; ") for one in classes], np.str_),
+        "images": np.array([class_errors.num_images for class_errors in classes]),
+        "rejected": np.array([class_errors.rejected.count for class_errors in classes]),
+        **section.columns("rejected", [class_errors.rejected for class_errors in classes]),
+        "with_other_labels": np.array([class_errors.with_other_labels for class_errors in classes]),
+        "without_labels": np.array([class_errors.without_labels for class_errors in classes]),
+        "instead": np.array(
+            [_replacements(class_errors, names, "; ") for class_errors in classes], np.str_
+        ),
     }
 
 
-def _said(one: ClassErrors, names: ClassNames, between: str) -> str:
-    """The valid classes in place of one class, with their numbers of images."""
-    return between.join(f"{names[class_]} {n}" for class_, n in one.instead)
+def _replacements(class_errors: ClassErrors, names: ClassNames, between: str) -> str:
+    """The classes that are valid instead of a class, with their numbers of images, as text."""
+    return between.join(f"{names[class_]} {n}" for class_, n in class_errors.instead)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _MODEL_COLUMNS = ("model", "name", "model_name")
-_SETTING_COLUMNS = ("img_size", "resolution", "size")  # one model may be there at several
+_SETTING_COLUMNS = ("img_size", "resolution", "size")  # a model may appear at several sizes
 _TOP1 = ("top1", "top_1", "acc1", "acc@1", "accuracy", "top1_accuracy")
 _SPELLINGS = {ORIGINAL: "original|imagenet|orig", REAL: "real|reassessed"}
 _SUFFIX = r"(_?(top_?1|acc1?|accuracy))?"
-_ONLY_IN_REAL = "top1_diff"  # timm writes how much ReaL differs from the original labels
+_ONLY_IN_REAL = "top1_diff"  # timm's column of the difference between ReaL and original accuracy
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class AccuracyTable:
     Attributes:
       names: (M,) str, distinct.
       original: (M,) float64 shares in [0, 1].
-      by: (M,) shares by each reassessment's name; NaN where a model's is not known.
-      left_out: models that only the original labels' table or none of the others has.
+      by: (M,) shares by each reassessment's name; NaN if a model's accuracy is not known.
+      left_out: number of models left out, since they are not in both the original labels' and another table.
     """
 
     names: np.ndarray
@@ -46,7 +46,7 @@ class AccuracyTable:
         return len(self.names)
 
     def beside(self, others: Iterable[str]) -> AccuracyTable:
-        """The same, with names that tell these models from others of the same name."""
+        """Returns the table with " (table)" added to the names that are also in `others`."""
         taken = set(others)
         names = [f"{name} (table)" if name in taken else name for name in self.names.tolist()]
         return dataclasses.replace(self, names=np.array(names))
@@ -57,17 +57,18 @@ def read(
 ) -> AccuracyTable:
     """Reads one table of (model, original, real, …), or one of (model, top1) for each label set.
 
-    Models are matched by name and, where all tables have it, image size. Accuracies are percent or
-    shares, as the largest one tells.
+    Models are matched by name and, if all tables have it, image size. The accuracies of a column are percent
+    if the largest is above 1, else shares.
 
     Args:
-      paths: files of any kind that `tables.read` takes. Of several, the first is the original labels', the
-        second ReaL's, further ones are given with their label set, as NAME=FILE; so may be the first two.
-      label_sets: names of the reassessments that a column may hold.
+      paths: files of any format that `tables.read` takes. Of several files, the first is for the original
+        labels and the second for ReaL. Further files are given with their label set, as NAME=FILE, and the
+        first two may be given in the same way.
+      label_sets: names of the reassessments that may have a column in a single table.
 
     Raises:
-      InputError: naming the file: a column is missing, a model is there twice, an accuracy is none, no
-        model is in the original labels' and another table, or tables are swapped.
+      InputError: names the file, if a column is missing, a model appears twice, an accuracy is not a valid
+        number, no model is in the original labels' and another table, or the tables are swapped.
     """
     if len(paths) == 1:
         with naming(paths[0]), tables.understood():
@@ -75,10 +76,10 @@ def read(
             keys = _keys(table)
             original = _shares(table, _matching(table, ORIGINAL))
             known = list(dict.fromkeys([REAL, *label_sets]))
-            found = [name for name in known if _columns(table, name)]
+            present = [name for name in known if _columns(table, name)]
             by = {
-                name: _shares(table, _matching(table, name), may_lack=len(found) > 1)
-                for name in found or [REAL]
+                name: _shares(table, _matching(table, name), may_lack=len(present) > 1)
+                for name in present or [REAL]
             }
         return AccuracyTable(_names(keys), original, by)
     named = _named(paths)
@@ -93,38 +94,48 @@ def read(
                 )
             top1 = next((name for name in _TOP1 if name in table.column_names), None)
             if top1 is None:
-                raise InputError(f"has no column top1; there are {', '.join(table.column_names)}.")
+                raise InputError(
+                    f"has no column top1; the columns are {', '.join(table.column_names)}."
+                )
             columns[name] = dict(zip(_keys(table), _shares(table, top1).tolist(), strict=True))
-    without = [named[name] for name, one in columns.items() if len(next(iter(one))) == 1]
-    if without:  # image sizes: names alone must do
-        columns = {name: _by_name(one, named[name], without[0]) for name, one in columns.items()}
+    without = [
+        named[name] for name, accuracies in columns.items() if len(next(iter(accuracies))) == 1
+    ]
+    if without:  # a table has no image sizes, so models are matched by name alone
+        columns = {
+            name: _by_name(accuracies, named[name], without[0])
+            for name, accuracies in columns.items()
+        }
     first = columns.pop(ORIGINAL)
-    common = [key for key in first if any(key in one for one in columns.values())]
-    for name, one in columns.items():
-        if not any(key in first for key in one):
+    common = [key for key in first if any(key in accuracies for accuracies in columns.values())]
+    for name, accuracies in columns.items():
+        if not any(key in first for key in accuracies):
             raise InputError(
                 f"{named[ORIGINAL]} and {named[name]} have no model in common (first: "
-                f"{next(iter(first))[0]} and {next(iter(one))[0]})."
+                f"{next(iter(first))[0]} and {next(iter(accuracies))[0]})."
             )
     everything = set(first).union(*columns.values())
     return AccuracyTable(
         _names(common),
         np.array([first[key] for key in common]),
-        {name: np.array([one.get(k, np.nan) for k in common]) for name, one in columns.items()},
+        {
+            name: np.array([accuracies.get(k, np.nan) for k in common])
+            for name, accuracies in columns.items()
+        },
         left_out=len(everything) - len(common),
     )
 
 
 def _named(paths: Sequence[str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
-    """The files by the label sets whose accuracies they hold."""
+    """The files by the name of the label set of their accuracies."""
     named: dict[str, str | os.PathLike[str]] = {}
     for number, given in enumerate(paths):
         name, is_named, path = str(given).partition("=")
         if not is_named or "/" in name or os.path.exists(given):
             if number > 1:
                 raise InputError(
-                    f"--accuracy-table {given}: of more than two tables, each but the first two is given "
-                    f"with its label set, as shankar={given}."
+                    f"--accuracy-table {given}: expected NAME=FILE for each table after the first two, such "
+                    f"as shankar={given}."
                 )
             name, path = (ORIGINAL, REAL)[number], given
         elif name != ORIGINAL:
@@ -133,7 +144,9 @@ def _named(paths: Sequence[str | os.PathLike[str]]) -> dict[str, str | os.PathLi
             raise InputError(f"--accuracy-table: there are two tables of {name} accuracies.")
         named[name] = path
     if ORIGINAL not in named:
-        raise InputError("--accuracy-table: none of the tables is the original labels'.")
+        raise InputError(
+            "--accuracy-table: no table is for the original labels; give one first, or as original=FILE."
+        )
     return named
 
 
@@ -142,22 +155,22 @@ def _by_name(
     path: str | os.PathLike[str],
     without: str | os.PathLike[str],
 ) -> dict[tuple[str, ...], float]:
-    """The accuracies by the models' names alone, since another table has no image sizes."""
-    found = {key[:1]: value for key, value in accuracies.items()}
-    if len(found) < len(accuracies):
+    """The accuracies by the model's name alone, because the table `without` has no image sizes."""
+    by_name = {key[:1]: value for key, value in accuracies.items()}
+    if len(by_name) < len(accuracies):
         several = next(k[0] for k in accuracies if sum(o[0] == k[0] for o in accuracies) > 1)
         raise InputError(
-            f"{path}: has {several} at several image sizes, which {without} does not tell apart: that one "
-            f"needs a column img_size, too."
+            f"{path}: has {several} at several image sizes, but {without} has no image sizes; add a column "
+            f"img_size to {without}."
         )
-    return found
+    return by_name
 
 
 def _keys(table: Any) -> list[tuple[str, ...]]:
     """(model,) or (model, image size) of each row."""
     column = next((name for name in _MODEL_COLUMNS if name in table.column_names), None)
     if column is None:
-        raise InputError(f"has no column model; there are {', '.join(table.column_names)}.")
+        raise InputError(f"has no column model; the columns are {', '.join(table.column_names)}.")
     parts = [tables.strings(table[column], column).tolist()]
     size = next((name for name in _SETTING_COLUMNS if name in table.column_names), None)
     if size is not None:
@@ -166,13 +179,13 @@ def _keys(table: Any) -> list[tuple[str, ...]]:
     seen: set[tuple[str, ...]] = set()
     for row, key in enumerate(keys):
         if key in seen:
-            raise InputError(f"row {row + 1} has {' at '.join(key)} once more.")
+            raise InputError(f"row {row + 1} repeats {' at '.join(key)}.")
         seen.add(key)
     return keys
 
 
 def _names(keys: Sequence[tuple[str, ...]]) -> np.ndarray:
-    """The models' names, with the image size where a name alone stands for several."""
+    """Names of the models; a name that occurs several times gets its image size added."""
     names = [key[0] for key in keys]
     several = {name for name in names if names.count(name) > 1} if _repeats(names) else set()
     return np.array([f"{k[0]} ({k[1]})" if k[0] in several else k[0] for k in keys])
@@ -183,27 +196,28 @@ def _repeats(names: list[str]) -> bool:
 
 
 def _columns(table: Any, name: str) -> list[str]:
-    """The columns that may hold the accuracies by a label set."""
+    """The columns that may hold the accuracies on a label set."""
     pattern = re.compile(f"({_SPELLINGS.get(name, re.escape(name.lower()))}){_SUFFIX}")
     return [column for column in table.column_names if pattern.fullmatch(column.lower())]
 
 
 def _matching(table: Any, name: str) -> str:
-    found = _columns(table, name)
-    if len(found) != 1:
+    matches = _columns(table, name)
+    if len(matches) != 1:
         raise InputError(
-            f"expected one column of accuracies called {name}, found {', '.join(found) or 'none'} among "
-            f"{', '.join(table.column_names)}. Of two tables with a column top1, give both."
+            f"expected one column of accuracies called {name}, found {', '.join(matches) or 'none'} among "
+            f"{', '.join(table.column_names)}. If each label set has its own table with a "
+            f"column top1, give all tables."
         )
-    return found[0]
+    return matches[0]
 
 
 def _shares(table: Any, column: str, *, may_lack: bool = False) -> Float[np.ndarray, "models"]:
-    """Accuracies as shares; NaN where a cell is empty, if that may be."""
+    """Accuracies as shares in [0, 1]; if `may_lack`, an empty cell is NaN."""
     cells = table[column]
     empty = np.zeros(len(cells), bool)
     if may_lack:
-        empty = np.array([one is None or one == "" for one in cells.to_pylist()], bool)
+        empty = np.array([cell is None or cell == "" for cell in cells.to_pylist()], bool)
         values = np.full(len(cells), np.nan)
         if not empty.all():
             values[~empty] = tables.floats(cells.filter(~empty), column)

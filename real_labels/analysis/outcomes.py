@@ -1,4 +1,4 @@
-"""What each first prediction of a model is worth, image by image."""
+"""A model's first predictions compared with the original and the valid labels, image by image."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcomes:
-    """A model's first predictions beside both labels of N images.
+    """A model's first predictions, original labels and valid labels of N images.
 
     Attributes:
       file_names: (N,) str.
-      row: (N,) of each image among the original labels.
+      row: (N,) row of each image in the original labels.
       predicted: (N,) int32, the most likely class.
       original: (N,) int32, the original label.
       num_labels: (N,) int64, number of valid labels.
-      predicted_valid, original_valid: (N,), whether it is among the valid labels.
+      predicted_valid, original_valid: (N,), whether the predicted class and the original label are valid.
       confidence: (N,) float32, the model's score of its prediction, or None.
     """
 
@@ -40,7 +40,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, predictions: Predictions, original: LabelSets, real: LabelSets) -> Outcomes:
-        """Looks each prediction up.
+        """Compares each first prediction with the original labels and with the valid labels `real`.
 
         Raises:
           InputError: if a predicted image is not among the labels.

@@ -1,4 +1,4 @@
-"""Whom raters prefer where a model and the original label differ (figure 1 of the paper)."""
+"""The label that raters prefer if a model contradicts the original label (figure 1 of the paper)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.answers import Answers
 from real_labels.intervals import Estimate, bootstrap_estimate, bootstrap_means, percent
@@ -33,10 +33,10 @@ class Preference:
     """The raters' preference on a model's mistakes.
 
     Attributes:
-      num_mistakes: predictions that are not the original label.
-      num_images: those where raters were asked about both labels.
-      num_same_raters: those of them where the same raters were.
-      model, neither, original: shares of raters who prefer that label.
+      num_mistakes: number of predictions that are not the original label.
+      num_images: number of these on which raters were asked about both labels.
+      num_same_raters: number of these images on which at least one rater answered about both labels.
+      model, neither, original: mean shares of raters who prefer the model's, neither, the original label.
       difference: model minus original.
     """
 
@@ -59,17 +59,17 @@ def measure(
 ) -> Preference:
     """Shares of raters who prefer the model's label, the original label, or neither.
 
-    Counted are images whose first prediction is not the original label and where raters were asked about
-    both. A rater prefers the label that got the higher answer (no < maybe < yes). Where raters answered
-    both questions, these raters count; where none did (the two labels were in different tasks), every
-    pair of a rater of one and a rater of the other. Every image counts the same.
+    An image counts if its first prediction is not the original label and raters were asked about both labels.
+    A rater prefers the label that got the higher answer (no < maybe < yes). If any raters answered both
+    questions, only these raters count. If none did (the two labels were in different tasks), every pair of
+    a rater of one label and a rater of the other counts. Every image has the same weight.
 
     Args:
-      predictions: of the model.
-      original: original labels of all its images.
+      predictions: predictions of the model.
+      original: original labels of all predicted images.
       answers: raters' answers.
-      seed: of the bootstrap over images.
-      lookup: of the answers' questions by the images of `original`, where it was made already.
+      seed: seed of the bootstrap over images.
+      lookup: finds the questions of the answers by rows of `original`; None to make a lookup here.
     """
     lookup = lookup or answers.questions.lookup(original.file_names)
     predicted = predictions.classes[:, 0]
@@ -85,33 +85,31 @@ def measure(
     n = len(shares)
     columns = np.column_stack([shares, shares[:, 0] - shares[:, 2]])
     values = columns.mean(axis=0) if n else np.full(4, np.nan)
-    drawn = bootstrap_means(columns, seed) if n else np.zeros((1, 4))
-    estimates = [bootstrap_estimate(values[i], drawn[:, i], n) for i in range(4)]
+    draws = bootstrap_means(columns, seed) if n else np.zeros((1, 4))
+    estimates = [bootstrap_estimate(values[i], draws[:, i], n) for i in range(4)]
     return Preference(len(wrong), n, int(np.count_nonzero(same)), *estimates)
 
 
-def _asked(
-    found: Int[np.ndarray, "n"], asked: Int[np.ndarray, "questions"]
-) -> Int[np.ndarray, "n"]:
-    """Rows of questions, -1 for those that nobody answered."""
-    return np.where((found >= 0) & (asked[np.maximum(found, 0)] > 0), found, -1)
+def _asked(rows: Int[np.ndarray, "n"], asked: Int[np.ndarray, "questions"]) -> Int[np.ndarray, "n"]:
+    """Rows of questions, with -1 for questions without answers."""
+    return np.where((rows >= 0) & (asked[np.maximum(rows, 0)] > 0), rows, -1)
 
 
 def preferences(
     answers: Answers, first: Int[np.ndarray, "n"], second: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, "n"]]:
-    """For each pair of questions: shares of raters who lean to the first, to neither, to the second.
+    """For each pair of questions: shares of raters who prefer the first label, neither, the second label.
 
     Args:
       answers: with at least one answer to each question.
       first, second: (n,) rows of questions.
 
     Returns:
-      shares (n, 3), each row adding up to 1; whether the same raters answered both.
+      shares (n, 3), each row adding up to 1; (n,) whether any rater answered both questions.
     """
     pair_a, rater_a, answer_a = _answers_to(answers, first)
     pair_b, rater_b, answer_b = _answers_to(answers, second)
-    # Sorted keys of (pair, rater): raters rise within each question.
+    # The keys of (pair, rater) are sorted, because raters are sorted within each question.
     span = max(len(answers.raters), 1)
     key_a, key_b = pair_a * span + rater_a, pair_b * span + rater_b
     at = np.minimum(np.searchsorted(key_b, key_a), max(len(key_b) - 1, 0))
@@ -122,13 +120,13 @@ def preferences(
         axis=1,
     ).astype(np.float64)
     same = counts.sum(axis=1) > 0
-    # Without a common rater, any answer to the one is held against any to the other.
+    # Without a common rater, every answer to one question is compared with every answer to the other.
     k = len(answers.categories)
     a, b = (
         np.bincount(pair * k + answer, minlength=len(first) * k).reshape(-1, k)
         for pair, answer in ((pair_a, answer_a), (pair_b, answer_b))
     )
-    below_a, below_b = (np.cumsum(one, axis=1) - one for one in (a, b))
+    below_a, below_b = (np.cumsum(histogram, axis=1) - histogram for histogram in (a, b))
     crossed = np.stack(
         [(a * below_b).sum(axis=1), (a * b).sum(axis=1), (b * below_a).sum(axis=1)], axis=1
     )
@@ -152,13 +150,13 @@ def _answers_to(
 def draw(
     measured: Mapping[str, Preference], links: Mapping[str, str], accuracies: Mapping[str, float]
 ) -> Figure:
-    """A bar for each model: the raters who prefer its label, neither, the original label.
+    """Draws a bar for each model: shares of raters who prefer its label, neither, the original label.
 
-    With many models, the paper's figure 1: the difference over their accuracy.
+    With many models, draws the paper's figure 1: the difference over the models' accuracy.
 
     Args:
-      measured: of each model.
-      links: of each model.
+      measured: the preference on each model.
+      links: the link of each model.
       accuracies: top-1 on the original labels, shares.
     """
     names = _ranked(measured)
@@ -174,7 +172,7 @@ def draw(
             figure.axes[0],
             names,
             [100 * accuracies[name] for name in names],
-            [100 * one.value for one in differences],
+            [100 * difference.value for difference in differences],
         )
         figure.axes[0].axhline(
             0, color=figures.ORIGINAL, linestyle=(0, (4, 3)), linewidth=1, label="neither preferred"
@@ -196,7 +194,7 @@ def draw(
     for side, sign in (("model", 1), ("original", -1)):
         shares = [getattr(measured[name], side) for name in names]
         value, low, high = (
-            np.array([100 * getattr(one, end) for one in shares])
+            np.array([100 * getattr(share, end) for share in shares])
             for end in ("value", "low", "high")
         )
         at = value if sign > 0 else 100 - value
@@ -205,7 +203,7 @@ def draw(
             at, range(len(names)), xerr=error, fmt="none", ecolor=figures.INK, elinewidth=1.2
         )
     axis.set_xlim(0, 100)
-    axis.set_xlabel("raters who prefer it, %")
+    axis.set_xlabel("share of raters, %")
     figures.legend(figure, [axis])
     return figure
 
@@ -217,35 +215,36 @@ def _ranked(measured: Mapping[str, Preference]) -> list[str]:
 def make(study: Study) -> Content:
     """Measures each model of a study."""
     original, answers = study.original, study.answers
-    assert original is not None and answers is not None  # see `sections`
+    assert original is not None and answers is not None  # `Analysis.sections` checks it
     measured = {
-        name: measure(one, original, answers, seed=study.seed, lookup=study.answer_lookup)
-        for name, one in study.models.items()
+        name: measure(predictions, original, answers, seed=study.seed, lookup=study.answer_lookup)
+        for name, predictions in study.models.items()
     }
-    told = {name: one for name, one in measured.items() if one.num_images}
+    rated = {name: preference for name, preference in measured.items() if preference.num_images}
     missing = [
-        f"{name}: raters were not asked about both labels on any of its {one.num_mistakes:,} mistakes."
-        for name, one in measured.items()
-        if name not in told
+        f"{name}: raters were not asked about both labels on any of its {preference.num_mistakes:,} mistakes."
+        for name, preference in measured.items()
+        if name not in rated
     ]
-    if not told:
+    if not rated:
         return Content(missing=missing, numbers=measured)
     title = "Raters who prefer the model's label, neither, or the original label"
-    if len(told) > figures.MANY:
+    if len(rated) > figures.MANY:
         title = (
-            "Whom raters prefer, over the models' accuracy: above 0 they prefer the model's label"
+            "Raters' preference over the models' accuracy: above 0, raters prefer the model's label"
         )
     return Content(
-        lead=_lead(told, study.subject(told)),
+        lead=_lead(rated, study.subject(rated)),
         missing=missing,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(told, study.links, study.original_top1))],
-        tables=[_table(told, study.links)],
+        figures=[SectionFigure(KEY, title, draw(rated, study.links, study.original_top1))],
+        tables=[_table(rated, study.links)],
         notes=[
-            "Counted are mistakes on which raters were asked about both labels. A rater prefers the label "
-            "with the higher answer; neither, with equal ones. Where nobody answered both questions, every "
-            "pair of a rater of one and of the other counts. Images weigh the same; bootstrap over images. "
-            "Raters were asked only about labels that had been proposed, so these images are a selection.",
+            "Only mistakes on which raters were asked about both labels count. A rater prefers the label "
+            "with the higher answer, and neither label if the answers are equal. If no rater answered both "
+            "questions, every pair of a rater of one label and a rater of the other counts. All images have "
+            "the same weight; intervals are bootstrap over images. Raters were asked only about proposed "
+            "labels, so these images are a selection.",
         ],
     )
 
@@ -253,7 +252,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Whom do raters prefer?",
-    "Where a model contradicts the original label, whom do people side with?",
+    "If a model contradicts the original label, which of the two labels do raters prefer?",
     needs=("models", "original", "answers"),
     make=make,
 )
@@ -269,8 +268,8 @@ def _lead(measured: Mapping[str, Preference], name: str) -> str:
         f"neither."
     )
     if len(measured) > 1:
-        model = sum(one.difference.low > 0 for one in measured.values())
-        original = sum(one.difference.high < 0 for one in measured.values())
+        model = sum(preference.difference.low > 0 for preference in measured.values())
+        original = sum(preference.difference.high < 0 for preference in measured.values())
         lead += (
             f" Of {len(measured)} models, {model} are preferred to the original labels, and {original} the "
             f"other way round (95% intervals without 0, not corrected for the number of models)."
@@ -295,7 +294,7 @@ def _table(measured: Mapping[str, Preference], links: Mapping[str, str]) -> Tabl
         Column(
             "answered both",
             lambda name: measured[name].num_same_raters,
-            "Images on which the same raters answered both questions",
+            "Images on which at least one rater answered both questions",
         ),
         Column("mistakes", lambda name: measured[name].num_mistakes),
     ]

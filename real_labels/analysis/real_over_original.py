@@ -1,4 +1,4 @@
-"""ReaL over original accuracy: how far progress on the old labels carries over (figure 4 of the paper)."""
+"""ReaL over original accuracy: how far progress on the original labels carries over (paper, figure 4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from real_labels import accuracy
 from real_labels.accuracy import Accuracy
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Cell, Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.files.records import as_json
 from real_labels.intervals import Estimate, percent
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 KEY = "real_over_original"
-LEAST_MODELS = 6  # three to a half: two points always lie on a line
+LEAST_MODELS = 6  # three in each half, since a line fits any two points
 _PAPER = (0.86, 0.51)  # slopes, lower and upper half
 
 
@@ -36,8 +36,8 @@ class Half:
 
     Attributes:
       slope: with its t interval; n is the number of models.
-      intercept: accuracy at 0.
-      standard_error: of the slope.
+      intercept: reassessed accuracy at an original accuracy of 0.
+      standard_error: standard error of the slope.
     """
 
     slope: Estimate
@@ -47,13 +47,13 @@ class Half:
 
 @dataclasses.dataclass(frozen=True)
 class SlopeDifference:
-    """The slope of the lower half minus that of the upper one.
+    """The slope of the lower half minus the slope of the upper half.
 
     Attributes:
       value: the difference.
       low, high: Welch's 95% interval.
-      t, degrees_of_freedom: of Welch's test; NaN where nothing scatters.
-      p_value: two-sided, that the slopes are equal.
+      t, degrees_of_freedom: of Welch's test; NaN if all models lie exactly on the lines.
+      p_value: two-sided, of the hypothesis that the slopes are equal.
     """
 
     value: float
@@ -66,13 +66,13 @@ class SlopeDifference:
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
-    """Reassessed on original accuracy, apart for the lower and the upper half of the models.
+    """Regressions of reassessed on original accuracy, for the lower and the upper half of the models.
 
     Attributes:
-      num_models: in both halves.
-      median: original accuracy at which they are split.
-      lower, upper: the halves.
-      difference: of their slopes.
+      num_models: number of models in both halves.
+      median: original accuracy that separates the halves.
+      lower, upper: regressions of the halves.
+      difference: difference of their slopes.
     """
 
     num_models: int
@@ -87,10 +87,10 @@ class ModelPoint:
     """A model's top-1 accuracies, shares in [0, 1].
 
     Attributes:
-      name: of the model.
-      original, reassessed: by either label set.
-      link: of its mark and row.
-      has_predictions: whether its predictions are there, and not only its accuracies.
+      name: name of the model.
+      original, reassessed: accuracy on the original and on the reassessed labels.
+      link: link of the model's mark and row.
+      has_predictions: whether the model's predictions are known, not only its accuracies.
     """
 
     name: str
@@ -102,13 +102,13 @@ class ModelPoint:
 
 @dataclasses.dataclass(frozen=True)
 class ReassessedOverOriginal:
-    """All models, and their regression.
+    """All models and their regression.
 
     Attributes:
       column: name of the reassessed accuracy in JSON and lists.
-      models: in any order.
-      original_labels: the original labels' own accuracy by the reassessment; None without labels.
-      regression: None for few models.
+      models: the models in any order.
+      original_labels: the original labels' own accuracy on the reassessment; None without labels.
+      regression: the regression; None if there are too few models.
     """
 
     column: str
@@ -120,8 +120,8 @@ class ReassessedOverOriginal:
         """{"models": [{"name", "original", "real" or "reassessed"}], "original_labels", "regression"}."""
         return {
             "models": [
-                {"name": one.name, ORIGINAL: one.original, self.column: one.reassessed}
-                for one in self.models
+                {"name": model.name, ORIGINAL: model.original, self.column: model.reassessed}
+                for model in self.models
             ],
             "original_labels": as_json(self.original_labels),
             "regression": as_json(self.regression),
@@ -131,11 +131,11 @@ class ReassessedOverOriginal:
 def measure(
     original: Float[np.ndarray, "models"], reassessed: Float[np.ndarray, "models"]
 ) -> Regression | None:
-    """Regresses reassessed on original accuracy (least squares), apart for the lower and the upper half.
+    """Regresses reassessed on original accuracy (least squares), separately for each half of the models.
 
-    A half is the models up to the median original accuracy, and those above. The test that the slopes
-    differ is Welch's t, (b_lower - b_upper) / √(s_lower² + s_upper²) with s the slopes' standard errors
-    and Satterthwaite's degrees of freedom, since the halves do not scatter equally.
+    The lower half holds the models up to the median original accuracy, the upper half the models above it.
+    The slopes are compared by Welch's t test, t = (b_lower - b_upper) / √(s_lower² + s_upper²) with s the
+    slopes' standard errors and Satterthwaite's degrees of freedom, since the residual variances may differ.
 
     Args:
       original, reassessed: (M,) top-1 accuracies, shares in [0, 1].
@@ -158,7 +158,7 @@ def measure(
 
 
 def _regress(x: np.ndarray, y: np.ndarray) -> Half | None:
-    """Slope with its 95% t interval."""
+    """The regression of one half, with a 95% t interval; None with fewer than three distinct x."""
     n = len(x)
     if len(np.unique(x)) < 3:
         return None
@@ -178,7 +178,7 @@ def _welch(lower: Half, upper: Half) -> SlopeDifference:
     value = lower.slope.value - upper.slope.value
     parts = [half.standard_error**2 for half in (lower, upper)]
     error = math.sqrt(sum(parts))
-    if error < 1e-12:  # all models lie on two lines, or on one, but for rounding
+    if error < 1e-12:  # up to rounding, all models lie on one line or two
         p_value = float(abs(value) < 1e-9)
         return SlopeDifference(value, value, value, math.nan, math.nan, p_value)
     freedom = sum(parts) ** 2 / sum(
@@ -203,19 +203,19 @@ def draw(
     own: float | None = None,
     by: str = "ReaL",
 ) -> Figure:
-    """Scatter of the models, the lines of both halves, and the original labels' own accuracy.
+    """Draws the models as points, the lines of both halves, and the original labels' own accuracy.
 
     Args:
-      models: a point each; those with predictions stand out among others.
-      regression: of `measure`, for the lines.
-      own: the original labels' own accuracy, for a level line.
+      models: the points; models with predictions stand out from models with accuracies only.
+      regression: the result of `measure`, for the lines; None for no lines.
+      own: the original labels' own accuracy, for a horizontal line; None for no line.
       by: title of the reassessment.
     """
-    x = 100 * np.array([one.original for one in models])
-    y = 100 * np.array([one.reassessed for one in models])
-    strong = np.array([one.has_predictions for one in models], bool)
+    x = 100 * np.array([model.original for model in models])
+    y = 100 * np.array([model.reassessed for model in models])
+    strong = np.array([model.has_predictions for model in models], bool)
     strong = strong if strong.any() else ~strong
-    links = np.array([one.link for one in models])
+    links = np.array([model.link for model in models])
     figure, axis = figures.new(4.4)
     many = len(x) > 100
     for group, colour, size, order, title in (
@@ -281,7 +281,7 @@ def make(study: Study) -> Content:
     if study.accuracies is not None and _judge(study) not in study.accuracies.by:
         titles = section.join([title_of(name) for name in study.accuracies.by])
         missing.append(
-            f"The tables of accuracies hold {titles} accuracies, so their models are not among these."
+            f"The accuracy tables hold {titles} accuracies only, so this section leaves their models out."
         )
     models = _gather(study)
     if not models:
@@ -298,14 +298,14 @@ def make(study: Study) -> Content:
     if regression is None:
         missing.append(
             f"Slopes need {LEAST_MODELS} models or more of different accuracy, found {len(models)}; "
-            f"--accuracy-table adds models of which only the accuracies are known, such as timm's."
+            f"--accuracy-table adds models whose accuracies are published, such as timm's."
         )
     remarks = []
     partial = [name for name, m in study.models.items() if len(m) < len(study.original or ())]
     if partial and own is not None:
         remarks.append(
-            f"Not all images are covered by {section.join(partial)}: the accuracy is of a part, while the "
-            f"original labels' own is of all."
+            f"Not all images are predicted by {section.join(partial)}. Accuracy is on the predicted images, "
+            f"the original labels' own accuracy is on all images."
         )
     column = study.judge_column
     title = f"{by} over original top-1 accuracy, a point for each model"
@@ -315,19 +315,19 @@ def make(study: Study) -> Content:
         missing=missing,
         remarks=remarks,
         numbers=ReassessedOverOriginal(column, models, own, regression),
-        figures=[Drawn(KEY, title, figure)],
+        figures=[SectionFigure(KEY, title, figure)],
         tables=[_table(models, by)],
         lists={
             "models_real_over_original": {
-                "model": np.array([one.name for one in models]),
-                ORIGINAL: np.array([one.original for one in models]),
-                column: np.array([one.reassessed for one in models]),
+                "model": np.array([model.name for model in models]),
+                ORIGINAL: np.array([model.original for model in models]),
+                column: np.array([model.reassessed for model in models]),
             }
         },
         notes=[
-            "Least squares on each half of the models, split at the median original accuracy; t intervals; "
-            "Welch's test that the slopes differ. Models count as independent, which families of models "
-            "are not.",
+            "The models are split at the median original accuracy, and each half has a least-squares line "
+            "with t intervals. Welch's test compares the slopes. The models are treated as independent, but "
+            "models of one family are not.",
             f"The paper found slopes of {_PAPER[0]} and {_PAPER[1]} (p < 0.001).",
         ],
     )
@@ -336,7 +336,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "{by} over original",
-    "Does progress on the original labels carry over to better ones?",
+    "Does progress on the original labels carry over to the reassessed labels?",
     needs=(),
     make=make,
     by_one=True,
@@ -344,34 +344,38 @@ ANALYSIS = Analysis(
 
 
 def _judge(study: Study) -> str:
-    """The name of the reassessment that judges; without labels, of the first that a table has."""
+    """The name of the judge; without labels, of the first reassessment in the accuracy tables."""
     of_tables = (REAL,) if study.accuracies is None else tuple(study.accuracies.by)
     return next(iter(study.reassessments or of_tables))
 
 
 def points(study: Study) -> list[ModelPoint]:
-    """The models with predictions, by the original labels and the judge's; none without either."""
+    """Points of the models with predictions; empty without original labels or without a judge.
+
+    Models without an image that the judge labels are left out.
+    """
     if study.original is None or not study.reassessments:
         return []
-    found = []
+    models = []
     for name, outcomes in study.outcomes.items():
         labelled = np.count_nonzero(outcomes.num_labels)
         if labelled:
             reassessed = np.count_nonzero(outcomes.predicted_valid) / labelled
             original = np.count_nonzero(~outcomes.mistake) / len(outcomes)
-            found.append(ModelPoint(name, original, reassessed, study.links[name]))
-    return found
+            models.append(ModelPoint(name, original, reassessed, study.links[name]))
+    return models
 
 
 def regress(models: Sequence[ModelPoint]) -> Regression | None:
-    """`measure`, of points."""
+    """The result of `measure` for the points of the models."""
     return measure(
-        np.array([one.original for one in models]), np.array([one.reassessed for one in models])
+        np.array([model.original for model in models]),
+        np.array([model.reassessed for model in models]),
     )
 
 
 def _gather(study: Study) -> list[ModelPoint]:
-    """The models with predictions, then those of the tables that have the judge's accuracies."""
+    """Points of the models with predictions, then of table models with an accuracy on the judge's labels."""
     models = points(study)
     others = study.accuracies
     if others is not None and _judge(study) in others.by:
@@ -390,13 +394,13 @@ def _lead(
 ) -> str:
     beyond = ""
     if own is not None and own.is_known:
-        above = sum(one.reassessed > own.value for one in models)
+        above = sum(model.reassessed > own.value for model in models)
         limit = f"the original labels' own {by} accuracy of {100 * own.value:.2f}%"
         if len(models) == 1:
-            (one,) = models
+            (model,) = models
             beyond = (
-                f"With {100 * one.reassessed:.2f}% by the {by} and {100 * one.original:.2f}% by the original "
-                f"labels, {one.name} is {'above' if above else 'not above'} {limit}."
+                f"With {100 * model.reassessed:.2f}% on the {by} and {100 * model.original:.2f}% on the "
+                f"original labels, {model.name} is {'above' if above else 'not above'} {limit}."
             )
         else:
             beyond = (
@@ -408,7 +412,7 @@ def _lead(
     lower, upper = regression.lower.slope, regression.upper.slope
     difference = regression.difference
     p = section.p_words(difference.p_value)
-    said = (
+    lead = (
         f"Of {len(models):,} models, a point of accuracy on the original labels is worth "
         f"{percent(lower, 3, scale=1, unit=' points')} on the {by} labels in the "
         f"lower half (up to {100 * regression.median:.3f}%) and "
@@ -416,31 +420,36 @@ def _lead(
     )
     if difference.p_value < section.LEVEL:
         less = "less" if difference.value > 0 else "more"
-        said += f"{less} by {abs(difference.value):.3f}, significantly ({p})."
+        lead += f"{less} by {abs(difference.value):.3f}, significantly ({p})."
     else:
-        said += f"the slopes cannot be told apart ({p})."
-    return f"{said} {beyond}".rstrip()
+        lead += f"the slopes cannot be told apart ({p})."
+    return f"{lead} {beyond}".rstrip()
 
 
 def _table(models: Sequence[ModelPoint], by: str) -> Table:
     columns = [
-        Column("model", lambda one: one.name, is_text=True),
-        Column("original top-1", lambda one: Cell(f"{100 * one.original:.3f}%", one.original)),
-        Column(f"{by} top-1", lambda one: Cell(f"{100 * one.reassessed:.3f}%", one.reassessed)),
+        Column("model", lambda model: model.name, is_text=True),
+        Column(
+            "original top-1", lambda model: Cell(f"{100 * model.original:.3f}%", model.original)
+        ),
+        Column(
+            f"{by} top-1", lambda model: Cell(f"{100 * model.reassessed:.3f}%", model.reassessed)
+        ),
         Column(
             "difference",
-            lambda one: Cell(
-                f"{100 * (one.reassessed - one.original):+.3f}", one.reassessed - one.original
+            lambda model: Cell(
+                f"{100 * (model.reassessed - model.original):+.3f}",
+                model.reassessed - model.original,
             ),
             "In points",
         ),
     ]
-    rows = sorted(models, key=lambda one: -one.reassessed)
+    rows = sorted(models, key=lambda model: -model.reassessed)
     return Table.of(
         f"{KEY}-models",
         "All models",
         columns,
         rows,
-        lambda one: one.link,
+        lambda model: model.link,
         "models_real_over_original",
     )

@@ -1,4 +1,4 @@
-"""The report: every analysis, as a page, figures, lists, and one file with all numbers."""
+"""The report: all analyses as a page, figures, lists, and one file with all numbers."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ ANALYSES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
-    """What a report says.
+class WrittenReport:
+    """The sections and remarks of a report.
 
     Attributes:
-      sections: in its order.
-      remarks: on the inputs, and on what could not be drawn or shown.
+      sections: in the order of the page.
+      remarks: remarks on the inputs, on letters missing from figures, and on images that were not found.
     """
 
     sections: Sequence[Section]
@@ -63,12 +63,12 @@ class Written:
 
 def write(
     study: Study, folder: str | os.PathLike[str], origin: Origin, images: Thumbnails | None = None
-) -> Written:
-    """Makes every analysis and writes the report, `index.html` last.
+) -> WrittenReport:
+    """Runs all analyses and writes the report, `index.html` last.
 
     `folder` receives index.html, report.json, figures/NAME.png and .svg, lists/NAME.csv, each written under
-    a temporary name first. What an earlier report wrote there and this one does not is removed; anything
-    else stays.
+    a temporary name first. Figures and lists of an earlier report that this report does not write are
+    removed; other files stay.
     """
     folder = pathlib.Path(folder)
     earlier = _files_of(folder)
@@ -80,16 +80,16 @@ def write(
         ) as bar:
             for analysis in bar:
                 bar.set_postfix_str(analysis.key)
-                for made in analysis.sections(study):
-                    sections.append(made)
-                    for drawn in made.figures:
-                        svg = figures.svg(drawn.figure, drawn.key, drawn.title)
-                        drawings[drawn.key] = figures.inline(svg)
-                        contents = {"svg": svg.encode(), "png": figures.png(drawn.figure)}
+                for section in analysis.sections(study):
+                    sections.append(section)
+                    for figure in section.figures:
+                        svg = figures.svg(figure.figure, figure.key, figure.title)
+                        drawings[figure.key] = figures.inline(svg)
+                        contents = {"svg": svg.encode(), "png": figures.png(figure.figure)}
                         for ending, content in contents.items():
-                            written.append(f"figures/{drawn.key}.{ending}")
+                            written.append(f"figures/{figure.key}.{ending}")
                             _write(folder / written[-1], content)
-                    for name, columns in made.lists.items():
+                    for name, columns in section.lists.items():
                         written.append(f"lists/{name}.csv")
                         tables.write(folder / written[-1], columns)
     thumbnails = {} if images is None else _thumbnails(sections, images)
@@ -100,7 +100,7 @@ def write(
     _write(folder / "index.html", page.encode())
     for name in earlier - set(written):
         (folder / name).unlink(missing_ok=True)
-    return Written(sections, remarks)
+    return WrittenReport(sections, remarks)
 
 
 def _about(study: Study, origin: Origin) -> html.About:
@@ -114,9 +114,9 @@ def _about(study: Study, origin: Origin) -> html.About:
         seed=study.seed,
         kicker=_kicker(study),
         sources=[
-            f"{one.title}: {'. '.join(part for part in (one.source, one.licence, one.caveat) if part)}"
-            for name, one in study.reassessments.items()
-            if name != REAL and one.source
+            f"{judge.title}: {'. '.join(filter(None, (judge.source, judge.licence, judge.caveat)))}"
+            for name, judge in study.reassessments.items()
+            if name != REAL and judge.source
         ],
     )
 
@@ -124,12 +124,12 @@ def _about(study: Study, origin: Origin) -> html.About:
 def _kicker(study: Study) -> str:
     if study.is_real_alone:
         return "Original labels and Reassessed Labels (ReaL)"
-    titles = [one.title for one in study.reassessments.values()]
+    titles = [reassessment.title for reassessment in study.reassessments.values()]
     return f"Original labels and reassessments: {join(titles)}"
 
 
 def _files_of(folder: pathlib.Path) -> set[str]:
-    """The figures and lists that an earlier report wrote here, by its own account."""
+    """The figures and lists of an earlier report in this folder, as its report.json lists them."""
     try:
         names = json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"]
         return {
@@ -142,8 +142,10 @@ def _files_of(folder: pathlib.Path) -> set[str]:
 
 
 def _thumbnails(sections: Sequence[Section], images: Thumbnails) -> dict[str, str | None]:
-    """Each image that is shown, as an address with its content; None where there is none."""
-    names = [c.file_name for one in sections for gallery in one.galleries for c in gallery.cards]
+    """The data: address of each shown image by file name; None if it is missing or unreadable."""
+    names = [
+        c.file_name for section in sections for gallery in section.galleries for c in gallery.cards
+    ]
     return {name: images.data_uri(name) for name in names}
 
 
@@ -152,17 +154,19 @@ def _lost(thumbnails: dict[str, str | None], images: Thumbnails | None) -> list[
     if not lost or images is None:
         return []
     return [
-        f"{len(lost)} of the {len(thumbnails)} images to show are not below {images.folder}, or unreadable "
-        f"(first: {lost[0]})."
+        f"{len(lost)} of the {len(thumbnails)} images to show are missing below {images.folder} or "
+        f"unreadable (first: {lost[0]})."
     ]
 
 
-def _glyphs(warned: Sequence[warnings.WarningMessage]) -> list[str]:
-    """What the figures' font lacks; everything else that was warned of is passed on."""
-    missing = [one for one in warned if "Glyph" in str(one.message)]
-    for one in warned:
-        if one not in missing:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+def _glyphs(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    """A remark if the figures' font lacks letters; other warnings are issued again."""
+    missing = [warning for warning in caught if "Glyph" in str(warning.message)]
+    for warning in caught:
+        if warning not in missing:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
     if not missing:
         return []
     return ["The PNG figures lack some letters of the names; the page and the SVGs have them."]
@@ -186,24 +190,24 @@ def _record(
         "remarks": list(remarks),
         "label_sets": {
             name: {
-                "title": one.title,
-                "num_images": len(one.labels),
-                "num_covered": one.num_covered,
-                "counting": one.counting,
-                "source": one.source,
-                "licence": one.licence,
-                "caveat": one.caveat,
+                "title": reassessment.title,
+                "num_images": len(reassessment.labels),
+                "num_covered": reassessment.num_covered,
+                "counting": reassessment.counting,
+                "source": reassessment.source,
+                "licence": reassessment.licence,
+                "caveat": reassessment.caveat,
             }
-            for name, one in study.reassessments.items()
+            for name, reassessment in study.reassessments.items()
         },
         "sections": {
-            one.key: {
-                "title": one.title,
-                "lead": one.lead,
-                "missing": list(one.missing),
-                "remarks": list(one.remarks),
-                "numbers": as_json(one.numbers),
+            section.key: {
+                "title": section.title,
+                "lead": section.lead,
+                "missing": list(section.missing),
+                "remarks": list(section.remarks),
+                "numbers": as_json(section.numbers),
             }
-            for one in sections
+            for section in sections
         },
     }

@@ -1,4 +1,4 @@
-"""What label sets say of mistakes that people reviewed one by one: how far they flatter a model."""
+"""Mistakes that people reviewed one by one: how many of them each label set calls valid."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ALL = "all"
 
 
 @dataclasses.dataclass(frozen=True)
-class Forgiven:
-    """Mistakes that a reassessment calls valid.
+class ValidShare:
+    """The share of reviewed mistakes that a reassessment calls valid.
 
     Attributes:
-      model: whose mistakes.
-      reassessment: its name.
-      category, severity: of the mistakes; "all" for every one.
-      valid: share of those on images that the reassessment looked at.
+      model: the model that made the mistakes.
+      reassessment: name of the reassessment.
+      category, severity: of the mistakes; "all" for all of them.
+      valid: the share, of the mistakes on images that the reassessment looked at.
     """
 
     model: str
@@ -43,35 +43,38 @@ class Forgiven:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reviewed:
-    """All shares, those of all mistakes of a model first."""
+class ReviewedShares:
+    """All shares; for each model and reassessment, the share of all mistakes comes first."""
 
-    shares: Sequence[Forgiven]
+    shares: Sequence[ValidShare]
 
 
 def measure(
     reviewed: Sequence[ReviewedMistakes], reassessments: Mapping[str, Reassessment]
-) -> Reviewed:
-    """How many reviewed mistakes each reassessment calls valid, by category and by severity."""
+) -> ReviewedShares:
+    """Shares of reviewed mistakes that each reassessment calls valid: of all, by category, by severity."""
     shares = []
     for mistakes in reviewed:
-        for name, one in reassessments.items():
-            judged = mistakes.judged_by(one)
-            valid = judged.called_valid(one) if len(judged) else np.zeros(0, bool)
+        for name, reassessment in reassessments.items():
+            judged = mistakes.judged_by(reassessment)
+            valid = judged.called_valid(reassessment) if len(judged) else np.zeros(0, bool)
             groups = [(ALL, ALL, np.ones(len(judged), bool))]
             groups += [(c, ALL, judged.category == c) for c in np.unique(judged.category).tolist()]
             groups += [(ALL, s, judged.severity == s) for s in np.unique(judged.severity).tolist()]
             shares += [
-                Forgiven(
+                ValidShare(
                     mistakes.model,
                     name,
                     category,
                     severity,
-                    Accuracy.of(int(np.count_nonzero(valid & of)), int(np.count_nonzero(of))),
+                    Accuracy.of(
+                        int(np.count_nonzero(valid & is_in_group)),
+                        int(np.count_nonzero(is_in_group)),
+                    ),
                 )
-                for category, severity, of in groups
+                for category, severity, is_in_group in groups
             ]
-    return Reviewed(shares)
+    return ReviewedShares(shares)
 
 
 def make(study: Study) -> Content:
@@ -79,8 +82,8 @@ def make(study: Study) -> Content:
     numbers = measure(study.reviewed, study.reassessments)
     titles = study.titles
     lead = reviewed_mistakes.sentence(study.reviewed, study.judge)
-    by = [one for one in numbers.shares if one.valid.n]
-    models = list(dict.fromkeys(one.model for one in by))
+    by = [share for share in numbers.shares if share.valid.n]
+    models = list(dict.fromkeys(share.model for share in by))
     tables = [
         _table(f"{KEY}-all", "All mistakes", [o for o in by if o.is_all], titles),
         *(
@@ -99,8 +102,8 @@ def make(study: Study) -> Content:
         tables=tables if by else [],
         notes=[
             "Vasudevan et al. 2022 (When does dough become a bagel?) reviewed the remaining mistakes of two "
-            "models with a panel, and revised Shankar et al.'s labels with what they found; so that set "
-            "calls none of these valid, by construction.",
+            "models with a panel, and revised Shankar et al.'s labels accordingly. By construction, the "
+            "revised labels call none of these mistakes valid.",
         ],
     )
 
@@ -108,20 +111,20 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Reviewed mistakes",
-    "Of mistakes that people looked at one by one and called mistakes: how many do the label sets forgive?",
+    "How many mistakes that a panel of people confirmed does each label set call valid?",
     needs=("reassessments",),
     make=make,
     applies=lambda study: bool(study.reviewed),
 )
 
 
-def _table(key: str, title: str, shares: Sequence[Forgiven], titles: Mapping[str, str]) -> Table:
+def _table(key: str, title: str, shares: Sequence[ValidShare], titles: Mapping[str, str]) -> Table:
     columns = [
-        Column("model", lambda one: one.model, is_text=True),
-        Column("labels", lambda one: titles[one.reassessment], is_text=True),
-        Column("category", lambda one: one.category, is_text=True),
-        Column("severity", lambda one: one.severity, is_text=True),
-        Column("called valid", lambda one: section.share(one.valid, bar=True)),
-        Column("mistakes", lambda one: one.valid.n, "On images that the label set looked at"),
+        Column("model", lambda share: share.model, is_text=True),
+        Column("labels", lambda share: titles[share.reassessment], is_text=True),
+        Column("category", lambda share: share.category, is_text=True),
+        Column("severity", lambda share: share.severity, is_text=True),
+        Column("called valid", lambda share: section.share(share.valid, bar=True)),
+        Column("mistakes", lambda share: share.valid.n, "On images that the label set looked at"),
     ]
     return Table.of(key, title, columns, shares)

@@ -1,7 +1,8 @@
-"""Images with several valid labels: whether models pick the original one more than chance would.
+"""Images with several valid labels: how often models pick the original label, compared with chance.
 
-Section 4 of the paper: an unbiased oracle, which picks any of the valid labels, knows nothing of how the
-original labels were collected; a model that names the original one more often has learned that too.
+Section 4 of the paper: an unbiased oracle picks any of the valid labels with equal probability, regardless of
+how the original labels were collected. A model that picks the original label more often has learned a bias of
+the collection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from real_labels.accuracy import Accuracy
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Cell, Column, Content, Drawn, Table
+from real_labels.analysis.page.section import Cell, Column, Content, SectionFigure, Table
 from real_labels.analysis.study import Study
 from real_labels.intervals import Estimate, holm, percent
 from real_labels.labels import LabelSets
@@ -33,7 +34,7 @@ _ORDINALS = ("first prediction", "second", "third")
 
 @dataclasses.dataclass(frozen=True)
 class NumberOfLabels:
-    """The images with `labels` valid labels."""
+    """The number of images with `labels` valid labels."""
 
     labels: int
     images: int
@@ -41,13 +42,13 @@ class NumberOfLabels:
 
 @dataclasses.dataclass(frozen=True)
 class LabelCounts:
-    """How many labels images have, without any model.
+    """Numbers of images by their number of valid labels; no model is needed.
 
     Attributes:
-      num_images: in all.
-      with_several: images with several labels.
-      original_among_them: those of them whose original label is one.
-      by_number: by number of labels.
+      num_images: number of all images.
+      with_several: number of images with several valid labels.
+      original_among_them: number of these whose original label is valid.
+      by_number: number of images for each number of valid labels.
     """
 
     num_images: int
@@ -58,7 +59,7 @@ class LabelCounts:
 
 @dataclasses.dataclass(frozen=True)
 class PicksOfNumber:
-    """Picks among `labels` valid labels: by the model, and by the oracle (1 / labels)."""
+    """Share of original labels picked among `labels` valid labels: by model and by oracle (1 / labels)."""
 
     labels: int
     picks_original: Accuracy
@@ -71,8 +72,8 @@ class Rank:
 
     Attributes:
       rank: 1 for the first.
-      valid: share that is valid, of the images with `rank` labels or more.
-      valid_of_all: of all images with a label.
+      valid: share of valid predictions, on the images with `rank` labels or more.
+      valid_of_all: share of valid predictions, on all images with a label.
     """
 
     rank: int
@@ -85,13 +86,13 @@ class Picks:
     """How often a model picks the original label among several valid ones.
 
     Attributes:
-      num_several: predicted images with several labels.
-      num_original_valid: those whose original label is among them.
-      picks_original: share of the counted images whose prediction is the original label.
-      oracle: that of an unbiased oracle, with the interval in which 95% of oracles lie.
-      p_value: two-sided, of the oracle doing this.
-      by_number_of_labels: the same by number of labels.
-      ranks: of the first predictions.
+      num_several: number of predicted images with several valid labels.
+      num_original_valid: number of these whose original label is valid.
+      picks_original: share of the images counted by `measure` whose prediction is the original label.
+      oracle: the same share for an unbiased oracle, with the interval that contains 95% of oracles.
+      p_value: two-sided p-value of the model's share, if the model were such an oracle.
+      by_number_of_labels: the shares by number of labels.
+      ranks: validity of the first, second and third predictions.
     """
 
     num_several: int
@@ -125,11 +126,11 @@ def count(original: LabelSets, valid: LabelSets) -> LabelCounts:
 
 
 def measure(outcomes: Outcomes, predictions: Predictions, valid: LabelSets) -> Picks:
-    """How often the model picks the original label among several valid ones.
+    """Measures how often the model picks the original label among several valid labels.
 
-    Counted are images with several valid labels, the original one among them, whose first prediction is
-    valid. On these an unbiased oracle picks one of an image's k labels, each with probability 1/k; its
-    number of original labels is a sum of binomials, one for each k, taken exactly.
+    An image counts if it has several valid labels and both its original label and its first prediction are
+    valid. On these images an unbiased oracle picks each of an image's k labels with probability 1/k. The
+    number of original labels that it picks is a sum of binomials, one for each k; the distribution is exact.
     """
     several = outcomes.num_labels > 1
     counted = several & outcomes.original_valid & outcomes.predicted_valid
@@ -140,8 +141,8 @@ def measure(outcomes: Outcomes, predictions: Predictions, valid: LabelSets) -> P
     by_number = []
     for k in np.unique(number).tolist():
         here = counted & (outcomes.num_labels == k)
-        found = Accuracy.of(int(np.count_nonzero(picks & here)), int(np.count_nonzero(here)))
-        by_number.append(PicksOfNumber(k, found, 1 / k))
+        share = Accuracy.of(int(np.count_nonzero(picks & here)), int(np.count_nonzero(here)))
+        by_number.append(PicksOfNumber(k, share, 1 / k))
     return Picks(
         num_several=int(np.count_nonzero(several)),
         num_original_valid=int(np.count_nonzero(several & outcomes.original_valid)),
@@ -157,7 +158,7 @@ def oracle(number: Int[np.ndarray, "images"]) -> Float[np.ndarray, "images_plus_
     """Probability that an unbiased oracle picks the original label 0, 1, …, N times.
 
     Args:
-      number: (N,) how many valid labels each image has.
+      number: (N,) number of valid labels of each image.
     """
     distribution = np.ones(1)
     for k, n in zip(*np.unique(number, return_counts=True), strict=True):
@@ -209,12 +210,12 @@ def _ranks(
 def draw(
     measured: Mapping[str, Picks], links: Mapping[str, str], accuracies: Mapping[str, float]
 ) -> Figure:
-    """Left, how often each model picks the original label, beside the oracle; right, its next predictions.
+    """Draws picks of the original label by model and oracle (left) and valid shares by rank (right).
 
     Args:
-      measured: of each model.
-      links: of each model.
-      accuracies: top-1 on the original labels, shares; many models are drawn over them.
+      measured: the picks of each model.
+      links: the link of each model.
+      accuracies: top-1 on the original labels, shares; with many models, the horizontal axis.
     """
     names = _ranked(measured)
     if len(names) > figures.MANY:
@@ -224,8 +225,8 @@ def draw(
     oracles = [measured[name].oracle for name in names]
     left.hlines(
         range(len(names)),
-        [100 * one.low for one in oracles],
-        [100 * one.high for one in oracles],
+        [100 * oracle_share.low for oracle_share in oracles],
+        [100 * oracle_share.high for oracle_share in oracles],
         color=figures.GREY,
         linewidth=9,
         label="95% of oracles",
@@ -245,15 +246,15 @@ def draw(
 def _draw_many(
     measured: Mapping[str, Picks], links: Mapping[str, str], accuracies: Mapping[str, float]
 ) -> Figure:
-    """The same over the models' accuracy."""
+    """Draws the content of `draw` over the models' accuracy."""
     names = sorted(measured, key=accuracies.__getitem__)
     over, targets = [accuracies[name] for name in names], [links[name] for name in names]
     figure, (left, right) = figures.new(3.6, 2)
     oracles = [measured[name].oracle for name in names]
     left.fill_between(
         [100 * x for x in over],
-        [100 * one.low for one in oracles],
-        [100 * one.high for one in oracles],
+        [100 * oracle_share.low for oracle_share in oracles],
+        [100 * oracle_share.high for oracle_share in oracles],
         color=figures.GREY,
         alpha=0.5,
         linewidth=0,
@@ -275,7 +276,7 @@ def _draw_many(
 
 
 def _rank(ranks: Sequence[Rank], rank: int) -> Accuracy | None:
-    return next((one.valid for one in ranks if one.rank == rank), None)
+    return next((entry.valid for entry in ranks if entry.rank == rank), None)
 
 
 def _ranked(measured: Mapping[str, Picks]) -> list[str]:
@@ -286,25 +287,26 @@ def make(study: Study) -> Content:
     """Counts the labels, and measures each model of a study."""
     missing = study.missing("models")
     valid, by = study.judge.labels, study.judge.title
-    assert study.original is not None  # see `sections`
+    assert study.original is not None  # `Analysis.sections` checks it
     counts = count(study.original, valid)
     measured = {
-        name: measure(study.outcomes[name], one, valid) for name, one in study.models.items()
+        name: measure(study.outcomes[name], predictions, valid)
+        for name, predictions in study.models.items()
     }
     numbers = SeveralLabels(counts, measured)
-    told = {n: one for n, one in measured.items() if one.picks_original.n}
+    counted = {n: picks for n, picks in measured.items() if picks.picks_original.n}
     missing += [
-        f"{name}: none of its valid predictions is on an image with several labels, the original one "
-        f"among them."
+        f"{name}: none of its valid predictions is on an image with several labels that include the "
+        f"original label."
         for name in measured
-        if name not in told
+        if name not in counted
     ]
     share = counts.with_several / max(counts.num_images, 1)
     lead = (
         f"{counts.with_several:,} of {counts.num_images:,} images ({100 * share:.1f}%) have several "
         f"{by} labels."
     )
-    if not told:
+    if not counted:
         return Content(
             lead=lead, missing=missing, numbers=numbers, tables=[_counts_table(counts, by)]
         )
@@ -313,15 +315,16 @@ def make(study: Study) -> Content:
         "prediction are valid, of the images with at least one, two, three labels"
     )
     return Content(
-        lead=f"{lead} {_lead(told, study.subject(told))}",
+        lead=f"{lead} {_lead(counted, study.subject(counted))}",
         missing=missing,
         numbers=numbers,
-        figures=[Drawn(KEY, title, draw(told, study.links, study.original_top1))],
-        tables=[_table(told, study.links, by), _counts_table(counts, by)],
+        figures=[SectionFigure(KEY, title, draw(counted, study.links, study.original_top1))],
+        tables=[_table(counted, study.links, by), _counts_table(counts, by)],
         notes=[
-            f"Counted are images with several {by} labels, the original one among them, on which the model's "
-            f"first prediction is valid. The oracle picks any of an image's valid labels; the bar is where "
-            f"95% of such oracles lie, exactly. p: that an oracle does as the model does, or is further off.",
+            f"An image counts if it has several {by} labels that include the original label and the model's "
+            f"first prediction. The oracle picks any of an image's valid labels with equal probability; the "
+            f"bar contains 95% of such oracles and is exact. p is the two-sided probability that an oracle's "
+            f"share is at least as extreme as the model's.",
         ],
     )
 
@@ -329,7 +332,7 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Several valid labels",
-    "Where several labels are right, do models still guess which one was written down?",
+    "If an image has several valid labels, do models pick the original label more often than chance?",
     needs=("original", "reassessments"),
     make=make,
     by_one=True,
@@ -351,10 +354,10 @@ def _lead(measured: Mapping[str, Picks], name: str) -> str:
     else:
         lead += f"less often than chance ({section.p_words(shown.p_value)})."
     if len(measured) > 1:
-        corrected = holm([one.p_value for one in measured.values()])
+        corrected = holm([picks_of_model.p_value for picks_of_model in measured.values()])
         biased = sum(
-            p < section.LEVEL and one.picks_original.value > one.oracle.value
-            for p, one in zip(corrected, measured.values(), strict=True)
+            p < section.LEVEL and picks_of_model.picks_original.value > picks_of_model.oracle.value
+            for p, picks_of_model in zip(corrected, measured.values(), strict=True)
         )
         lead += (
             f" {biased} of {len(measured)} models name the original one significantly more often "
@@ -376,7 +379,7 @@ def _table(measured: Mapping[str, Picks], links: Mapping[str, str], by: str) -> 
         Column(
             "oracle",
             lambda name: section.share(measured[name].oracle),
-            "Share of an unbiased oracle, and where 95% of oracles lie",
+            "Share of an unbiased oracle, and the interval that contains 95% of oracles",
         ),
         Column("p", lambda name: section.p_value(measured[name].p_value)),
         Column("images", lambda name: measured[name].picks_original.n),
@@ -386,7 +389,7 @@ def _table(measured: Mapping[str, Picks], links: Mapping[str, str], by: str) -> 
             Column(
                 f"prediction {rank} valid",
                 lambda name, rank=rank: _rank_cell(measured[name].ranks, rank),
-                f"Of the images with {rank} or more {by} labels; below, of all with any",
+                f"Of the images with {rank} or more {by} labels; below, of all images with a label",
             )
         )
     names = _ranked(measured)
@@ -394,22 +397,22 @@ def _table(measured: Mapping[str, Picks], links: Mapping[str, str], by: str) -> 
 
 
 def _rank_cell(ranks: Sequence[Rank], rank: int) -> Cell:
-    one = next((one for one in ranks if one.rank == rank), None)
-    if one is None:
+    entry = next((entry for entry in ranks if entry.rank == rank), None)
+    if entry is None:
         return Cell("–")
-    cell, of_all = section.share(one.valid), section.share(one.valid_of_all)
+    cell, of_all = section.share(entry.valid), section.share(entry.valid_of_all)
     return dataclasses.replace(cell, note=f"{cell.note} of all {of_all.text}".strip())
 
 
 def _counts_table(counts: LabelCounts, by: str) -> Table:
     total = max(counts.num_images, 1)
     columns = [
-        Column(f"{by} labels", lambda one: one.labels),
-        Column("images", lambda one: one.images),
+        Column(f"{by} labels", lambda row: row.labels),
+        Column("images", lambda row: row.images),
         Column(
             "share",
-            lambda one: Cell(
-                f"{100 * one.images / total:.2f}%", one.images, bar=one.images / total
+            lambda row: Cell(
+                f"{100 * row.images / total:.2f}%", row.images, bar=row.images / total
             ),
         ),
     ]

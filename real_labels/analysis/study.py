@@ -1,4 +1,4 @@
-"""What there is to analyse: models' predictions, label sets, answers, scores, names."""
+"""The inputs of the analyses: models' predictions, label sets, answers, scores, class names."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ if TYPE_CHECKING:
 
 _ABSENT = {
     "models": "There are no predictions that could be used.",
-    "original": "There are no original labels; --original FILE.json names them.",
-    "reassessments": "There are no reassessed labels; --labels FILE.json names them.",
-    "answers": "There are no raters' answers to these images; --answers FILE names them.",
-    "scores": "How sure the raters were is not known; --scores FILE.npz or --answers FILE tells.",
+    "original": "There are no original labels; give them with --original FILE.json.",
+    "reassessments": "There are no reassessed labels; give them with --labels FILE.json.",
+    "answers": "There are no raters' answers about these images; give them with --answers FILE.",
+    "scores": "There are no scores (probabilities of labels, from raters' answers); give --scores FILE.npz "
+    "or --answers FILE.",
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """The inputs of the analyses; every one may be missing.
+    """The inputs of the analyses; every input may be missing.
 
     Attributes:
-      models: predictions by name, at least those of one model if any; of images that all label sets know.
-      original: original labels, one class an image.
+      models: predictions by the model's name; all label sets know the predicted images.
+      original: original labels, one class for each image.
       reassessments: the other label sets by name, of the same images.
       num_classes: number of classes.
-      class_names: what they are called.
+      class_names: names of the classes.
       answers: raters' answers about these images.
-      scores: how probable raters made each label.
-      scores_from: where these come from, in words.
-      scores_of: name of the reassessment that they belong to; empty for the first.
-      accuracies: further models of which only the accuracies are known.
-      shown: the model that the report is about, whose mistakes are listed one by one.
+      scores: probability of each label according to the raters.
+      scores_from: source of the scores, in words.
+      scores_of: name of the reassessment that the scores belong to; empty for the first.
+      accuracies: accuracies of further models whose predictions are not known.
+      shown: the model that the report is about; its mistakes are listed one by one.
       listed: further models whose mistakes are listed.
       reviewed: mistakes of strong models that people reviewed.
-      panel: all reassessments, where `reassessments` has the judge alone; empty where it has all.
-      seed: of every bootstrap.
-      absent: what the reader is told of an input that is not there, where that is special.
-      names: of all models, where some were left out; empty where none was.
+      panel: all reassessments, if `reassessments` holds the judge alone; empty if it holds all.
+      seed: seed of every bootstrap.
+      absent: messages about missing inputs, by the input's name, that replace the usual messages.
+      names: names of all models, if `models` may lack some of them; else empty.
     """
 
     models: Mapping[str, Predictions] = dataclasses.field(default_factory=dict)
@@ -74,13 +75,13 @@ class Study:
     names: tuple[str, ...] = ()
 
     def missing(self, *inputs: str) -> list[str]:
-        """A sentence for each of these inputs that is not there."""
-        said = [
+        """One sentence for each of these inputs that is missing, without repetitions."""
+        sentences = [
             self.absent.get(name, _ABSENT[name])
             for name in inputs
             if getattr(self, name) is None or getattr(self, name) == {}
         ]
-        return list(dict.fromkeys(said))
+        return list(dict.fromkeys(sentences))
 
     @property
     def label_sets(self) -> dict[str, LabelSets]:
@@ -94,17 +95,17 @@ class Study:
 
     @property
     def all_reassessments(self) -> Mapping[str, Reassessment]:
-        """Every reassessment, also where one judges alone."""
+        """Every reassessment, also if `reassessments` holds the judge alone."""
         return self.panel or self.reassessments
 
     @property
     def is_real_alone(self) -> bool:
-        """Whether there is no other reassessment than the ReaL labels."""
+        """Whether there is no reassessment other than the ReaL labels."""
         return set(self.reassessments) <= {REAL}
 
     @functools.cached_property
     def by_judge(self) -> dict[str, Study]:
-        """By each reassessment, the same with it alone, on the images that it covers; it is the judge."""
+        """For each reassessment, the study with it as the only judge, on the images that it covers."""
         return {name: self._judged_by(name) for name in self.reassessments}
 
     def _judged_by(self, name: str) -> Study:
@@ -115,11 +116,11 @@ class Study:
             "names": tuple(self.links),
         }
         if name != (self.scores_of or next(iter(self.reassessments))):
-            said = f"How sure the raters of the {judge.title} labels were is not known."
+            sentence = f"There are no scores of the {judge.title} labels."
             changes |= {
                 "scores": None,
                 "scores_from": "",
-                "absent": {**self.absent, "scores": said},
+                "absent": {**self.absent, "scores": sentence},
             }
         if judge.covered is not None:
             rows = np.flatnonzero(judge.covered)
@@ -133,52 +134,56 @@ class Study:
             if self.shown not in models:
                 changes["shown"] = next(iter(models), "")
             if self.models and not changes["models"]:
-                said = f"No predicted image is covered by the {judge.title} labels."
-                changes["absent"] = {**changes.get("absent", self.absent), "models": said}
+                sentence = f"No predicted image is covered by the {judge.title} labels."
+                changes["absent"] = {**changes.get("absent", self.absent), "models": sentence}
         return dataclasses.replace(self, **changes)
 
     @property
     def judge(self) -> Reassessment:
-        """The first reassessment, by which an analysis of one label set judges; it must be there."""
+        """The first reassessment: the judge of every analysis by one label set. There must be one."""
         return next(iter(self.reassessments.values()))
 
     @property
     def judge_column(self) -> str:
-        """The name of the judge's columns in lists, which is no other column's."""
+        """The name of the judge's column in lists, chosen so that no other column can have the same name."""
         return REAL if next(iter(self.reassessments), REAL) == REAL else "reassessed"
 
     @functools.cached_property
     def outcomes(self) -> dict[str, Outcomes]:
-        """Each model's first predictions beside the original labels and the judge's, which must be there."""
+        """The outcomes of each model by name; requires original labels and a judge."""
         original = self.original
         assert original is not None
         return {
-            name: Outcomes.of(one, original, self.judge.labels) for name, one in self.models.items()
+            name: Outcomes.of(predictions, original, self.judge.labels)
+            for name, predictions in self.models.items()
         }
 
     @functools.cached_property
     def original_top1(self) -> dict[str, float]:
-        """Each model's top-1 accuracy on the original labels, which must be there: a share."""
+        """Each model's top-1 accuracy on the original labels, a share in [0, 1]; requires original labels."""
         original = self.original
         assert original is not None
-        return {name: top_k_accuracy(one, original).value for name, one in self.models.items()}
+        return {
+            name: top_k_accuracy(predictions, original).value
+            for name, predictions in self.models.items()
+        }
 
     @functools.cached_property
     def answer_lookup(self) -> QuestionLookup:
-        """The questions of the answers, which must be there, by the images of the first label set."""
+        """Finds the questions of the answers by rows of the first label set; requires answers."""
         assert self.answers is not None
         return self.answers.questions.lookup(next(iter(self.label_sets.values())).file_names)
 
     @functools.cached_property
     def score_lookup(self) -> QuestionLookup | None:
-        """The questions of the scores by images of the original labels, which must be there."""
+        """Finds the questions of the scores by rows of the original labels; None if either is missing."""
         if self.scores is None or self.original is None:
             return None
         return self.scores.questions.lookup(self.original.file_names)
 
     @functools.cached_property
     def links(self) -> dict[str, str]:
-        """What ties each model's marks in the figures to its rows in the tables."""
+        """The link of each model, which its marks in the figures and its rows in the tables share."""
         return {name: f"model-{number}" for number, name in enumerate(self.names or self.models)}
 
     def label_columns(self, file_names: np.ndarray) -> dict[str, np.ndarray]:
@@ -189,26 +194,26 @@ class Study:
     @functools.cached_property
     def _label_text(self) -> dict[str, np.ndarray]:
         sets = self.judge.labels.to_lists()
-        names = [[self.class_names[class_] for class_ in one] for one in sets]
+        names = [[self.class_names[class_] for class_ in labels] for labels in sets]
         column = self.judge_column
         return {
-            column: np.array([" ".join(map(str, one)) for one in sets], np.str_),
-            f"{column}_names": np.array(["; ".join(one) for one in names], np.str_),
+            column: np.array([" ".join(map(str, labels)) for labels in sets], np.str_),
+            f"{column}_names": np.array(["; ".join(labels) for labels in names], np.str_),
         }
 
     def subject(self, models: Mapping[str, object]) -> str:
-        """The model that a section speaks of: the one shown, or the first of those it has."""
+        """The model that a section is about: the shown model if it is in `models`, else the first of them."""
         return self.shown if self.shown in models else next(iter(models))
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What the report says of where its inputs come from.
+    """The origin of a report's inputs.
 
     Attributes:
-      dataset: what to call it.
-      model_files: the file of each model, by name.
-      remarks: what the reader should know of the inputs: mix-ups, files left out.
+      dataset: name of the dataset.
+      model_files: the file of each model, by the model's name.
+      remarks: remarks on the inputs, such as mix-ups and files that were left out.
     """
 
     dataset: str
@@ -217,18 +222,18 @@ class Origin:
 
 
 def _on(file_names: np.ndarray, models: Mapping[str, Predictions]) -> dict[str, Predictions]:
-    """The predictions of these images; models that have none are left out."""
+    """The predictions restricted to these images; models that predict none of them are left out."""
     kept: dict[str, Predictions] = {}
-    # By the array of names, which models share.
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for name, one in models.items():
-        if id(one.file_names) not in found:
-            rows = np.flatnonzero(find_rows(file_names, one.file_names) >= 0)
-            names = one.file_names[rows]
+    # By the array of names: models that share the array share the rows.
+    kept_rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for name, predictions in models.items():
+        if id(predictions.file_names) not in kept_rows:
+            rows = np.flatnonzero(find_rows(file_names, predictions.file_names) >= 0)
+            names = predictions.file_names[rows]
             is_all = len(names) == len(file_names) and bool((names == file_names).all())
-            found[id(one.file_names)] = rows, file_names if is_all else names
-        rows, names = found[id(one.file_names)]
+            kept_rows[id(predictions.file_names)] = rows, file_names if is_all else names
+        rows, names = kept_rows[id(predictions.file_names)]
         if len(rows):
-            scores = None if one.scores is None else one.scores[rows]
-            kept[name] = Predictions(names, one.classes[rows], scores, one.is_mock)
+            scores = None if predictions.scores is None else predictions.scores[rows]
+            kept[name] = Predictions(names, predictions.classes[rows], scores, predictions.is_mock)
     return kept

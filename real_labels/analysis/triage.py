@@ -1,4 +1,4 @@
-"""Triage of a model's mistakes: whose fault each is (section 4 of the paper, on BiT-L)."""
+"""Triage of a model's mistakes: whether the model or the label is wrong (paper, section 4, on BiT-L)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from real_labels.accuracy import Accuracy
 from real_labels.analysis.analysis import Analysis
 from real_labels.analysis.outcomes import Outcomes
 from real_labels.analysis.page import figures, section
-from real_labels.analysis.page.section import Card, Cell, Column, Content, Drawn, Gallery, Table
+from real_labels.analysis.page.section import (
+    Card,
+    Cell,
+    Column,
+    Content,
+    Gallery,
+    SectionFigure,
+    Table,
+)
 from real_labels.analysis.study import Study
 from real_labels.answers import Scores
 from real_labels.files.records import as_json
@@ -43,7 +51,7 @@ _SHORT = {
     "no_label": "no label right",
 }
 _TEXTS = {  # {by} is the title of the label set that judges
-    "both_valid": "Both are {by} labels: the image shows several classes, or two names are one thing.",
+    "both_valid": "Both are {by} labels: the image shows several classes, or both names mean the same.",
     "label_error": "The prediction is a {by} label, the original label is not.",
     "model_error": "The original label is a {by} label, the prediction is not.",
     "neither": "Neither is a {by} label, but another class is.",
@@ -56,17 +64,17 @@ _COLOURS = dict(
         strict=True,
     )
 )
-_CARDS = 12  # of each kind
+_CARDS = 12  # images of each kind
 _CLASSES_SHOWN = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class KindShare(Accuracy):
-    """Mistakes of one kind, as a share of all.
+    """The mistakes of one kind, as a share of all mistakes.
 
     Attributes:
-      count: how many.
-      prediction_asked: on how many of them raters were asked about the prediction; None if not known.
+      count: number of mistakes of the kind.
+      prediction_asked: number of these on which raters were asked about the prediction; None if not known.
     """
 
     count: int
@@ -79,8 +87,8 @@ class ClassMistakes:
 
     Attributes:
       class_: the original label.
-      num_images, num_mistakes: how many.
-      share: of the images, that are mistakes.
+      num_images, num_mistakes: number of images and of mistakes.
+      share: share of the images that are mistakes.
       kinds: number of mistakes of each kind.
     """
 
@@ -91,7 +99,7 @@ class ClassMistakes:
     kinds: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        """The fields, with the kinds among them."""
+        """The fields, with one key for each kind."""
         return {
             "class": self.class_,
             "num_images": self.num_images,
@@ -103,12 +111,12 @@ class ClassMistakes:
 
 @dataclasses.dataclass(frozen=True)
 class ValidOn:
-    """Mistakes on images that have a label in so many reassessments.
+    """The mistakes with the same number of judging reassessments and the same number of valid verdicts.
 
     Attributes:
-      judges: reassessments that label the image.
-      valid: on how many of these the prediction is valid.
-      count: such mistakes.
+      judges: number of reassessments that label the image.
+      valid: number of these in which the prediction is valid.
+      count: number of mistakes.
     """
 
     judges: int
@@ -118,17 +126,17 @@ class ValidOn:
 
 @dataclasses.dataclass(frozen=True)
 class Triage:
-    """A model's mistakes by whose fault they are.
+    """A model's mistakes by kind.
 
     Attributes:
-      num_images, num_mistakes: how many.
+      num_images, num_mistakes: number of images and of mistakes.
       kinds: the mistakes of each kind.
       prediction_valid: share of the mistakes whose prediction is a valid label.
-      agrees_with_rejected: number of predictions that are the original label though raters rejected it.
-      classes: by original label, the worst first: by the lower end of the share's interval, so that few
-        images do not come first; None of a model whose mistakes are not listed.
-      reassessments: of the mistakes that so many reassessments judge, on how many of these the prediction
-        is valid; None where there is one reassessment alone, or they are not listed.
+      agrees_with_rejected: number of predictions that equal an original label which is not valid.
+      classes: the mistakes by original label, sorted by the lower end of the share's interval, highest first,
+        so that classes of few images do not come first; None for a model whose mistakes are not listed.
+      reassessments: the mistakes by the number of reassessments that label the image, and that call the
+        prediction valid; None with one reassessment alone, or if the mistakes are not listed.
     """
 
     num_images: int
@@ -143,11 +151,11 @@ class Triage:
 def measure(outcomes: Outcomes, scores: Scores | None = None) -> Triage:
     """Sorts each mistake (a prediction that is not the original label) into exactly one kind.
 
-    A class that no rater was asked about is among no image's valid labels, unless it is the original one.
+    A class that raters were not asked about is not a valid label, unless it is the original label.
 
     Args:
-      outcomes: of the model.
-      scores: tells which labels raters were asked about, if known.
+      outcomes: outcomes of the model.
+      scores: the scores of all labels that raters were asked about; None if not known.
     """
     return summary(outcomes, mistakes(outcomes, scores), scores is not None)
 
@@ -155,25 +163,25 @@ def measure(outcomes: Outcomes, scores: Scores | None = None) -> Triage:
 def summary(
     outcomes: Outcomes,
     listed: Mistakes,
-    is_known_who_was_asked: bool,
+    has_scores: bool,
     *,
     with_classes: bool = True,
     panel: Panel | None = None,
 ) -> Triage:
-    """`measure`, of mistakes that are listed already.
+    """The result of `measure` for mistakes that are already listed.
 
     Args:
-      outcomes: of the model.
-      listed: its mistakes.
-      is_known_who_was_asked: whether there are scores.
-      with_classes: whether the classes are told apart.
-      panel: what all reassessments say of the mistakes.
+      outcomes: outcomes of the model.
+      listed: the model's mistakes.
+      has_scores: whether there are scores.
+      with_classes: whether to count the mistakes by class.
+      panel: the verdicts of all reassessments on the mistakes.
     """
     counts = np.bincount(listed.kind, minlength=len(KINDS))
     n = len(listed.row)
     rejected = ~outcomes.mistake & ~outcomes.original_valid
     asked: list[int | None] = [None] * len(KINDS)
-    if is_known_who_was_asked:
+    if has_scores:
         known = ~np.isnan(listed.predicted_score)
         asked = np.bincount(listed.kind[known], minlength=len(KINDS)).tolist()
     return Triage(
@@ -195,7 +203,7 @@ def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[ClassMistakes]:
     images = np.bincount(row, minlength=len(classes)).tolist()
     table = np.zeros((len(classes), len(KINDS)), np.int64)
     np.add.at(table, (row[listed.row], listed.kind), 1)
-    found = [
+    mistakes_by_class = [
         ClassMistakes(
             class_,
             n,
@@ -205,20 +213,21 @@ def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[ClassMistakes]:
         )
         for class_, n, counts in zip(classes.tolist(), images, table.tolist(), strict=True)
     ]
-    return sorted(found, key=lambda one: -one.share.low)
+    return sorted(mistakes_by_class, key=lambda of_class: -of_class.share.low)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistakes:
-    """A model's M mistakes, the surest first.
+    """A model's M mistakes, in the order of `mistakes`.
 
     Attributes:
-      row: (M,) in the outcomes.
+      row: (M,) row in the outcomes.
       kind: (M,) index in KINDS.
-      original_score, predicted_score: (M,) how probable raters made the original label and the
-        predicted one; NaN where nobody was asked.
-      sureness: (M,) probability that what the label sets say of those of the two that were asked about
-        is right, taken as independent; NaN where neither was.
+      original_score, predicted_score: (M,) the raters' probability of the original and of the predicted
+        label; NaN if raters were not asked about the label.
+      sureness: (M,) probability, from these scores, that the judge is right about both labels, which are
+        treated as independent. A label that raters were not asked about does not count; NaN if they were
+        asked about neither.
     """
 
     row: Int[np.ndarray, "mistakes"]
@@ -228,28 +237,29 @@ class Mistakes:
     sureness: Float[np.ndarray, "mistakes"]
 
     def take(self, rows: np.ndarray) -> Mistakes:
-        """Some of them, in this order."""
+        """The mistakes of these rows, in the order of `rows`."""
         return Mistakes(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
 
 
 def mistakes(
     outcomes: Outcomes, scores: Scores | None = None, lookup: QuestionLookup | None = None
 ) -> Mistakes:
-    """Lists the mistakes, those first of which the raters were surest.
+    """Lists the mistakes, sorted by how sure the raters were.
 
-    Those come first where raters were asked about both labels, then about one, then neither. Equally
-    sure ones, and all without scores, come by the model's own confidence, then by file name.
+    Mistakes with raters' scores of both labels come first, then mistakes with a score of one label, then
+    mistakes without. Within each group, mistakes are sorted by sureness, then by the model's confidence, then
+    by file name.
 
     Args:
-      outcomes: of the model.
-      scores: how probable raters made each label.
-      lookup: of their questions by the images of the original labels, where it was made already.
+      outcomes: outcomes of the model.
+      scores: the raters' probability of each label.
+      lookup: finds the questions of `scores` by rows of the original labels; None to make a lookup here.
     """
     p, o = outcomes.predicted_valid, outcomes.original_valid
     kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
     row = np.flatnonzero(outcomes.mistake)
     names = outcomes.file_names[row]
-    found, sureness = [], np.ones(len(row))
+    label_scores, sureness = [], np.ones(len(row))
     asked = np.zeros(len(row), np.int64)
     image = np.arange(len(names)) if lookup is None else outcomes.row[row]
     if scores is not None and lookup is None:
@@ -259,24 +269,24 @@ def mistakes(
         (outcomes.predicted[row], outcomes.predicted_valid[row]),
     ):
         score = _scores_of(scores, lookup, image, label)
-        found.append(score)
+        label_scores.append(score)
         known = ~np.isnan(score)
         asked += known
         sureness *= np.where(known, np.where(valid, score, 1 - score), 1)
     sureness[asked == 0] = np.nan
-    everything = Mistakes(row, kind[row], found[0], found[1], sureness)
+    everything = Mistakes(row, kind[row], label_scores[0], label_scores[1], sureness)
     confidence = np.zeros(len(row)) if outcomes.confidence is None else outcomes.confidence[row]
     return everything.take(np.lexsort([names, -confidence, -np.nan_to_num(sureness), -asked]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Panel:
-    """What every reassessment says of M mistakes.
+    """The verdicts of R reassessments on M mistakes.
 
     Attributes:
-      names: of the R reassessments.
-      judges: (M, R) whether the image has a label there.
-      valid: (M, R) whether the prediction is one.
+      names: names of the R reassessments.
+      judges: (M, R) whether the reassessment labels the image.
+      valid: (M, R) whether the prediction is valid in the reassessment.
     """
 
     names: tuple[str, ...]
@@ -287,24 +297,24 @@ class Panel:
     def of(
         cls, outcomes: Outcomes, listed: Mistakes, reassessments: Mapping[str, Reassessment]
     ) -> Panel:
-        """Looks the mistakes up; every reassessment must know the images."""
+        """Looks up the mistakes in every reassessment; every reassessment must know the images."""
         names, predicted = outcomes.file_names[listed.row], outcomes.predicted[listed.row]
         judges, valid = [], []
-        for one in reassessments.values():
-            rows = one.labels.rows(names)
-            judges.append(one.labels.counts[rows] > 0)
-            valid.append(one.labels.contains(rows, predicted[:, None])[:, 0])
+        for reassessment in reassessments.values():
+            rows = reassessment.labels.rows(names)
+            judges.append(reassessment.labels.counts[rows] > 0)
+            valid.append(reassessment.labels.contains(rows, predicted[:, None])[:, 0])
         return cls(tuple(reassessments), np.stack(judges, axis=1), np.stack(valid, axis=1))
 
     def counts(self) -> list[ValidOn]:
-        """Number of mistakes by judges, and by how many of these find the prediction valid."""
+        """Counts the mistakes by the number of judging reassessments and of valid verdicts."""
         pairs = np.stack([self.judges.sum(axis=1), self.valid.sum(axis=1)], axis=1)
-        found, number = np.unique(pairs, axis=0, return_counts=True)
-        kinds = zip(found.tolist(), number.tolist(), strict=True)
+        distinct, number = np.unique(pairs, axis=0, return_counts=True)
+        kinds = zip(distinct.tolist(), number.tolist(), strict=True)
         return [ValidOn(judges, valid, n) for (judges, valid), n in kinds]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Columns of a list: who finds the prediction valid, how many do, and of how many."""
+        """Columns of a list: names and number of valid verdicts, and number of judging reassessments."""
         by = [
             " ".join(name for name, is_valid in zip(self.names, row, strict=True) if is_valid)
             for row in self.valid.tolist()
@@ -315,8 +325,8 @@ class Panel:
             "num_reassessments": self.judges.sum(axis=1),
         }
 
-    def say(self, mistake: int) -> str:
-        """The same of one mistake, in words; "" where no reassessment judges it."""
+    def describe(self, mistake: int) -> str:
+        """The verdicts on one mistake in words; "" if no reassessment labels the image."""
         judges, valid = int(self.judges[mistake].sum()), int(self.valid[mistake].sum())
         return f"valid on {valid} of {judges} reassessments" if judges else ""
 
@@ -337,11 +347,11 @@ def _scores_of(
 def draw(
     measured: Mapping[str, Triage], links: Mapping[str, str], accuracies: Mapping[str, float]
 ) -> Figure:
-    """Each model's mistakes by kind: a bar for each, or with many models, shares over their accuracy.
+    """Draws each model's mistakes by kind: a bar for each model or, with many models, shares over accuracy.
 
     Args:
-      measured: of each model.
-      links: of each model.
+      measured: the triage of each model.
+      links: the link of each model.
       accuracies: top-1 on the original labels, shares.
     """
     names = _ranked(measured)
@@ -357,7 +367,7 @@ def draw(
     counts = [[measured[name].kinds[kind].count for name in names] for kind in KINDS]
 
     def targets(kind: str) -> list[str]:
-        # Of one model, the images of each kind are on the page.
+        # With one model, the marks also link to the images of each kind.
         also = f" {section.GALLERY}{kind}" if len(names) == 1 else ""
         return [links[name] + also for name in names]
 
@@ -376,12 +386,12 @@ def draw(
 
 
 def _ranked(measured: Mapping[str, Triage]) -> list[str]:
-    """The models, that of the fewest mistakes first."""
+    """The names of the models, sorted by their number of mistakes."""
     return sorted(measured, key=lambda name: measured[name].num_mistakes)
 
 
 def make(study: Study) -> Content:
-    """Sorts the mistakes of each model of a study, and shows those of one."""
+    """Sorts the mistakes of each model of a study by kind, and shows the mistakes of one model."""
     missing = study.missing("scores")
     by = study.judge.title
     shown = study.shown
@@ -399,12 +409,12 @@ def make(study: Study) -> Content:
     measured = {
         name: summary(
             study.outcomes[name],
-            one,
+            of_model,
             study.scores is not None,
             with_classes=name in in_lists,
             panel=panels.get(name),
         )
-        for name, one in listed.items()
+        for name, of_model in listed.items()
     }
     remarks = list(filter(None, [reviewed_mistakes.sentence(study.reviewed, study.judge)]))
     if len(measured) > 1:
@@ -429,7 +439,7 @@ def make(study: Study) -> Content:
         tables.append(_classes_table(measured[shown], study.class_names, shown, by))
         if (panel := measured[shown].reassessments) is not None:
             tables.append(_panel_table(panel, shown))
-    title = "Mistakes of each model, by whose fault they are"
+    title = "Mistakes of each model by kind"
     if len(measured) > figures.MANY:
         title += ", over the models' accuracy"
     return Content(
@@ -437,20 +447,17 @@ def make(study: Study) -> Content:
         missing=missing,
         remarks=remarks,
         numbers=measured,
-        figures=[Drawn(KEY, title, draw(measured, study.links, study.original_top1))],
+        figures=[SectionFigure(KEY, title, draw(measured, study.links, study.original_top1))],
         tables=tables,
         galleries=_galleries(study, shown, listed[shown], measured[shown], panels.get(shown)),
         lists=lists,
         notes=[
-            f"A mistake is a first prediction that is not the original label; valid is what is among the "
-            f"{by} labels. Images are listed by how sure the raters were: the probability that what the "
-            f"label sets say of the original and the predicted label is right. Those come first where raters "
-            f"were asked about both; a label that nobody was asked about does not count in it.",
-            *(
-                [f"How probable raters made a label: {study.scores_from}."]
-                if study.scores_from
-                else []
-            ),
+            f"A mistake is a first prediction that is not the original label. A label is valid if it is "
+            f"among the {by} labels. Images are sorted by the probability that the {by} labels are right "
+            f"about the original and the predicted label, computed from the raters' scores. Images on which "
+            f"raters were asked about both labels come first; a label that raters were not asked about does "
+            f"not count.",
+            *([f"Source of the raters' scores: {study.scores_from}."] if study.scores_from else []),
         ],
         tiles=section.tiles(
             (measured[shown].prediction_valid, "of its mistakes are valid predictions", "model")
@@ -461,16 +468,16 @@ def make(study: Study) -> Content:
 ANALYSIS = Analysis(
     KEY,
     "Triage of mistakes",
-    "Of what we call the model's mistakes, how many are the labels' fault?",
+    "How many of the model's mistakes are errors of the original labels?",
     needs=("models", "original", "reassessments"),
     make=make,
     by_one=True,
 )
 
 
-def _unasked(one: Triage) -> str:
-    """How much of what counts as wrong nobody has looked at."""
-    wrong = [one.kinds[kind] for kind in ("model_error", "neither", "no_label")]
+def _unasked(triage: Triage) -> str:
+    """States how many predictions that count as wrong were shown to raters."""
+    wrong = [triage.kinds[kind] for kind in ("model_error", "neither", "no_label")]
     total = sum(kind.count for kind in wrong)
     asked = sum(kind.prediction_asked or 0 for kind in wrong)
     return (
@@ -479,21 +486,21 @@ def _unasked(one: Triage) -> str:
     )
 
 
-def _lead(one: Triage, name: str) -> str:
-    n = one.num_mistakes
+def _lead(triage: Triage, name: str) -> str:
+    n = triage.num_mistakes
     if not n:
         return (
-            f"{name} makes no mistakes: each of its {one.num_images:,} first predictions is the "
+            f"{name} makes no mistakes: each of its {triage.num_images:,} first predictions is the "
             f"original label."
         )
-    counts = {name: kind.count for name, kind in one.kinds.items()}
+    counts = {name: kind.count for name, kind in triage.kinds.items()}
     share = {kind: f"{count:,} ({100 * count / n:.1f}%)" for kind, count in counts.items()}
     return (
-        f"{name} contradicts the original label on {n:,} of {one.num_images:,} images. On "
-        f"{percent(one.prediction_valid, 1)} of these its prediction is a valid label: beside "
+        f"{name} contradicts the original label on {n:,} of {triage.num_images:,} images. On "
+        f"{percent(triage.prediction_valid, 1)} of these its prediction is a valid label: beside "
         f"the original one ({counts['both_valid']:,}) or in its place ({counts['label_error']:,}). On "
         f"{share['model_error']} only the original label is right, on {share['neither']} neither of the two, "
-        f"and {share['no_label']} have no valid label. On {one.agrees_with_rejected:,} other images it "
+        f"and {share['no_label']} have no valid label. On {triage.agrees_with_rejected:,} other images it "
         f"repeats an original label that is not valid."
     )
 
@@ -513,18 +520,18 @@ def _table(measured: Mapping[str, Triage], links: Mapping[str, str], by: str) ->
         Column(
             "repeats a wrong label",
             lambda name: measured[name].agrees_with_rejected,
-            "Predictions that are the original label, which is not valid",
+            "Predictions equal to an original label that is not valid",
         ),
     ]
     title = "The mistakes by kind"
     return Table.of(f"{KEY}-models", title, columns, _ranked(measured), links.__getitem__)
 
 
-def _kind_cell(one: KindShare) -> Cell:
-    return Cell(f"{one.count:,}", one.count, percent(one, 1)) if one.is_known else Cell("–")
+def _kind_cell(kind: KindShare) -> Cell:
+    return Cell(f"{kind.count:,}", kind.count, percent(kind, 1)) if kind.is_known else Cell("–")
 
 
-def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table:
+def _classes_table(triage: Triage, names: ClassNames, model: str, by: str) -> Table:
     columns = [
         Column("original label", lambda row: names[row.class_], is_text=True),
         Column("images", lambda row: row.num_images),
@@ -539,7 +546,7 @@ def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table
             for kind in KINDS
         ),
     ]
-    worst = [row for row in one.classes or () if row.num_mistakes][:_CLASSES_SHOWN]
+    worst = [row for row in triage.classes or () if row.num_mistakes][:_CLASSES_SHOWN]
     return Table.of(
         f"{KEY}-classes",
         f"The {len(worst)} classes with the most mistakes of {model}",
@@ -551,9 +558,9 @@ def _classes_table(one: Triage, names: ClassNames, model: str, by: str) -> Table
 
 
 def _panel_table(counts: Sequence[ValidOn], model: str) -> Table:
-    """Rows: images that so many reassessments judge; columns: on how many the prediction is valid."""
-    most = max(one.judges for one in counts)
-    number = {(one.judges, one.valid): one.count for one in counts}
+    """Counts of mistakes. Rows: number of judging reassessments; columns: number of valid verdicts."""
+    most = max(group.judges for group in counts)
+    number = {(group.judges, group.valid): group.count for group in counts}
     columns = [
         Column("reassessments with a label", lambda judges: judges),
         *(
@@ -567,12 +574,12 @@ def _panel_table(counts: Sequence[ValidOn], model: str) -> Table:
             for valid in range(most + 1)
         ),
     ]
-    title = f"On how many reassessments a mistake of {model} is a valid prediction"
+    title = f"Number of reassessments in which a mistake of {model} is a valid prediction"
     return Table.of(f"{KEY}-reassessments", title, columns, range(most, -1, -1))
 
 
-def _classes_list(one: Triage, names: ClassNames) -> dict[str, np.ndarray]:
-    rows = one.classes or ()
+def _classes_list(triage: Triage, names: ClassNames) -> dict[str, np.ndarray]:
+    rows = triage.classes or ()
     columns = {
         "class": np.array([row.class_ for row in rows]),
         "num_images": np.array([row.num_images for row in rows]),
@@ -584,7 +591,7 @@ def _classes_list(one: Triage, names: ClassNames) -> dict[str, np.ndarray]:
 
 
 def _list_names(models: Iterable[str]) -> dict[str, str]:
-    """A name for each model's list, fit for a file and its own even where case does not count."""
+    """A file name for each model's list, distinct even if the file system ignores case."""
     names: dict[str, str] = {}
     for number, model in enumerate(models):
         name = "mistakes_" + re.sub(r"[^\w.+-]+", "_", model)
@@ -616,7 +623,7 @@ def _list(
 
 
 def _galleries(
-    study: Study, model: str, listed: Mistakes, one: Triage, panel: Panel | None
+    study: Study, model: str, listed: Mistakes, triage: Triage, panel: Panel | None
 ) -> list[Gallery]:
     outcomes, judge = study.outcomes[model], study.judge
     galleries = []
@@ -638,14 +645,16 @@ def _galleries(
                 predicted_valid=bool(outcomes.predicted_valid[row]),
                 notes=[
                     *_notes(outcomes, chosen, i),
-                    *([] if panel is None else filter(None, [panel.say(of_kind[i])])),
+                    *([] if panel is None else filter(None, [panel.describe(of_kind[i])])),
                 ],
             )
             for i, row in enumerate(chosen.row.tolist())
         ]
         text = _TEXTS[kind].format(by=judge.title)
         galleries.append(
-            Gallery(f"{section.GALLERY}{kind}", _TITLES[kind], text, cards, one.kinds[kind].count)
+            Gallery(
+                f"{section.GALLERY}{kind}", _TITLES[kind], text, cards, triage.kinds[kind].count
+            )
         )
     return galleries
 
@@ -654,11 +663,11 @@ def _notes(outcomes: Outcomes, chosen: Mistakes, i: int) -> list[str]:
     notes = []
     scores = {"original": chosen.original_score[i], "prediction": chosen.predicted_score[i]}
     if not all(np.isnan(p) for p in scores.values()):
-        said = [
+        asked = [
             f"{name} {'not asked' if np.isnan(p) else f'{100 * p:.0f}%'}"
             for name, p in scores.items()
         ]
-        notes.append(f"raters: {', '.join(said)}")
+        notes.append(f"raters: {', '.join(asked)}")
     if outcomes.confidence is not None:
         notes.append(f"model: {_confidence(float(outcomes.confidence[chosen.row[i]]))}")
     return notes

@@ -1,4 +1,4 @@
-"""Questions, answers to them, gold questions and scores."""
+"""Questions, raters' answers, gold questions and scores."""
 
 from real_labels.answers.answers import CATEGORIES, Answers
 from real_labels.answers.gold import Gold, load_truth

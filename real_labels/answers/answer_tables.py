@@ -1,4 +1,4 @@
-"""Tables of answers as people have them: a row an answer, or a column a rater."""
+"""Reading tables of answers, with one row per answer or one column per rater."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 COLUMNS = ("file_name", "label", "rater", "answer")
-# Other names of a column, and words in a name that make it worth proposing.
-_ALSO = {
+# Accepted other names of each column, and words by which an error proposes a column.
+_SYNONYMS = {
     "file_name": tables.FILE_COLUMNS,
     "label": ("class", "class_id", "class_index", "label_id", "label_index", "wnid", "synset"),
     "rater": ("worker", "worker_id", "rater_id", "annotator", "annotator_id", "user", "user_id"),
     "answer": ("response", "result", "judgment", "judgement", "vote"),
 }
-_WORDS = {
+_HINTS = {
     "file_name": ("image", "file", "path"),
     "label": ("label", "class", "category"),
     "rater": ("worker", "rater", "annotator", "user", "performer"),
     "answer": ("answer", "result", "response", "output", "judg", "vote"),
 }
-# Columns beside those of the raters that are no rater's: a truth that votes would be a wrong number.
-_NO_RATER = re.compile(
+# Names of columns that do not belong to a rater: a truth counted as a rater would falsify the result.
+_NOT_A_RATER = re.compile(
     r"truth|true|gold(en)?|gt|present|majority|consensus|target|split|batch|fold|row|n|id|count|index|unnamed.*|"
     r"|.*_(truth|true|gold|gt|majority|consensus|count|id)|(n|num|is)_.*"
 )
-_OF_ANYTHING = ("id", "name", "names")  # file names only where they look like it
-_EMPTY = ("nan", "none", "null", "na", "n/a")  # beside the empty cell
+_AMBIGUOUS = (
+    "id",
+    "name",
+    "names",
+)  # columns of file names only if their cells look like file names
+_EMPTY = ("nan", "none", "null", "na", "n/a")  # answers that mean an empty cell
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,11 +51,11 @@ class AnswerRows:
 
     Attributes:
       file_names, raters: (I,), (R,) str, distinct.
-      image, rater: (A,) row in these of each answer.
-      label: (A,) int64 class of each.
-      answer: (A,) position of each in the categories.
+      image, rater: (A,) row of each answer in file_names and in raters.
+      label: (A,) int64 class of each answer.
+      answer: (A,) position of each answer in the categories.
       empty: number of rows without an answer, which are left out.
-      remarks: what a reader should know, a sentence each.
+      remarks: remarks about the table for the user, one sentence each.
     """
 
     file_names: np.ndarray
@@ -67,16 +71,16 @@ class AnswerRows:
 def rows_of(
     table: Any, categories: tuple[str, ...], columns: Mapping[str, str] | None = None
 ) -> AnswerRows:
-    """The answers in a table.
+    """Reads the answers in a table.
 
     Args:
-      table: a pyarrow.Table of file_name, label, rater and answer, or of file_name, label and a column a
+      table: a pyarrow.Table of file_name, label, rater and answer, or of file_name, label and one column per
         rater.
-      categories: what may be answered.
-      columns: the table's own names of these columns, where they are called otherwise.
+      categories: the possible answers.
+      columns: the table's names of these columns, if they differ.
 
     Raises:
-      InputError: without the file's name (see errors.naming), naming the row.
+      InputError: naming the row; without the file's name (see errors.naming).
     """
     names = _columns_of(table, dict(columns or {}))
     with tables.understood():
@@ -85,26 +89,26 @@ def rows_of(
             if positions:
                 return _wide(table, names, positions)
         if missing := [role for role in COLUMNS if role not in names]:
-            raise _lacking(table, names, missing)
+            raise _missing_columns(table, names, missing)
         return _long(table, names, categories)
 
 
 def has_raters(
     table: Any, categories: Sequence[str], columns: Mapping[str, str] | None = None
 ) -> bool:
-    """Whether a table holds answers, and not something else about images and labels."""
+    """Whether a table holds answers, not other data about images and labels."""
     names = _columns_of(table, only_known(table, columns))
     return "rater" in names or bool(_raters_beside(table, names, tuple(categories)))
 
 
 def only_known(table: Any, columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Those of the named columns that a table has: gold may have other headers than the answers."""
+    """Returns the given column names that the table has; gold and answers may have different headers."""
     keys = tables.by_key(table.column_names)
     return {role: name for role, name in (columns or {}).items() if tables.key_of(name) in keys}
 
 
 def columns_of_pairs(table: Any, columns: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The columns file_name and label of a table, as far as it has them."""
+    """Returns the table's names of the columns file_name and label, as far as it has them."""
     names = _columns_of(table, only_known(table, columns))
     return {role: names[role] for role in ("file_name", "label") if role in names}
 
@@ -114,23 +118,21 @@ def pairs_of(
     columns: Mapping[str, str] | None = None,
     class_names: ClassNames | None = None,
 ) -> tuple[np.ndarray, Int[np.ndarray, "rows"], Int[np.ndarray, "rows"]]:
-    """(file names (I,), row in these of each pair, class of each pair) of a table of file_name and label.
+    """Returns (file names (I,), row in these of each pair, class of each pair) of a table of pairs.
 
     Args:
-      table: a pyarrow.Table.
-      columns: the table's own names of these columns, where they are called otherwise.
-      class_names: names that stand for classes.
+      table: a pyarrow.Table with file_name and label.
+      columns: the table's names of these columns, if they differ.
+      class_names: class names that may occur as labels.
 
     Raises:
-      InputError: without the file's name (see errors.naming), naming the column or the row.
+      InputError: naming the column or the row; without the file's name (see errors.naming).
     """
     with tables.understood():
         names = columns_of_pairs(table, columns)
-        for needed in ("file_name", "label"):
-            if needed not in names:
-                raise InputError(
-                    f"lacks the column {needed}; found {', '.join(table.column_names)}."
-                )
+        for role in ("file_name", "label"):
+            if role not in names:
+                raise InputError(f"lacks the column {role}; found {', '.join(table.column_names)}.")
         label = class_columns.class_indices(
             table[names["label"]], names["label"], names=class_names
         )
@@ -141,7 +143,7 @@ def pairs_of(
 
 
 def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:
-    """Role -> the table's column."""
+    """Returns role -> name of the table's column."""
     by_key = tables.by_key(table.column_names)
     names = {}
     for role, name in given.items():
@@ -152,14 +154,14 @@ def _columns_of(table: Any, given: dict[str, str]) -> dict[str, str]:
         names[role] = by_key[tables.key_of(name)]
     for role in COLUMNS:
         taken = set(names.values())
-        found = (
+        candidates = (
             by_key[key]
-            for key in (role, *_ALSO[role])
+            for key in (role, *_SYNONYMS[role])
             if key in by_key
             and by_key[key] not in taken
-            and (key not in _OF_ANYTHING or _holds_images(table[by_key[key]]))
+            and (key not in _AMBIGUOUS or _holds_images(table[by_key[key]]))
         )
-        if role not in names and (name := next(found, None)) is not None:
+        if role not in names and (name := next(candidates, None)) is not None:
             names[role] = name
     return names
 
@@ -169,33 +171,33 @@ def _holds_images(column: Any) -> bool:
     return isinstance(first, str) and is_image_name(first)
 
 
-def _lacking(table: Any, names: dict[str, str], missing: list[str]) -> InputError:
+def _missing_columns(table: Any, names: dict[str, str], missing: list[str]) -> InputError:
     found = table.column_names
-    says = (
+    message = (
         f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; expected "
         f"{', '.join(COLUMNS)}, found {listed(found)}."
     )
     if {"file_name", "label"} <= set(names) and missing == ["rater", "answer"] and len(found) > 3:
         return InputError(
-            f"{says} In a table with a column for each rater, all other columns must hold answers: leave out "
-            f"those that do not. In one with a row for each answer, say what they are called: --columns "
+            f"{message} If the table has one column per rater, all other columns must hold answers: remove "
+            f"the columns that do not. If it has one row per answer, name the missing columns: --columns "
             f'"rater=NAME,answer=NAME".'
         )
     by_key = tables.by_key(found)
     if {"task", "worker", "label"} <= set(by_key) and "|" in str(table[by_key["task"]][0].as_py()):
         return InputError(
-            f"{says} In crowd-kit's layout a task is image and label together: split it, as with pandas: "
+            f"{message} In crowd-kit's layout a task is an image and a label: split the column, with pandas: "
             f"table = table.rename(columns={{'worker': 'rater', 'label': 'answer'}}); "
             f"table[['file_name', 'label']] = table.task.str.rsplit('|', n=1, expand=True)."
         )
     proposed, taken = {}, set(names.values())
     for role in missing:
-        likely = (n for n in found if n not in taken and any(w in n.lower() for w in _WORDS[role]))
+        likely = (n for n in found if n not in taken and any(w in n.lower() for w in _HINTS[role]))
         if (name := next(likely, None)) is not None:
             proposed[role] = name
             taken.add(name)
     example = ",".join(f"{role}={proposed.get(role, 'NAME')}" for role in missing)
-    return InputError(f'{says} Say what they are called: --columns "{example}".')
+    return InputError(f'{message} Name the missing columns: --columns "{example}".')
 
 
 def _long(table: Any, names: dict[str, str], categories: tuple[str, ...]) -> AnswerRows:
@@ -219,16 +221,16 @@ def _remarks(labels: Any, file_names: np.ndarray) -> tuple[str, ...]:
     if not class_columns.are_wordnet_ids(labels) or imagenet.is_validation_set(file_names):
         return ()
     return (
-        "The labels are WordNet ids; they are numbered as ILSVRC-2012's classes, and so must be all other "
-        "files about these images.",
+        "The labels are WordNet ids, numbered as ILSVRC-2012's classes; all other files about these images "
+        "must use the same numbers.",
     )
 
 
 def _check_scale(used: Sequence[str], categories: tuple[str, ...]) -> None:
-    """Refuses answers such as 0 and 1 where there are three categories: 1 would be the middle one.
+    """Refuses answers such as 0 and 1 if there are three categories: 1 would be read as the middle category.
 
     Raises:
-      InputError: if the answers are numbers, some above 0, and none is the last category.
+      InputError: if all answers are numbers, one is above 0, and none is the last category.
     """
     if any(c.isdecimal() for c in categories):
         return
@@ -236,50 +238,51 @@ def _check_scale(used: Sequence[str], categories: tuple[str, ...]) -> None:
     last = len(categories) - 1
     if numbers and all(n.isdecimal() for n in numbers) and 0 < max(map(int, numbers)) < last:
         raise InputError(
-            f"has the answers {', '.join(sorted(numbers))}, and of {' < '.join(categories)} these are "
-            f"{', '.join(categories[int(n)] for n in sorted(numbers))}. If {max(numbers)} means "
-            f"{categories[-1]}, say --categories {categories[0]},{categories[-1]}."
+            f"has the answers {', '.join(sorted(numbers))}, the positions of "
+            f"{', '.join(categories[int(n)] for n in sorted(numbers))} in the categories "
+            f"{' < '.join(categories)}. If {max(numbers)} means {categories[-1]}, use "
+            f"--categories {categories[0]},{categories[-1]}."
         )
 
 
-def _labels(column: Any, what: str, rows: np.ndarray) -> Int[np.ndarray, "answers"]:
-    label = class_columns.class_indices(column, what, rows=rows)
+def _labels(column: Any, column_name: str, rows: np.ndarray) -> Int[np.ndarray, "answers"]:
+    label = class_columns.class_indices(column, column_name, rows=rows)
     if label.min() < 0:
         at = int(np.argmin(label))
         raise InputError(f"row {rows[at] + 1} has the negative label {label[at]}.")
-    return check_classes(label, what).astype(np.int64)
+    return check_classes(label, column_name).astype(np.int64)
 
 
-def _names(column: Any, what: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    codes, found = tables.names(column)
+def _names(column: Any, column_name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    codes, names = tables.names(column)
     if codes.min() < 0:
-        raise InputError(f"row {rows[int(np.argmin(codes))] + 1} has no {what}.")
-    return codes, found
+        raise InputError(f"row {rows[int(np.argmin(codes))] + 1} has no {column_name}.")
+    return codes, names
 
 
 def _positions(
-    codes: Int[np.ndarray, "rows"], texts: np.ndarray, categories: tuple[str, ...], what: str
+    codes: Int[np.ndarray, "rows"], texts: np.ndarray, categories: tuple[str, ...], column_name: str
 ) -> Int[np.ndarray, "rows"]:
-    """(N,) position of each answer in the categories; -1 where there is none.
+    """Returns the position of each answer in the categories, (N,); -1 for empty answers.
 
     Args:
       codes, texts: the answers (see tables.names).
-      categories: what may be answered.
-      what: the column, for the error.
+      categories: the possible answers.
+      column_name: name of the column, for errors.
 
     Raises:
-      InputError: at the first that is no category.
+      InputError: at the first answer that is not a category.
     """
     known = {normalised(c).lower(): i for i, c in enumerate(categories)}
-    if not any(c.isdecimal() for c in categories):  # where they are numbers, a number is a name
+    if not any(c.isdecimal() for c in categories):  # else numbers are categories, not positions
         known |= {str(i): i for i in range(len(categories))}
     position = [_position(text, known) for text in texts.tolist()]
     if None in position:
         bad = position.index(None)
         row = int(np.argmax(codes == bad))
         raise InputError(
-            f"row {row + 1} has the {what} '{texts[bad]}'; expected one of {', '.join(categories)}, or 0 to "
-            f"{len(categories) - 1} (--categories names others)."
+            f"row {row + 1} has the {column_name} '{texts[bad]}'; expected one of {', '.join(categories)}, "
+            f"or 0 to {len(categories) - 1} (--categories sets other categories)."
         )
     return np.array([*position, -1], np.int16)[codes]
 
@@ -297,7 +300,13 @@ def _position(text: str, known: dict[str, int]) -> int | None:
 def _raters_beside(
     table: Any, names: dict[str, str], categories: tuple[str, ...]
 ) -> dict[str, Int[np.ndarray, "rows"]]:
-    """The columns beside image and label (see _positions), if they all hold answers; none if they do not."""
+    """Returns the positions (see _positions) in each column beside image and label.
+
+    Returns {} if a column holds other values, there are fewer than two columns, or all cells are empty.
+
+    Raises:
+      InputError: if the name of a column is not a rater's, or the answers are ambiguous (see _check_scale).
+    """
     others = [name for name in table.column_names if name not in names.values()]
     positions, used = {}, []
     try:
@@ -307,12 +316,13 @@ def _raters_beside(
             used += texts.tolist()
     except InputError:
         return {}
-    if len(others) < 2 or not any((one >= 0).any() for one in positions.values()):
+    if len(others) < 2 or not any((column >= 0).any() for column in positions.values()):
         return {}
-    if odd := [name for name in others if _NO_RATER.fullmatch(tables.key_of(name))]:
+    if wrong := [name for name in others if _NOT_A_RATER.fullmatch(tables.key_of(name))]:
+        verb = "are not raters" if len(wrong) > 1 else "is not a rater"
         raise InputError(
-            f"has a column for each rater, and {listed(odd)}, which {'are' if len(odd) > 1 else 'is'} no "
-            f"rater's by name: leave out what is no answer of a rater, or rename it."
+            f"has one column per rater, but by name {listed(wrong)} {verb}: remove columns that do not hold "
+            f"a rater's answers, or rename them."
         )
     _check_scale(used, categories)
     return positions
@@ -326,7 +336,7 @@ def _wide(
     image, file_names = _names(table[names["file_name"]], names["file_name"], rows)
     position = np.stack(list(positions.values()), axis=1)
     row, rater = np.nonzero(position >= 0)
-    # Nobody asked every rater about everything: an empty cell is no skipped answer.
+    # Not every rater was asked every question, so empty cells do not count as empty answers.
     return AnswerRows(
         file_names,
         np.array(list(positions), dtype=np.str_),
@@ -335,5 +345,5 @@ def _wide(
         label[row],
         position[row, rater],
         0,
-        (f"Read as a table with a column for each rater: {listed(list(positions))}.",),
+        (f"Read as a table with one column per rater: {listed(list(positions))}.",),
     )

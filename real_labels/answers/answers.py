@@ -1,4 +1,4 @@
-"""Answers: what each rater said to each question, from the published files and from tables."""
+"""Answers: raters' answers to questions, read from the published files, tables or Label Studio."""
 
 from __future__ import annotations
 
@@ -27,19 +27,33 @@ CATEGORIES = ("no", "maybe", "yes")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """A answers of R raters to Q questions; a rater answers a question once at most.
+    """A answers of R raters to Q questions; a rater answers a question at most once.
 
     Attributes:
-      questions: the Q questions; some may have no answer.
+      questions: the Q questions; a question may have no answer.
       raters: (R,) str ids, distinct.
-      question: (A,) int32 row in questions; never falling (the constructor sorts).
-      rater: (A,) int32 row in raters; rising among the answers to one question.
+      question: (A,) int32 row in questions; non-decreasing (the constructor sorts).
+      rater: (A,) int32 row in raters; increasing among the answers to one question.
       answer: (A,) int16 row in categories.
-      categories: what may be answered, from "surely absent" to "surely present"; two or more.
-      empty: number of answers that were empty in the file, and are left out.
-      repeats: number of answers that repeated another of the same rater, and are left out (the
-        constructor adds those that it finds).
-      notes: what else a reader should know of the file, a sentence each.
+      categories: the possible answers, from "surely absent" to "surely present"; two or more.
+      empty: number of empty answers in the file, which are left out.
+      repeats: number of exact repeats of an answer by the same rater, which are left out (the constructor
+        adds the repeats that it removes).
+      notes: further remarks about the file for the user, one sentence each.
+
+    Two raters answer two questions about one image:
+
+    >>> from real_labels.answers import Answers, Questions
+    >>> questions = Questions(["a.jpg"], image=[0, 0], label=[5, 7])
+    >>> answers = Answers(
+    ...     questions,
+    ...     raters=["ann", "bob"],
+    ...     question=[0, 0, 1, 1],
+    ...     rater=[0, 1, 0, 1],
+    ...     answer=[2, 2, 0, 1],  # yes yes; no maybe
+    ... )
+    >>> answers.asked.tolist(), answers.votes().tolist()  # number of answers, and of "yes"
+    ([2, 2], [2, 0])
     """
 
     questions: Questions
@@ -86,13 +100,13 @@ class Answers:
         if (steps <= 0).any():
             order = np.argsort(key, kind="stable")
             steps = np.diff(key[order])
-        again = np.flatnonzero(steps == 0) + 1  # places in order, of what repeats the place before
-        if len(again):
+        repeats = np.flatnonzero(steps == 0) + 1  # places in `order` that repeat the place before
+        if len(repeats):
             order = np.arange(n) if order is None else order
             given = columns["answer"][0][order]
-            differs = given[again] != given[again - 1]
+            differs = given[repeats] != given[repeats - 1]
             if differs.any():
-                first = order[again[int(np.argmax(differs))]]
+                first = order[repeats[int(np.argmax(differs))]]
                 question, rater = (
                     int(columns["question"][0][first]),
                     int(columns["rater"][0][first]),
@@ -101,10 +115,10 @@ class Answers:
                     f"{np.count_nonzero(differs):,} answers contradict the same rater's answer to the same "
                     f"question (first: rater {raters[rater]}, "
                     f"{self.questions.file_names[self.questions.image[question]]}, label "
-                    f"{self.questions.label[question]}); a rater answers a question once."
+                    f"{self.questions.label[question]}); a rater may answer a question only once."
                 )
-            order = np.delete(order, again)
-            object.__setattr__(self, "repeats", self.repeats + len(again))
+            order = np.delete(order, repeats)
+            object.__setattr__(self, "repeats", self.repeats + len(repeats))
         object.__setattr__(self, "raters", raters)
         for name, (column, _, dtype) in columns.items():
             column = column if order is None else column[order]
@@ -115,38 +129,38 @@ class Answers:
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader should know of the answers: how many were left out, and why."""
-        found = list(self.notes)
+        """Remarks for the user: the notes, and the numbers of answers left out, one sentence each."""
+        remarks = list(self.notes)
         if self.empty:
-            found.append(_left_out(self.empty, "empty answer", "empty answers"))
+            remarks.append(_left_out(self.empty, "empty answer", "empty answers"))
         if self.repeats:
-            found.append(
+            remarks.append(
                 _left_out(self.repeats, "exact repeat of an answer", "exact repeats of an answer")
             )
-        return found
+        return remarks
 
     @functools.cached_property
     def asked(self) -> Int[np.ndarray, "questions"]:
-        """(Q,) int64 number of answers to each question."""
+        """Number of answers to each question, (Q,) int64."""
         return np.bincount(self.question, minlength=len(self.questions))
 
     @property
     def offsets(self) -> Int[np.ndarray, "questions_plus_1"]:
-        """(Q + 1,) int64: question q has the answers offsets[q] to offsets[q + 1]."""
+        """Offsets of the answers, (Q + 1,) int64: question q has the answers offsets[q] to offsets[q + 1]."""
         return np.concatenate([[0], np.cumsum(self.asked)])
 
     @property
     def values(self) -> Float[np.ndarray, "categories"]:
-        """(K,) how far each category leans to "present": evenly spaced from 0 to 1."""
+        """Value of each category, (K,): evenly spaced from 0 (surely absent) to 1 (surely present)."""
         return np.linspace(0, 1, len(self.categories))
 
     def votes(self, category: int = -1) -> Int[np.ndarray, "questions"]:
-        """(Q,) number of answers of this category, by default the last ("yes")."""
+        """Returns the number of answers of a category to each question, (Q,); by default the last ("yes")."""
         category = range(len(self.categories))[category]
         return np.bincount(self.question[self.answer == category], minlength=len(self.questions))
 
     def take_questions(self, rows: Int[np.ndarray, "n"]) -> Answers:
-        """The answers to these questions, in this order, all raters kept."""
+        """Returns the answers to the questions in `rows`, in this order; keeps all raters."""
         new = np.full(len(self.questions), -1, np.int32)
         new[rows] = np.arange(len(rows))
         kept = new[self.question] >= 0
@@ -161,18 +175,18 @@ class Answers:
     def with_rater(
         self, name: str, labels: LabelSets, classes: np.ndarray | None = None
     ) -> Answers:
-        """Lets a label set (or a classifier's predictions as one) vote as one more rater.
+        """Adds a label set (or a classifier's predictions as label sets) as one more rater.
 
-        It answers the last category ("yes") where the question's label is among the image's labels
-        and the first ("no") where not; it says nothing about images that it does not know.
+        The rater answers the last category ("yes") if the question's label is among the image's labels, else
+        the first ("no"). It does not answer questions about images that the label set does not have.
 
         Args:
-          name: its id.
-          labels: what it holds for valid.
-          classes: the labels it has a say on; None for all.
+          name: id of the rater.
+          labels: the label set.
+          classes: the labels that the rater answers questions about; None for all.
 
         Raises:
-          InputError: if a rater has that id, or it has nothing to say to any question.
+          InputError: if a rater has this id, or the label set answers no question.
         """
         if name in self.raters.tolist():
             raise InputError(f"There is a rater {name!r} already; give the label set another name.")
@@ -183,7 +197,7 @@ class Answers:
         question = np.flatnonzero(asked)
         if not len(question):
             raise InputError(
-                f"The label set {name!r} has nothing to say to any of the {len(self.questions)} "
+                f"The label set {name!r} answers none of the {len(self.questions)} "
                 f"questions: are its file names and classes those of the questions "
                 f"({self.questions.file_names[0] if len(self.questions) else 'none'}, …)?"
             )
@@ -198,17 +212,17 @@ class Answers:
 
     @classmethod
     def join(cls, parts: Sequence[Answers]) -> Answers:
-        """All answers of several sets as one; questions and raters are matched by name.
+        """Joins several sets of answers; matches questions and raters by name.
 
         Raises:
-          InputError: if a rater answers a question twice, or the categories differ.
+          InputError: if a rater answers a question differently in two sets, or the categories differ.
         """
         first, *rest = parts
         for part in rest:
             if part.categories != first.categories:
                 raise InputError(
-                    f"Answers of {', '.join(first.categories)} and of {', '.join(part.categories)} "
-                    f"cannot be joined."
+                    f"Answers with the categories {', '.join(first.categories)} and "
+                    f"{', '.join(part.categories)} cannot be joined."
                 )
         if not rest:
             return first
@@ -238,16 +252,16 @@ class Answers:
     ) -> Answers:
         """Reads the published `.npz`, a table (CSV, Parquet, JSON lines) or Label Studio's export (JSON).
 
-        The `.npz` has `tensor` (R, Q, K), one-hot over the answers and all zero where a rater was
-        not asked, `info` (Q, 2) with file name and label as str, and `ids` (R,). A table has the
-        columns file_name, label, rater and answer, one row per answer, or file_name, label and a
-        column for each rater; `answer` is one of the categories or, where no category is a number,
-        its position. Empty answers and exact repeats are left out and counted.
+        The `.npz` has `tensor` (R, Q, K), one-hot over the categories and all zero if a rater was not asked a
+        question, `info` (Q, 2) with file name and label as str, and `ids` (R,). A table has the columns
+        file_name, label, rater and answer with one row per answer, or file_name, label and one column per
+        rater. An answer is a category or, if no category is a number, its position. Empty answers and exact
+        repeats are left out and counted.
 
         Args:
           path: the file.
-          categories: what may be answered, from "surely absent" to "surely present".
-          columns: what a table calls file_name, label, rater and answer, where it is something else.
+          categories: the possible answers, from "surely absent" to "surely present".
+          columns: the table's names of file_name, label, rater and answer, if they differ.
 
         Raises:
           InputError: naming the file and the place.
@@ -268,7 +282,7 @@ class Answers:
         categories: Sequence[str] = CATEGORIES,
         columns: Mapping[str, str] | None = None,
     ) -> Answers:
-        """Takes the answers from a pyarrow.Table (see `load`).
+        """Reads the answers in a pyarrow.Table (see `load`).
 
         Raises:
           InputError: naming the row.
@@ -276,14 +290,14 @@ class Answers:
         categories = tuple(categories)
         rows = answer_tables.rows_of(table, categories, columns)
         del table
-        tables.release_memory()  # millions of answers are fitted next
+        tables.release_memory()  # the memory is needed to fit millions of answers
         return cls._from_rows(rows, categories)
 
     @classmethod
     def from_label_studio(
         cls, content: Sequence[Any], categories: Sequence[str] = CATEGORIES
     ) -> Answers:
-        """Takes the answers from Label Studio's export (see label_studio.read).
+        """Reads the answers in Label Studio's export (see label_studio.read).
 
         Raises:
           InputError: naming the task.
@@ -292,7 +306,7 @@ class Answers:
 
     @classmethod
     def _from_rows(cls, rows: answer_tables.AnswerRows, categories: tuple[str, ...]) -> Answers:
-        # Questions come image by image, in the order in which the images first appear.
+        # Questions are ordered by the first appearance of their image.
         span = 1 + int(rows.label.max())
         keys, question = np.unique(
             rows.image.astype(np.int64) * span + rows.label, return_inverse=True
@@ -310,7 +324,7 @@ class Answers:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes what `load` reads, atomically: .npz in the published layout, .csv or .parquet."""
+        """Writes a file for `load`, atomically: .npz in the published layout, or a table (.csv, .parquet)."""
         if pathlib.Path(path).suffix.lower() == ".npz":
             tensor = np.zeros(
                 (len(self.raters), len(self.questions), len(self.categories)), np.float64
@@ -322,25 +336,25 @@ class Answers:
             with files.replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, tensor=tensor, info=info_array(self.questions), ids=ids)
             return
-        asked = self.questions
+        questions = self.questions
         columns = (
-            asked.file_names[asked.image[self.question]],
-            asked.label[self.question],
+            questions.file_names[questions.image[self.question]],
+            questions.label[self.question],
             self.raters[self.rater],
             np.array(self.categories)[self.answer],
         )
         tables.write(path, dict(zip(answer_tables.COLUMNS, columns, strict=True)))
 
 
-def _left_out(count: int, one: str, several: str) -> str:
-    return f"{f'1 {one} is' if count == 1 else f'{count:,} {several} are'} left out."
+def _left_out(count: int, singular: str, plural: str) -> str:
+    return f"{f'1 {singular} is' if count == 1 else f'{count:,} {plural} are'} left out."
 
 
 def _of_the_same_images(parts: Sequence[Answers]) -> list[Answers]:
-    """The parts with each image called as in the first part that has it.
+    """Returns the parts with each image named as in the first part that has the image.
 
-    An image is the same where its folders are the end of the other's: batches in folders of their own
-    stay apart.
+    Two names are one image if the folders of one are the last folders of the other. So images of batches in
+    different folders stay different.
     """
     known = parts[0].questions.file_names
     renamed = [parts[0]]
@@ -380,15 +394,15 @@ def _load_npz(path: pathlib.Path, categories: tuple[str, ...]) -> Answers:
 def _slabs(
     archive: npz.Archive, shape: tuple[int, int, int], categories: tuple[str, ...]
 ) -> Iterator[np.ndarray]:
-    """Yields the tensor rater by rater: whole, the published one takes 0.4 GB for a million answers."""
+    """Yields the tensor rater by rater; the whole published tensor takes 0.4 GB for a million answers."""
     with archive.member("tensor") as file:
-        found, column_major, dtype = npz.read_header(file)
+        found_shape, column_major, dtype = npz.read_header(file)
         if dtype.kind not in "biuf":
             raise InputError(f"tensor must hold numbers, found {dtype}.")
-        if found != shape:
+        if found_shape != shape:
             raise InputError(
                 f"tensor must have shape {shape} (raters, questions, categories "
-                f"{', '.join(categories)}), found {found}."
+                f"{', '.join(categories)}), found {found_shape}."
             )
         if column_major:
             yield from archive["tensor"]
@@ -399,15 +413,15 @@ def _slabs(
             if len(raw) < slab:
                 raise InputError(f"is cut short at rater {rater} of {shape[0]}.")
             yield np.frombuffer(raw, dtype).reshape(shape[1:])
-        file.read(1)  # at the end of the array its checksum is compared
+        file.read(1)  # reading past the end makes zipfile compare the checksum
 
 
 def _one_hot(rows: np.ndarray, rater: str) -> tuple[np.ndarray, np.ndarray]:
-    """(questions answered, their answers) of one rater's (Q, K) array."""
+    """Returns (answered questions, answers) of one rater's (Q, K) array."""
     flat = np.flatnonzero(rows.ravel())
     question, answer = np.divmod(flat, rows.shape[1])
     if (rows.ravel()[flat] != 1).any():
-        raise InputError(f"tensor of rater {rater} must hold 0 and 1 alone.")
+        raise InputError(f"tensor of rater {rater} must hold only 0 and 1.")
     twice = np.diff(question) == 0
     if twice.any():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Gold: questions whose truth is known, from experts or from a table."""
+"""Gold: questions with known truth, from experts' answers or a table."""
 
 from __future__ import annotations
 
@@ -28,13 +28,27 @@ _TRUTHS = dict.fromkeys(("1", "1.0", "true", "yes"), True) | dict.fromkeys(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gold:
-    """G questions with their truth.
+    """G questions with known truth.
 
     Attributes:
       questions: the questions.
       present: (G,) bool, whether the label is present in the image.
-      votes: (G,) number of experts who said so, or None where the truth came as such.
-      experts: (G,) number of experts who were asked, or None.
+      votes: (G,) number of experts who answered yes; None if the truth is not from experts' answers.
+      experts: (G,) number of experts who were asked; None if `votes` is None.
+
+    Three experts answer two questions; a label is present if more than half of the experts said yes:
+
+    >>> from real_labels.answers import Answers, Gold, Questions
+    >>> experts = Answers(
+    ...     Questions(["a.jpg"], image=[0, 0], label=[5, 7]),
+    ...     raters=["x", "y", "z"],
+    ...     question=[0, 0, 0, 1, 1, 1],
+    ...     rater=[0, 1, 2, 0, 1, 2],
+    ...     answer=[2, 2, 0, 2, 0, 0],  # yes yes no; yes no no
+    ... )
+    >>> gold = Gold.from_experts(experts)
+    >>> gold.present.tolist(), gold.votes.tolist()
+    ([True, False], [2, 1])
     """
 
     questions: Questions
@@ -50,7 +64,7 @@ class Gold:
                 f"{present.dtype}."
             )
         if not len(self.questions):
-            raise InputError("Gold: there is no question.")
+            raise InputError("Gold: there are no questions; expected at least one.")
         object.__setattr__(self, "present", present)
 
     def __len__(self) -> int:
@@ -58,11 +72,11 @@ class Gold:
 
     @classmethod
     def from_experts(cls, experts: Answers, at_least: int | None = None) -> Gold:
-        """Present iff at least so many experts said yes; by default more than half of those asked.
+        """Builds gold from experts' answers: a label is present iff at least `at_least` experts answered yes.
 
         Args:
-          experts: their answers; the last category is "yes".
-          at_least: number of votes, or None. The paper's 5 experts: 3.
+          experts: the experts' answers; the last category is "yes".
+          at_least: number of votes; None for more than half of the experts asked. The paper: 3 of 5 experts.
         """
         votes, asked = experts.votes(), experts.asked
         rows = np.flatnonzero(asked)
@@ -76,11 +90,11 @@ class Gold:
 
     @classmethod
     def of_label_sets(cls, labels: LabelSets, asked: Questions) -> Gold:
-        """The truth of the questions about images of which experts gave all labels.
+        """Builds gold from the complete labels of some images: the truth of the questions about these images.
 
         Args:
-          labels: all labels of some images.
-          asked: questions, of these images and others.
+          labels: the complete labels of some images.
+          asked: questions about these and other images.
 
         Raises:
           InputError: if no question is about these images.
@@ -90,21 +104,26 @@ class Gold:
         if not len(rows):
             raise InputError(
                 f"None of the {len(asked):,} questions is about one of its {len(labels):,} images (the "
-                f"questions begin with {_first(asked)})."
+                f"questions begin with {_first_question(asked)})."
             )
         present = labels.contains(image[rows], asked.label[rows, None])[:, 0]
         return cls(asked.take(rows), present)
 
     def with_votes(self, at_least: int) -> Gold:
-        """The same questions, present iff at least so many experts said yes."""
+        """Returns the same questions, with a label present iff at least `at_least` experts answered yes.
+
+        Raises:
+          InputError: if there are no experts' answers, or `at_least` is not from 1 to the number of experts.
+        """
         if self.votes is None or self.experts is None:
             raise InputError(
-                "This gold file holds truths, not experts' answers, so no number of votes can be "
-                "asked of it."
+                "This gold file holds truths, not experts' answers, so a number of votes cannot be "
+                "required."
             )
         if not 1 <= at_least <= self.experts.max():
             raise InputError(
-                f"At least {at_least} votes were asked for, of {self.experts.max()} experts."
+                f"At least {at_least} votes are required; expected 1 to {self.experts.max()}, the number of "
+                f"experts."
             )
         return dataclasses.replace(self, present=self.votes >= at_least)
 
@@ -120,9 +139,9 @@ class Gold:
 
         Args:
           path: the file. A truth is yes / no, true / false or 1 / 0.
-          at_least: how many experts make a truth (see from_experts).
-          categories: what experts may answer (see Answers.load).
-          columns: what a table of answers calls its columns (see Answers.load).
+          at_least: number of experts who must answer yes (see from_experts).
+          categories: the experts' possible answers (see Answers.load).
+          columns: the table's names of the columns, if they differ (see Answers.load).
 
         Raises:
           InputError: naming the file and the place.
@@ -137,14 +156,14 @@ class Gold:
         else:
             table = tables.read(path)
             by_key = tables.by_key(table.column_names)
-            named = [by_key[c] for c in _TRUTH_COLUMNS if c in by_key]
-            if named:
+            truth_columns = [by_key[c] for c in _TRUTH_COLUMNS if c in by_key]
+            if truth_columns:
                 if at_least is not None:
                     raise InputError(
-                        f"{path}: holds truths, not experts' answers, so no number of votes can be "
-                        f"asked of it."
+                        f"{path}: holds truths, not experts' answers, so a number of votes cannot be "
+                        f"required."
                     )
-                return _from_truths(path, table, named[0], columns)
+                return _from_truths(path, table, truth_columns[0], columns)
             with naming(path):
                 if not answer_tables.has_raters(table, categories, columns):
                     raise InputError(
@@ -155,29 +174,31 @@ class Gold:
                 experts = Answers.from_table(table, categories, columns)
         return cls.from_experts(experts, at_least)
 
-    def among(self, questions: Questions, what: str) -> tuple[np.ndarray, np.ndarray]:
-        """(rows in questions, rows here) of the gold questions that are among these.
+    def among(self, questions: Questions, owner: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (rows in `questions`, rows here) of the gold questions that are in `questions`.
+
+        Args:
+          questions: other questions.
+          owner: the object that has the other questions, for errors.
 
         Raises:
-          InputError: if none is, or two spellings of one image have different truths.
+          InputError: if no gold question is in `questions`, or two names of an image have different truths.
         """
         rows = questions.find(self.questions)
         here = np.flatnonzero(rows >= 0)
-        asked = self.questions
+        own = self.questions
         here = here[
             _without_repeats(
                 rows[here],
                 self.present[here],
-                lambda row: (
-                    f"{asked.file_names[asked.image[here[row]]]}, label {asked.label[here[row]]}"
-                ),
+                lambda row: f"{own.file_names[own.image[here[row]]]}, label {own.label[here[row]]}",
             )
         ]
         if not len(here):
             raise InputError(
                 f"None of the {len(self)} gold questions is among the {len(questions)} questions "
-                f"of the {what} (gold begins with {_first(self.questions)}, the {what} with "
-                f"{_first(questions)}): are they of the same dataset and class numbering?"
+                f"of the {owner} (gold begins with {_first_question(self.questions)}, the {owner} with "
+                f"{_first_question(questions)}): are they of the same dataset and class numbering?"
             )
         return rows[here], here
 
@@ -188,10 +209,10 @@ def load_truth(
     categories: Sequence[str] = CATEGORIES,
     columns: Mapping[str, str] | None = None,
 ) -> Gold | LabelSets:
-    """Reads gold questions (see Gold.load), or all labels of some images (see LabelSets.from_json).
+    """Reads gold questions (see Gold.load), or the complete labels of some images (see LabelSets.from_json).
 
     Raises:
-      InputError: naming the file, if it is neither.
+      InputError: naming the file, if it holds neither; if `at_least` is given for label sets.
     """
     try:
         return Gold.load(path, at_least, categories, columns)
@@ -205,11 +226,11 @@ def load_truth(
         if labels is None:
             raise
     if at_least is not None:
-        raise InputError(f"{path}: holds label sets, so no number of votes can be asked of it.")
+        raise InputError(f"{path}: holds label sets, so a number of votes cannot be required.")
     return labels
 
 
-def _first(questions: Questions) -> str:
+def _first_question(questions: Questions) -> str:
     if not len(questions):
         return "nothing"
     return f"{questions.file_names[questions.image[0]]}, label {questions.label[0]}"
@@ -238,7 +259,7 @@ def _from_truths(
 def _without_repeats(
     keys: Int[np.ndarray, "n"], present: Bool[np.ndarray, "n"], describe: Callable[[int], str]
 ) -> Int[np.ndarray, "kept"]:
-    """Rows of the first of equal gold questions.
+    """Returns the rows to keep: the first of each group of equal gold questions.
 
     Raises:
       InputError: if a question has two truths.
@@ -247,5 +268,5 @@ def _without_repeats(
     differs = present != present[first][inverse]
     if differs.any():
         row = int(np.argmax(differs))
-        raise InputError(f"row {row + 1} gives {describe(row)} another truth than a row before.")
+        raise InputError(f"row {row + 1} gives {describe(row)} another truth than an earlier row.")
     return np.sort(first)

@@ -1,6 +1,6 @@
-"""Answers in Label Studio's export (JSON) of tasks that `tasks --format label-studio` wrote.
+"""Reading answers from Label Studio's JSON export of tasks written by `tasks --format label-studio`.
 
-Its other exports (JSON_MIN, CSV) leave the answers to repeated questions out (seen with version 1.23.2).
+Label Studio's other exports (JSON_MIN, CSV) leave out the answers to repeated questions (version 1.23.2).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ANSWER = re.compile(r"answer_(\d{1,6})")
 
 
 def read(path: str | os.PathLike[str]) -> list[Any] | None:
-    """The content of an export of our tasks; None of any other file.
+    """Returns the content of an export of our tasks; None for any other file.
 
     Raises:
-      InputError: naming the file, if it is called .json and is none.
+      InputError: naming the file, if its ending is .json and it is not JSON.
     """
     if pathlib.PurePath(path).suffix.lower() != ".json":
         return None
@@ -39,17 +39,17 @@ def read(path: str | os.PathLike[str]) -> list[Any] | None:
 
 
 def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
-    """The answers in an export.
+    """Reads the answers in an export.
 
-    A rater is called by e-mail address where the export has it, else by number. Skipped tasks (cancelled
-    annotations) are left out.
+    The id of a rater is the e-mail address if the export has it, else Label Studio's number. Skipped tasks
+    (cancelled annotations) are left out.
 
     Args:
-      content: of the JSON file (see read).
-      categories: what may be answered, as the interface's choices.
+      content: content of the JSON file (see read).
+      categories: the possible answers: the choices in the labelling interface.
 
     Raises:
-      InputError: without the file's name (see errors.naming), naming the task by its place in the list.
+      InputError: naming the task by its place in the list; without the file's name (see errors.naming).
     """
     position = {normalised(category).lower(): i for i, category in enumerate(categories)}
     images: dict[str, int] = {}
@@ -61,13 +61,13 @@ def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
             for number, choice in choices:
                 if number >= len(questions):
                     raise InputError(
-                        f"task {place} has answer_{number}, but {len(questions)} questions."
+                        f"task {place} has answer_{number}, but only {len(questions)} questions."
                     )
                 answer = position.get(normalised(choice).lower())
                 if answer is None:
                     raise InputError(
                         f"task {place} has the answer {choice!r}; expected one of {', '.join(categories)} "
-                        f"(--categories names others)."
+                        f"(--categories sets other categories)."
                     )
                 image = images.setdefault(normalised(file_name), len(images))
                 rows.append(
@@ -83,7 +83,7 @@ def rows_of(content: Sequence[Any], categories: Sequence[str]) -> AnswerRows:
 def _annotations(
     entry: Any, place: int
 ) -> Iterator[tuple[dict[str, Any], str, list[tuple[int, str]]]]:
-    """(data of the task, rater, (number of the question, choice) of each answer) of each annotation."""
+    """Yields (data of the task, rater, (question number, choice) of each answer) of each annotation."""
     if not isinstance(entry, dict):
         raise InputError(f"task {place} is {entry!r}; expected an object.")
     if "annotations" not in entry and "data" in entry:
@@ -103,8 +103,8 @@ def _annotations(
             raise InputError(
                 f"task {place}: the result of an annotation must be a list of objects."
             )
-        given = [(_ANSWER.fullmatch(str(r.get("from_name"))), r.get("value")) for r in results]
-        choices = [(int(found[1]), _choice(value, place)) for found, value in given if found]
+        pairs = [(_ANSWER.fullmatch(str(r.get("from_name"))), r.get("value")) for r in results]
+        choices = [(int(name[1]), _choice(value, place)) for name, value in pairs if name]
         yield entry.get("data", {}), _rater(annotation.get("completed_by"), place), choices
 
 
@@ -115,12 +115,12 @@ def _choice(value: Any, place: int) -> str:
     return chosen[0]
 
 
-def _rater(by: Any, place: int) -> str:
-    if isinstance(by, dict):
-        by = by.get("email") or by.get("id")
-    if by is None or isinstance(by, list | dict | bool) or not str(by).strip():
+def _rater(annotator: Any, place: int) -> str:
+    if isinstance(annotator, dict):
+        annotator = annotator.get("email") or annotator.get("id")
+    if annotator is None or isinstance(annotator, list | dict | bool) or not str(annotator).strip():
         raise InputError(f"task {place}: an annotation has no annotator (completed_by).")
-    return normalised(str(by))
+    return normalised(str(annotator))
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _data(data: Any, place: int) -> tuple[str, list[int]]:
-    """(file name, the label of each question) of a task's data."""
+    """Returns (file name, label of each question) of a task's data."""
     fields = _object(data)
     file_name, questions = fields.get("file_name"), fields.get("questions")
     if isinstance(file_name, str) and file_name and isinstance(questions, list):

@@ -1,4 +1,4 @@
-"""Questions: image and label pairs that raters are asked about."""
+"""Questions: (image, label) pairs; a question asks whether the label is present in the image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ class Questions:
     Attributes:
       file_names: (I,) str, distinct.
       image: (Q,) int32 row in file_names of each question.
-      label: (Q,) int32 class each question asks about, at least 0.
+      label: (Q,) int32 class of each question, at least 0.
+
+    Two questions about a.jpg and one about b.jpg:
+
+    >>> from real_labels.answers import Questions
+    >>> questions = Questions(["a.jpg", "b.jpg"], image=[0, 0, 1], label=[5, 7, 5])
+    >>> len(questions), questions.file_name().tolist()
+    (3, ['a.jpg', 'a.jpg', 'b.jpg'])
     """
 
     file_names: np.ndarray
@@ -57,10 +64,10 @@ class Questions:
             keys = np.sort(keys)
             repeated = keys[1:][np.diff(keys) == 0]
             if len(repeated):
-                where, what = divmod(int(repeated[0]), self._span)
+                image_row, first_label = divmod(int(repeated[0]), self._span)
                 raise InputError(
                     f"Questions: {len(repeated)} (image, label) pairs occur more than once (first: "
-                    f"{names[where]}, label {what})."
+                    f"{names[image_row]}, label {first_label})."
                 )
 
     def __len__(self) -> int:
@@ -68,7 +75,7 @@ class Questions:
 
     @classmethod
     def from_pairs(cls, file_names: Sequence[str] | np.ndarray, label: np.ndarray) -> Questions:
-        """Builds questions from one file name and one label each, (Q,) both."""
+        """Builds questions from the file name and the label of each question, both (Q,)."""
         index: dict[str, int] = {}
         names = all_normalised(np.asarray(file_names, dtype=np.str_)).tolist()
         image = np.fromiter((index.setdefault(n, len(index)) for n in names), np.int32, len(names))
@@ -80,32 +87,34 @@ class Questions:
 
         Args:
           path: the file (.csv, .tsv, .jsonl, .json, .parquet).
-          class_names: names that stand for classes.
+          class_names: class names that may occur as labels.
 
         Raises:
-          InputError: naming the file, and the row where one is at fault; if a pair occurs twice.
+          InputError: naming the file, and the row if it is wrong; if a pair occurs twice.
         """
         with naming(path):
             return cls(*answer_tables.pairs_of(tables.read(path), class_names=class_names))
 
     def file_name(self) -> np.ndarray:
-        """(Q,) str, the image of each question by name."""
+        """Returns the file name of each question, (Q,) str."""
         return self.file_names[self.image] if len(self) else np.zeros(0, np.str_)
 
     def take(self, rows: Int[np.ndarray, "n"]) -> Questions:
-        """These questions, in this order; images without any are left out."""
+        """Returns the questions in `rows`, in this order, without images that have no question."""
         kept, image = np.unique(self.image[rows], return_inverse=True)
         return Questions(self.file_names[kept], image, self.label[rows])
 
     def named_as(self, file_names: np.ndarray, *, strict: bool = False) -> Questions:
-        """The same questions, with the images called as they are in `file_names` where they are there.
+        """Returns the same questions with images renamed to the matching names in `file_names`.
+
+        Images without a matching name keep their name.
 
         Args:
-          file_names: (N,) str; matched whatever the folders (see labels.match).
-          strict: whether contradicting folders are other images.
+          file_names: (N,) str; matched although folders may differ (see labels.match).
+          strict: whether images in contradicting folders differ.
 
         Raises:
-          InputError: if two images here are the same one there.
+          InputError: if two images of the questions match one of `file_names`.
         """
         rows = match(file_names, self.file_names, strict=strict)
         check_distinct(rows, self.file_names)
@@ -114,17 +123,17 @@ class Questions:
         return dataclasses.replace(self, file_names=np.array(names, dtype=np.str_))
 
     def find(self, other: Questions) -> Int[np.ndarray, "other_questions"]:
-        """(len(other),) int64: row here of each of the other's questions, -1 where it is not.
+        """Returns the row here of each question of `other`, (len(other),) int64; -1 for missing questions.
 
-        Images are matched whatever their folders (see labels.match).
+        Images are matched although folders may differ (see labels.match).
         """
         return self.lookup(other.file_names).rows(other.image, other.label)
 
     def lookup(self, file_names: np.ndarray) -> QuestionLookup:
-        """For looking questions about these images up again and again.
+        """Returns a table for repeated look-ups of questions about these images.
 
         Args:
-          file_names: (N,) str, distinct; matched whatever their folders (see labels.match).
+          file_names: (N,) str, distinct; matched although folders may differ (see labels.match).
         """
         keys = self._keys(self.image, self.label)
         order = np.argsort(keys)
@@ -134,7 +143,7 @@ class Questions:
     def find_pairs(
         self, file_names: np.ndarray, label: Int[np.ndarray, "n"]
     ) -> Int[np.ndarray, "n"]:
-        """(n,) int64: row here of the question about each image and label, -1 where it is not.
+        """Returns the row of the question about each image and label, (n,) int64; -1 for missing questions.
 
         Args:
           file_names: (n,) str, distinct.
@@ -155,10 +164,10 @@ class QuestionLookup:
     """Finds questions about N images by image and class (see Questions.lookup).
 
     Attributes:
-      image: (N,) row of each image among the questions' images, -1 where none is about it.
-      span: more than every class asked about.
+      image: (N,) row of each image in the file names of the questions; -1 for images without a question.
+      span: 1 + the highest class of a question.
       keys: (Q,) image * span + class, ascending.
-      order: (Q,) question of each key.
+      order: (Q,) row of the question of each key.
     """
 
     image: Int[np.ndarray, "images"]
@@ -169,26 +178,26 @@ class QuestionLookup:
     def rows(
         self, image: Int[np.ndarray, "n"], label: Int[np.ndarray, "n"]
     ) -> Int[np.ndarray, "n"]:
-        """(n,) int64: the question about each image (its row here, 0 to N - 1) and class; -1 without one."""
+        """Returns the question of each image (its row, 0 to N - 1) and class, (n,) int64; -1 if missing."""
         if not len(self.keys):
             return np.full(len(image), -1, np.int64)
-        asked_image = self.image[image]
-        known = (asked_image >= 0) & (label < self.span)
-        asked = np.where(known, asked_image.astype(np.int64) * self.span + label, -1)
-        place = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
-        return np.where(self.keys[place] == asked, self.order[place], -1)
+        question_image = self.image[image]
+        known = (question_image >= 0) & (label < self.span)
+        key = np.where(known, question_image.astype(np.int64) * self.span + label, -1)
+        place = np.minimum(np.searchsorted(self.keys, key), len(self.keys) - 1)
+        return np.where(self.keys[place] == key, self.order[place], -1)
 
 
 def info_array(questions: Questions) -> np.ndarray:
-    """(Q, 2) str of file name and label, as the published files have it."""
+    """Returns the file name and label of each question, (Q, 2) str, as in the published files."""
     return np.stack([questions.file_name(), questions.label.astype(np.str_)], axis=1)
 
 
 def questions_of_info(info: np.ndarray, path: str | os.PathLike[str]) -> Questions:
-    """Questions from a published file's `info` array, (Q, 2) str.
+    """Returns the questions in the `info` array of a published file, (Q, 2) str.
 
     Raises:
-      InputError: naming the file, if it is none.
+      InputError: naming the file, if the array has another shape or dtype, or a label is not a class index.
     """
     if info.ndim != 2 or info.shape[1] != 2 or info.dtype.kind != "U":
         raise InputError(

@@ -1,4 +1,4 @@
-"""Scores: how probable it is that each question's label is present."""
+"""Scores: the probability that the label of each question is present in its image."""
 
 from __future__ import annotations
 
@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """Q questions, each with the probability that its label is present in its image.
+    """The probability of each of Q questions that its label is present in its image.
 
     Attributes:
       questions: the questions.
       probability: (Q,) float64 in [0, 1].
+
+    Labels are the classes that reach a threshold:
+
+    >>> from real_labels.answers import Questions, Scores
+    >>> questions = Questions(["a.jpg", "b.jpg"], image=[0, 0, 1], label=[5, 7, 5])
+    >>> scores = Scores(questions, [0.9, 0.2, 0.8])
+    >>> scores.label_sets(threshold=0.8).to_lists()
+    [[5], [5]]
     """
 
     questions: Questions
@@ -49,50 +57,51 @@ class Scores:
         return len(self.questions)
 
     def label_sets(self, threshold: float, unrated: LabelSets | None = None) -> LabelSets:
-        """The labels whose score is at least `threshold`.
+        """Returns the labels with a score of at least `threshold`, as label sets.
 
         Args:
-          threshold: in [0, 1]; the published labels have 0.8.
-          unrated: labels of all images of the dataset, in the order of the result; those without a question
-            keep them (the paper's 25,111 images on which all models agreed). Or of the other images, and of
-            less than half of those that were asked about, such as gold: then the result is of both, sorted by
-            name. None: the images that were asked about, as ordered in the questions.
+          threshold: in [0, 1]; 0.8 for the published labels.
+          unrated: labels of images without questions. If it has all images of the dataset, the result has
+            these images in this order, and images without a question keep these labels (the paper's 25,111
+            images on which all models agreed). If it has less than half of the images with questions (such
+            as only gold), the result has the images of both, sorted by name. If it is None, the result has
+            the images with questions, in the order of the questions.
 
         Raises:
-          InputError: if `unrated` has half or more of the images that were asked about, but not all.
+          InputError: if `unrated` has half or more of the images with questions, but not all.
         """
         if not 0 <= threshold <= 1:
             raise InputError(f"The threshold must lie in [0, 1], found {threshold}.")
-        asked = self.questions
+        questions = self.questions
         kept = self.probability >= threshold
-        image, label = asked.image[kept].astype(np.int64), asked.label[kept]
+        image, label = questions.image[kept].astype(np.int64), questions.label[kept]
         if unrated is None:
-            return LabelSets.from_pairs(asked.file_names, image, label)
-        is_missing = match(unrated.file_names, asked.file_names) < 0
+            return LabelSets.from_pairs(questions.file_names, image, label)
+        is_missing = match(unrated.file_names, questions.file_names) < 0
         if 2 * np.count_nonzero(is_missing) > len(is_missing):
-            unrated = _with_images(unrated, asked.file_names[is_missing])
-        rows = unrated.rows(asked.file_names, "questions")
+            unrated = _with_images(unrated, questions.file_names[is_missing])
+        rows = unrated.rows(questions.file_names, "questions")
         rated = np.zeros(len(unrated), bool)
         rated[rows] = True
-        theirs = np.repeat(np.arange(len(unrated)), unrated.counts)
-        stays = ~rated[theirs]
+        unrated_image = np.repeat(np.arange(len(unrated)), unrated.counts)
+        stays = ~rated[unrated_image]
         return LabelSets.from_pairs(
             unrated.file_names,
-            np.concatenate([rows[image], theirs[stays]]),
+            np.concatenate([rows[image], unrated_image[stays]]),
             np.concatenate([label, unrated.classes[stays]]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the published layout of `scores.npz` (`tensor`, `info`), atomically."""
+        """Writes the scores in the layout of the published `scores.npz` (`tensor`, `info`), atomically."""
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, tensor=self.probability, info=info_array(self.questions))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Scores:
-        """Reads the published layout of `scores.npz`.
+        """Reads scores in the layout of the published `scores.npz`.
 
         Raises:
-          InputError: naming the file.
+          InputError: naming the file, if it is missing, damaged or has another layout.
         """
         with npz.opened(path, ("tensor", "info")) as archive:
             tensor, info = archive["tensor"], archive["info"]
@@ -103,8 +112,8 @@ class Scores:
 
 
 def _with_images(labels: LabelSets, file_names: np.ndarray) -> LabelSets:
-    """The label sets and other images without labels, sorted by name."""
+    """Returns the label sets and further images without labels, sorted by name."""
     names = np.concatenate([labels.file_names, file_names])
     image = np.repeat(np.arange(len(labels)), labels.counts)
-    together = LabelSets.from_pairs(names, image, labels.classes)
-    return together.take(np.argsort(names, kind="stable"))
+    combined = LabelSets.from_pairs(names, image, labels.classes)
+    return combined.take(np.argsort(names, kind="stable"))

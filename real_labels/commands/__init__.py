@@ -1,4 +1,4 @@
-"""The commands of `python -m real_labels`, one a file.
+"""The commands of `python -m real_labels`, one file per command.
 
-Each has a SUMMARY, an EXAMPLE of its arguments, add_arguments(parser) and run(options).
+Each command has a SUMMARY, an EXAMPLE of its arguments, add_arguments(parser) and run(options).
 """

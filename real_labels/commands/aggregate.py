@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "turn raters' answers into scores and label sets"
 EXAMPLE = "--answers answers.csv --labels-out labels.json"
-_LEAST_SURE = 0.75  # questions decided with less are offered for more answers
+_LEAST_SURE = 0.75  # more answers are recommended for questions of lower sureness
 _MORE_LIKELY_THAN_NOT = math.nextafter(0.5, 1)
 
 
@@ -29,23 +29,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unrated",
         metavar="LABELS",
-        help="labels of all images (JSON, or 'original' for ILSVRC-2012's), of which those without a "
-        "question keep them; or of the other images alone (propose --unrated-out)",
+        help="labels of the images without a question, as `propose --unrated-out` writes them; or labels of "
+        "all images (JSON, or 'original' for ILSVRC-2012's), used where an image has no question",
     )
     common.add_operating_point(parser)
-    parser.add_argument("--scores-out", metavar="FILE.npz", help="scores, as published")
-    parser.add_argument("--labels-out", metavar="FILE.json", help="label sets, as published")
+    parser.add_argument(
+        "--scores-out",
+        metavar="FILE.npz",
+        help="write the scores, in the format of the published scores.npz",
+    )
+    parser.add_argument(
+        "--labels-out",
+        metavar="FILE.json",
+        help="write the label sets, in the format of the published real.json; for other images, an object "
+        "from file name to classes",
+    )
     parser.add_argument(
         "--questions-out",
         metavar="FILE",
-        help="table of the questions, the least sure first (.csv, .parquet)",
+        help="write a table of the questions, least sure first (.csv, .parquet)",
     )
-    parser.add_argument("--raters-out", metavar="FILE", help="table of the raters (.csv, .parquet)")
-    parser.add_argument("--fit-out", metavar="FILE.npz", help="a fit for --start")
+    parser.add_argument(
+        "--raters-out", metavar="FILE", help="write a table of the raters (.csv, .parquet)"
+    )
+    parser.add_argument(
+        "--fit-out", metavar="FILE.npz", help="write the fit, to start from it with --start"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Aggregates, says what came out, and writes what was asked for."""
+    """Aggregates the answers, writes the requested files and prints a summary."""
     from real_labels import aggregation
     from real_labels.aggregation import recipe
 
@@ -61,8 +74,8 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--preset has its own labels for unrated images; leave --unrated out.")
     if options.hold_gold and (options.precision is not None or options.best_f1):
         raise InputError(
-            "Gold that is held at its truth cannot choose a threshold: every score on it is perfect. "
-            "Leave --hold-gold out, or give --threshold."
+            "--hold-gold sets the scores of the gold questions to their truth, so gold cannot choose a "
+            "threshold. Leave --hold-gold out, or give --threshold."
         )
     gold = aggregation_options.gold_questions(options)
     unrated = "original" if options.preset else options.unrated
@@ -71,10 +84,9 @@ def run(options: argparse.Namespace) -> None:
     default = recipe.THRESHOLD if options.preset else _MORE_LIKELY_THAN_NOT
     threshold = common.threshold(options, aggregate.scores, gold, default)
     labels = aggregate.scores.label_sets(threshold, unrated)
-    are_others = unrated is not None and len(labels) > len(unrated)
-    written = _write(
-        options, aggregate, answers, labels
-    )  # first: the reader of the text may leave early
+    holds_only_others = unrated is not None and len(labels) > len(unrated)
+    # Before printing: standard output may be a pipe that closes early.
+    written = _write(options, aggregate, answers, labels)
 
     for remark in answers.remarks:
         common.print_warning(remark)
@@ -85,11 +97,11 @@ def run(options: argparse.Namespace) -> None:
     if aggregate.convergence is not None:
         print(f"{aggregate.convergence}.")
     _print_labels(labels, threshold)
-    if are_others and unrated is not None and len(unrated):
+    if holds_only_others and unrated is not None and len(unrated):
         rated = len(answers.questions.file_names)
         print(
-            f"{len(labels) - rated:,} of them were not rated and keep the labels of {options.unrated} (it "
-            f"begins with {unrated.file_names[0]}, the rated images with {answers.questions.file_names[0]})."
+            f"{len(labels) - rated:,} images were not rated and keep the labels of {options.unrated} (its "
+            f"first image: {unrated.file_names[0]}; first rated image: {answers.questions.file_names[0]})."
         )
     if gold is not None and not options.hold_gold:
         _print_gold(aggregate, gold, threshold)
@@ -97,7 +109,7 @@ def run(options: argparse.Namespace) -> None:
         _print_published(aggregate, labels, options.data_dir)
     unsure = int((aggregate.sureness < _LEAST_SURE).sum())
     print(
-        f"{unsure:,} questions are decided with a sureness below {_LEAST_SURE}: more answers to these "
+        f"{unsure:,} questions have a sureness below {_LEAST_SURE}; more answers to these questions "
         f"help most{'' if options.questions_out else ' (--questions-out lists them)'}."
     )
     for doubt in aggregation.doubts(aggregate, answers):
@@ -119,21 +131,22 @@ def _print_gold(aggregate: Aggregate, gold: Gold, threshold: float) -> None:
     from real_labels.aggregation.thresholds import PrecisionRecall
 
     rows = aggregate.scores.questions.find(gold.questions)
-    here = rows >= 0
-    if not here.any():
-        print("No gold question is among the answers' own: precision and recall are not measured.")
+    is_answered = rows >= 0
+    if not is_answered.any():
+        print("None of the gold questions was answered: precision and recall are not measured.")
         return
-    if not gold.present[here].any():
+    if not gold.present[is_answered].any():
         print(
-            f"None of the {here.sum():,} gold questions has its label present: nothing to measure."
+            f"None of the {is_answered.sum():,} gold questions has its label present: "
+            f"precision and recall are not measured."
         )
         return
     point = PrecisionRecall.of(aggregate.scores, gold).at_threshold(threshold)
-    print(f"On gold, {point} ({here.sum():,} of {len(gold):,} gold questions were asked).")
+    print(f"On gold, {point} ({is_answered.sum():,} of {len(gold):,} gold questions were asked).")
 
 
 def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | None) -> None:
-    """Says how far the rebuilt scores and labels are from the published ones, if they are there."""
+    """Compares the rebuilt scores and labels with the published files, if these exist."""
     import numpy as np
 
     from real_labels.answers import Scores
@@ -141,11 +154,12 @@ def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | No
 
     folder = published.data_dir(data_dir)
     if (folder / "scores.npz").exists():
-        theirs = Scores.load(folder / "scores.npz")
-        ours = aggregate.scores.probability[aggregate.scores.questions.find(theirs.questions)]
+        published_scores = Scores.load(folder / "scores.npz")
+        rows = aggregate.scores.questions.find(published_scores.questions)
+        difference = np.abs(aggregate.scores.probability[rows] - published_scores.probability)
         print(
-            f"Published scores: {len(theirs):,}, the largest difference is "
-            f"{np.abs(ours - theirs.probability).max():.1e}."
+            f"Published scores: {len(published_scores):,}, the largest difference is "
+            f"{difference.max():.1e}."
         )
     if (folder / "real.json").exists():
         published_lists = published.real_labels(data_dir).to_lists()
@@ -156,7 +170,7 @@ def _print_published(aggregate: Aggregate, labels: LabelSets, data_dir: str | No
 def _write(
     options: argparse.Namespace, aggregate: Aggregate, answers: Answers, labels: LabelSets
 ) -> list[str]:
-    """Writes the files that are asked for, and returns their paths."""
+    """Writes the requested files and returns their paths."""
     from real_labels.aggregation.reliability import Reliability
     from real_labels.files import tables
 
@@ -167,14 +181,14 @@ def _write(
         (options.raters_out, lambda path: tables.write(path, Reliability.of(aggregate).columns())),
         (options.fit_out, aggregate.save),
     )
-    asked = [(path, write) for path, write in outputs if path is not None]
-    for path, write in asked:
+    requested = [(path, write) for path, write in outputs if path is not None]
+    for path, write in requested:
         write(path)
-    return [path for path, _ in asked]
+    return [path for path, _ in requested]
 
 
 def _questions(aggregate: Aggregate, answers: Answers) -> dict[str, np.ndarray]:
-    """Columns of the questions, the least sure first."""
+    """Returns the columns of the table of questions, least sure first."""
     import numpy as np
 
     scores = aggregate.scores

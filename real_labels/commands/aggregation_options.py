@@ -1,4 +1,4 @@
-"""Reading answers and aggregating them, which `aggregate` and `raters` both do."""
+"""Options for reading and aggregating answers, shared by `aggregate`, `raters`, `next` and `replay`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PRESET = "reassessed-imagenet"
 METHODS = ("majority", "dawid-skene", "gold")
-# Which methods an option is for; given to another, it would be ignored in silence.
-_FOR = {
+# The methods that use each option. The other methods refuse the option instead of ignoring it silently.
+_METHODS_OF_OPTION = {
     "smoothing": ("dawid-skene", "gold"),
     "shrinkage": ("dawid-skene",),
     "prior": ("dawid-skene", "gold"),
@@ -36,69 +36,72 @@ _NOT_WITH_PRESET = (
     "gold",
     "gold_votes",
     "pseudo_rater",
-    *_FOR,
+    *_METHODS_OF_OPTION,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Answers, method and what belongs to it."""
-    parser.add_argument("--preset", choices=[PRESET], help="the published answers and recipe")
+    """Adds --preset, --data-dir, --answers and the options of `add_method`."""
+    parser.add_argument("--preset", choices=[PRESET], help="use the published answers and recipe")
     common.add_data_dir(parser)
     parser.add_argument(
         "--answers",
         nargs="+",
         metavar="FILE",
-        help="raters' answers: .npz as published, or .csv, .parquet, .jsonl with the columns "
-        "file_name, label, rater, answer, or Label Studio's export; several files are joined",
+        help="raters' answers: .npz in the published format; .csv, .parquet, .jsonl with the columns "
+        "file_name, label, rater, answer; or Label Studio's export. Several files are joined",
     )
     add_method(parser)
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:
-    """What may be answered, the method and what belongs to it."""
+    """Adds --categories, --columns, --gold, --gold-votes, --method and the settings of the methods."""
     common.add_categories(parser)
     parser.add_argument(
         "--method",
         choices=METHODS,
-        help="share of yes; EM; or confusions measured on gold questions (default dawid-skene)",
+        help="majority: share of yes answers; dawid-skene (default): rater model fitted by EM; gold: "
+        "confusion matrices measured on gold questions",
     )
     common.add_gold(parser)
     parser.add_argument(
         "--hold-gold",
         action="store_true",
         default=None,
-        help="dawid-skene: hold gold questions at their truth (else gold only measures)",
+        help="dawid-skene: hold gold questions at their truth (default: gold does not change the scores)",
     )
     parser.add_argument(
         "--gold-answers",
         metavar="FILE",
-        help="gold: the raters' answers to gold questions, if they are not among the answers",
+        help="gold: the raters' answers to the gold questions, if they are in a file of their own",
     )
     parser.add_argument(
         "--pseudo-rater",
         action="append",
         metavar="labels=FILE[,name=NAME][,classes=0-397][,votes=N]",
-        help="labels (JSON or predictions; 'original' for ILSVRC-2012's) that vote as a rater, on "
-        "these classes, for --method gold measured against gold of N votes; may be repeated",
+        help="add labels (JSON or predictions; 'original' for ILSVRC-2012's) as a further rater. classes: "
+        "the classes on which it votes (default: all). votes: with --method gold, measure it on gold that "
+        "needs N expert votes. May be repeated",
     )
     parser.add_argument(
         "--smoothing",
         type=float,
         metavar="S",
-        help="pseudo-answers of each kind that every rater is given (default: gold 1, dawid-skene 0)",
+        help="pseudo-answers for each truth and category, added for every rater (default: gold 1, "
+        "dawid-skene 0)",
     )
     parser.add_argument(
         "--shrinkage",
         type=float,
         metavar="S",
-        help="dawid-skene: pseudo-answers like the average rater's that every rater is given "
-        "(default 20; 0: maximum likelihood)",
+        help="dawid-skene: pseudo-answers for each truth, distributed like the average rater's and added for "
+        "every rater (default 20; 0: maximum likelihood)",
     )
     parser.add_argument(
         "--prior",
         type=float,
         metavar="P",
-        help="P(present) before any answer (default: estimated)",
+        help="prior probability that a label is present (default: estimated)",
     )
     parser.add_argument(
         "--start",
@@ -106,12 +109,15 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         help="dawid-skene: an earlier fit to start from (aggregate --fit-out)",
     )
     parser.add_argument(
-        "--max-passes", type=int, metavar="N", help="dawid-skene: passes of EM (default 1000)"
+        "--max-passes",
+        type=int,
+        metavar="N",
+        help="dawid-skene: at most N passes of EM (default 1000)",
     )
 
 
 def gold_questions(options: argparse.Namespace) -> Gold | None:
-    """The gold questions of --gold or of the preset, or None."""
+    """Returns the gold questions of --gold or of the preset, or None."""
     from real_labels.answers import Gold
     from real_labels.labels import published
 
@@ -121,7 +127,7 @@ def gold_questions(options: argparse.Namespace) -> Gold | None:
 
 
 def _asked(options: argparse.Namespace) -> Questions:
-    """All questions that raters answered, also those of --gold-answers."""
+    """Returns all questions that raters answered, including the questions of --gold-answers."""
     import numpy as np
 
     from real_labels.answers import Questions
@@ -140,7 +146,7 @@ def _asked(options: argparse.Namespace) -> Questions:
 
 
 def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregate, Answers]:
-    """The aggregate that the options ask for, and the answers behind it (without pseudo-raters)."""
+    """Returns the aggregate that the options select, and its answers (without pseudo-raters)."""
     from real_labels.aggregation import recipe
 
     if options.preset:
@@ -157,15 +163,16 @@ def aggregated(options: argparse.Namespace, gold: Gold | None) -> tuple[Aggregat
 
 
 def _check_method(options: argparse.Namespace, gold: Gold | None) -> None:
-    """Refuses options that the method has no use for, and one that lacks what it needs."""
+    """Refuses options that the method does not use, and a missing --gold that it needs."""
     method = options.method or "dawid-skene"
     unused = [
         name
-        for name, methods in _FOR.items()
+        for name, methods in _METHODS_OF_OPTION.items()
         if getattr(options, name) is not None and method not in methods
     ]
     if unused:
-        raise InputError(f"--method {method} has no use for {_flags(unused)}.")
+        them = "it" if len(unused) == 1 else "them"
+        raise InputError(f"--method {method} does not use {_flags(unused)}; leave {them} out.")
     if gold is None and (method == "gold" or options.hold_gold):
         raise InputError(
             f"{'--hold-gold' if options.hold_gold else '--method gold'} needs --gold FILE."
@@ -173,7 +180,7 @@ def _check_method(options: argparse.Namespace, gold: Gold | None) -> None:
 
 
 def answers_of(options: argparse.Namespace) -> Answers:
-    """The answers of all files."""
+    """Returns the answers of all files, joined."""
     from real_labels.answers import Answers
 
     categories, columns = common.categories(options), common.columns(options)
@@ -183,12 +190,12 @@ def answers_of(options: argparse.Namespace) -> Answers:
 def method_of(
     options: argparse.Namespace, gold: Gold | None, answers: Answers
 ) -> Callable[[Answers], Aggregate]:
-    """The method that the options ask for, which turns answers into an aggregate."""
+    """Returns the method of the options, as a function from answers to their aggregate."""
     from real_labels import aggregation
 
     _check_method(options, gold)
     if gold is not None and options.gold_answers is None:
-        gold.among(answers.questions, "answers")  # it would be a pity to find out afterwards
+        gold.among(answers.questions, "answers")  # fails before the long computation, not after it
     method = options.method or "dawid-skene"
     settings = _settings(options, gold)
     if method == "majority":
@@ -203,7 +210,7 @@ def method_of(
 
 
 def gold_answers_of(options: argparse.Namespace) -> Answers | None:
-    """The raters' answers to gold questions of --gold-answers, or None."""
+    """Returns the raters' answers to gold questions in --gold-answers, or None."""
     from real_labels.answers import Answers
 
     if options.gold_answers is None:
@@ -214,14 +221,14 @@ def gold_answers_of(options: argparse.Namespace) -> Answers | None:
 def calibrated(
     options: argparse.Namespace, answers: Answers, gold: Gold, gold_answers: Answers | None
 ) -> Aggregate:
-    """The aggregate of answers by confusions measured on gold (--method gold)."""
+    """Returns the aggregate of `answers` by confusion matrices measured on gold (--method gold)."""
     from real_labels import aggregation
 
     return aggregation.gold_calibrated(answers, gold, gold_answers, **_settings(options, gold))
 
 
 def _settings(options: argparse.Namespace, gold: Gold | None) -> dict[str, Any]:
-    """The method's settings that are given."""
+    """Returns the keyword arguments of the method: the given settings and the pseudo-raters."""
     names = ("smoothing", "shrinkage", "prior", "max_passes")
     settings = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
     settings["pseudo_raters"] = [
@@ -232,12 +239,12 @@ def _settings(options: argparse.Namespace, gold: Gold | None) -> dict[str, Any]:
 
 
 def inputs(options: argparse.Namespace) -> list[str | None]:
-    """The files that are read."""
+    """Returns the paths of the files that the options name; None for an option that is not given."""
     return [*(options.answers or ()), options.gold, options.gold_answers, options.start]
 
 
 def labels_of(path: str) -> LabelSets:
-    """Label sets from JSON, 'original' for ILSVRC-2012's, or the top-1 of predictions."""
+    """Returns the label sets of a JSON file, of ILSVRC-2012 for 'original', or the top-1 of predictions."""
     from real_labels.labels import LabelSets, imagenet
     from real_labels.predictions import reading
 
@@ -245,14 +252,14 @@ def labels_of(path: str) -> LabelSets:
         return imagenet.original_labels()
     if pathlib.Path(path).suffix.lower() == ".json":
         return LabelSets.from_json(path)
-    found = reading.read(path)
-    if found.file_names is None:
-        raise InputError(f"{path}: predictions that vote need file names.")
-    return LabelSets.from_lists(found.file_names, found.classes[:, :1].tolist())
+    predictions = reading.read(path)
+    if predictions.file_names is None:
+        raise InputError(f"{path}: predictions used as labels need file names; found none.")
+    return LabelSets.from_lists(predictions.file_names, predictions.classes[:, :1].tolist())
 
 
 def _pseudo_rater(text: str, gold: Gold | None, method: str) -> PseudoRater:
-    """Reads labels=FILE[,name=NAME][,classes=0-397][,votes=N]."""
+    """Returns the pseudo-rater of labels=FILE[,name=NAME][,classes=0-397][,votes=N]."""
     import numpy as np
 
     from real_labels.aggregation import PseudoRater
@@ -272,10 +279,12 @@ def _pseudo_rater(text: str, gold: Gold | None, method: str) -> PseudoRater:
         votes = int(fields["votes"]) if "votes" in fields else None
     except ValueError:
         raise InputError(
-            f"--pseudo-rater {text}: classes are a range such as 0-397, votes a number."
+            f"--pseudo-rater {text}: expected classes as a range such as 0-397, and votes as a whole number."
         ) from None
     if votes is not None and (gold is None or method != "gold"):
-        raise InputError(f"--pseudo-rater {text}: votes are for --method gold with --gold FILE.")
+        raise InputError(
+            f"--pseudo-rater {text}: votes are for --method gold with --gold FILE; leave votes out."
+        )
     return PseudoRater(
         name=fields.get("name") or pathlib.Path(fields["labels"]).stem,
         labels=labels_of(fields["labels"]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from real_labels.predictions.out_of_fold import OutOfFold
 
-SUMMARY = "training images whose label a cross-validated model does not support"
+SUMMARY = "find training images whose label a cross-validated model does not support"
 EXAMPLE = "runs/folds/out_of_fold.npz --rule confident --kept keep.txt"
 _SHOWN = 20  # classes of the table
 
@@ -24,36 +24,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "predictions",
         metavar="FILE",
-        help="out_of_fold.npz of --mode=cross_validate; or out-of-sample scores of every class, in any form "
-        "that score reads, with --original",
+        help="out_of_fold.npz of `main.py --mode=cross_validate`; or out-of-sample scores of every class, in "
+        "any format that `score` reads, together with --original",
     )
     parser.add_argument(
         "--rule",
         default="top1",
         metavar="RULE",
-        help="top1: the first prediction is the label, as in the paper (default); top-k=K: it is among the "
-        "first K; confident: confident learning",
+        help="rule for keeping an image. top1 (default, as in the paper): the first prediction is the label; "
+        "top-k=K: the label is among the first K predictions; confident: confident learning",
     )
     parser.add_argument(
-        "--kept", metavar="FILE.txt", help="write the images to keep, for --config.input.keep"
+        "--kept",
+        metavar="FILE.txt",
+        help="write the names of the images to keep, for --config.input.keep",
     )
     parser.add_argument(
         "--original",
         metavar="LABELS",
-        help="labels of the images, for scores without: JSON of file names (rows without names are taken in "
-        "their order), or .npy in the order of the rows",
+        help="labels of the images, if FILE has none: JSON from file name to label (rows without file names "
+        "follow the order of the sorted names), or .npy in the order of the rows",
     )
     parser.add_argument(
-        "--truth", metavar="LABELS.json", help="true labels: what the dropping is worth"
+        "--truth",
+        metavar="LABELS.json",
+        help="true labels, to measure the precision and recall of the rule",
     )
-    parser.add_argument("--report", metavar="DIR", help="a page of the likeliest wrong labels")
-    parser.add_argument("--images", metavar="DIR", help="the images, for the page")
-    parser.add_argument("--class-names", metavar="FILE", help="names of the classes")
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--report", metavar="DIR", help="write a page of the labels that are most likely wrong"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the images, to show them on the page"
+    )
+    parser.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help="names of the classes: a JSON list, or one name per line",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Says which images go, and writes those that stay."""
+    """Prints how many images of each class the rule drops, and writes the names of the images to keep."""
     import numpy as np
 
     from real_labels.analysis import cleaning as analysis
@@ -69,42 +81,43 @@ def run(options: argparse.Namespace) -> None:
         inputs=[options.predictions, options.original, options.truth],
     )
     if options.images and not options.report:
-        raise InputError("--images are for the page: give --report DIR, too.")
-    found = _read(options)
-    kept = cleaning.keeps(options.rule, found)
+        raise InputError("--images needs --report DIR: the images are shown on its page.")
+    predictions = _read(options)
+    kept = cleaning.keeps(options.rule, predictions)
     truth = LabelSets.from_json(options.truth) if options.truth else None
     names = ClassNames.load(options.class_names) if options.class_names else ClassNames(())
-    outcome = analysis.measure(found, kept, options.rule, truth)
+    outcome = analysis.measure(predictions, kept, options.rule, truth)
     if options.kept:
         with replacing(options.kept) as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in sorted(found.file_names[kept])))
+            kept_names = sorted(predictions.file_names[kept])
+            temporary.write_text("".join(f"{name}\n" for name in kept_names))
     if options.json:
         common.write_json(options.json, outcome.as_json())
     if options.report:
-        lost = analysis.write_page(
-            pathlib.Path(options.report), found, outcome, names, truth, options.images
+        not_shown = analysis.write_page(
+            pathlib.Path(options.report), predictions, outcome, names, truth, options.images
         )
-        if lost:
+        if not_shown:
             common.print_warning(
-                f"{len(lost)} of the images to show are not below {options.images}, or unreadable (first: "
-                f"{lost[0]})."
+                f"{len(not_shown)} of the images to show are not below {options.images}, or cannot be read "
+                f"(first: {not_shown[0]})."
             )
 
     print(
-        f"{options.rule} drops {outcome.dropped:,} of {len(found):,} images ({percent(outcome.share, 1)}) "
-        f"and keeps {len(found) - outcome.dropped:,}."
+        f"{options.rule} drops {outcome.dropped:,} of {len(predictions):,} images "
+        f"({percent(outcome.share, 1)}) and keeps {len(predictions) - outcome.dropped:,}."
     )
     classes = outcome.classes[:_SHOWN]
     rows = [("class", "images", "dropped", "share", "predicted instead")]
     rows += [
         (
-            names[one.label],
-            f"{one.images:,}",
-            f"{one.dropped:,}",
-            f"{100 * one.dropped / one.images:.1f}%",
-            ", ".join(f"{names[c]} ({n})" for c, n in one.instead),
+            names[row.label],
+            f"{row.images:,}",
+            f"{row.dropped:,}",
+            f"{100 * row.dropped / row.images:.1f}%",
+            ", ".join(f"{names[c]} ({n})" for c, n in row.instead),
         )
-        for one in classes
+        for row in classes
     ]
     print(f"\n{text_table(rows, '<>>><')}")
     if len(outcome.classes) > len(classes):
@@ -125,7 +138,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _read(options: argparse.Namespace) -> OutOfFold:
-    """The out-of-fold predictions of a file, or scores of every class with their labels beside them."""
+    """Returns the predictions of out_of_fold.npz, or of scores of every class with --original labels."""
     from real_labels.files import readable
     from real_labels.predictions.out_of_fold import OutOfFold
 
@@ -133,7 +146,7 @@ def _read(options: argparse.Namespace) -> OutOfFold:
         with naming(options.predictions):
             if not OutOfFold.is_in(readable(options.predictions)):
                 raise InputError(
-                    "is no out_of_fold.npz. Scores of every class are taken, too, with their labels: "
+                    "is no out_of_fold.npz. For scores of every class, give the labels of the images with "
                     "--original LABELS."
                 )
         return OutOfFold.load(options.predictions)
@@ -145,12 +158,13 @@ def _read(options: argparse.Namespace) -> OutOfFold:
     scores = file.every_score
     if scores is None:
         raise InputError(
-            f"{options.predictions}: holds no score of every class, which --original LABELS goes with."
+            f"{options.predictions}: --original LABELS needs scores of every class; this file does not hold "
+            f"them."
         )
     names, label = _labels(options.original, file.file_names, len(file))
     if scores.min() < -ranking.ROUNDING or scores.max() > 1 + ranking.ROUNDING:
         common.print_warning(
-            f"The scores reach from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities: "
+            f"The scores range from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities: "
             f"their softmax is taken."
         )
     with naming(options.original):
@@ -158,7 +172,7 @@ def _read(options: argparse.Namespace) -> OutOfFold:
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """(file names, label) of each row: by file name, or in the order of the rows."""
+    """Returns (file names, label), a pair of (N,) arrays, matched by file name or, for .npy, by row."""
     import numpy as np
 
     from real_labels.files import npz
@@ -176,18 +190,18 @@ def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.n
     if file_names is None:
         if len(labels) != number:
             raise InputError(
-                f"{path}: has {len(labels):,} images, and the predictions have {number:,} rows without "
-                f"names."
+                f"{path}: has {len(labels):,} images; expected {number:,}, the number of rows of the "
+                f"predictions, which have no file names."
             )
         common.print_warning(
-            f"The predictions have no file names: their rows are taken for the images of {path} in the "
-            f"order of their names."
+            f"The predictions have no file names, so their rows are matched to the images of {path} in the "
+            f"order of the sorted file names."
         )
         file_names = np.sort(labels.file_names)
-    found = labels.take(labels.rows(file_names))
-    if (found.counts != 1).any():
-        row = int(np.argmax(found.counts != 1))
+    row_labels = labels.take(labels.rows(file_names))
+    if (row_labels.counts != 1).any():
+        row = int(np.argmax(row_labels.counts != 1))
         raise InputError(
-            f"{path}: {found.file_names[row]} has {found.counts[row]} labels; expected one."
+            f"{path}: {row_labels.file_names[row]} has {row_labels.counts[row]} labels; expected one."
         )
-    return file_names, found.classes
+    return file_names, row_labels.classes

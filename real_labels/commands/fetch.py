@@ -17,28 +17,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label-sets",
         metavar="NAMES",
         default="real",
-        help="what to fetch, joined by commas: real (default), shankar, tsipras, northcutt, mistakes (of two "
-        "models, reviewed by Vasudevan et al.); or all (8.8 MB)",
+        help="reassessments to fetch, joined by commas: real (default), shankar, tsipras, northcutt, "
+        "mistakes (two models' mistakes, reviewed by Vasudevan et al.); or all (8.8 MB)",
     )
     common.add_data_dir(parser)
     parser.add_argument(
-        "--url", metavar="URL", help="a mirror to fetch from, with all files below it"
+        "--url",
+        metavar="URL",
+        help="address of a mirror that holds all files (default: the public repositories)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fetches what is not there yet and says what is."""
+    """Downloads the missing files and lists all files."""
     from real_labels.labels import published
 
-    asked = common.names_in(options.label_sets)
-    if not asked:
+    requested = common.names_in(options.label_sets)
+    if not requested:
         raise InputError(
-            f"--label-sets names nothing; expected all, or {', '.join(published.FILES)}."
+            f"--label-sets {options.label_sets!r} names no label set; expected all, or "
+            f"{', '.join(published.FILES)}."
         )
-    names = tuple(published.FILES) if "all" in asked else asked
+    names = tuple(published.FILES) if "all" in requested else requested
     paths = published.fetch(options.data_dir, names, options.url)
     print(
-        f"{published.data_dir(options.data_dir)} holds the published files, their checksums are right:"
+        f"{published.data_dir(options.data_dir)} holds the published files, with the expected checksums:"
     )
     for path in paths:
         print(f"  {path.name:24} {path.stat().st_size:>9,} bytes")

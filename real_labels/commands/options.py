@@ -1,4 +1,4 @@
-"""Options that several commands have, and reading what they name."""
+"""Options that several commands share, and functions that check and read their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TABLES = (".csv", ".parquet")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    """--data-dir."""
+    """Adds --data-dir."""
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
@@ -32,55 +32,61 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
-    """--labels, --label-sets, and the options of `add_dataset`."""
+    """Adds --labels, --label-sets and the options of `add_dataset`."""
     parser.add_argument(
         "--labels",
         action="append",
         metavar="[NAME=]FILE",
-        help="reassessed labels, as published or an object from file name to classes; several times for "
-        "several sets, each with its NAME (without: real). Default: the published ReaL labels",
+        help="reassessed labels: JSON in the format of the published real.json, or an object from file name "
+        "to classes. Repeat the option for several label sets, each with its NAME (default NAME: real). "
+        "Default: the published ReaL labels",
     )
     parser.add_argument(
         "--label-sets",
         metavar="NAMES",
         help="published reassessments of ILSVRC-2012, joined by commas: real, shankar, tsipras, "
-        "northcutt; or all, of which those count that were fetched",
+        "northcutt; or all, that is, all that were fetched",
     )
     add_dataset(parser)
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """--original, --num-classes, --column, --class-names, --data-dir."""
+    """Adds --original, --num-classes, --column, --class-names, --data-dir."""
     parser.add_argument(
         "--original",
         metavar="FILE.json",
-        help="original labels: an object from file name to class (default for ILSVRC-2012 images: its own)",
+        help="original labels: a JSON object from file name to class (default for ILSVRC-2012: its own)",
     )
-    parser.add_argument("--num-classes", type=int, metavar="C", help="if it is not ILSVRC-2012")
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        metavar="C",
+        help="number of classes, if the dataset is not ILSVRC-2012",
+    )
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="column or array of the predictions, where several could be (index for index_0, index_1, …)",
+        help="column or array that holds the predictions, if several could (index for index_0, index_1, …)",
     )
     parser.add_argument(
         "--class-names",
         metavar="FILE",
-        help="names of the classes in the order of the class indices, as a JSON list or a name a line: for "
-        "predictions that are names, and for the report (default for ILSVRC-2012: its own)",
+        help="names of the classes in the order of the class indices: a JSON list, or one name per line. "
+        "Used to read predictions that are class names, and in the report (default for ILSVRC-2012: its own)",
     )
     add_data_dir(parser)
 
 
 def reference(options: argparse.Namespace, predictions: Sequence[str] = ()) -> Reference:
-    """The labels that --labels, --original and the others name.
+    """Returns the labels that --labels, --label-sets and --original select.
 
     Args:
-      options: with what add_labels added.
-      predictions: the files that are to be scored.
+      options: parsed options, including the options of add_labels.
+      predictions: paths of the files that will be scored, which are read only to explain missing labels.
 
     Raises:
-      InputError: if there are no labels; of images that are not ILSVRC-2012's, with the option that names
-        them.
+      InputError: if there are no labels. If the images of `predictions` are not ILSVRC-2012's, the message
+        names the options that take their labels.
     """
     from real_labels.labels import Reference
 
@@ -94,12 +100,12 @@ def reference(options: argparse.Namespace, predictions: Sequence[str] = ()) -> R
         )
     except InputError:
         if not (options.labels or options.original or options.label_sets):
-            check_own_labels(predictions, ", and reassessed ones with --labels FILE.json")
+            check_own_labels(predictions, ", and reassessed labels with --labels FILE.json")
         raise
 
 
 def original_reference(options: argparse.Namespace) -> Reference:
-    """The original labels alone, of --original or ILSVRC-2012's own."""
+    """Returns only the original labels: of --original, or ILSVRC-2012's own."""
     from real_labels.labels import Reference
 
     return Reference.load(
@@ -112,16 +118,21 @@ def original_reference(options: argparse.Namespace) -> Reference:
 
 
 def names_in(text: str) -> list[str]:
-    """The names in A,B: each once, without spaces around them."""
+    """Returns the distinct names in "A,B", without spaces around them."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def check_own_labels(predictions: Sequence[str], options: str = "") -> None:
-    """Refuses predictions for images other than ILSVRC-2012's, which no published labels are about.
+    """Refuses predictions for images that are not ILSVRC-2012's: no published labels cover them.
+
+    Files that cannot be read are skipped.
 
     Args:
-      predictions: the files.
-      options: what else names labels.
+      predictions: paths of the files.
+      options: text of the message about further options that take labels.
+
+    Raises:
+      InputError: for the first such file.
     """
     from real_labels.labels import imagenet
     from real_labels.predictions import reading
@@ -134,67 +145,68 @@ def check_own_labels(predictions: Sequence[str], options: str = "") -> None:
         if names is not None and not imagenet.is_validation_set(names):
             raise InputError(
                 f"{path}: its images ({names[0]}, …) are not ILSVRC-2012's; name their labels with "
-                f"--original FILE.json{options}: an object from file name to class indices."
+                f"--original FILE.json{options}: a JSON object from file name to class indices."
             )
 
 
-def class_names(options: argparse.Namespace, of: Reference) -> ClassNames | None:
-    """The names of --class-names, or None."""
-    return None if options.class_names is None else of.class_names(options.class_names)
+def class_names(options: argparse.Namespace, labelled: Reference) -> ClassNames | None:
+    """Returns the names of --class-names, checked against the labels, or None."""
+    return None if options.class_names is None else labelled.class_names(options.class_names)
 
 
 def labels(options: argparse.Namespace) -> dict[str, str]:
-    """The files of --labels by the names of the label sets."""
+    """Returns the files of --labels, keyed by the name of the label set."""
     from real_labels.labels.reassessment import REAL, check_name
 
-    named: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for given in options.labels or ():
-        name, is_named, path = given.partition("=")
-        if not is_named or "/" in name or pathlib.Path(given).exists():
+        name, equals, path = given.partition("=")
+        if not equals or "/" in name or pathlib.Path(given).exists():
             name, path = REAL, given
         if not path:
             raise InputError(f"--labels {given}: expected NAME=FILE.")
-        if check_name(name) in named:
+        if check_name(name) in paths:
             raise InputError(
                 f"--labels {given}: there are two label sets {name}; name them, as in --labels mine={path}."
             )
-        named[name] = path
-    return named
+        paths[name] = path
+    return paths
 
 
 def label_sets(options: argparse.Namespace) -> list[str] | None:
-    """The published reassessments of --label-sets; None if it is not given.
+    """Returns the names of the published reassessments in --label-sets; None if it is not given.
 
-    Of "all", those whose files are there; each of the others gets a line that says how to fetch it.
+    "all" selects the reassessments whose files exist. For each of the others, a warning says how to fetch it.
     """
     from real_labels.labels import published
 
     if options.label_sets is None:
         return None
-    asked = names_in(options.label_sets)
-    if not asked:
+    requested = names_in(options.label_sets)
+    if not requested:
         raise InputError(
-            f"--label-sets names nothing; expected all, or {', '.join(published.NAMES)}."
+            f"--label-sets {options.label_sets!r} names no label set; expected all, or "
+            f"{', '.join(published.NAMES)}."
         )
-    if "all" not in asked:
-        return asked
-    found = []
+    if "all" not in requested:
+        return requested
+    available = []
     for name in published.NAMES:
         try:
             published.reassessment(name, options.data_dir)
-            found.append(name)
+            available.append(name)
         except InputError as error:
             print_warning(str(error))
-    return found
+    return available
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 task", "2,000 tasks"."""
+    """Returns a number and its noun: "1 task", "2,000 tasks"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def add_ask_until(parser: argparse.ArgumentParser) -> None:
-    """--ask-until."""
+    """Adds --ask-until."""
     parser.add_argument(
         "--ask-until",
         type=float,
@@ -205,13 +217,13 @@ def add_ask_until(parser: argparse.ArgumentParser) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Refuses a seed that no random generator takes."""
+    """Refuses a negative seed, which NumPy's random generators do not accept."""
     if seed < 0:
         raise InputError(f"The seed must be at least 0, found {seed}.")
 
 
 def repairs(text: str) -> list[str]:
-    """The names in --assume=A,B."""
+    """Returns the names of the repairs in --assume=A,B."""
     names = [name.strip() for name in text.split(",")] if text else []
     if not all(names):
         raise InputError(f"--assume {text}: expected names of repairs, joined by commas.")
@@ -219,52 +231,55 @@ def repairs(text: str) -> list[str]:
 
 
 def add_gold(parser: argparse.ArgumentParser, required: bool = False) -> None:
-    """--gold, --gold-votes."""
+    """Adds --gold, --gold-votes."""
     parser.add_argument(
         "--gold",
         metavar="FILE",
         required=required,
-        help="questions with known truth: a table of file_name, label, truth; or experts' answers",
+        help="gold questions, whose truth is known: a table of file_name, label, truth; experts' answers; or "
+        "label sets of some images (.json)",
     )
     parser.add_argument(
         "--gold-votes",
         type=int,
         metavar="N",
-        help="experts who must say yes for a label to be present (default: more than half)",
+        help="number of experts who must answer yes for a label to be present (default: more than half)",
     )
 
 
 def add_categories(parser: argparse._ActionsContainer) -> None:
-    """--categories, --columns."""
+    """Adds --categories, --columns."""
     parser.add_argument(
         "--columns",
         metavar="ROLE=NAME,…",
-        help="what a table of answers calls file_name, label, rater and answer, if it is something else",
+        help="names of the columns file_name, label, rater and answer in tables of answers, if they differ "
+        "(rater=worker)",
     )
     parser.add_argument(
         "--categories",
         metavar="A,B,…",
-        help="what may be answered, from surely absent to surely present (default no,maybe,yes)",
+        help="possible answers, from surely absent to surely present (default no,maybe,yes)",
     )
 
 
 def columns(options: argparse.Namespace) -> dict[str, str]:
-    """A table's own names of file_name, label, rater and answer, by these."""
+    """Returns the column names in --columns, keyed by role: file_name, label, rater, answer."""
     from real_labels.answers.answer_tables import COLUMNS
 
     if options.columns is None:
         return {}
     pairs = [part.partition("=") for part in options.columns.split(",")]
-    named = {role.strip(): name for role, _, name in pairs}
-    if len(named) < len(pairs) or not set(named) <= set(COLUMNS) or not all(named.values()):
+    names = {role.strip(): name for role, _, name in pairs}
+    if len(names) < len(pairs) or not set(names) <= set(COLUMNS) or not all(names.values()):
         raise InputError(
-            f"--columns {options.columns}: expected ROLE=NAME,…, each role once, of {', '.join(COLUMNS)}."
+            f"--columns {options.columns}: expected ROLE=NAME,… with each ROLE at most once, out of "
+            f"{', '.join(COLUMNS)}."
         )
-    return named
+    return names
 
 
 def categories(options: argparse.Namespace) -> tuple[str, ...]:
-    """What may be answered."""
+    """Returns the possible answers, from surely absent to surely present."""
     from real_labels.answers import CATEGORIES
 
     if options.categories is None:
@@ -273,18 +288,18 @@ def categories(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def gold(options: argparse.Namespace, asked: Callable[[], Questions]) -> Gold | None:
-    """The gold questions of --gold, or None.
+    """Returns the gold questions of --gold, or None.
 
     Args:
-      options: with what add_gold and add_categories added.
-      asked: the questions that label sets, if --gold holds these, tell the truth of.
+      options: parsed options, including the options of add_gold and add_categories.
+      asked: returns the questions whose truth is needed; called only if --gold holds label sets.
     """
     from real_labels.answers import Gold, load_truth
     from real_labels.errors import naming
 
     if options.gold is None:
         if options.gold_votes is not None:
-            raise InputError("--gold-votes needs --gold.")
+            raise InputError("--gold-votes needs --gold FILE.")
         return None
     truth = load_truth(options.gold, options.gold_votes, categories(options), columns(options))
     if isinstance(truth, Gold):
@@ -294,21 +309,26 @@ def gold(options: argparse.Namespace, asked: Callable[[], Questions]) -> Gold | 
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:
-    """--threshold, --precision, --best-f1."""
+    """Adds --threshold, --precision, --best-f1."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--threshold", type=float, metavar="T", help="keep labels of score T or more"
+        "--threshold", type=float, metavar="T", help="keep labels with a score of T or more"
     )
     group.add_argument(
-        "--precision", type=float, metavar="P", help="lowest threshold of precision P"
+        "--precision",
+        type=float,
+        metavar="P",
+        help="use the lowest threshold whose precision on gold is P or more",
     )
-    group.add_argument("--best-f1", action="store_true", help="threshold of the best F1")
+    group.add_argument(
+        "--best-f1", action="store_true", help="use the threshold with the highest F1 on gold"
+    )
 
 
 def threshold(
     options: argparse.Namespace, scores: Scores, gold_questions: Gold | None, default: float
 ) -> float:
-    """The threshold that was asked for, or the default."""
+    """Returns the threshold that the options select, or `default`."""
     from real_labels.aggregation.thresholds import PrecisionRecall
 
     if options.precision is not None or options.best_f1:
@@ -324,11 +344,11 @@ def threshold(
 def check_outputs(
     *outputs: tuple[str | None, tuple[str, ...]], inputs: Sequence[str | None] = ()
 ) -> None:
-    """Before any work: what cannot be written, or would overwrite, should cost nothing.
+    """Refuses outputs that cannot be written or would overwrite an input or another output, before any work.
 
     Args:
-      outputs: (path or None, endings it may have).
-      inputs: what the command reads.
+      outputs: pairs of a path, or None, and its allowed endings.
+      inputs: paths that the command reads; None for an option that is not given.
     """
     taken = {
         pathlib.Path(path).resolve(): "overwritten, though it is read" for path in inputs if path
@@ -341,28 +361,31 @@ def check_outputs(
             raise InputError(f"{path}: would be {taken[target.resolve()]}; name another file.")
         taken[target.resolve()] = "written twice"
         if target.suffix.lower() not in endings:
-            raise InputError(f"{path}: this is written as {' or '.join(endings)}.")
+            raise InputError(f"{path}: the file name must end in {' or '.join(endings)}.")
         if target.is_dir():
             raise InputError(f"{path}: is a folder; name a file.")
         folder = next(p for p in target.absolute().parents if p.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise InputError(
-                f"{path}: cannot be written, {folder} is no folder that can be written to."
+                f"{path}: cannot be written, because {folder} is not a writable folder."
             )
 
 
 def write_json(path: str, record: Any) -> None:
-    """Writes JSON, atomically: before anything is printed, as the reader of that may leave early."""
+    """Writes `record` as indented JSON, atomically.
+
+    Call it before printing: standard output may be a pipe that closes early.
+    """
     from real_labels import files
 
     files.write_json(path, record, indent=2)
 
 
 def report_errors(errors: Sequence[str]) -> None:
-    """Names the files that could not be used, after what was made of the others.
+    """Prints the errors of unusable files to stderr, after the results of the other files.
 
     Raises:
-      InputError: with the last one, if there is any.
+      InputError: with the last error, if there is any.
     """
     sys.stdout.flush()
     for error in errors[:-1]:
@@ -372,7 +395,7 @@ def report_errors(errors: Sequence[str]) -> None:
 
 
 def print_warning(text: str) -> None:
-    """Prints a remark in lines that fit the terminal."""
+    """Prints a warning, marked with "!", in lines that fit the terminal."""
     print_lines(f"! {text}", indent="    ", first="")
 
 
@@ -381,9 +404,9 @@ def print_lines(text: str, indent: str = "", first: str | None = None, widest: i
 
     Args:
       text: the text.
-      indent: before each line.
-      first: before the first one, if that is something else.
-      widest: letters of a line at most.
+      indent: text before each line.
+      first: text before the first line; None: `indent`.
+      widest: greatest number of characters in a line.
     """
     import shutil
     import textwrap

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from real_labels.proposals.front import Point
     from real_labels.proposals.pool_search import Search
 
-SUMMARY = "which labels to ask people about: what models propose, and the smallest pool of models"
+SUMMARY = (
+    "choose the labels to ask raters about: the models' proposals, and the smallest pool of models"
+)
 EXAMPLE = "bit.npz resnet50.csv vit.npz --gold gold.csv --recall 0.97 --out proposals.csv"
 _SHOWN = 12  # pools of the front in the terminal
-_WIDEST = 60  # letters of a pool's names in a table
+_WIDEST = 60  # characters of a pool's names in a table
 _ALL = "all"
 
 
@@ -42,82 +44,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="undo this mix-up in the files that show it (see score --assume)",
     )
-    rules = parser.add_argument_group("what a model proposes, its first class always")
+    rules = parser.add_argument_group("proposals of a model (its first class always)")
     rules.add_argument(
-        "--top-k", type=int, default=1, metavar="K", help="its first K classes (default 1)"
+        "--top-k", type=int, default=1, metavar="K", help="propose the first K classes (default 1)"
     )
     rules.add_argument(
-        "--above", type=float, metavar="P", help="every class of a probability above P"
+        "--above", type=float, metavar="P", help="propose every class of a probability above P"
     )
     rules.add_argument(
         "--most-confident",
         type=int,
         metavar="N",
-        help="its N pairs of image and class of the highest probability, over all images",
+        help="propose the N pairs of image and class of the highest probability, over all images",
     )
     rules.add_argument(
         "--ask-all",
         action="store_true",
-        help="rate an image whenever a class beside the original label is proposed; else it stands unrated "
-        "where the first class of every model is the original label",
+        help="ask about every image with a proposal beside the original label. Default, as in the paper: do "
+        "not ask where the first class of every model is the original label",
     )
-    pool = parser.add_argument_group("which models")
+    pool = parser.add_argument_group("choice of models")
     pool.add_argument(
         "--gold",
         metavar="FILE",
-        help="labels of some images by experts: label sets (.json), a table of file_name, label, truth, or "
-        "the experts' answers; the smallest pool of enough recall is chosen by them",
+        help="expert labels of some images: label sets (.json), a table of file_name, label, truth, or the "
+        "experts' answers. The smallest pool with enough recall of these labels is chosen",
     )
     pool.add_argument(
         "--gold-votes",
         type=int,
         metavar="N",
-        help="experts who must say yes for a label to be present (default: more than half)",
+        help="number of experts who must answer yes for a label to be present (default: more than half)",
     )
     common.add_categories(pool)
     pool.add_argument(
         "--recall",
         type=float,
         metavar="R",
-        help="least share of the experts' labels to be proposed (default 0.97)",
+        help="share of the expert labels that the pool must propose (default 0.97)",
     )
     pool.add_argument(
         "--pool",
         metavar="NAMES",
-        help=f"these models, joined by commas, or {_ALL} (default without gold)",
+        help=f"use these models; names joined by commas, or {_ALL} (default without --gold)",
     )
     pool.add_argument(
-        "--seed", type=int, default=0, help="of the intervals and the held-out recall (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the intervals and of the held-out recall (default 0)",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="the pairs to ask about: file_name, label, models (.csv, .parquet)",
+        help="write the pairs to ask about: file_name, label, models (.csv, .parquet)",
     )
     parser.add_argument(
         "--unrated-out",
         metavar="FILE.json",
-        help="labels of the images that need no rating, for aggregate --unrated",
+        help="write the original labels of the images that need no rating, for `aggregate --unrated`",
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     parser.add_argument(
         "--front",
         action="append",
         default=[],
         metavar="FILE",
-        help="the Pareto front: .png, .svg, .pdf, .csv or .parquet; may be repeated",
+        help="write the Pareto front: .png, .svg, .pdf, .csv or .parquet; may be repeated",
     )
     parser.add_argument(
         "--pools-out",
         metavar="FILE",
-        help="a table of every pool, of up to 16 models (.csv, .parquet)",
+        help="write a table of every pool, for up to 16 models (.csv, .parquet)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Collects the proposals, chooses the pool, says what came out, and writes what was asked for."""
-    from real_labels import proposals as room
+    """Collects the proposals, chooses the pool, writes the requested files and prints a summary."""
     from real_labels.files import records
+    from real_labels.proposals import Pools, Proposals
     from real_labels.proposals import front as fronts
 
     rules = _checked(options)
@@ -125,28 +130,28 @@ def run(options: argparse.Namespace) -> None:
     try:
         reference = common.original_reference(options)
         models = _Models(options, reference, rules)
-        proposals = room.Proposals.of(reference.truth, models, rules)
+        proposals = Proposals.of(reference.truth, models, rules)
     except InputError:
         if options.original is None:
             common.check_own_labels(options.predictions)
         raise
-    pools = room.Pools(proposals, experts, options.seed)
-    columns, found = _choose(options, pools)
+    pools = Pools(proposals, experts, options.seed)
+    columns, result = _choose(options, pools)
     chosen = pools.measure(columns)
-    front = [fronts.Point.of(pools, one) for one in found.front] if found else []
-    written = _write(options, pools, columns, found, front)
-    parts = _parts(pools, columns)
+    front = [fronts.Point.of(pools, pool) for pool in result.front] if result else []
+    written = _write(options, pools, columns, result, front)
+    contributions = _contributions(pools, columns)
     warnings = [*models.warnings, *_doubts(pools, chosen)]
     if options.json:
-        record = _record(options, rules, pools, chosen, found)
-        record |= {"models": parts, "front": front, "warnings": warnings}
+        record = _record(options, rules, pools, chosen, result)
+        record |= {"models": contributions, "front": front, "warnings": warnings}
         common.write_json(options.json, records.as_json(record))
         written.append(options.json)
 
-    _print_models(pools, parts, rules)
-    _print_pool(options, pools, chosen, found)
-    if found is not None:
-        _print_front(front, len(pools.proposals.models), found.is_exact)
+    _print_models(pools, contributions, rules)
+    _print_pool(options, pools, chosen, result)
+    if result is not None:
+        _print_front(front, len(pools.proposals.models), result.is_exact)
     elif options.pool is None:
         _print_sizes(pools)
     for warning in warnings:
@@ -156,7 +161,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _checked(options: argparse.Namespace) -> Rules:
-    """The rules of the options, which are checked before any file is read."""
+    """Checks the options before any file is read, and returns the rules of the proposals."""
     from real_labels.predictions import mixups
     from real_labels.proposals import Rules
     from real_labels.proposals.front import ENDINGS
@@ -170,22 +175,20 @@ def _checked(options: argparse.Namespace) -> Rules:
         inputs=[*options.predictions, options.original, options.gold],
     )
     paths = [pathlib.Path(path).resolve() for path in options.predictions]
-    if twice := next(
+    if repeated := next(
         (p for p in options.predictions if paths.count(pathlib.Path(p).resolve()) > 1), None
     ):
-        raise InputError(f"{twice}: is named twice; name each model once.")
+        raise InputError(f"{repeated}: is named twice; name each model once.")
     mixups.check_names(common.repairs(options.assume))
     if options.gold is None and (options.recall is not None or options.front):
         raise InputError(
-            f"{'--recall' if options.recall is not None else '--front'} needs --gold FILE: without the "
-            f"experts' labels of some images there is no recall."
+            f"{'--recall' if options.recall is not None else '--front'} needs --gold FILE: recall is "
+            f"measured on expert labels of some images."
         )
     if options.gold is None and options.gold_votes is not None:
-        raise InputError("--gold-votes needs --gold.")
+        raise InputError("--gold-votes needs --gold FILE.")
     if options.recall is not None and options.pool is not None:
-        raise InputError(
-            "--pool names the models, so --recall has nothing to choose; leave one out."
-        )
+        raise InputError("--pool and --recall both choose the models; leave one of them out.")
     if options.recall is not None and not 0 < options.recall <= 1:
         raise InputError(f"--recall {options.recall}: expected a share, 0 < R <= 1.")
     common.check_seed(options.seed)
@@ -203,7 +206,7 @@ def _experts(options: argparse.Namespace) -> ExpertLabels | None:
 
 
 class _Models:
-    """The models' names and predictions, read one after another."""
+    """Iterates over (model's name, predictions), reading one model after another."""
 
     def __init__(self, options: argparse.Namespace, reference: Reference, rules: Rules):
         self._options, self._reference, self._rules = options, reference, rules
@@ -212,7 +215,7 @@ class _Models:
 
     @property
     def warnings(self) -> list[str]:
-        """Remarks on the files that were read so far, with the models' names."""
+        """Returns the remarks on the models read so far, with the models' names."""
         from real_labels.accuracy.text import together
 
         return together(self._remarks, self._number, "models")
@@ -240,13 +243,13 @@ class _Models:
                 name = _checked_name(stem if model is None else model, path)
                 self._number += 1
                 self._remarks += [
-                    (name, w.replace("; scored on these", "")) for w in scored.warnings
+                    (name, warning.replace("; scored on these", "")) for warning in scored.warnings
                 ]
                 yield name, scored.predictions
 
 
 def _stems(paths: Sequence[str]) -> list[str]:
-    """The names of files without their endings, with as many folders as tell them apart."""
+    """Returns the file names without endings, with enough parent folders to be distinct."""
     from real_labels.files.paths import short_names
 
     absolute = [str(pathlib.Path(path).absolute()).removesuffix(".gz") for path in paths]
@@ -254,55 +257,55 @@ def _stems(paths: Sequence[str]) -> list[str]:
 
 
 def _checked_name(name: str, path: str) -> str:
-    """A model's name as it stands in proposals.csv."""
+    """Returns the model's name for proposals.csv; refuses empty names and names with separators."""
     from real_labels.proposals.proposals import SEPARATOR
 
     if not name.strip() or SEPARATOR in name or "," in name:
         raise InputError(
-            f"{path}: a model is called {name!r}; expected a name without '{SEPARATOR}' and ',', which stand "
-            f"between names. Rename it."
+            f"{path}: a model is called {name!r}; expected a name without '{SEPARATOR}' and ',', which "
+            f"separate names. Rename the model."
         )
     return name.strip()
 
 
 def _refuse_mixed_up(scored: Scored) -> None:
-    """Refuses predictions whose order or numbering is mixed up: they would propose wrong labels."""
+    """Refuses predictions with mixed-up rows or class indices, which would propose wrong labels."""
     if scored.repair is not None:
         raise InputError(
-            f"{scored.file}: is mixed up, so its proposals would be wrong. {scored.evidence} Say "
-            f"--assume={scored.repair} to undo that."
+            f"{scored.file}: is mixed up, so its proposals would be wrong. {scored.evidence} Give "
+            f"--assume={scored.repair} to undo the mix-up."
         )
 
 
 def _choose(options: argparse.Namespace, pools: Pools) -> tuple[list[int], Search | None]:
-    """The columns of the pool, and what the search found, if there is gold."""
+    """Returns the columns of the pool, and the result of the search, or None without gold."""
     from real_labels.proposals import search
     from real_labels.proposals.pool_search import RECALL
 
-    found = None
+    result = None
     if pools.experts is not None:
-        found = search(pools, options.recall or RECALL, options.seed)
+        result = search(pools, options.recall or RECALL, options.seed)
     names = pools.proposals.models
     if options.pool is not None and options.pool != _ALL:
-        return pools.proposals.columns(common.names_in(options.pool)), found
-    if found is not None and options.pool is None:
-        return list(found.pool), found
-    return list(range(len(names))), found
+        return pools.proposals.columns(common.names_in(options.pool)), result
+    if result is not None and options.pool is None:
+        return list(result.pool), result
+    return list(range(len(names))), result
 
 
 def _write(
     options: argparse.Namespace,
     pools: Pools,
     columns: Sequence[int],
-    found: Search | None,
+    result: Search | None,
     front: Sequence[Point],
 ) -> list[str]:
-    """Writes the files that are asked for, and returns their paths."""
+    """Writes the requested files and returns their paths."""
     from real_labels.proposals import front as fronts
 
     proposals = pools.proposals
     chosen = fronts.Point.of(pools, columns)
-    is_exact = found is not None and found.is_exact
+    is_exact = result is not None and result.is_exact
     outputs = [
         (options.out, lambda path: proposals.save(path, columns)),
         (options.unrated_out, proposals.unrated_labels(columns).to_json),
@@ -312,24 +315,25 @@ def _write(
             for path in options.front
         ),
     ]
-    asked = [(path, write) for path, write in outputs if path is not None]
-    for path, write in asked:
+    requested = [(path, write) for path, write in outputs if path is not None]
+    for path, write in requested:
         write(path)
-    return [path for path, _ in asked]
+    return [path for path, _ in requested]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-    """What one model has to do with the pool.
+class _Contribution:
+    """One model by itself, and its contribution to the pool.
 
     Attributes:
-      name, in_pool: the model.
-      images: that it predicts.
-      differs: share of these on which its first class is not the original label.
-      proposals_per_image: of the model alone, over all images, with the original labels.
-      recall_alone: of the model and the original labels; NaN without gold, as is adds_recall.
-      adds_recall: recall that the pool would lack without the model, or gain by it.
-      adds_proposals_per_image: proposals that the pool would lack without the model, or gain by it.
+      name: name of the model.
+      in_pool: whether the model is in the pool.
+      images: number of images that the model predicts.
+      differs: share of these images on which the model's first class is not the original label.
+      proposals_per_image: mean number of proposals of the model and the original labels, over all images.
+      recall_alone: recall of the model and the original labels; NaN without gold.
+      adds_recall: recall of the pool with the model minus recall without the model; NaN without gold.
+      adds_proposals_per_image: proposals per image of the pool with the model minus those without the model.
     """
 
     name: str
@@ -342,32 +346,32 @@ class _Part:
     adds_proposals_per_image: float
 
 
-def _parts(pools: Pools, columns: Sequence[int]) -> list[_Part]:
-    parts = []
+def _contributions(pools: Pools, columns: Sequence[int]) -> list[_Contribution]:
+    contributions = []
     proposals = pools.proposals
     for column, name in enumerate(proposals.models):
-        without = [c for c in columns if c != column]
-        with_it = sorted([*without, column])
+        without_model = [c for c in columns if c != column]
+        with_model = sorted([*without_model, column])
         images = int(proposals.covers[:, column].sum())
-        parts.append(
-            _Part(
+        contributions.append(
+            _Contribution(
                 name,
                 column in columns,
                 images,
                 float(proposals.differs[:, column].sum()) / images,
                 pools.proposals_per_image([column]),
                 pools.recall([column]),
-                pools.recall(with_it) - pools.recall(without),
-                pools.proposals_per_image(with_it) - pools.proposals_per_image(without),
+                pools.recall(with_model) - pools.recall(without_model),
+                pools.proposals_per_image(with_model) - pools.proposals_per_image(without_model),
             )
         )
-    return parts
+    return contributions
 
 
 def _record(
-    options: argparse.Namespace, rules: Rules, pools: Pools, chosen: Pool, found: Search | None
+    options: argparse.Namespace, rules: Rules, pools: Pools, chosen: Pool, result: Search | None
 ) -> dict[str, Any]:
-    """The figures of the pool and of the search."""
+    """Returns the numbers of the pool and of the search, for JSON."""
     images = pools.proposals.num_images
     rated = images - chosen.unrated
     record: dict[str, Any] = {
@@ -383,27 +387,27 @@ def _record(
         "questions": chosen.questions,
         "questions_per_rated_image": chosen.questions / rated if rated else None,
     }
-    if found is None:
+    if result is None:
         return record
     record["gold"] = {
         "images": pools.num_gold_images,
         "labels": pools.num_present,
         "images_left_out": pools.left_out,
     }
-    record["every_subset_searched"] = found.is_exact
+    record["every_subset_searched"] = result.is_exact
     if options.pool is None:
-        record |= {"recall_held_out": found.held_out, "enough_recall": found.is_enough}
+        record |= {"recall_held_out": result.held_out, "enough_recall": result.is_enough}
     return record
 
 
-def _print_models(pools: Pools, parts: Sequence[_Part], rules: Rules) -> None:
+def _print_models(pools: Pools, contributions: Sequence[_Contribution], rules: Rules) -> None:
     from real_labels.files.text_table import text_table
 
     proposals = pools.proposals
     number = len(proposals.models)
     print(
-        f"{number} model{'s' * (number > 1)}, {proposals.num_images:,} images. Proposed are {rules} of each "
-        f"model, and the original label.\n"
+        f"{number} model{'s' * (number > 1)}, {proposals.num_images:,} images. Each model proposes {rules}; "
+        f"the original label is always proposed.\n"
     )
     with_gold = pools.num_present > 0
     rows = [
@@ -411,53 +415,57 @@ def _print_models(pools: Pools, parts: Sequence[_Part], rules: Rules) -> None:
             "model",
             "images",
             "not the original label",
-            "proposals an image",
+            "proposals per image",
             *(("recall alone", "adds recall") if with_gold else ()),
             "adds proposals",
         )
     ]
-    for part in parts:
-        recall = (part.recall_alone, part.adds_recall)
+    for model in contributions:
+        recall = (model.recall_alone, model.adds_recall)
         rows.append(
             (
-                f"{'* ' if part.in_pool else '  '}{part.name}",
-                f"{part.images:,}",
-                f"{100 * part.differs:.1f}%",
-                f"{part.proposals_per_image:.2f}",
+                f"{'* ' if model.in_pool else '  '}{model.name}",
+                f"{model.images:,}",
+                f"{100 * model.differs:.1f}%",
+                f"{model.proposals_per_image:.2f}",
                 *((f"{100 * r:.1f}%" for r in recall) if with_gold else ()),
-                f"{part.adds_proposals_per_image:.2f}",
+                f"{model.adds_proposals_per_image:.2f}",
             )
         )
     print(text_table(rows, "<" + ">" * (len(rows[0]) - 1)))
-    print("* in the pool. A model adds what the pool would lack without it, or gain by it.\n")
+    print(
+        '* in the pool. "adds" columns: the pool with the model minus the pool without the model.\n'
+    )
 
 
 def _print_pool(
-    options: argparse.Namespace, pools: Pools, chosen: Pool, found: Search | None
+    options: argparse.Namespace, pools: Pools, chosen: Pool, result: Search | None
 ) -> None:
     from real_labels.files.text_table import text_table
     from real_labels.intervals import percent
     from real_labels.proposals.pool_search import RECALL
 
     names, number = ", ".join(chosen.models), len(chosen.models)
-    is_searched = found is not None and options.pool is None
-    if found is not None and is_searched:
-        wanted = options.recall or RECALL
+    is_searched = result is not None and options.pool is None
+    if result is not None and is_searched:
+        required = options.recall or RECALL
         total = len(pools.proposals.models)
-        how = (
+        method = (
             f"all {(1 << total) - 1:,} pools were searched"
-            if found.is_exact
-            else f"{total} models are too many for all pools: searched greedily with exchanges, so a smaller "
-            f"pool may exist"
+            if result.is_exact
+            else f"{total} models are too many to search all pools; a greedy search with exchanges was used, "
+            f"so a smaller pool may exist"
         )
-        if found.is_enough:
-            common.print_lines(f"The smallest pool of recall {100 * wanted:g}% or more ({how}):")
+        if result.is_enough:
+            common.print_lines(
+                f"The smallest pool with a recall of {100 * required:g}% or more ({method}):"
+            )
         else:
             highest = pools.measure(range(total)).recall
             assert highest is not None  # a search needs experts' labels
             common.print_lines(
-                f"No pool reaches recall {100 * wanted:g}%; all models together have "
-                f"{percent(highest, 1)}. The smallest pool of as much ({how}):"
+                f"No pool reaches a recall of {100 * required:g}%; all models together have "
+                f"{percent(highest, 1)}. The smallest pool with this recall ({method}):"
             )
     else:
         print("The pool:")
@@ -465,19 +473,21 @@ def _print_pool(
     images = pools.proposals.num_images
     rows = [("", ""), ("models", f"{number}")]
     if chosen.recall is not None:
-        of = f"of {pools.num_present:,} labels of {pools.num_gold_images:,} gold images"
-        rows.append(("recall", f"{percent(chosen.recall, 1)}  {of}"))
-        if found is not None and is_searched:
-            rows.append(("recall held out", percent(found.held_out, 1)))
+        base = f"of {pools.num_present:,} labels of {pools.num_gold_images:,} gold images"
+        rows.append(("recall", f"{percent(chosen.recall, 1)}  {base}"))
+        if result is not None and is_searched:
+            rows.append(("held-out recall", percent(result.held_out, 1)))
         if chosen.recall_asked is not None and chosen.recall_asked.value < chosen.recall.value:
-            rows.append(("recall of what is asked or kept", percent(chosen.recall_asked, 1)))
+            rows.append(("recall of labels asked or kept", percent(chosen.recall_asked, 1)))
         if chosen.precision is not None and chosen.precision.is_known:
-            of = f"of {chosen.precision.n:,} proposals whose truth is known"
-            rows.append(("precision", f"{percent(chosen.precision, 1)}  {of}"))
+            base = f"of {chosen.precision.n:,} proposals whose truth is known"
+            rows.append(("precision", f"{percent(chosen.precision, 1)}  {base}"))
     rows += [
-        ("proposals an image", f"{chosen.proposals_per_image:.2f}"),
+        ("proposals per image", f"{chosen.proposals_per_image:.2f}"),
         (
-            "nothing else is proposed" if options.ask_all else "all agree with the original label",
+            "only the original label proposed"
+            if options.ask_all
+            else "all models agree with the original label",
             f"{chosen.unrated:,} of {images:,} images ({100 * chosen.unrated / images:.1f}%)",
         ),
         ("to ask", _to_ask(chosen, images - chosen.unrated)),
@@ -486,12 +496,12 @@ def _print_pool(
 
 
 def _to_ask(chosen: Pool, rated: int) -> str:
-    each = f" ({chosen.questions / rated:.2f} an image)" if rated else ""
-    return f"{chosen.questions:,} questions on {rated:,} images{each}"
+    mean = f" ({chosen.questions / rated:.2f} per image)" if rated else ""
+    return f"{chosen.questions:,} questions on {rated:,} images{mean}"
 
 
 def _print_sizes(pools: Pools) -> None:
-    """Prints the cheapest pool of each size, where all pools can be counted."""
+    """Prints the pool with the fewest proposals of each size, unless there are too many models."""
     from real_labels.files.text_table import text_table
     from real_labels.proposals import GREEDY_ABOVE
     from real_labels.proposals.front import cheapest_of_each_size
@@ -499,13 +509,20 @@ def _print_sizes(pools: Pools) -> None:
     total, images = len(pools.proposals.models), pools.proposals.num_images
     if not 1 < total <= GREEDY_ABOVE:
         return
-    agree = "nothing else proposed" if pools.proposals.ask_all else "agree with the original label"
-    rows = [("models", "proposals an image", agree, "")]
+    agree = (
+        "only original label proposed"
+        if pools.proposals.ask_all
+        else "agree with the original label"
+    )
+    rows = [("models", "proposals per image", agree, "")]
     for names, per_image, unrated in cheapest_of_each_size(pools):
         text = ", ".join(names) if len(names) < total else "all"
         agree = f"{unrated:,} images ({100 * unrated / images:.1f}%)"
         rows.append((f"{len(names)}", f"{per_image:.2f}", agree, _shortened(text)))
-    print("The pool of fewest proposals of each size (--gold tells which finds most):")
+    print(
+        "For each size, the pool with the fewest proposals (--gold FILE measures how many of the right "
+        "labels they propose):"
+    )
     print(text_table(rows, ">>><") + "\n")
 
 
@@ -516,7 +533,7 @@ def _shortened(text: str) -> str:
 def _print_front(front: Sequence[Point], number: int, is_exact: bool) -> None:
     from real_labels.files.text_table import text_table
 
-    rows = [("recall", "precision", "proposals an image", "models", "")]
+    rows = [("recall", "precision", "proposals per image", "models", "")]
     shown = front if len(front) <= _SHOWN else _spread(front)
     for point in shown:
         names = ", ".join(point.pool) if len(point.pool) < number else "all"
@@ -529,16 +546,19 @@ def _print_front(front: Sequence[Point], number: int, is_exact: bool) -> None:
                 _shortened(names),
             )
         )
-    part = f", {len(shown)} of {len(front)} (--front has all)" if len(shown) < len(front) else ""
-    title, none = "Pareto front", "no pool"
+    shown_of = f" ({len(shown)} of {len(front)} pools are shown; --front FILE writes all)"
+    title, no_pool = "Pareto front", "no pool"
     if not is_exact:
-        title, none = "Approximate front", "of the pools that were looked at, none"
-    print(f"{title}: {none} proposes less and finds as much{part}.")
+        title, no_pool = "Approximate Pareto front", "no pool of the greedy search"
+    print(
+        f"{title}: {no_pool} has as much recall with fewer proposals"
+        f"{shown_of if len(shown) < len(front) else ''}."
+    )
     print(text_table(rows, ">>>><") + "\n")
 
 
 def _spread(front: Sequence[Point]) -> list[Point]:
-    """Points spread evenly over the recall, the ends among them."""
+    """Returns up to _SHOWN points, spread evenly over the recall, including both ends."""
     highest, lowest = front[0].recall, front[-1].recall
     marks = [highest - (highest - lowest) * i / (_SHOWN - 1) for i in range(_SHOWN)]
     rows = {min(range(len(front)), key=lambda i: abs(front[i].recall - mark)) for mark in marks}
@@ -546,7 +566,7 @@ def _spread(front: Sequence[Point]) -> list[Point]:
 
 
 def _doubts(pools: Pools, chosen: Pool) -> list[str]:
-    """Remarks on the gold and on the recall."""
+    """Returns warnings about the gold and the recall."""
     doubts = []
     if pools.left_out:
         doubts.append(
@@ -555,14 +575,13 @@ def _doubts(pools: Pools, chosen: Pool) -> list[str]:
     recall, asked = chosen.recall, chosen.recall_asked
     if recall is not None and asked is not None and asked.value < recall.value:
         doubts.append(
-            f"Of the experts' labels, {100 * recall.value:.1f}% are proposed, and "
-            f"{100 * asked.value:.1f}% are asked about or kept: as in the paper, an image "
-            f"stands unrated where all first classes are the original label. --ask-all "
-            f"rates such images, too."
+            f"The pool proposes {100 * recall.value:.1f}% of the expert labels, but only "
+            f"{100 * asked.value:.1f}% are asked about or kept: as in the paper, images on which the first "
+            f"class of every model is the original label are not rated. --ask-all asks about them, too."
         )
     if pools.experts is not None and not pools.experts.are_complete:
         doubts.append(
-            "The gold holds questions, not all labels of its images: precision is about the proposals that "
-            "were asked, and labels that nobody was asked about are missing from the recall."
+            "The gold holds single questions, not all labels of its images: precision and recall are "
+            "measured only on labels that are gold questions."
         )
     return doubts

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from real_labels.rating.database import Database
     from real_labels.rating.tasks import Task
 
-SUMMARY = "people answer in a browser: a server, its database, raters and results"
+SUMMARY = "collect raters' answers in a browser: database, invitations, server and results"
 EXAMPLE = (
     "init tasks.jsonl --images val/ --gold gold.csv && … rate invite --number 5 && … rate serve"
 )
@@ -23,32 +23,37 @@ _ADDRESS = "http://{host}:{port}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's own commands."""
+    """Adds the subcommands."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary, add, carry_out in (
-        ("init", "make a rating database from tasks", _add_init, _init),
-        ("add", "add a batch of tasks, or gold", _add_tasks, _add),
+        ("init", "create a rating database from tasks", _add_init, _init),
+        ("add", "add a batch of tasks, and gold questions", _add_tasks, _add),
         ("invite", "print links for raters, or for an administrator", _add_invite, _invite),
         ("serve", "serve the pages", _add_serve, _serve),
-        ("status", "how far the work is", _add_status, _status),
-        ("export", "write the answers, as aggregate reads them", _add_export, _export),
+        (
+            "status",
+            "print the progress of the work and the reliability of the raters",
+            _add_status,
+            _status,
+        ),
+        ("export", "write the answers as a table, which `aggregate` reads", _add_export, _export),
         ("backup", "copy the database while it is in use", _add_backup, _backup),
     ):
-        one = commands.add_parser(
+        command = commands.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        one.add_argument(
+        command.add_argument(
             "--database",
             default="sqlite:///rating.db",
             metavar="URL",
             help="sqlite:///FILE (default sqlite:///rating.db) or postgresql://USER:PASSWORD@HOST/NAME",
         )
-        add(one)
-        one.set_defaults(carry_out=carry_out)
+        add(command)
+        command.set_defaults(carry_out=carry_out)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Carries out one of the commands."""
+    """Runs the subcommand."""
     try:
         import sqlalchemy  # noqa: F401
         import starlette  # noqa: F401
@@ -69,39 +74,81 @@ def _add_tasks(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="names of the classes (default: the tasks' own, or ILSVRC-2012's)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the tasks (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order of the tasks (default 0)"
+    )
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
     _add_tasks(parser)
-    parser.add_argument("--title", default="Which labels are right?", help="on the pages")
-    parser.add_argument("--instructions", metavar="FILE.md", help="guidelines (default: ours)")
     parser.add_argument(
-        "--raters", type=int, default=5, metavar="N", help="for each task (default 5)"
+        "--title",
+        default="Which labels are right?",
+        help="title of the pages (default: Which labels are right?)",
+    )
+    parser.add_argument(
+        "--instructions",
+        metavar="FILE.md",
+        help="guidelines for the raters (default: the guidelines of this package)",
+    )
+    parser.add_argument(
+        "--raters",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of raters for each task (default 5)",
     )
     parser.add_argument(
         "--ask-until",
         type=float,
         metavar="P",
-        help="ask adaptively: a question is done when sure to P, as 0.95 (--raters does not count then)",
-    )
-    parser.add_argument("--at-least", type=int, default=3, metavar="N", help="adaptive (default 3)")
-    parser.add_argument("--at-most", type=int, default=9, metavar="N", help="adaptive (default 9)")
-    parser.add_argument(
-        "--gold-share", type=float, default=0.1, metavar="S", help="hidden gold (default 0.1)"
+        help="ask adaptively: a question is done at sureness P, such as 0.95, and --raters is ignored",
     )
     parser.add_argument(
-        "--warm-up", type=int, default=5, metavar="N", help="gold tasks with feedback (default 5)"
+        "--at-least",
+        type=int,
+        default=3,
+        metavar="N",
+        help="adaptive: least number of answers to a question (default 3)",
     )
     parser.add_argument(
-        "--lease", type=float, default=15, metavar="MINUTES", help="to answer a task (default 15)"
+        "--at-most",
+        type=int,
+        default=9,
+        metavar="N",
+        help="adaptive: greatest number of answers to a question (default 9)",
+    )
+    parser.add_argument(
+        "--gold-share",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="share of hidden gold among a rater's tasks (default 0.1)",
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of gold tasks with feedback before a rater's first task (default 5)",
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=15,
+        metavar="MINUTES",
+        help="time that a rater may keep a task (default 15)",
     )
 
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--number", type=int, default=1, metavar="N", help="of links (default 1)")
-    parser.add_argument("--note", help="a note for the administrator, such as a name; in no export")
-    parser.add_argument("--admin", action="store_true", help="for an administrator")
+    parser.add_argument(
+        "--number", type=int, default=1, metavar="N", help="number of links (default 1)"
+    )
+    parser.add_argument(
+        "--note", help="note for the administrator, such as a name; it is not exported"
+    )
+    parser.add_argument("--admin", action="store_true", help="invite an administrator")
     parser.add_argument(
         "--url",
         default="http://localhost:8000",
@@ -110,23 +157,33 @@ def _add_invite(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="(default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="(default 8000)")
-    parser.add_argument("--url", help="the address that raters open, behind a proxy: https://…")
-    parser.add_argument("--examples", metavar="DIR", help="class folders with example images")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default 8000)")
+    parser.add_argument(
+        "--url", help="the address that raters open, if it differs, as behind a proxy: https://…"
+    )
+    parser.add_argument(
+        "--examples", metavar="DIR", help="folder with one folder of example images for each class"
+    )
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, metavar="FILE", help="answers (.csv, .parquet)")
-    parser.add_argument("--gold-out", metavar="FILE", help="answers to gold, likewise")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="write the answers (.csv, .parquet)"
+    )
+    parser.add_argument(
+        "--gold-out", metavar="FILE", help="write the answers to gold questions (.csv, .parquet)"
+    )
 
 
 def _add_backup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, metavar="FILE.db", help="the copy")
+    parser.add_argument("--out", required=True, metavar="FILE.db", help="write the copy")
 
 
 def _init(options: argparse.Namespace) -> None:
@@ -161,11 +218,12 @@ def _init(options: argparse.Namespace) -> None:
         project.store(opened, settings, text)
         _fill(options, opened, tasks, gold, pictures, names)
     except InputError:
-        database.remove(opened)  # so that the corrected command finds nothing in its way
+        database.remove(opened)  # else the corrected command would find an existing database
         raise
     if gold is None:
         common.print_warning(
-            "Without --gold there is no warm-up and no hidden gold, so nobody learns how reliable raters are."
+            "Without --gold there is no warm-up and no hidden gold, so the reliability of the raters is not "
+            "measured against known truth."
         )
     print("Next: rate invite --number N, and rate serve.")
 
@@ -191,14 +249,16 @@ def _fill(
 ) -> None:
     from real_labels.rating import project
 
-    work, of_gold = project.add_tasks(opened, tasks, gold, pictures, names, options.seed)
-    print(f"Added {common.counted(work, 'task')}, and {common.counted(of_gold, 'task')} of gold.")
-    if work + of_gold < len(tasks):
-        print(f"{options.tasks} has {len(tasks):,}; those that are there already are left out.")
+    num_tasks, num_gold = project.add_tasks(opened, tasks, gold, pictures, names, options.seed)
+    print(f"Added {common.counted(num_tasks, 'task')} and {common.counted(num_gold, 'gold task')}.")
+    if num_tasks + num_gold < len(tasks):
+        print(
+            f"{options.tasks} has {len(tasks):,} tasks; tasks that the database already holds are left out."
+        )
 
 
 def _names(options: argparse.Namespace, tasks: list[Task]) -> dict[int, tuple[str, str]]:
-    """Name and description of the classes, for tasks that do not name them."""
+    """Returns (name, description) of each class, for tasks that do not name their classes."""
     from real_labels.labels import ClassNames, imagenet
 
     names = None
@@ -235,7 +295,8 @@ def _serve(options: argparse.Namespace) -> None:
     opened = database.opened(options.database)
     site = app.create(opened, app.Options(options.url, options.examples))
     print(
-        f"Serving {options.url or _ADDRESS.format(host=options.host, port=options.port)} (Ctrl-C ends)",
+        f"Serving {options.url or _ADDRESS.format(host=options.host, port=options.port)} "
+        "(Ctrl-C stops the server)",
         flush=True,
     )
     # No access log: the addresses of invitations are secrets.
@@ -256,27 +317,27 @@ def _status(options: argparse.Namespace) -> None:
     from real_labels.rating import database, status
 
     opened = database.opened(options.database)
-    found = status.overview(opened, time.time())
+    overview = status.overview(opened, time.time())
     if options.json:
-        common.write_json(options.json, found)
+        common.write_json(options.json, overview)
     print(
-        f"{found['title']}: {found['tasks'] - found['open_tasks']:,} of {found['tasks']:,} tasks done, "
-        f"{found['answers']:,} of {found['wanted']:,} answers, {found['lent']:,} tasks in hands, "
-        f"{found['per_hour']:,} answers in the last hour."
+        f"{overview['title']}: {overview['tasks'] - overview['open_tasks']:,} of {overview['tasks']:,} tasks "
+        f"done, {overview['answers']:,} of {overview['wanted']:,} answers, {overview['lent']:,} tasks lent "
+        f"to raters, {overview['per_hour']:,} answers in the last hour."
     )
-    if found["labels"] is not None:
-        equal = "–" if found["agreement"] is None else f"{100 * found['agreement']:.1f}%"
+    if overview["labels"] is not None:
+        equal = "–" if overview["agreement"] is None else f"{100 * overview['agreement']:.1f}%"
         print(
-            f"{found['labels']:,} labels so far, {found['unsure']:,} unsure questions; {equal} of the pairs "
-            f"of answers are equal."
+            f"{overview['labels']:,} labels so far, {overview['unsure']:,} unsure questions; {equal} of the "
+            f"pairs of answers to the same question are equal."
         )
-    if found["needs_raters"]:
+    if overview["needs_raters"]:
         common.print_warning(
-            f"{common.counted(found['needs_raters'], 'open task')} can be given to none of the raters, "
-            f"as all have had it: invite more."
+            f"All active raters have already answered or skipped "
+            f"{common.counted(overview['needs_raters'], 'open task')}: invite more raters."
         )
     rows = [("rater", "note", "tasks", "skipped", "seconds", "gold right", "informedness", "state")]
-    for rater in found["raters"]:
+    for rater in overview["raters"]:
         state = "excluded" if rater["is_excluded"] else "paused" if rater["is_paused"] else ""
         seconds = "–" if rater["seconds"] is None else f"{rater['seconds']:.0f}"
         gold = f"{rater['gold_right']} of {rater['gold']}" if rater.get("gold") else "–"

@@ -8,7 +8,7 @@ from real_labels.commands import aggregation_options
 from real_labels.commands import options as common
 from real_labels.errors import InputError
 
-SUMMARY = "say which raters are reliable and whom to drop"
+SUMMARY = "measure how reliable each rater is, and list the raters to drop"
 EXAMPLE = "--answers answers.csv"
 _MOST_SHOWN = 100  # rows of the table
 
@@ -16,11 +16,11 @@ _MOST_SHOWN = 100  # rows of the table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     aggregation_options.add_arguments(parser)
-    parser.add_argument("--out", metavar="FILE", help="the same as a table (.csv, .parquet)")
+    parser.add_argument("--out", metavar="FILE", help="write the table of raters (.csv, .parquet)")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints the raters, the most reliable first, and what to do about the others."""
+    """Prints the raters, most reliable first, and advice about unreliable raters."""
     from real_labels import aggregation
     from real_labels.aggregation.reliability import DROP, FEW, INVERTED, KEEP, Reliability
     from real_labels.files import tables
@@ -28,13 +28,14 @@ def run(options: argparse.Namespace) -> None:
 
     common.check_outputs((options.out, common.TABLES), inputs=aggregation_options.inputs(options))
     if options.gold and options.method != "gold" and not options.hold_gold:
-        raise InputError("--gold would be ignored: give --method gold or --hold-gold with it.")
+        raise InputError("--gold would be ignored: add --method gold or --hold-gold.")
     aggregate, answers = aggregation_options.aggregated(
         options, aggregation_options.gold_questions(options)
     )
     columns = Reliability.of(aggregate).columns()
     if options.out:
-        tables.write(options.out, columns)  # first: the reader of the text may leave early
+        # Before printing: standard output may be a pipe that closes early.
+        tables.write(options.out, columns)
     for remark in answers.remarks:
         common.print_warning(remark)
     rows = [
@@ -56,21 +57,26 @@ def run(options: argparse.Namespace) -> None:
     shown = rows[-_MOST_SHOWN:]
     print(text_table([header, *shown], "<>>>>>><"))
     if len(rows) > len(shown):
-        print(f"({len(rows) - len(shown):,} more reliable ones are not shown; --out writes all)")
+        print(
+            f"({len(rows) - len(shown):,} more reliable raters are not shown; --out FILE writes all)"
+        )
     print(
-        "\nInformedness: mean answer (no 0 … yes 1) to labels that are present minus to labels that "
-        "are\nabsent; 1 is perfect, 0 tells nothing."
+        "\nInformedness: mean answer (no 0 … yes 1) to present labels minus mean answer to absent labels;"
+        "\n1 is perfect, 0 is no better than guessing."
     )
     for verdict, advice in (
-        (DROP, "Drop (their answers tell next to nothing)"),
-        (INVERTED, "Inverted (they mean the opposite; check the task with them)"),
+        (DROP, "Drop (answers carry almost no information)"),
+        (
+            INVERTED,
+            "Inverted (answers mean the opposite; check whether these raters understood the task)",
+        ),
         (FEW, "Too few answers to tell"),
     ):
-        named = columns["rater"][columns["verdict"] == verdict].tolist()
-        if named:
-            print(f"{advice}: {', '.join(named[:20])}{' …' if len(named) > 20 else ''}")
+        names = columns["rater"][columns["verdict"] == verdict].tolist()
+        if names:
+            print(f"{advice}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}")
     if not {DROP, INVERTED} & set(columns["verdict"].tolist()):
-        print("Nobody needs to be dropped.")
+        print("No rater needs to be dropped.")
     for doubt in aggregation.doubts(aggregate, answers):
         common.print_warning(doubt)
     if options.out:

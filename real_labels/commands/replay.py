@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from real_labels.rating.asking import Policy
     from real_labels.rating.replay import Method, Outcome
 
-SUMMARY = "what a policy of asking would have cost and brought, on answers that are there"
+SUMMARY = "measure the cost and accuracy of asking policies on answers that you already have"
 EXAMPLE = "answers.csv --gold gold.csv --policies 5,9,3-9"
 _POLICY = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
@@ -27,13 +27,14 @@ _POLICY = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "answers", nargs="+", metavar="ANSWERS", help="many answers to each question"
+        "answers", nargs="+", metavar="ANSWERS", help="files with many answers to each question"
     )
     parser.add_argument(
         "--policies",
         default="5,9,2-5,3-9",
         metavar="N,A-B,…",
-        help="N answers to each question, or A and then up to B where it is unsure (default 5,9,2-5,3-9)",
+        help="policies to compare. N: N answers to each question; A-B: A answers, then up to B while the "
+        "question is unsure (default 5,9,2-5,3-9)",
     )
     common.add_ask_until(parser)
     parser.add_argument(
@@ -43,15 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="score from which a label counts as present (default 0.8, as published)",
     )
-    parser.add_argument("--draws", type=int, default=10, help="orders of the answers (default 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the orders (default 0)")
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--draws", type=int, default=10, help="number of random orders of the answers (default 10)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random orders (default 0)")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     aggregation_options.add_method(parser)
     parser.set_defaults(preset=None)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints what each policy costs and brings."""
+    """Prints the answers per question, precision, recall and F1 of each policy."""
     import tqdm
 
     from real_labels.files.text_table import text_table
@@ -63,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
     assert gold is not None  # checked with the other options
     answers = aggregation_options.answers_of(options)
     method = _method(options, gold, answers)
-    rows: list[tuple[str, ...]] = [("policy", "answers a question", "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("policy", "answers per question", "precision", "recall", "F1")]
     record = []
     for policy in tqdm.tqdm(
         policies, desc="replaying", unit=" policies", leave=False, delay=1, disable=None
@@ -89,9 +92,9 @@ def run(options: argparse.Namespace) -> None:
         common.write_json(options.json, content | {"policies": record})
     print(
         f"{len(answers):,} answers of {len(answers.raters):,} raters to {len(answers.questions):,} "
-        f"questions. Means{' and standard deviations' * (options.draws > 1)} of {options.draws} random "
-        f"orders of the answers; score {options.threshold:g} or more; done when sure to "
-        f"{options.ask_until:g}.\n"
+        f"questions. Means{' and standard deviations' * (options.draws > 1)} over {options.draws} random "
+        f"orders of the answers. Labels of score {options.threshold:g} or more are present. A question is "
+        f"done at sureness {options.ask_until:g}.\n"
     )
     print(text_table(rows, "<>>>>"))
     fewest = int(answers.asked[answers.asked > 0].min())
@@ -99,20 +102,21 @@ def run(options: argparse.Namespace) -> None:
     if fewest < most:
         number = "1 answer" if fewest == 1 else f"{fewest} answers"
         common.print_warning(
-            f"Some questions have only {number}, fewer than the {most} of a policy: they stop there."
+            f"Some questions have only {number}, and a policy asks for up to {most}. These questions are "
+            f"done when their answers are used up."
         )
     if options.json:
         print(f"Wrote {options.json}.")
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuses options that make no sense, before any file is read."""
+    """Refuses invalid options before any file is read."""
     if options.gold is None:
-        raise InputError("replay needs --gold FILE, to say what a policy brings.")
+        raise InputError("replay needs --gold FILE, to measure precision and recall.")
     if options.hold_gold:
         raise InputError(
-            "Gold that is held at its truth cannot measure a policy: every score on it is perfect. Leave "
-            "--hold-gold out."
+            "--hold-gold sets the scores of the gold questions to their truth, so gold cannot measure a "
+            "policy. Leave --hold-gold out."
         )
     if options.draws < 1:
         raise InputError(f"--draws {options.draws}: expected at least 1.")
@@ -123,7 +127,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _method(options: argparse.Namespace, gold: Gold, answers: Answers) -> Method:
-    """The method as a function of some of the answers; --method gold is calibrated on the other half."""
+    """Returns the method as a function of answers.
+
+    With --method gold, the questions of each half of the images are aggregated with the gold of the other.
+    """
     from real_labels.rating import replay
 
     method = aggregation_options.method_of(options, gold, answers)
@@ -136,14 +143,14 @@ def _method(options: argparse.Namespace, gold: Gold, answers: Answers) -> Method
         return replay.by_halves(answers, gold, calibrated, options.seed)
 
     def aggregated(some: Answers) -> tuple[np.ndarray, np.ndarray]:
-        one = method(some)
-        return one.scores.probability, one.sureness
+        aggregate = method(some)
+        return aggregate.scores.probability, aggregate.sureness
 
     return aggregated
 
 
 def _cells(outcome: Outcome, spread: Outcome | None) -> list[str]:
-    """Answers a question, precision, recall and F1, with their standard deviations."""
+    """Returns the cells of a row: answers per question; precision, recall, F1 with standard deviations."""
     cells = [f"{outcome.answers_per_question:.2f}"]
     for name in ("precision", "recall", "f1"):
         deviation = "" if spread is None else f" ± {getattr(spread, name):.3f}"
@@ -154,10 +161,13 @@ def _cells(outcome: Outcome, spread: Outcome | None) -> list[str]:
 def _policy(text: str, until: float) -> Policy:
     from real_labels.rating.asking import Policy
 
-    found = _POLICY.fullmatch(text)
-    if found is None or int(found[1]) < 1 or int(found[2] or found[1]) < int(found[1]):
-        raise InputError(f"--policies: {text!r} is no policy; expected a number such as 5, or 3-9.")
-    return Policy(until, int(found[1]), int(found[2] or found[1]))
+    match = _POLICY.fullmatch(text)
+    if match is None or int(match[1]) < 1 or int(match[2] or match[1]) < int(match[1]):
+        raise InputError(
+            f"--policies: {text!r} is not a policy; expected a number such as 5, or a range such as "
+            f"3-9."
+        )
+    return Policy(until, int(match[1]), int(match[2] or match[1]))
 
 
 def _title(policy: Policy) -> str:

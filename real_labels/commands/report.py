@@ -9,7 +9,9 @@ import pathlib
 from real_labels.commands import options as common
 from real_labels.errors import InputError
 
-SUMMARY = "the paper's analysis of models' predictions: one page with figures, lists, all numbers"
+SUMMARY = (
+    "write the paper's analysis of models' predictions: a page with figures, lists and all numbers"
+)
 EXAMPLE = "bit.npz resnet50.csv --out report --images ILSVRC2012_img_val"
 
 
@@ -19,54 +21,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "predictions",
         nargs="*",
         metavar="PREDICTIONS",
-        help=f"{common.PREDICTIONS}; the report is about the first; none give what needs no model",
+        help=f"{common.PREDICTIONS}; the report is about the first. Without predictions, only analyses that "
+        f"need no model are written",
     )
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for index.html and what belongs to it"
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for the page (index.html), its figures and lists",
     )
     common.add_labels(parser)
     parser.add_argument(
         "--answers",
         nargs="+",
         metavar="FILE",
-        help="raters' answers, as for aggregate (default with the published labels: the published ones)",
+        help="raters' answers, in the formats of `aggregate` (default with the published labels: the "
+        "published answers)",
     )
     common.add_categories(parser)
     parser.add_argument(
         "--scores",
         metavar="FILE.npz",
-        help="how probable raters made each label (default with the published labels: the published ones; "
-        "else Dawid-Skene on --answers)",
+        help="probability of each label, by the raters' answers (default with the published labels: the "
+        "published scores; else Dawid-Skene on --answers)",
     )
     parser.add_argument(
         "--accuracy-table",
         nargs="+",
         metavar="FILE",
-        help="accuracies of further models: one table of model, original, real (and other label sets), or "
-        "two of model, top1 as timm publishes them, the original labels' first; further ones as NAME=FILE",
+        help="accuracies of further models: one table of model, original, real (and other label sets); or, "
+        "as timm publishes them, a table of model, top1 for each label set: the original labels first, ReaL "
+        "second, further label sets as NAME=FILE",
     )
     parser.add_argument("--images", metavar="DIR", help="folder of the images, for thumbnails")
     parser.add_argument(
-        "--dataset", metavar="NAME", help="what to call the dataset (default: the labels' folder)"
+        "--dataset",
+        metavar="NAME",
+        help="name of the dataset (default: ILSVRC-2012, or the folder of the labels)",
     )
-    parser.add_argument("--show", metavar="MODEL", help="the model that the report is about")
+    parser.add_argument(
+        "--show", metavar="MODEL", help="model that the report is about (default: the first)"
+    )
     parser.add_argument(
         "--list-mistakes",
         metavar="MODELS",
         default="",
-        help="further models whose mistakes are listed one by one, joined by commas, or all",
+        help="further models whose mistakes are listed one by one; names joined by commas, or all",
     )
     parser.add_argument(
         "--assume",
         metavar="REPAIR",
         default="",
-        help="undo a mix-up in all files first (see score --assume)",
+        help="undo this mix-up in all files first (see score --assume)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes the report; a file that cannot be used is named at the end and does not stop the others."""
+    """Writes the report. Files that cannot be used are left out, and their errors are printed at the end."""
     from real_labels.analysis import inputs, report
     from real_labels.analysis.page.thumbnails import Thumbnails
 
@@ -88,13 +100,13 @@ def run(options: argparse.Namespace) -> None:
             f"{errors[0]} No predictions can be used, so the report in {options.out} is left as it is."
         )
     written = report.write(study, options.out, origin, images)
-    for one in written.sections:
-        if one.lead:
-            print(one.title)
-            common.print_lines(one.lead, indent="  ", widest=100)
-    for one in written.sections:
-        if not one.lead:
-            common.print_warning(f"{one.title}: {' '.join(one.missing)}")
+    for section in written.sections:
+        if section.lead:
+            print(section.title)
+            common.print_lines(section.lead, indent="  ", widest=100)
+    for section in written.sections:
+        if not section.lead:
+            common.print_warning(f"{section.title}: {' '.join(section.missing)}")
     for remark in written.remarks:
         if remark not in errors:
             common.print_warning(remark)
@@ -103,7 +115,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """What cannot be written or makes no sense should cost nothing."""
+    """Refuses invalid options and outputs that cannot be written, before any work."""
     from real_labels.predictions import mixups
 
     if not options.out:

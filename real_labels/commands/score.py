@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from real_labels.accuracy.scoring import Scored
     from real_labels.labels import Reference
 
-SUMMARY = "accuracy of predictions on the original labels, ReaL and other reassessments"
+SUMMARY = "measure the accuracy of predictions on the original labels, ReaL and other reassessments"
 EXAMPLE = "predictions.npz timm_results.csv --json scores.json"
 
 
@@ -21,17 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("predictions", nargs="+", metavar="PREDICTIONS", help=common.PREDICTIONS)
     common.add_labels(parser)
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     parser.add_argument(
         "--assume",
         metavar="REPAIR",
         default="",
-        help="undo a mix-up in all files first; the diagnosis names it (several, joined by commas)",
+        help="undo this mix-up in all files first; the warnings of `score` name it (join several by commas)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Scores each file; one that cannot be is named at the end and does not stop the others."""
+    """Scores each file. Files that cannot be used are left out, and their errors are printed at the end."""
     import tqdm
 
     from real_labels.accuracy import scoring
@@ -54,42 +54,45 @@ def run(options: argparse.Namespace) -> None:
             errors.append(str(error))
     if scored:
         if options.json:
-            common.write_json(options.json, [one.as_json() for one in scored])
+            common.write_json(options.json, [entry.as_json() for entry in scored])
         names = _names(scored)
         print(_table(scored, names, reference))
         in_table = is_in_columns(scored[0].results)
         warnings = [
             (name, warning)
-            for name, one in zip(names, scored, strict=True)
+            for name, entry in zip(names, scored, strict=True)
             for warning in (
-                *one.warnings,
-                *remarks(one.results, reference.titles, with_numbers=not in_table),
+                *entry.warnings,
+                *remarks(entry.results, reference.titles, with_numbers=not in_table),
             )
         ]
-        what = "files" if all(one.model is None for one in scored) else "models"
-        for warning in together(warnings, len(scored), what):
+        noun = "files" if all(entry.model is None for entry in scored) else "models"
+        for warning in together(warnings, len(scored), noun):
             common.print_warning(warning)
-        for name, one in reference.reassessments.items():
-            if name != REAL and one.caveat:
-                common.print_warning(f"{one.title}: {one.caveat}")
+        for name, reassessment in reference.reassessments.items():
+            if name != REAL and reassessment.caveat:
+                common.print_warning(f"{reassessment.title}: {reassessment.caveat}")
         if options.json:
             print(f"Wrote {options.json}.")
     common.report_errors(errors)
 
 
 def _names(scored: Sequence[Scored]) -> list[str]:
-    """What to call each: its file, and its model where the file has several."""
+    """Returns a distinct name for each: its file, with its model if the file holds several models.
+
+    If all are models of one file, the names of the models.
+    """
     from real_labels.files.paths import short_names
 
-    of_one = {one.file for one in scored if one.model is None}
-    several = {one.file for one in scored if one.model is not None}
-    if not of_one and len(several) == 1:
-        return [str(one.model) for one in scored]
-    files = list(dict.fromkeys(one.file for one in scored))
+    of_one_model = {entry.file for entry in scored if entry.model is None}
+    of_several_models = {entry.file for entry in scored if entry.model is not None}
+    if not of_one_model and len(of_several_models) == 1:
+        return [str(entry.model) for entry in scored]
+    files = list(dict.fromkeys(entry.file for entry in scored))
     short = dict(zip(files, short_names(files), strict=True))
     return [
-        short[one.file] if one.model is None else f"{short[one.file]}: {one.model}"
-        for one in scored
+        short[entry.file] if entry.model is None else f"{short[entry.file]}: {entry.model}"
+        for entry in scored
     ]
 
 
@@ -101,15 +104,19 @@ def _table(scored: Sequence[Scored], names: Sequence[str], reference: Reference)
 
     first = scored[0]
     are_alike = all(
-        np.array_equal(one.predictions.file_names, first.predictions.file_names) for one in scored
+        np.array_equal(entry.predictions.file_names, first.predictions.file_names)
+        for entry in scored
     )
-    own = {
-        name: one.original_labels
-        for name, one in first.results.reassessments.items()
-        if one.original_labels is not None
+    by_label_set = {
+        name: result.original_labels
+        for name, result in first.results.reassessments.items()
+        if result.original_labels is not None
     }
-    itself = "the original labels", own
-    if not are_alike:  # of no model's images in particular
-        itself = "the original labels, all images", scoring.original_on_reassessments(reference)
-    rows = [(name, one.results) for name, one in zip(names, scored, strict=True)]
-    return accuracy_table(rows, reference.titles, itself)
+    original_row = "the original labels", by_label_set
+    if not are_alike:  # the models cover different images, so the row is about all images
+        original_row = (
+            "the original labels, all images",
+            scoring.original_on_reassessments(reference),
+        )
+    rows = [(name, entry.results) for name, entry in zip(names, scored, strict=True)]
+    return accuracy_table(rows, reference.titles, original_row)

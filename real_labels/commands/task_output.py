@@ -1,4 +1,4 @@
-"""Writing tasks, which `tasks` and `next` both do."""
+"""Options and functions for writing tasks, shared by `tasks` and `next`."""
 
 from __future__ import annotations
 
@@ -18,48 +18,51 @@ if TYPE_CHECKING:
 
 IMAGENET = "imagenet"
 _LABEL_STUDIO = "label-studio"
-_MOST_SIZES = 12  # lines of the table of sizes
+_MOST_SIZES = 12  # sizes with a line of their own in the table of sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--out, --format, and the names and descriptions of the labels. --categories is added elsewhere."""
+    """Adds --out, --format, --image-url, --class-names, --wordnet, --descriptions, but not --categories."""
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="tasks.jsonl; .json for Label Studio"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="write the tasks: .jsonl; .json for Label Studio",
     )
     parser.add_argument(
         "--format",
         choices=["jsonl", _LABEL_STUDIO],
         default="jsonl",
-        help="jsonl (default), or the JSON that Label Studio imports, with its labelling interface beside it "
-        "(.xml)",
+        help="jsonl (default); or label-studio: JSON that Label Studio imports, with the labelling interface "
+        "in an .xml file of the same name",
     )
     parser.add_argument(
         "--image-url",
         metavar="URL",
         default="/data/local-files/?d=",
-        help="label-studio: address of the images' folder (default: Label Studio's local files)",
+        help="label-studio: address of the folder of the images (default: Label Studio's local files)",
     )
     parser.add_argument(
         "--class-names",
         metavar="FILE",
-        help="names of the classes, a JSON list or a name a line (default for ILSVRC-2012's: its own)",
+        help="names of the classes: a JSON list, or one name per line (default for ILSVRC-2012: its own)",
     )
     descriptions = parser.add_mutually_exclusive_group()
     descriptions.add_argument(
         "--wordnet",
         metavar="DIR",
-        help="describe ILSVRC-2012's classes by the glosses of WordNet 3.0 (Debian's wordnet-base: "
+        help="folder of WordNet 3.0, whose glosses describe ILSVRC-2012's classes (Debian's wordnet-base: "
         "/usr/share/wordnet)",
     )
     descriptions.add_argument(
         "--descriptions",
         metavar="FILE",
-        help="descriptions of the classes, in a file like --class-names",
+        help="descriptions of the classes, in the format of --class-names",
     )
 
 
 def check(options: argparse.Namespace, inputs: Sequence[str | None]) -> None:
-    """Before any work: files that cannot be written, and categories that are none."""
+    """Refuses files that cannot be written and invalid categories, before any work."""
     outputs = [(options.out, (".jsonl",))]
     if options.format == _LABEL_STUDIO:
         outputs = [(options.out, (".json",)), (_interface_path(options.out), (".xml",))]
@@ -77,7 +80,7 @@ def _interface_path(out: str) -> str:
 
 
 def class_names_of(options: argparse.Namespace) -> ClassNames | None:
-    """The names of --class-names, or None."""
+    """Returns the names of --class-names, or None."""
     from real_labels.labels import ClassNames
 
     return None if options.class_names is None else ClassNames.load(options.class_names)
@@ -86,12 +89,12 @@ def class_names_of(options: argparse.Namespace) -> ClassNames | None:
 def write(
     options: argparse.Namespace, tasks: Sequence[Task], *, are_imagenet: bool = False
 ) -> list[str]:
-    """Writes the tasks as the options ask, and returns the paths.
+    """Writes the tasks in the format of the options, and returns the paths.
 
     Args:
-      options: with what add_arguments added, and --categories.
+      options: parsed options, including the options of add_arguments and --categories.
       tasks: the tasks.
-      are_imagenet: whether the labels are ILSVRC-2012's, whatever the images are called.
+      are_imagenet: whether the labels are ILSVRC-2012's classes. If False, the first file name decides.
     """
     import numpy as np
 
@@ -116,27 +119,29 @@ def write(
 def _described(
     options: argparse.Namespace, tasks: Sequence[Task], are_imagenet: bool
 ) -> Sequence[Task]:
-    """The tasks with names and descriptions, where the options give them.
+    """Returns the tasks with the names and descriptions of their classes, if the options give them.
 
-    ILSVRC-2012's names are added for Label Studio, beside glosses, and where the images' names do not tell a
-    later reader that the classes are these.
+    ILSVRC-2012's names are added for Label Studio, with glosses, and with --hierarchy imagenet: then the file
+    names may not reveal to `rate` that the classes are ILSVRC-2012's.
     """
     from real_labels.labels import ClassNames, wordnet
     from real_labels.labels.class_names import load_descriptions
     from real_labels.rating import tasks as rated
 
     names = class_names_of(options)
-    is_said = getattr(options, "hierarchy", None) == IMAGENET
-    needs_names = options.format == _LABEL_STUDIO or options.wordnet is not None or is_said
+    is_imagenet_hierarchy = getattr(options, "hierarchy", None) == IMAGENET
+    needs_names = (
+        options.format == _LABEL_STUDIO or options.wordnet is not None or is_imagenet_hierarchy
+    )
     if names is None and are_imagenet and needs_names and tasks and tasks[0].names is None:
         names = ClassNames.of_imagenet()
     descriptions = None
     if options.wordnet is not None:
         if not are_imagenet:
             raise InputError(
-                f"--wordnet describes ILSVRC-2012's classes, and these images are of another dataset. For "
-                f"images of ILSVRC-2012's classes, `tasks --hierarchy {IMAGENET} --wordnet DIR` writes tasks "
-                f"with descriptions; describe other classes with --descriptions FILE."
+                f"--wordnet describes ILSVRC-2012's classes, and these images are of another dataset. If its "
+                f"classes are ILSVRC-2012's, use `tasks --hierarchy {IMAGENET} --wordnet DIR`; else use "
+                f"--descriptions FILE."
             )
         descriptions = wordnet.glosses(options.wordnet)
     elif options.descriptions is not None:
@@ -145,7 +150,7 @@ def _described(
 
 
 def print_sizes(tasks: Sequence[Task]) -> None:
-    """Prints how many tasks there are, and of which sizes."""
+    """Prints the numbers of tasks, images and questions, and a table of the sizes of the tasks."""
     from real_labels.files.text_table import text_table
 
     images = len({task.file_name for task in tasks})

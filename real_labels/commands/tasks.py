@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from real_labels.labels.hierarchy import Hierarchy
     from real_labels.rating.splitting import Rule
 
-SUMMARY = "which proposed labels people should see together: proposals split into tasks"
+SUMMARY = "split proposed labels into tasks: the labels that raters see together"
 EXAMPLE = "proposals.csv --out tasks.jsonl"
 _PUBLISHED = "reassessed-imagenet"
 
@@ -31,34 +31,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=[_PUBLISHED],
-        help="the published questions, and the rule of their tasks",
+        help="use the published questions and the rule that split them into tasks",
     )
     common.add_data_dir(parser)
     parser.add_argument(
         "--hierarchy",
         metavar="FILE",
-        help=f"kinds of classes: a table of child, parent, or {task_output.IMAGENET} for WordNet "
-        f"(default for ILSVRC-2012's images). Without one, classes proposed together stay together",
+        help=f"hierarchy of the classes: a table of child, parent; or {task_output.IMAGENET} for WordNet "
+        f"(default for ILSVRC-2012's images). Without a hierarchy, classes that are often proposed together "
+        f"stay together",
     )
     parser.add_argument(
-        "--max-labels", type=int, metavar="N", help="labels of a task at most (default 8)"
+        "--max-labels",
+        type=int,
+        metavar="N",
+        help="greatest number of labels in a task (default 8)",
     )
     parser.add_argument(
         "--rule",
         choices=[_PUBLISHED],
-        help="the rule of the published tasks, which has no upper limit",
+        help="split by the rule of the published tasks, which has no upper limit",
     )
     task_output.add_arguments(parser)
     parser.add_argument(
         "--categories",
         metavar="A,B,…",
-        help="label-studio: what may be answered, from surely absent to surely present (default "
+        help="label-studio: possible answers, from surely absent to surely present (default "
         "no,maybe,yes)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Splits the proposals, says what came out, and writes the tasks."""
+    """Splits the proposals, writes the tasks and prints a summary."""
     from real_labels.rating import tasks as rated
 
     task_output.check(options, [options.proposals, options.hierarchy])
@@ -67,16 +71,16 @@ def run(options: argparse.Namespace) -> None:
     max_labels = _max_labels(options)
     questions = _questions(options)
     are_imagenet = _are_imagenet(options, questions)
-    rule, how = _rule(options, questions, max_labels, are_imagenet)
+    rule, description = _rule(options, questions, max_labels, are_imagenet)
     tasks = rated.make(questions, rule)
     written = task_output.write(options, tasks, are_imagenet=are_imagenet)
-    print(f"Split {how}.")
+    print(f"Split {description}.")
     task_output.print_sizes(tasks)
     print(f"Wrote {', '.join(written)}.")
 
 
 def _max_labels(options: argparse.Namespace) -> int | None:
-    """The upper limit of labels a task; None of the published rule."""
+    """Returns the greatest number of labels in a task; None for the published rule, which has no limit."""
     from real_labels.rating.splitting import MAX_LABELS
 
     if options.max_labels is None:
@@ -101,7 +105,7 @@ def _questions(options: argparse.Namespace) -> Questions:
 
 
 def _are_imagenet(options: argparse.Namespace, questions: Questions) -> bool:
-    """Whether the labels are ILSVRC-2012's classes."""
+    """Returns whether the labels are ILSVRC-2012's classes."""
     from real_labels.labels import imagenet
 
     if options.hierarchy is not None and options.hierarchy != task_output.IMAGENET:
@@ -110,8 +114,8 @@ def _are_imagenet(options: argparse.Namespace, questions: Questions) -> bool:
         return False
     if (highest := int(questions.label.max())) >= imagenet.NUM_CLASSES:
         raise InputError(
-            f"{options.proposals}: class {highest} is none of ILSVRC-2012's {imagenet.NUM_CLASSES:,} "
-            f"classes. Name the kinds of other classes with --hierarchy FILE."
+            f"{options.proposals}: class {highest} is not among ILSVRC-2012's {imagenet.NUM_CLASSES:,} "
+            f"classes. Give the hierarchy of other classes with --hierarchy FILE."
         )
     return True
 
@@ -122,12 +126,12 @@ def _rule(
     max_labels: int | None,
     are_imagenet: bool,
 ) -> tuple[Rule, str]:
-    """The rule that splits an image's labels, and its description."""
+    """Returns the rule that splits an image's labels, and its description."""
     from real_labels.labels import wordnet
     from real_labels.labels.hierarchy import Hierarchy
     from real_labels.rating import splitting
 
-    limit = "" if max_labels is None else f", at most {max_labels} labels a task"
+    limit = "" if max_labels is None else f", at most {max_labels} labels per task"
     if are_imagenet:
         return splitting.rule_along(wordnet.hierarchy(), max_labels), f"along WordNet{limit}"
     if options.hierarchy is not None:
@@ -142,7 +146,7 @@ def _rule(
             f"{task_output.IMAGENET} for ILSVRC-2012's classes."
         )
     rule = functools.partial(splitting.Confusions(questions).tasks, max_labels=max_labels)
-    return rule, f"by the models' confusions, as there is no hierarchy (--hierarchy){limit}"
+    return rule, f"by the models' confusions, as no --hierarchy is given{limit}"
 
 
 def _warn_outside(hierarchy: Hierarchy, questions: Questions, path: str) -> None:
@@ -150,8 +154,8 @@ def _warn_outside(hierarchy: Hierarchy, questions: Questions, path: str) -> None
 
     outside = np.setdiff1d(questions.label, list(hierarchy.node_of)).tolist()
     if outside:
-        named = ", ".join(map(str, outside[:5])) + (", …" if len(outside) > 5 else "")
-        are = "class is" if len(outside) == 1 else "classes are"
+        examples = ", ".join(map(str, outside[:5])) + (", …" if len(outside) > 5 else "")
+        classes_are = "class is" if len(outside) == 1 else "classes are"
         common.print_warning(
-            f"{len(outside):,} {are} not in {path} ({named}); each counts as a kind of its own."
+            f"{len(outside):,} {classes_are} not in {path} ({examples}); each is a kind of its own."
         )

@@ -1,4 +1,4 @@
-"""Everything that touches a file: paths, archives, tables, tables for a terminal."""
+"""Reading and writing files: paths, archives, tables; tables for a terminal."""
 
 from real_labels.files.paths import (
     check_reachable,

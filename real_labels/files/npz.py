@@ -1,6 +1,6 @@
-"""Reading `.npz` and `.npy` files: whatever is wrong with one, then or later, is an InputError.
+"""Reading `.npz` and `.npy` files: every failure, on opening or later, is an InputError.
 
-Pickled arrays are never loaded: unpickling runs whatever code the file names.
+Pickled arrays are never loaded, because unpickling can run any code.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from real_labels.errors import InputError, naming
 from real_labels.files.parsing import parsing
 from real_labels.files.paths import readable
 
-_NO_ARCHIVE = "is no .npz file, or cut short"
-_NO_ARRAY = "is no .npy file, or cut short"
+_NO_ARCHIVE = "is not a .npz file, or is cut short"
+_NO_ARRAY = "is not a .npy file, or is cut short"
 
 
 class Archive:
-    """The arrays of an open `.npz`, read when they are asked for."""
+    """The arrays of an open `.npz`, each read on access."""
 
     def __init__(self, archive: np.lib.npyio.NpzFile):
         assert archive.zip is not None  # it is open
@@ -30,10 +30,10 @@ class Archive:
         self.files = list(archive.files)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """One array.
+        """Returns the array of this name.
 
         Raises:
-          InputError: if it is damaged or pickled.
+          InputError: if the array is damaged or pickled.
         """
         with parsing(_NO_ARCHIVE):
             try:
@@ -50,7 +50,7 @@ class Archive:
 
     @contextlib.contextmanager
     def member(self, name: str) -> Iterator[IO[bytes]]:
-        """The bytes of an array's file; see `read_header`."""
+        """Opens the `.npy` file of an array inside the archive; see `read_header`."""
         with parsing(_NO_ARCHIVE), self._zip.open(f"{name}.npy") as file:
             yield file
 
@@ -61,14 +61,14 @@ def opened(path: str | os.PathLike[str], required: tuple[str, ...] = ()) -> Iter
 
     Args:
       path: the file; may be gs://….
-      required: arrays that must be there.
+      required: names of arrays that the file must have.
 
     Raises:
-      InputError: naming the file, if it is none, is damaged, or lacks an array.
+      InputError: naming the file, if it is missing, not a `.npz`, damaged, or lacks an array.
     """
     with naming(path), readable(path).open("rb") as file:
         with parsing(_NO_ARCHIVE):
-            if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
+            if not zipfile.is_zipfile(file):  # np.load would treat the file as a pickle
                 raise zipfile.BadZipFile("no zip archive")
             loaded = np.load(file, allow_pickle=False)
         with loaded:
@@ -82,31 +82,35 @@ def opened(path: str | os.PathLike[str], required: tuple[str, ...] = ()) -> Iter
             yield archive
 
 
-def as_text(array: np.ndarray, what: str) -> np.ndarray:
-    """(N,) str of an array of text, bytes in UTF-8 or whole numbers.
+def as_text(array: np.ndarray, name: str) -> np.ndarray:
+    """Returns an array of text, UTF-8 bytes or whole numbers as (N,) str.
+
+    Args:
+      array: (N,).
+      name: name of the array, for errors.
 
     Raises:
-      InputError: if it is another array.
+      InputError: if the array has another shape or dtype, or its bytes are not UTF-8.
     """
     if array.ndim != 1 or array.dtype.kind not in "USiu":
-        raise InputError(f"{what} must be (N,) of str, found {array.shape} of {array.dtype}.")
+        raise InputError(f"{name} must be (N,) of str, found {array.shape} of {array.dtype}.")
     if array.dtype.kind == "S":
         try:
             return np.char.decode(array, "utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"{what} is no UTF-8 text ({error}).") from None
+            raise InputError(f"{name} is not UTF-8 text ({error}).") from None
     return array.astype(np.str_)
 
 
 def read_array(path: str | os.PathLike[str]) -> np.ndarray:
-    """The array of a `.npy`, memory-mapped where it is on a disk.
+    """Returns the array of a `.npy`, memory-mapped if the file is on a disk.
 
     Raises:
-      InputError: without the file's name, if it is none, damaged or pickled.
+      InputError: if the file is missing, not a `.npy`, damaged or pickled; without the file's name.
     """
     path = readable(path)
     with path.open("rb") as file:
-        if (magic := file.read(6)) != b"\x93NUMPY":  # NumPy would take it for a pickle
+        if (magic := file.read(6)) != b"\x93NUMPY":  # np.load would treat the file as a pickle
             raise InputError(f"{_NO_ARRAY}." if magic else "is empty.")
     with parsing(_NO_ARRAY):
         try:
@@ -118,13 +122,13 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Reads the header of an array in an archive, up to where its values begin.
+    """Reads the header of an array in an archive; the next byte of `member` is the first of the values.
 
     Returns:
-      Its shape, whether it is column-major, and its dtype, which is no object.
+      (shape, whether the array is column-major, dtype); the dtype has no Python objects.
 
     Raises:
-      InputError: if it is pickled, damaged, or of a version of the format that is not known.
+      InputError: if the array is pickled, damaged, or in an unknown version of the format.
     """
     with parsing(_NO_ARCHIVE):
         version = np.lib.format.read_magic(member)
@@ -133,7 +137,9 @@ def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         if version not in readers:
-            raise InputError(f"holds an array in version {version} of NumPy's format.")
+            raise InputError(
+                f"holds an array in version {version} of NumPy's format; expected 1.0 or 2.0."
+            )
         shape, column_major, dtype = readers[version](member)
     if dtype.hasobject:
         raise pickled()
@@ -141,8 +147,8 @@ def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def pickled() -> InputError:
-    """The error of a file with pickled arrays."""
+    """Returns the error for a file with pickled arrays."""
     return InputError(
-        "holds pickled Python objects, which are never loaded, since that can run any code. "
+        "holds pickled Python objects. They are never loaded, because that can run any code. "
         "Save plain arrays: np.savez(path, file_names=np.array(names, dtype=str), …)."
     )

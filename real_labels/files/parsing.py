@@ -1,4 +1,4 @@
-"""One line for whatever a parser says about a file that it cannot read."""
+"""Turns the exceptions of parsers into one-line errors."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from real_labels.errors import ExpectedError, InputError
 def parsing(complaint: str, *, with_words: bool = True) -> Iterator[None]:
     """Turns any failure of a parser into an InputError.
 
-    It stands around the call of a parser alone, so that a mistake of ours is not taken for a bad file. What
-    the operating system refuses passes: `errors.naming` explains it.
+    Wrap only the parser call, so that a bug of this project is not reported as a bad file. An OSError of the
+    operating system is raised unchanged; `errors.naming` turns it into a message.
 
     Args:
-      complaint: what the file is not, such as "is no .npz file, or is cut short".
-      with_words: whether the parser's own words help a reader.
+      complaint: predicate of the message, such as "is not a .npz file, or is cut short".
+      with_words: whether to add the parser's own message.
     """
     try:
         yield
     except ExpectedError:
         raise
     except MemoryError:
-        raise InputError(f"{complaint}: it asks for more memory than there is.") from None
+        raise InputError(f"{complaint}: it needs more memory than is available.") from None
     except RecursionError:
         raise InputError(f"{complaint}: it is nested too deeply.") from None
-    except Exception as error:  # parsers have a word of their own for each damage
+    except Exception as error:  # parsers raise many types, depending on the damage
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's, and not a parser's (Arrow's are OSErrors, too)
+            raise  # from the operating system; Arrow's parsers raise OSErrors without errno
         words = " ".join(str(error).split())[:200] if with_words else ""
         raise InputError(f"{complaint}{words and f' ({words})'}.") from None

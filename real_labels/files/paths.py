@@ -1,4 +1,4 @@
-"""Files: whether there is something to read, and writing so that no reader meets half of one."""
+"""Paths on disk and in buckets: checks before reading, and atomic writing."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from typing import Any, cast
 
 from real_labels.errors import InputError
 
-_MODULES = {"google-cloud-storage": "google.cloud.storage"}  # where the package is called otherwise
+_MODULES = {
+    "google-cloud-storage": "google.cloud.storage"
+}  # packages whose module has another name
 
 
 def path_of(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The path as an object: of pathlib, or of etils, which has the same methods, for gs://….
+    """Returns the path as a pathlib object, or for gs://… as an etils object with the same methods.
 
     Raises:
-      InputError: naming what to install, if it is in a bucket that no installed package reads.
+      InputError: naming the packages to install, if the path is in a bucket and a package is missing.
     """
     if "://" not in str(path):
         return pathlib.Path(path)
     check_reachable(path)
     from etils import epath
 
-    return cast(pathlib.Path, epath.Path(path))  # it has the same methods
+    return cast(pathlib.Path, epath.Path(path))  # etils paths have the same methods
 
 
 def check_reachable(path: str | os.PathLike[str], *more: str) -> None:
-    """Makes sure that the packages are installed which read and write a bucket (gs://…).
+    """Checks that the packages that read and write buckets (gs://…) are installed.
 
     Args:
-      path: a bucket's, or any other, of which nothing is asked.
-      more: packages that are needed as well, where there is no TensorFlow.
+      path: a path in a bucket; any other path needs no package.
+      more: further packages that are needed if TensorFlow is not installed.
 
     Raises:
-      InputError: naming what to install.
+      InputError: naming the packages to install.
     """
     if "://" not in str(path):
         return
@@ -51,15 +53,15 @@ def check_reachable(path: str | os.PathLike[str], *more: str) -> None:
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # the parent package is missing
         return False
 
 
 def readable(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The path, if there is a file.
+    """Returns the path as an object if it is an existing file.
 
     Raises:
-      InputError: if there is none, without its name (see errors.naming).
+      InputError: if there is no file; without the path (see errors.naming).
     """
     path = path_of(path)
     if not path.exists():
@@ -70,7 +72,7 @@ def readable(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """What to call files in a table: their last components, as many as tell them apart."""
+    """Returns short names of files for a table: the fewest last path components that differ."""
     parts = [pathlib.PurePath(path).parts for path in paths]
     for components in range(1, max(map(len, parts), default=1) + 1):
         names = [os.path.join(*p[-components:]) if p else "" for p in parts]
@@ -81,19 +83,19 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Gives a temporary path beside `path` to write to, and renames it when all went well.
+    """Yields a temporary path beside `path` to write to, and renames it to `path` on success.
 
-    `path` is the old file or the new one, never half of one; buckets (gs://…) work like folders.
+    So `path` always holds the complete old or new file. Buckets (gs://…) work like folders.
     """
     path = path_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: some writers choose the format by it.
+    # Keep the ending: some writers choose the format by it.
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        error.filename = str(path)  # not the temporary one, which means nothing to anybody
+        error.filename = str(path)  # errors must name the file that the user knows
         raise
     finally:
         if temporary.exists():
@@ -101,6 +103,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def write_json(path: str | os.PathLike[str], content: Any, indent: int | None = None) -> None:
-    """Writes JSON, atomically; `indent` is for a person to read it."""
+    """Writes JSON atomically, on one line or with `indent` spaces per level."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n")

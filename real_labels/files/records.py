@@ -1,4 +1,4 @@
-"""Results as JSON and back: frozen dataclasses become objects, once, at the edge."""
+"""Converting results (frozen dataclasses) to JSON and back, where they are written and read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 
 def as_json(value: Any) -> Any:
-    """What json.dump takes: dataclasses and mappings become objects, sequences lists, NaN null.
+    """Returns a value in types for json.dump: dataclasses become dicts, tuples lists, NaN None.
 
-    A field called `class_` becomes "class". An object with a method `as_json` says itself.
+    A field called `class_` becomes "class". An object with a method `as_json` is converted by that method.
     """
     if hasattr(value, "as_json"):
         return value.as_json()
@@ -23,9 +23,9 @@ def as_json(value: Any) -> Any:
             for field in dataclasses.fields(value)
         }
     if isinstance(value, Mapping):
-        return {key: as_json(one) for key, one in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [as_json(one) for one in value]
+        return [as_json(item) for item in value]
     if isinstance(value, np.generic):
         return as_json(value.item())
     if isinstance(value, float) and math.isnan(value):
@@ -34,5 +34,5 @@ def as_json(value: Any) -> Any:
 
 
 def with_nan(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of numbers that `as_json` wrote: null becomes NaN."""
+    """Returns number fields as `as_json` wrote them, with None (null) as NaN."""
     return {key: math.nan if value is None else value for key, value in record.items()}

@@ -1,6 +1,6 @@
-"""Tables as people have them (CSV, Parquet, JSON), read and written with PyArrow.
+"""Reading tables (CSV, Parquet, JSON) in the layouts that users have, and writing them, with PyArrow.
 
-Cells stay text until a reader knows what a column holds: names such as 0001, 1E3 or 12:30 are no numbers.
+Cells stay text until a reader knows a column's type, because 0001, 1E3 or 12:30 may be names.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
 _DELIMITED = (".csv", ".tsv", ".txt")
 _JSON_LINES = (".jsonl", ".ndjson")
 ENDINGS = (*_DELIMITED, ".parquet", *_JSON_LINES, ".json")
-# Columns of this name hold file names.
+# Names of columns that hold file names.
 FILE_COLUMNS = (
     "file_name", "file_names", "filename", "filenames", "file", "files", "image", "image_name",
     "image_names", "image_id", "imageid", "img", "path", "paths", "filepath", "file_path", "image_path",
     "img_path", "img_name", "image_file", "image_url", "url", "name", "names", "fname", "id",
 )  # fmt: skip
-_LINES = 1_000  # of JSON, that are turned into columns at a time
+_LINES = 1_000  # JSON lines that are converted to columns at a time
 _LAYOUTS = (
-    "a list of records, an object from file name to record or to classes, an object of columns, or what "
-    "pandas writes with orient='records', 'index', 'columns', 'split' or 'table'"
+    "a list of records, an object from file name to record or to classes, an object of columns, or a "
+    "layout that pandas writes with orient='records', 'index', 'columns', 'split' or 'table'"
 )
 
 
 def ending_of(path: str | os.PathLike[str]) -> str:
-    """The ending that tells a file's format, in lower case; that of x.csv.gz is .csv."""
+    """Returns the ending that defines a file's format, in lower case; for x.csv.gz it is .csv."""
     path = pathlib.PurePath(path)
     ending = path.suffix.lower()
     return pathlib.PurePath(path.stem).suffix.lower() if ending == ".gz" else ending
 
 
 def key_of(name: str) -> str:
-    """A column's name as rules compare it: in lower case, with _ for spaces and hyphens."""
+    """Returns a column's name in the form used for comparison: lower case, _ for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def by_key(names: Iterable[str]) -> dict[str, str]:
-    """The names of columns by their keys."""
+    """Returns the mapping from the key of each column name (see key_of) to the name."""
     return {key_of(name): name for name in names}
 
 
@@ -64,22 +64,23 @@ def read(
     *,
     is_header: Callable[[Sequence[str]], bool] = lambda cells: True,
 ) -> Any:
-    """Reads a table by its ending: .csv, .tsv, .txt, .parquet, .jsonl, .ndjson or .json.
+    """Reads a table in the format of its ending: .csv, .tsv, .txt, .parquet, .jsonl, .ndjson or .json.
 
     Text may be compressed (.csv.gz). A `.json` holds one of the layouts that pandas writes, or an object
     from file name to classes.
 
     Args:
       path: the file.
-      is_header: of text with delimiters: whether the cells of the first row name the columns; else they are
+      is_header: for delimited text, whether the cells of the first row are column names; if not, columns are
         named f0, f1, ….
 
     Returns:
-      A pyarrow.Table with at least one row. Its columns are strings, lists of strings, or, of Parquet, what
-      the file says, and have different names; rows at the end without any cell are left out.
+      A pyarrow.Table with at least one row and distinct column names. Columns are strings or lists of
+      strings; those of Parquet may also be numbers, booleans or lists of these. Empty rows at the end are
+      left out.
 
     Raises:
-      InputError: naming the file, if it is none of these, damaged or empty.
+      InputError: naming the file, if its format is unknown, or it is damaged or empty.
     """
     ending = ending_of(path)
     with naming(path):
@@ -109,7 +110,7 @@ def _check_distinct(names: Sequence[str]) -> None:
 
 
 def _from_parquet(path: str | os.PathLike[str]) -> Any:
-    """The table, of columns of numbers, text and lists of these; others become text, or are left out."""
+    """Reads columns of numbers, text and lists of these; others are converted to text or left out."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -119,14 +120,14 @@ def _from_parquet(path: str | os.PathLike[str]) -> Any:
         names, columns = [], []
         for place, field in enumerate(table.schema):
             if pa.types.is_nested(field.type) and not _is_list(field.type):
-                continue  # structures are no cells
+                continue  # structures have no single value
             plain = _plain_type(field.type)
             column = table.column(place)
             try:
                 columns.append(column if plain == field.type else column.cast(plain))
                 names.append(field.name)
             except pa.ArrowException:
-                continue  # bytes of images, say
+                continue  # such as image bytes
         if not columns:
             raise InputError("holds no column of numbers or text.")
     return pa.table(columns, names=names)
@@ -136,11 +137,13 @@ def _is_list(kind: Any) -> bool:
     import pyarrow as pa
 
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_one(kind) for is_one in lists) and not pa.types.is_nested(kind.value_type)
+    return any(is_list_type(kind) for is_list_type in lists) and not pa.types.is_nested(
+        kind.value_type
+    )
 
 
 def _plain_type(kind: Any) -> Any:
-    """The type that a column is read as: itself if numbers or text, else text."""
+    """Returns the type to read a column as: numbers and booleans as they are, all others as text."""
     import pyarrow as pa
 
     if _is_list(kind):
@@ -153,7 +156,7 @@ def _plain_type(kind: Any) -> Any:
 
 
 def _without_empty_rows(table: Any) -> Any:
-    """The table without the rows at its end that have no cell."""
+    """Returns the table without the rows at its end in which all cells are null."""
     last = table.num_rows
     while last and all(column.slice(last - 1, 1).null_count for column in table.columns):
         last -= 1
@@ -161,7 +164,7 @@ def _without_empty_rows(table: Any) -> Any:
 
 
 def _from_json_lines(text: str) -> Any:
-    """The table of a record a line."""
+    """Reads one record per line."""
     import pyarrow as pa
 
     records, parts = [], []
@@ -173,9 +176,9 @@ def _from_json_lines(text: str) -> Any:
         except InputError as error:
             raise InputError(f"line {number} {error}") from None
         if not isinstance(record, dict):
-            raise InputError(f'line {number} is no object, such as {{"file_name": …}}.')
+            raise InputError(f'line {number} is not an object such as {{"file_name": …}}.')
         records.append(record)
-        if len(records) == _LINES:  # text in Arrow's arrays is a tenth of Python's
+        if len(records) == _LINES:  # Arrow needs a tenth of the memory of Python strings
             parts.append(_from_records(records))
             records = []
     parts.append(_from_records(records))
@@ -198,7 +201,7 @@ def _from_json(text: str) -> Any:
         elif isinstance(content.get("columns"), list):  # orient="split"
             return _from_split(content["columns"], content["data"])
     elif isinstance(content, dict) and {"columns", "data"} <= set(content):
-        raise InputError('holds JSON, but its "data" is no list of rows.')
+        raise InputError('holds JSON, but its "data" is not a list of rows.')
     if isinstance(content, dict) and content:
         values = list(content.values())
         if all(isinstance(value, dict) for value in values):
@@ -210,7 +213,8 @@ def _from_json(text: str) -> Any:
     elif isinstance(content, list):
         if all(isinstance(record, dict) for record in content):
             return _from_records(content)
-        if not any(isinstance(record, dict) for record in content):  # rows of sorted file names
+        # One entry per image, in the order of sorted file names.
+        if not any(isinstance(record, dict) for record in content):
             return _from_records([{"classes": value} for value in content])
     raise InputError(f"holds JSON, but no table: expected {_LAYOUTS}.")
 
@@ -220,22 +224,22 @@ def _is_file_column(name: str) -> bool:
 
 
 def _records_of(content: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records of pandas' orient="columns" (column to row to cell) or orient="index" (row to record)."""
+    """Returns the records of pandas' orient="columns" (column -> row -> cell) or "index" (row -> record)."""
     labels = list(next(iter(content.values())))
     numbered = labels == [str(i) for i in range(len(labels))]
     if numbered and any(map(_is_file_column, content)):
         return [{name: cells.get(row) for name, cells in content.items()} for row in labels]
-    if any(map(_is_file_column, labels)):  # the outer names merely number the rows
+    if any(map(_is_file_column, labels)):  # the outer keys are row numbers
         return list(content.values())
     return [{"file_name": name, **record} for name, record in content.items()]
 
 
 def _from_split(names: list[Any], rows: list[Any]) -> Any:
     if not all(isinstance(name, str) for name in names):
-        raise InputError('holds JSON, but the names in its "columns" are no text.')
+        raise InputError('holds JSON, but the names in its "columns" are not text.')
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, list) or len(row) != len(names):
-            raise InputError(f'row {number} of its "data" is no list of {len(names)} cells.')
+            raise InputError(f'row {number} of its "data" is not a list of {len(names)} cells.')
     return _from_records([dict(zip(names, row, strict=True)) for row in rows])
 
 
@@ -255,7 +259,7 @@ def _from_records(records: Sequence[dict[str, Any]]) -> Any:
 
 
 def _arrow(columns: Mapping[str, list[Any]]) -> Any:
-    """A table of strings and lists of strings, from cells as `json_text` gives them."""
+    """Builds a table of strings and lists of strings from cells as returned by `json_text`."""
     import pyarrow as pa
 
     arrays = {}
@@ -263,7 +267,7 @@ def _arrow(columns: Mapping[str, list[Any]]) -> Any:
         if any(isinstance(cell, list) for cell in cells):
             lists = [c if isinstance(c, list) or c is None else [c] for c in cells]
             texts = [
-                None if c is None else [_text(one, name, row) for one in c]
+                None if c is None else [_text(item, name, row) for item in c]
                 for row, c in enumerate(lists, start=1)
             ]
             arrays[name] = pa.array(texts, pa.list_(pa.string()))
@@ -278,28 +282,29 @@ def _text(cell: Any, name: str, row: int) -> str | None:
         return cell
     if isinstance(cell, (list, dict)):
         raise InputError(
-            f"row {row} has something unexpected in {name}: lists of lists and objects are no cells."
+            f"row {row} has something unexpected in {name}: a list of lists or an object; expected text, a "
+            f"number, or a list of these."
         )
     return json.dumps(cell)
 
 
 @contextlib.contextmanager
 def understood() -> Iterator[None]:
-    """Turns what Arrow cannot do with a column of an unexpected type into an InputError."""
+    """Turns Arrow's errors about columns of an unexpected type into an InputError."""
     import pyarrow as pa
 
     try:
         yield
     except pa.ArrowException as error:
-        what = " ".join(str(error).split())
-        raise InputError(f"a column holds something unexpected ({what}).") from None
+        message = " ".join(str(error).split())
+        raise InputError(f"a column holds unexpected values ({message}).") from None
 
 
 def with_plain_names(table: Any) -> Any:
-    """The table with its columns named by their keys.
+    """Returns the table with its columns renamed to their keys (see key_of).
 
     Raises:
-      InputError: if two have the same key.
+      InputError: if two columns have the same key.
     """
     keys = [key_of(name) for name in table.column_names]
     _check_distinct(keys)
@@ -312,11 +317,13 @@ def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> No
 
     ending = pathlib.Path(path).suffix.lower()
     if ending not in (".csv", ".parquet"):
-        raise InputError(f"{path}: tables are written as .csv or .parquet, not {ending or 'that'}.")
-    # Arrow takes no NumPy strings.
+        raise InputError(
+            f"{path}: unknown ending '{ending}'; tables are written as .csv or .parquet."
+        )
+    # Arrow does not accept NumPy strings.
     table = pa.table(
         {
-            # NaN is no value: an empty cell.
+            # from_pandas writes NaN as an empty cell.
             name: pa.array(
                 column.tolist() if column.dtype.kind == "U" else column, from_pandas=True
             )
@@ -335,57 +342,57 @@ def write(path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]) -> No
 
 
 def names(column: Any) -> tuple[Int[np.ndarray, "rows"], np.ndarray]:
-    """(codes (N,) int32, values (V,) str): the distinct names in a column, in order of appearance.
+    """Returns (codes (N,) int32, values (V,) str): the distinct names in a column, in order of appearance.
 
-    Names are compared as `files.text.normalised` has them. Nulls and empty names have code -1.
+    Names are compared in the form of `files.text.normalised`. Nulls and empty names have code -1.
     """
     encoded = _as_text(column).combine_chunks().dictionary_encode()
     codes = numbers(encoded.indices)
     if encoded.null_count:
         codes = np.where(np.isnan(codes), -1, codes)
     codes = codes.astype(np.int32)
-    found = [normalised(name) for name in encoded.dictionary.to_pylist()]
-    place: dict[str, int] = {}
-    for name in found:
+    normal = [normalised(name) for name in encoded.dictionary.to_pylist()]
+    new_code: dict[str, int] = {}
+    for name in normal:
         if name:
-            place.setdefault(name, len(place))
-    if len(place) == len(found):
-        return codes, np.array(found, dtype=np.str_)
-    renumbered = np.array([place.get(name, -1) for name in found] + [-1], np.int32)
-    return renumbered[codes], np.array(list(place), dtype=np.str_)
+            new_code.setdefault(name, len(new_code))
+    if len(new_code) == len(normal):
+        return codes, np.array(normal, dtype=np.str_)
+    renumbered = np.array([new_code.get(name, -1) for name in normal] + [-1], np.int32)
+    return renumbered[codes], np.array(list(new_code), dtype=np.str_)
 
 
-def strings(column: Any, what: str) -> np.ndarray:
-    """(N,) str names in a column, as `files.text.normalised` has them.
+def strings(column: Any, column_name: str) -> np.ndarray:
+    """Returns the names in a column, (N,) str in the form of `files.text.normalised`.
 
     Raises:
-      InputError: at the first that is missing or empty.
+      InputError: at the first missing or empty name.
     """
     values = [normalised(v) if v is not None else "" for v in _as_text(column).to_pylist()]
     if "" in values:
-        raise InputError(f"row {values.index('') + 1} has no {what}.")
+        raise InputError(f"row {values.index('') + 1} has no {column_name}.")
     return np.array(values, dtype=np.str_)
 
 
 def numbers(column: Any) -> np.ndarray:
-    """(N,) values of a column of numbers, of NumPy's type for Arrow's; nulls as NaN."""
+    """Returns the (N,) values of a column of numbers, in the NumPy dtype of its Arrow type; nulls as NaN."""
     array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     if array.null_count:
         return array.to_numpy(zero_copy_only=False)
-    # to_numpy would import pandas where it is installed, which takes as long as all the rest.
+    # to_numpy would import pandas if it is installed, which takes as long as the rest of a command.
     return np.from_dlpack(array)
 
 
-def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "values"]:
-    """(N,) float64 of a column of numbers or of text that is numbers; empty cells as NaN.
+def floats(column: Any, column_name: str, per_row: int = 1) -> Float[np.ndarray, "values"]:
+    """Returns a column of numbers, or of numbers as text, as (N,) float64; empty cells as NaN.
 
     Args:
       column: a pyarrow.ChunkedArray.
-      what: its name, for the error.
-      per_row: values that stand in one row of the table, where the column is made of lists.
+      column_name: name of the column, for errors.
+      per_row: number of values per row of the table, if the column is flattened from lists.
 
     Raises:
-      InputError: at the first text that is no number.
+      InputError: at the first text that is not a number.
     """
     import pyarrow as pa
 
@@ -395,31 +402,34 @@ def floats(column: Any, what: str, per_row: int = 1) -> Float[np.ndarray, "value
         try:
             column = column.cast(pa.float64())
         except pa.ArrowInvalid:
-            column = _as_numbers(column, what, per_row)
-    with parsing(f"column {what} holds something else than numbers"):
+            column = _as_numbers(column, column_name, per_row)
+    with parsing(f"column {column_name} holds values that are not numbers"):
         return np.asarray(numbers(column.cast(pa.float64())))
 
 
 def release_memory() -> None:
-    """Gives the memory of tables that are gone back to the system, which Arrow would keep."""
+    """Returns the memory of deleted tables to the operating system; Arrow would keep it."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
 
 
 def has_header(table: Any) -> bool:
-    """Whether the columns have names of their own; else they are called f0, f1, …."""
+    """Whether the columns are named in the file; if not, they are called f0, f1, …."""
     return delimited.NO_HEADER.encode() not in (table.schema.metadata or {})
 
 
 def may_have_decimal_commas(table: Any) -> bool:
-    """Whether commas may stand for decimal points, as they do not separate columns."""
+    """Whether numbers may have decimal commas, because commas do not separate the columns."""
     return delimited.DECIMAL_COMMA.encode() in (table.schema.metadata or {})
 
 
 def with_decimal_points(column: Any) -> Any:
-    """A column of text with 0.5 for 0,5, if it holds nothing but numbers and at least one of these."""
-    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
+    """Returns a column of text with decimal commas as points (0,5 as 0.5).
+
+    A column without decimal commas, or whose first 100 cells are not all numbers, is returned unchanged.
+    """
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are created at import
 
     if not pc.any(pc.match_substring_regex(column, delimited.WITH_COMMA)).as_py():
         return column
@@ -428,11 +438,11 @@ def with_decimal_points(column: Any) -> Any:
     return pointed if are_numbers else column
 
 
-def _as_numbers(column: Any, what: str, per_row: int) -> Any:
-    """A column of text as numbers, with spaces around them and true and false for 1 and 0."""
+def _as_numbers(column: Any, column_name: str, per_row: int) -> Any:
+    """Converts a column of text to numbers; ignores surrounding spaces, reads true and false as 1 and 0."""
     import pyarrow as pa
 
-    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are created at import
 
     trimmed = pc.utf8_lower(pc.utf8_trim_whitespace(with_decimal_points(column)))
     truths = pc.if_else(pc.equal(trimmed, "true"), "1", trimmed)
@@ -446,12 +456,12 @@ def _as_numbers(column: Any, what: str, per_row: int) -> Any:
             if v is not None and not _is_number(v.strip())
         )
         raise InputError(
-            f"row {place // per_row + 1} has the {what} '{value.strip()}', expected a number."
+            f"row {place // per_row + 1} has the {column_name} '{value.strip()}', expected a number."
         ) from None
 
 
 def _is_number(text: str) -> bool:
-    """Whether `floats` takes a text for a number."""
+    """Whether `floats` reads a text as a number."""
     return is_number(text) or text.lower() in ("true", "false")
 
 
@@ -461,7 +471,7 @@ def is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return "_" not in text  # Python alone writes 1_000
+    return "_" not in text  # only Python accepts 1_000
 
 
 def is_text(column: Any) -> bool:
@@ -472,10 +482,10 @@ def is_text(column: Any) -> bool:
 
 
 def _as_text(column: Any) -> Any:
-    """A column as text; numbers as they are written in full, whole floats without a point."""
+    """Returns a column as text; numbers are written in full, whole floats without a decimal point."""
     import pyarrow as pa
 
-    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are made at import
+    pc: Any = importlib.import_module("pyarrow.compute")  # its functions are created at import
 
     if column.type == pa.string():
         return column

@@ -1,4 +1,4 @@
-"""Text files: their encoding, and names in one form."""
+"""Encodings of text files, and Unicode normalisation of names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from real_labels.errors import InputError
 from real_labels.files.parsing import parsing
 from real_labels.files.paths import readable
 
-# The longer ones first: UTF-32's begins like UTF-16's.
+# Longer byte order marks first: the mark of UTF-32-LE begins with that of UTF-16-LE.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -25,25 +25,25 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_MOST_BYTES = 4 << 30  # that a compressed file may grow to
+_MOST_BYTES = 4 << 30  # largest decompressed size
 _CHUNK = 1 << 24
-# Invisible at either end of a name.
+# Characters that are invisible at the ends of a name.
 _SPACES = (
     "".join(chr(c) for c in range(0x3001) if chr(c).isspace()) + "\ufeff\u200b\u200e\u200f\u2060"
 )
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file, decompressed if it is gzip's.
+    """Returns the content of a file, decompressed if it is a gzip file.
 
     Raises:
-      InputError: if there is none, or it is damaged or grows beyond 4 GiB; without its name.
+      InputError: if the file is missing, damaged or grows beyond 4 GiB; without the file's name.
     """
     raw = readable(path).read_bytes()
     if raw[:2] != b"\x1f\x8b":
         return raw
     parts, size = [], 0
-    with parsing("is no gzip file, or is cut short"), gzip.open(io.BytesIO(raw)) as file:
+    with parsing("is not a gzip file, or is cut short"), gzip.open(io.BytesIO(raw)) as file:
         while part := file.read(_CHUNK):
             parts.append(part)
             size += len(part)
@@ -53,16 +53,16 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file in UTF-8, or in the encoding that its byte order mark names.
+    """Returns the text of a file in UTF-8, or in the encoding of its byte order mark.
 
     Raises:
-      InputError: if it is in another encoding, with a guess at it and the command that converts it.
+      InputError: if the file has another encoding, with a guess at it and a command that converts the file.
     """
     return decoded(read_bytes(path), os.fspath(path))
 
 
 def decoded(raw: bytes, name: str = "FILE") -> str:
-    """The text of `raw`; see `read_text`."""
+    """Returns the text of `raw`; see `read_text`. `name` is the file in the error's command."""
     encoding, mark = encoding_of(raw)
     try:
         return raw[mark:].decode(encoding)
@@ -71,7 +71,7 @@ def decoded(raw: bytes, name: str = "FILE") -> str:
 
 
 def encoding_of(raw: bytes) -> tuple[str, int]:
-    """(encoding, length of the byte order mark) of a text; UTF-8 if nothing tells."""
+    """Returns (encoding, length of the byte order mark) of a text; UTF-8 if it cannot be detected."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return encoding, len(mark)
@@ -85,41 +85,41 @@ def encoding_of(raw: bytes) -> tuple[str, int]:
 
 
 def not_text(raw: bytes, at: int, encoding: str, name: str) -> InputError:
-    """The error of text that is not in the encoding that it should be in.
+    """Returns the error for bytes that are not text in the assumed encoding.
 
     Args:
       raw: the bytes.
-      at: where the first bad one is.
-      encoding: what they were taken for.
-      name: of the file, for the command that converts it.
+      at: position of the first bad byte.
+      encoding: the assumed encoding.
+      name: the file's name, for the command that converts the file.
     """
     if raw.startswith(b"PK"):
         return InputError(
-            "is a zip archive, such as an Excel workbook, and no text: save it as CSV."
+            "is a zip archive, such as an Excel workbook, and not text; save it as CSV."
         )
     line = raw.count(b"\n", 0, at) + 1
     if encoding != "utf-8":
         return InputError(
-            f"begins like {encoding.upper()} text, but line {line} is not; save it as UTF-8."
+            f"begins like {encoding.upper()} text, but line {line} cannot be decoded; save it as UTF-8."
         )
-    # Words of other alphabets are runs of bytes beyond ASCII; accents stand alone.
+    # Words in other alphabets are runs of non-ASCII bytes; accented letters are mostly single bytes.
     runs = re.findall(rb"[\xc0-\xff]{3,}", raw[:65536])
     guess = "WINDOWS-1251" if runs else "WINDOWS-1252"
     kind = "Windows-1251 (Cyrillic)" if runs else "Windows-1252 or Latin-1"
     return InputError(
-        f"is not UTF-8 text: line {line} has the byte 0x{raw[at]:02x}, perhaps as in {kind}. If so, convert "
-        f"it: iconv -f {guess} -t UTF-8 {shlex.quote(name)} > NEW"
+        f"is not UTF-8 text: line {line} has the byte 0x{raw[at]:02x}, perhaps because it is {kind}. If so, "
+        f"convert it: iconv -f {guess} -t UTF-8 {shlex.quote(name)} > NEW"
     )
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names joined by commas, as many as fit a message."""
+    """Returns the first `most` names joined by commas, with the total number if there are more."""
     more = f", … ({len(names):,} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def normalised(name: str) -> str:
-    """A name in the form that names are compared in: Unicode's NFC, no space at either end.
+    """Returns a name in the form used for comparison: Unicode NFC, without space at either end.
 
     >>> normalised(" Zoe\\u0308 ") == "Zoë"
     True
@@ -129,10 +129,10 @@ def normalised(name: str) -> str:
 
 
 def all_normalised(names: np.ndarray) -> np.ndarray:
-    """(N,) str names, each in the form of `normalised`; the array itself where they are so already."""
+    """Returns (N,) str names, each as `normalised` returns it; the array itself for plain ASCII names."""
     if not names.size or not names.itemsize:
         return names
     codes = np.ascontiguousarray(names).view(np.uint32).reshape(len(names), -1)
     if codes.max() < 128 and not ((codes > 0) & (codes <= 32)).any():
-        return names  # plain ASCII without spaces, the usual case, told at once
+        return names  # shortcut for the usual case: ASCII without spaces
     return np.array([normalised(name) for name in names.tolist()], dtype=np.str_)

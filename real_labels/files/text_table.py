@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 
 def text_table(rows: Sequence[Sequence[str]], align: str = "") -> str:
-    """Lays out rows of text in columns, the first row being the header.
+    """Returns rows of text laid out in columns; the first row is the header.
 
     Args:
-      rows: equally long rows.
-      align: a letter for each column, "<" left or ">" right; left where it is shorter.
+      rows: rows of equal length.
+      align: one letter per column, "<" for left or ">" for right; further columns are
+        left-aligned.
     """
     align = align.ljust(len(rows[0]), "<")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

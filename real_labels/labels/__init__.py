@@ -1,4 +1,4 @@
-"""Labels: label sets and their names, file names, classes, ILSVRC-2012, the published ReaL labels."""
+"""Label sets, reassessments, file names, classes, ILSVRC-2012 and its published reassessments."""
 
 from real_labels.labels.class_names import ClassNames
 from real_labels.labels.classes import check_classes

@@ -1,4 +1,4 @@
-"""Columns of tables that hold classes: indices, names of a list, or WordNet ids of ILSVRC-2012."""
+"""Table columns of classes: class indices, class names, or WordNet ids of ILSVRC-2012."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 def class_indices(
     column: Any,
-    what: str,
+    column_name: str,
     per_row: int = 1,
     names: ClassNames | None = None,
     rows: Int[np.ndarray, "values"] | None = None,
 ) -> Int[np.ndarray, "values"]:
-    """(N,) int64 class indices of a pyarrow column of whole numbers, class names or WordNet ids.
+    """Returns (N,) int64 class indices from a column of whole numbers, class names or WordNet ids.
 
     Args:
       column: a pyarrow.ChunkedArray.
-      what: its name, for the error.
-      per_row: values that stand in one row of the table, where the column is made of lists.
-      names: the dataset's classes; with them, WordNet ids are names like others, and not ILSVRC-2012's.
-      rows: (N,) row of each value, from 0, where the column is a part of the table's.
+      column_name: name of the column, for errors.
+      per_row: number of values per row of the table, if the column is flattened from lists.
+      names: class names of the dataset; with them, WordNet ids are read as names, not as ILSVRC-2012's.
+      rows: (N,) table row of each value, from 0, if the column has only some of the table's rows.
 
     Raises:
-      InputError: at the first value that is none of these.
+      InputError: at the first value that is missing or not a class.
     """
     import pyarrow as pa
 
     def row_of(place: int) -> int:
-        """The row of a value, from 1."""
+        """Returns the table row of a value, from 1."""
         return 1 + (place // per_row if rows is None else int(rows[place]))
 
     if column.null_count:
-        raise InputError(f"row {row_of(column.to_pylist().index(None))} has no {what}.")
+        raise InputError(f"row {row_of(column.to_pylist().index(None))} has no {column_name}.")
     if pa.types.is_integer(column.type):
         with tables.understood():
             return tables.numbers(column).astype(np.int64)
@@ -52,28 +52,32 @@ def class_indices(
         if not whole.all():
             at = int(np.argmin(whole))
             raise InputError(
-                f"row {row_of(at)} has the {what} {values[at]}, expected a class index."
+                f"row {row_of(at)} has the {column_name} {values[at]}, expected a class index."
             )
         return values.astype(np.int64)
     codes, texts = tables.names(column)
     if (codes < 0).any():
-        raise InputError(f"row {row_of(int(np.argmin(codes)))} has no {what}.")
-    found = [index_of(value, names) for value in texts.tolist()]
-    if None in found:
-        bad = found.index(None)
+        raise InputError(f"row {row_of(int(np.argmin(codes)))} has no {column_name}.")
+    indices = [index_of(value, names) for value in texts.tolist()]
+    if None in indices:
+        bad = indices.index(None)
         expected = (
             "a class index or a WordNet id of ILSVRC-2012 such as n01440764"
             if names is None
             else "a class index or one of the class names"
         )
         raise InputError(
-            f"row {row_of(int(np.argmax(codes == bad)))} has the {what} '{texts[bad]}', expected {expected}."
+            f"row {row_of(int(np.argmax(codes == bad)))} has the {column_name} '{texts[bad]}', "
+            f"expected {expected}."
         )
-    return np.array(found, np.int64)[codes]
+    return np.array(indices, np.int64)[codes]
 
 
 def index_of(value: str, names: ClassNames | None = None) -> int | None:
-    """The class that a text stands for: by its name, as a whole number, or by its WordNet id; or None."""
+    """Returns the class of a text: a class name, a whole number or a WordNet id; None for other text.
+
+    With class names, WordNet ids are not read.
+    """
     if names is not None and (index := names.index_of(value)) is not None:
         return index
     if (number := whole_number(value)) is not None:
@@ -82,13 +86,16 @@ def index_of(value: str, names: ClassNames | None = None) -> int | None:
 
 
 def index_of_name(name: str, names: ClassNames | None = None) -> int | None:
-    """The class that a column is called after: a class name, or a WordNet id of ILSVRC-2012; or None."""
+    """Returns the class of a column's name: a class name or a WordNet id of ILSVRC-2012; or None.
+
+    With class names, WordNet ids are not read.
+    """
     if names is not None:
         return names.index_of(name)
     return imagenet.class_of_wordnet_id().get(name.strip())
 
 
 def are_wordnet_ids(column: Any) -> bool:
-    """Whether a column holds WordNet ids, as its first value tells."""
+    """Whether a column holds WordNet ids, judged by its first value."""
     first = next((v for v in column.slice(0, 100).to_pylist() if v is not None), None)
     return isinstance(first, str) and bool(WORDNET_ID.fullmatch(first.strip()))

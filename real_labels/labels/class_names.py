@@ -1,4 +1,4 @@
-"""Names of classes: ILSVRC-2012's, and others from a file."""
+"""Class names: of ILSVRC-2012, or read from a file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _INDEX = re.compile(r"[0-9]{1,9}")
 
 @dataclasses.dataclass(frozen=True)
 class ClassNames:
-    """Names in the order of the class indices; classes beyond them go by their number.
+    """Class names in the order of the class indices; classes without a name are called "class 7".
 
     Attributes:
-      names: the short name of each class, distinct.
+      names: short name of each class; names are distinct.
     """
 
     names: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class ClassNames:
         return self.names[class_] if 0 <= class_ < len(self.names) else f"class {class_}"
 
     def index_of(self, name: str) -> int | None:
-        """The class of this name, in capitals or not; None if there is none."""
+        """Returns the class of this name, ignoring case; None if no class has it."""
         return self._rows.get(normalised(name).lower())
 
     @functools.cached_property
@@ -46,38 +46,38 @@ class ClassNames:
         return {name.lower(): row for row, name in enumerate(self.names)}
 
     def of(self, classes: Int[np.ndarray, "n"]) -> np.ndarray:
-        """(N,) str, the name of each class."""
+        """Returns the name of each class, (N,) str."""
         distinct, row = np.unique(classes, return_inverse=True)
         return np.array([self[c] for c in distinct.tolist()], np.str_)[row]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ClassNames:
-        """Reads a JSON list, a JSON object from class index to name, or text with a name in each line.
+        """Reads class names from a JSON list, a JSON object (class index -> name) or text, one name per line.
 
         Raises:
-          InputError: naming the file, if it is none of these.
+          InputError: naming the file, if it has none of these layouts.
         """
         with naming(path):
             return cls(_distinct(_texts(path)))
 
     @classmethod
     def of_imagenet(cls) -> ClassNames:
-        """ILSVRC-2012's, by their first word in WordNet ("tench"); no network is needed."""
+        """Returns ILSVRC-2012's class names, the first of each in WordNet ("tench"); needs no network."""
         return cls(_imagenet_names())
 
 
 def load_descriptions(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Reads a description of each class, from the same files as ClassNames.load.
+    """Reads one description per class from a file in a layout of ClassNames.load.
 
     Raises:
-      InputError: naming the file, if it is none of these.
+      InputError: naming the file, if it has none of these layouts.
     """
     with naming(path):
         return tuple(printable(normalised(" ".join(text.split()))) for text in _texts(path))
 
 
 def _texts(path: str | os.PathLike[str]) -> list[str]:
-    """A text for each class, in the order of the class indices."""
+    """Reads one text per class, in the order of the class indices."""
     if pathlib.PurePath(path).suffix.lower() != ".json":
         return _of_lines(read_text(path))
     content = json_text.read(path)
@@ -92,12 +92,12 @@ def _texts(path: str | os.PathLike[str]) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """The text with � for what cannot be written into a page: control characters, half characters."""
+    """Returns the text with � for unprintable characters, such as control characters and lone surrogates."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _of_lines(text: str) -> list[str]:
-    """A name a line; a first line that is a header is none."""
+    """Returns one name per line, without a header in the first line."""
     lines = [line.strip() for line in text.strip().splitlines()]
     if "" in lines:
         raise InputError(f"line {lines.index('') + 1} is empty; expected a name in each line.")
@@ -118,7 +118,7 @@ def _by_index(content: dict[str, str]) -> list[str]:
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names; what several classes are called is told apart by the class index."""
+    """Returns normalised names; appends the class index to empty names and names of several classes."""
     names = [printable(normalised(" ".join(name.split()))) for name in names]
     counts = collections.Counter(name.lower() for name in names)
     return tuple(
@@ -132,7 +132,7 @@ def _imagenet_names() -> tuple[str, ...]:
     full = imagenet.class_names()
     first = [name.split(",")[0] for name in full]
     counts = collections.Counter(name.lower() for name in first)
-    # "maillot" and "Cardigan" are two classes each, which the other words tell apart.
+    # "maillot" and "Cardigan" are names of two classes each; the full names differ.
     return _distinct(
         [s if counts[s.lower()] == 1 else name for s, name in zip(first, full, strict=True)]
     )

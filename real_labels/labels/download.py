@@ -1,4 +1,4 @@
-"""Downloading a file of known size and SHA-256: bounded, continued after an interruption."""
+"""Downloading files of known size and SHA-256, with resumption of interrupted downloads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _CHUNK = 1 << 16
 
 
 def download(url: str, path: pathlib.Path, sha256: str, size: int) -> None:
-    """Downloads a file unless it is there, and checks it.
+    """Downloads a file unless it exists, and checks its SHA-256.
 
-    It is written as NAME.part, which an interrupted download leaves and the next continues, and renamed
-    when it is whole and right.
+    The download is written to NAME.part and renamed when it is complete and correct. An interrupted
+    download leaves NAME.part, and the next call continues it.
 
     Args:
-      url: where from.
-      path: where to; its folder is made.
-      sha256: of its content, in hexadecimal.
-      size: its bytes; no more are ever received.
+      url: address of the file.
+      path: path to write; its folder is created.
+      sha256: SHA-256 of the content, in hexadecimal.
+      size: size in bytes; at most one more byte is received.
 
     Raises:
-      InputError: if the file that is there, or that was served, is another one, or it cannot be reached.
+      InputError: if the existing or the downloaded file has another SHA-256, or the download fails.
     """
     if not url.startswith(("http://", "https://")):
         raise InputError(f"{url}: expected an address that begins with http:// or https://.")
@@ -43,35 +43,35 @@ def download(url: str, path: pathlib.Path, sha256: str, size: int) -> None:
     resumed = part.exists()
     _receive(url, part, path, size)
     if sha256_of(part) != sha256 and resumed:
-        part.unlink()  # what was left of an earlier download may have been the fault
+        part.unlink()  # the part of an earlier download may be damaged: start over once
         _receive(url, part, path, size)
     if sha256_of(part) != sha256:
         part.unlink()
         raise InputError(
-            f"{url}: what was served is not the published file (its SHA-256 differs); it was removed."
+            f"{url}: the downloaded file is not the published file (its SHA-256 differs); it was removed."
         )
     part.replace(path)
 
 
 def sha256_of(path: pathlib.Path) -> str:
-    """The hash of a file's content, in hexadecimal."""
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _receive(url: str, part: pathlib.Path, path: pathlib.Path, size: int) -> None:
-    """Downloads what is missing of the part, in several tries."""
+    """Downloads the missing bytes of the part, in up to three attempts."""
     for attempt in range(1, _TRIES + 1):
         try:
             _continue(url, part, size)
             break
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing is left to ask for: the part is whole, or wrong
+            if error.code == 416:  # no bytes are left: the part is complete, or too long
                 break
             raise InputError(f"{url}: the server answered {error.code} {error.reason}.") from None
         except (OSError, http.client.HTTPException) as error:
             if attempt == _TRIES:
-                kept = f" {part} holds what came so far." if part.exists() else ""
+                kept = f" {part} holds the bytes received so far." if part.exists() else ""
                 raise InputError(
                     f"{url}: cannot be downloaded ({getattr(error, 'reason', error)}). Fetch again "
                     f"to continue, or put {path.name} into {path.parent} by hand.{kept}"
@@ -80,30 +80,34 @@ def _receive(url: str, part: pathlib.Path, path: pathlib.Path, size: int) -> Non
 
 
 def _continue(url: str, part: pathlib.Path, size: int) -> None:
-    """Appends to the part what is missing, up to its size and a byte more, which tells another file."""
+    """Appends the missing bytes to the part, up to `size` + 1: the extra byte reveals a longer file."""
     import tqdm
 
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    received = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(
+        url, headers={"Range": f"bytes={received}-"} if received else {}
+    )
     with urllib.request.urlopen(request, timeout=60) as reply:
-        if have and reply.status != 206:  # the server sends all of it
-            have = 0
+        if (
+            received and reply.status != 206
+        ):  # the server ignored the range and sends the whole file
+            received = 0
         length = int(reply.headers.get("Content-Length", 0)) or None
         with (
-            part.open("ab" if have else "wb") as file,
+            part.open("ab" if received else "wb") as file,
             tqdm.tqdm(
                 desc=part.stem,
-                initial=have,
-                total=length and have + length,
+                initial=received,
+                total=length and received + length,
                 unit="B",
                 unit_scale=True,
                 unit_divisor=1024,
             ) as bar,
         ):
-            left = size + 1 - have
+            left = size + 1 - received
             while left > 0 and (chunk := reply.read(min(_CHUNK, left))):
                 file.write(chunk)
                 bar.update(len(chunk))
                 left -= len(chunk)
-    if length and part.stat().st_size < min(have + length, size + 1):
+    if length and part.stat().st_size < min(received + length, size + 1):
         raise OSError("the connection ended early")

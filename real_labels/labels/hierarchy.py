@@ -1,4 +1,4 @@
-"""Hierarchy: which classes are kinds of the same thing, along WordNet or any other tree or graph."""
+"""Hierarchy: the categories of classes, from WordNet or any other tree or acyclic graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _COLUMNS = ("child", "parent")
 
 @dataclasses.dataclass(frozen=True)
 class Hierarchy:
-    """A directed graph without cycles, from each node to its parents, and the classes that are its nodes.
+    """A directed acyclic graph from each node to its parents, with the nodes that are classes.
 
     Attributes:
-      parents: the parents of each node; nodes that are only named as parents have none.
+      parents: the parents of each node; a node that occurs only as a parent has no parents.
       node_of: the node of each class.
-      names: what decides between several parents of a node; a node without an entry goes by itself.
-      exceptions: category of single classes, for which `categories` would say another.
+      names: names of nodes, by which `tree_parent` chooses among several parents; the default is the node.
+      exceptions: category of single classes that overrides the rule of `category`.
     """
 
     parents: Mapping[str, Sequence[str]]
@@ -37,48 +37,46 @@ class Hierarchy:
         try:
             graphlib.TopologicalSorter(self.parents).prepare()
         except graphlib.CycleError as error:
-            circle = " -> ".join(reversed(error.args[1]))
+            cycle = " -> ".join(reversed(error.args[1]))
             hint = ""
             if all(node.isdecimal() for node in error.args[1]):
-                hint = (
-                    " If parents are numbered apart from the classes, call them otherwise: group 3."
-                )
+                hint = " If parents have numbers that are not class indices, rename them, as in: group 3."
             raise InputError(
-                f"is no hierarchy: its links go in a circle, {circle}.{hint}"
+                f"is not a hierarchy: its links form a cycle, {cycle}.{hint}"
             ) from None
 
     def tree_parent(self, node: str) -> str | None:
-        """The parent whose name, lower-cased, sorts first; None at a root."""
+        """Returns the parent whose lower-case name sorts first; None for a root."""
         parents = self.parents.get(node, ())
         return min(parents, key=lambda p: (self.names.get(p, p).lower(), p), default=None)
 
     def chain(self, node: str) -> tuple[str, ...]:
-        """The node, its tree parent, and so on up to a root."""
+        """Returns the node, its tree parent, the parent's tree parent, and so on up to a root."""
         links = [node]
         while (parent := self.tree_parent(links[-1])) is not None:
             links.append(parent)
         return tuple(links)
 
     def path(self, class_: int) -> tuple[str, ...]:
-        """The nodes from a root down to the class, through its category.
+        """Returns the nodes from a root through the category down to the class.
 
-        A class outside the hierarchy is a root of its own.
+        The path of a class outside the hierarchy is one node of its own.
         """
         return self._paths.get(class_) or (f"class {class_}",)
 
     def category(self, class_: int) -> str:
-        """The category of a class; one outside the hierarchy is a category of its own.
+        """Returns the category of a class; a class outside the hierarchy is its own category.
 
-        1. The tree parent of any class is a candidate. Of those on a class's chain of tree parents, the one
-           nearest the root is kept.
-        2. The category of a class is the nearest of all that were kept: by the fewest links over all
-           parents, then by the longest chain of tree parents to the root.
+        1. The tree parent of each class is a candidate. On the chain of tree parents of each class, the
+           candidate nearest the root is kept.
+        2. The category of a class is the nearest kept candidate: by the fewest links over all parents, then
+           by the longest chain of tree parents to the root.
         """
         return self._categories.get(class_) or f"class {class_}"
 
     @functools.cached_property
     def _kept(self) -> frozenset[str]:
-        """The categories (see `category`, step 1)."""
+        """The kept candidates (see `category`, step 1)."""
         chains = [self.chain(node)[1:] for node in self.node_of.values()]
         candidates = {chain[0] for chain in chains if chain}
         nearest_root = (
@@ -88,15 +86,15 @@ class Hierarchy:
 
     @functools.cached_property
     def _links(self) -> dict[int, tuple[str, ...]]:
-        """The links from each class's node up to its category."""
-        found = {}
+        """The nodes from each class's node up to its category."""
+        links = {}
         for class_, node in self.node_of.items():
-            wanted = {self.exceptions[class_]} if class_ in self.exceptions else self._kept
-            found[class_] = self._climb(node, wanted)
-        return found
+            categories = {self.exceptions[class_]} if class_ in self.exceptions else self._kept
+            links[class_] = self._climb(node, categories)
+        return links
 
-    def _climb(self, node: str, wanted: frozenset[str] | set[str]) -> tuple[str, ...]:
-        """The shortest links from a node up to one of the wanted; the node alone if there is none."""
+    def _climb(self, node: str, categories: frozenset[str] | set[str]) -> tuple[str, ...]:
+        """Returns the shortest path from a node up to one of the categories; the node if none is above it."""
         reached = {node: (node,)}
         level = [node]
         while level:
@@ -105,7 +103,7 @@ class Hierarchy:
                 for parent in self.parents.get(child, ()):
                     if parent not in reached:
                         above.setdefault(parent, (*reached[child], parent))
-            nearest = [parent for parent in above if parent in wanted]
+            nearest = [parent for parent in above if parent in categories]
             if nearest:
                 return above[min(nearest, key=lambda p: (-len(self.chain(p)), p))]
             reached |= above
@@ -133,8 +131,8 @@ class Hierarchy:
         """Reads a table (.csv, .tsv, .jsonl, .parquet …) with the columns child and parent.
 
         A node is a class if it is a class index, a name of `class_names` or a WordNet id of ILSVRC-2012; any
-        other text is a node above the classes. A node with children is a class only if it is among the
-        labels in use, as groups may be numbered, too. A node may have several parents, one in each row.
+        other text is a node above the classes. A node with children is a class only if it is in `labels`,
+        because groups may have numbers, too. A node may have several parents, one per row.
 
         Args:
           path: the file.
@@ -142,19 +140,21 @@ class Hierarchy:
           labels: the classes in use.
 
         Raises:
-          InputError: naming the file and the row, if a cell is empty, the links go in a circle, or no node
-            is a class.
+          InputError: naming the file, if a child is empty (with its row), the links form a cycle, a class has
+            several names, or no node is a class.
         """
         with naming(path):
             columns = _columns(tables.read(path))
             parents: dict[str, list[str]] = collections.defaultdict(list)
             for row, (child, parent) in enumerate(zip(*columns, strict=True), 1):
                 if not child:
-                    raise InputError(f"row {row} has no child; expected a class or a node above.")
+                    raise InputError(
+                        f"row {row} has no child; expected a class or a node above the classes."
+                    )
                 if parent and parent not in parents[child]:
                     parents[child].append(parent)
             nodes = dict.fromkeys(node for column in columns for node in column if node)
-            cls(parents, {})  # refuses circles
+            cls(parents, {})  # refuses cycles
             inner = set(columns[1])
             node_of: dict[int, str] = {}
             for node in nodes:
@@ -175,15 +175,15 @@ class Hierarchy:
 
 
 def _columns(table) -> list[list[str]]:
-    """The texts of the columns child and parent; "" where a cell is empty."""
+    """Returns the texts of the columns child and parent; "" for an empty cell."""
     by_key = tables.by_key(table.column_names)
     if not all(name in by_key for name in _COLUMNS):
         raise InputError(
             f"expected the columns child and parent; found {', '.join(table.column_names)}."
         )
-    found = []
+    columns = []
     for name in _COLUMNS:
         codes, texts = tables.names(table[by_key[name]])
         texts = [*texts.tolist(), ""]  # code -1: an empty cell
-        found.append([texts[code] for code in codes.tolist()])
-    return found
+        columns.append([texts[code] for code in codes.tolist()])
+    return columns

@@ -1,4 +1,4 @@
-"""ILSVRC-2012's validation set: file names, classes and original labels, without any network.
+"""ILSVRC-2012's validation set: file names, classes and original labels, included in the package.
 
 The class index is the position of the WordNet id in sorted order (0 = n01440764, tench).
 """
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 NUM_IMAGES = 50_000
 NUM_CLASSES = 1_000
 NUM_ANIMALS = 398  # classes 0 to 397 are animals
-# Some copies have the class's WordNet id behind the number.
+# Some copies append the class's WordNet id to the number.
 _NAME = re.compile(r"ILSVRC2012_val_(\d{8})(_n\d{8})?\.JPE?G", re.IGNORECASE)
 
 
 def file_names() -> np.ndarray:
-    """(50000,) str, read-only, `ILSVRC2012_val_00000001.JPEG` first."""
+    """Returns the (50000,) str file names, read-only, `ILSVRC2012_val_00000001.JPEG` first."""
     return imagenet_file_names(NUM_IMAGES)
 
 
 @functools.cache
 def original_labels() -> LabelSets:
-    """The original label of each of the 50,000 validation images."""
+    """Returns the original labels of the 50,000 validation images."""
     classes = np.empty(NUM_IMAGES, np.int32)
     for class_, (_, _, numbers) in enumerate(table()):
         classes[np.array(numbers.split(), np.int64) - 1] = class_
@@ -47,9 +47,9 @@ def original_labels() -> LabelSets:
 
 
 def is_validation_name(name: str) -> bool:
-    """Whether this is the file name, without folder, of one of the validation images.
+    """Whether a name without folder is the file name of a validation image.
 
-    `ILSVRC2012_val_00000001.JPEG`, or with the WordNet id of its class, as some copies have it:
+    The name is like `ILSVRC2012_val_00000001.JPEG`, or, as in some copies, with the WordNet id of the class:
     `ILSVRC2012_val_00000001_n01751748.JPEG`.
     """
     match = _NAME.fullmatch(name)
@@ -57,28 +57,28 @@ def is_validation_name(name: str) -> bool:
 
 
 def row_of(name: str) -> int:
-    """Position of a validation image among the sorted file names, from 0."""
+    """Returns the position of a validation image in the sorted file names, from 0."""
     match = _NAME.fullmatch(name)
     assert match is not None, name
     return int(match[1]) - 1
 
 
 def file_name_of(name: str) -> str:
-    """The published file name of a validation image (see is_validation_name)."""
+    """Returns the published file name of a validation image (see is_validation_name)."""
     return IMAGENET_FILE_NAME.format(1 + row_of(name))
 
 
 def is_validation_set(names: np.ndarray) -> bool:
-    """Whether these are file names of ILSVRC-2012's validation images, as the first one tells."""
+    """Whether the names are of ILSVRC-2012's validation images, judged by the first name."""
     return len(names) > 0 and is_imagenet_name(str(names[0]))
 
 
 def animals() -> Int[np.ndarray, "398"]:
-    """The classes that are animals."""
+    """Returns the class indices of animals."""
     return np.arange(NUM_ANIMALS)
 
 
 def describe(class_: int) -> str:
-    """A class index with its WordNet id."""
+    """Returns a class index as text, with its WordNet id."""
     ids = wordnet_ids()
     return f"{class_} ({ids[class_]})" if 0 <= class_ < len(ids) else str(class_)

@@ -1,4 +1,4 @@
-"""Layouts of JSON files of labels: the published one, and others that people have."""
+"""Reading JSON files of labels, in the published layout and other common layouts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _LABEL_COLUMNS = (
 
 
 def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[list[int]]]:
-    """(file names (N,), the classes of each) of a JSON file of labels.
+    """Returns (file names (N,), list of classes of each image) from a JSON file of labels.
 
-    It holds a list in the order of ILSVRC-2012's sorted file names, an object from file name, or a list of
-    records such as {"file_name": …, "label": …}. An image has a list of classes, or, in all of the file, one
-    class. A class is its index, also as text or as a whole float; for ILSVRC-2012's images, by their file
-    names, its WordNet id, too.
+    The file holds a list in the order of ILSVRC-2012's sorted file names, an object from file name to labels,
+    or a list of records such as {"file_name": …, "label": …}. Each image has a list of classes, or all images
+    have one class. A class is a class index (a number, a whole float or text) or, if the file names are
+    ILSVRC-2012's, a WordNet id.
 
     Raises:
-      InputError: without the file's name (see errors.naming), if it holds none of these.
+      InputError: if the file has none of these layouts; without the file's name (see errors.naming).
     """
     if pathlib.PurePath(path).suffix.lower() not in (".json", ".gz"):
         raise InputError(
-            "is no .json file, which labels are read from. Save an object from file name to classes, "
+            "is not a .json file. Labels are read from JSON: save an object from file name to classes, "
             'such as {"cat.jpg": [281]}.'
         )
     content = json_text.read(path)
@@ -53,63 +53,65 @@ def read(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[list[int]]]:
             f"expected a list of label lists or an object from file name to label list, found "
             f"{type(content).__name__}."
         )
-    if labels and not any(isinstance(one, list) for one in labels):
-        labels = [[one] for one in labels]
-    wrong = next((i for i, one in enumerate(labels) if type(one) is not list), None)
+    if labels and not any(isinstance(classes, list) for classes in labels):
+        labels = [[class_] for class_ in labels]
+    wrong = next((i for i, classes in enumerate(labels) if type(classes) is not list), None)
     if wrong is not None:
-        raise _no_classes(names[wrong], labels[wrong])
-    if {int}.issuperset(map(type, itertools.chain.from_iterable(labels))):  # True is no int here
+        raise _classes_error(names[wrong], labels[wrong])
+    if {int}.issuperset(
+        map(type, itertools.chain.from_iterable(labels))
+    ):  # the type of True is bool
         return names, labels
     return names, _as_indices(names, labels)
 
 
 def _of_records(records: Sequence[dict[str, Any]]) -> tuple[np.ndarray, list[list[Any]]]:
-    """(file names, labels) of records; several records of an image are its labels together."""
+    """Returns (file names, labels) of records; the labels of several records of one image are combined."""
     keys = list(dict.fromkeys(key for record in records for key in record))
-    named = _first(keys, FILE_COLUMNS)
-    numbers_rows = [record.get("index") for record in records] == list(range(len(records)))
-    labelled = _first([key for key in keys if key != "index" or not numbers_rows], _LABEL_COLUMNS)
-    if named is None or labelled is None:
+    name_key = _first(keys, FILE_COLUMNS)
+    is_row_number = [record.get("index") for record in records] == list(range(len(records)))
+    label_key = _first([key for key in keys if key != "index" or not is_row_number], _LABEL_COLUMNS)
+    if name_key is None or label_key is None:
         raise InputError(
             f'expected records with a file name and a label, such as {{"file_name": "cat.jpg", '
             f'"label": 281}}; found {", ".join(keys)}.'
         )
-    together: dict[str, list[Any]] = {}
+    labels: dict[str, list[Any]] = {}
     for number, record in enumerate(records, start=1):
-        name = record.get(named)
+        name = record.get(name_key)
         if not isinstance(name, str):
-            raise InputError(f"record {number} has no {named}.")
-        label = record.get(labelled)
-        together.setdefault(name, []).extend(label if isinstance(label, list) else [label])
-    return np.array(list(together), dtype=np.str_), list(together.values())
+            raise InputError(f"record {number} has no {name_key}.")
+        label = record.get(label_key)
+        labels.setdefault(name, []).extend(label if isinstance(label, list) else [label])
+    return np.array(list(labels), dtype=np.str_), list(labels.values())
 
 
 def _first(keys: Sequence[str], wanted: Sequence[str]) -> str | None:
-    plain = {key_of(key): key for key in keys}
-    return next((plain[name] for name in wanted if name in plain), None)
+    by_key = {key_of(key): key for key in keys}
+    return next((by_key[name] for name in wanted if name in by_key), None)
 
 
 def _as_indices(names: np.ndarray, labels: list[list[Any]]) -> list[list[int]]:
     by_id = _classes_of_wordnet_ids(names)
     indices = []
     for name, classes in zip(names.tolist(), labels, strict=True):
-        ours = [_index(value, by_id) for value in classes]
-        if None in ours:
-            value = classes[ours.index(None)]
+        class_indices = [_index(value, by_id) for value in classes]
+        if None in class_indices:
+            value = classes[class_indices.index(None)]
             if isinstance(value, str) and WORDNET_ID.fullmatch(value) and not by_id:
                 raise InputError(
-                    f"{name} has the WordNet id {value}; that tells a class of ILSVRC-2012's images alone. "
-                    f"Write the class indices of your dataset."
+                    f"{name} has the WordNet id {value}, but only labels of ILSVRC-2012's images may be "
+                    f"WordNet ids. Write the class indices of your dataset."
                 )
-            raise _no_classes(name, classes)
-        indices.append(ours)
+            raise _classes_error(name, classes)
+        indices.append(class_indices)
     return indices
 
 
 def _classes_of_wordnet_ids(names: np.ndarray) -> dict[str, int]:
-    """The classes of ILSVRC-2012 by WordNet id, if these are its images; else none."""
-    ours = all(map(is_imagenet_name, names[:3].tolist()))
-    return class_of_wordnet_id() if ours else {}
+    """Returns ILSVRC-2012's classes by WordNet id if the names are of its images, else {}."""
+    is_imagenet = all(map(is_imagenet_name, names[:3].tolist()))
+    return class_of_wordnet_id() if is_imagenet else {}
 
 
 def _index(value: Any, by_id: dict[str, int]) -> int | None:
@@ -124,7 +126,7 @@ def _index(value: Any, by_id: dict[str, int]) -> int | None:
     return by_id.get(value) if number is None else number
 
 
-def _no_classes(name: str, found: Any) -> InputError:
+def _classes_error(name: str, found: Any) -> InputError:
     return InputError(
         f"the labels of {name} must be a list of class indices, such as [3]; found "
         f"{json.dumps(found)[:60]}."

@@ -1,4 +1,4 @@
-"""LabelSets: for each image, the set of classes that are valid for it."""
+"""LabelSets: the set of valid classes of each image."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from real_labels.labels.file_names import check_file_names, imagenet_file_names,
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-_MOST_BITS = 1 << 26  # of a table of images and classes
+_MOST_BITS = 1 << 26  # largest lookup table, one bit per image and class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSets:
-    """For each of N images the set of its valid classes, possibly empty.
+    """The set of valid classes of each of N images; a set may be empty.
 
-    Image i has the classes `classes[offsets[i]:offsets[i + 1]]`, ascending and distinct.
+    The valid classes of image i are `classes[offsets[i]:offsets[i + 1]]`, ascending and distinct.
 
     Attributes:
       file_names: (N,) str, distinct.
-      offsets: (N + 1,) int64, from 0 to len(classes), never falling.
+      offsets: (N + 1,) int64, from 0 to len(classes), non-decreasing.
       classes: (L,) int32 class indices, at least 0.
     """
 
@@ -72,14 +72,14 @@ class LabelSets:
 
     @property
     def counts(self) -> Int[np.ndarray, "images"]:
-        """(N,) number of valid classes of each image."""
+        """Returns the number of valid classes of each image, (N,)."""
         return np.diff(self.offsets)
 
     @classmethod
     def from_lists(
         cls, file_names: Sequence[str] | np.ndarray, lists: Iterable[Iterable[int]]
     ) -> LabelSets:
-        """Builds label sets from one iterable of classes per image, in any order, repeats allowed."""
+        """Builds label sets from one iterable of classes per image; any order, repeats allowed."""
         lists = [list(classes) for classes in lists]
         if len(lists) != len(file_names):
             raise InputError(
@@ -96,10 +96,10 @@ class LabelSets:
         image: Int[np.ndarray, "pairs"],
         classes: Int[np.ndarray, "pairs"],
     ) -> LabelSets:
-        """Builds label sets from (image, class) pairs in any order, repeats allowed.
+        """Builds label sets from (image, class) pairs; any order, repeats allowed.
 
         Args:
-          file_names: (N,), the images.
+          file_names: (N,) file names of the images.
           image: row in file_names of each pair.
           classes: class of each pair, at least 0.
         """
@@ -112,28 +112,27 @@ class LabelSets:
         return cls(np.asarray(file_names, dtype=np.str_), offsets, classes)
 
     def to_lists(self) -> list[list[int]]:
-        """One ascending list of classes per image."""
+        """Returns one ascending list of classes per image."""
         return [part.tolist() for part in np.split(self.classes, self.offsets[1:-1])][: len(self)]
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> LabelSets:
-        """Reads `real.json`'s layout.
+        """Reads label sets from JSON, in the layout of the published `real.json` or another one.
 
-        Either a list with one list of classes per image in the order of the sorted file names of
-        ILSVRC-2012's validation set (`ILSVRC2012_val_00000001.JPEG` first), as published with
-        "Are we done with ImageNet?", or an object from file name to list of classes; or one of the
-        other layouts of `label_json.read`.
+        The published layout ("Are we done with ImageNet?") is a list with one list of classes per image in
+        the order of the sorted file names of ILSVRC-2012's validation set (`ILSVRC2012_val_00000001.JPEG`
+        first). Other layouts are an object from file name to list of classes, and those of `label_json.read`.
 
         Raises:
-          InputError: if the file holds none of these, naming the file and the place.
+          InputError: naming the file and the place, if the file has none of these layouts.
         """
         with naming(path):
             return cls.from_lists(*label_json.read(path))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Writes `real.json`'s layout (see `from_json`), atomically.
+        """Writes label sets as JSON (see `from_json`), atomically.
 
-        Images 1…N of ILSVRC-2012's validation set give the published list; others an object.
+        Images 1…N of ILSVRC-2012's validation set are written as the published list, others as an object.
         """
         if (self.file_names == imagenet_file_names(len(self))).all():
             content = self.to_lists()
@@ -141,30 +140,34 @@ class LabelSets:
             content = dict(zip(self.file_names.tolist(), self.to_lists(), strict=True))
         files.write_json(path, content)
 
-    def rows(self, file_names: np.ndarray, what: str = "predictions") -> Int[np.ndarray, "names"]:
-        """Row of each image in these label sets, however its folders are written (see file_names.match).
+    def rows(self, file_names: np.ndarray, owner: str = "predictions") -> Int[np.ndarray, "names"]:
+        """Returns the row of each image in these label sets, ignoring folders as file_names.match does.
+
+        Args:
+          file_names: (M,) str.
+          owner: the object that has the file names, for errors.
 
         Raises:
-          InputError: if an image is not here, with the first of them.
+          InputError: naming the first image that has no entry here.
         """
         return rows_of(
             self.file_names,
             file_names,
             "{missing} of the {total} images of the "
-            + what
+            + owner
             + " have no entry in the labels (first: "
             "{first}; the labels begin with {begin}): are they of the same dataset?",
         )
 
     def only(self, rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-        """(n,) the class of each of these images, which have one label each (the original labels)."""
+        """Returns the only class of each image, (n,); for sets of one class per image (original labels)."""
         return self.classes[self.offsets[rows]]
 
     def take(self, rows: Int[np.ndarray, "n"]) -> LabelSets:
-        """The label sets of these images, in this order."""
+        """Returns the label sets of the images in `rows`, in this order."""
         counts = self.counts[rows]
         offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        # Label j of the result is label j - (where its image begins there) + (where it begins here).
+        # Label j of the result is label j - (offset of its image in the result) + (its offset in self).
         shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
         classes = self.classes[np.arange(offsets[-1]) + shift]
         return LabelSets(self.file_names[rows], offsets, classes)
@@ -172,25 +175,25 @@ class LabelSets:
     def contains(
         self, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n k"]
     ) -> Bool[np.ndarray, "n k"]:
-        """Whether `classes[j, r]` is among the valid classes of image `rows[j]`."""
+        """Returns whether `classes[j, r]` is a valid class of image `rows[j]`, (n, k) bool."""
         span, bits = self._bits
         if bits is not None:
             inside = (classes >= 0) & (classes < span)
             at = np.asarray(rows)[:, None] * span + np.where(inside, classes, 0)
             return inside & ((bits[at >> 3] >> (7 - (at & 7)).astype(np.uint8)) & 1).astype(bool)
-        # One sorted array of image * span + class answers all questions with one binary search.
+        # All pairs are found by one binary search in the sorted array of image * span + class.
         span = max(span, 1 + int(classes.max(initial=-1)))
         keys = np.repeat(np.arange(len(self)), self.counts) * span + self.classes
-        asked = np.where(classes >= 0, np.asarray(rows)[:, None] * span + classes, -1)
-        place = np.searchsorted(keys, asked)
-        found = np.zeros(asked.shape, bool)
+        wanted = np.where(classes >= 0, np.asarray(rows)[:, None] * span + classes, -1)
+        place = np.searchsorted(keys, wanted)
+        is_valid = np.zeros(wanted.shape, bool)
         inside = place < len(keys)
-        found[inside] = keys[place[inside]] == asked[inside]
-        return found
+        is_valid[inside] = keys[place[inside]] == wanted[inside]
+        return is_valid
 
     @functools.cached_property
     def _bits(self) -> tuple[int, np.ndarray | None]:
-        """(number of classes, a bit for every image and class); None where that were too many."""
+        """(number of classes, one bit per image and class); the bits are None if there are too many."""
         span = 1 + int(self.classes.max(initial=-1))
         if not 0 < len(self) * span <= _MOST_BITS:
             return span, None

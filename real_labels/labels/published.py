@@ -1,7 +1,7 @@
-"""The published reassessments of ILSVRC-2012's validation images: their files, and fetching them.
+"""Published reassessments of ILSVRC-2012's validation images: finding, fetching and reading their files.
 
-Beside the Reassessed Labels (ReaL) of Beyer et al. 2020 there are those of Shankar et al. 2020, Tsipras et
-al. 2020 and Northcutt et al. 2021, and the reviewed mistakes of Vasudevan et al. 2022.
+They are the Reassessed Labels (ReaL) of Beyer et al. 2020 and the labels of Shankar et al. 2020, Tsipras et
+al. 2020 and Northcutt et al. 2021; also the reviewed mistakes of Vasudevan et al. 2022.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from real_labels.labels.reassessment import REAL, Reassessment
 from real_labels.labels.relabellings import Relabelled
 
 SHANKAR, TSIPRAS, NORTHCUTT = "shankar", "tsipras", "northcutt"
-MISTAKES = "mistakes"  # what `fetch` calls the reviewed mistakes, which are no label set
+MISTAKES = "mistakes"  # name of the reviewed mistakes in `fetch`; they are not a label set
 _GITHUB = "https://raw.githubusercontent.com"
 _DEPTH = 6  # folders below the data folder that are searched
 
 
 class NotThereError(InputError):
-    """A published file was not fetched."""
+    """A published file is not in the data folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,10 @@ class PublishedFile:
     """A file of a public repository.
 
     Attributes:
-      name: of the file.
-      folder: where it is: repository, commit and folder.
-      sha256: of its content.
-      size: in bytes.
+      name: file name.
+      folder: location on GitHub: repository, commit and folder.
+      sha256: SHA-256 of the content.
+      size: size in bytes.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PublishedFile:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Address of the file."""
         return f"{_GITHUB}/{self.folder}/{self.name}"
 
 
@@ -61,7 +61,7 @@ _CORRECTIONS = (
 )
 _LABEL_ERRORS = "cleanlab/label-errors/6d5d6b31a13216290afc40e5c6319399c4d15c06/mturk"
 _REVIEWED = "google-research/imagenet-mistakes/6fdda60a87dd79cdef764c8823db7b2f67c43a97/metadata"
-# By what they belong to, the label sets in the order in which they are shown.
+# Files of each label set, in the order of display, and of the reviewed mistakes.
 FILES: dict[str, tuple[PublishedFile, ...]] = {
     REAL: (
         PublishedFile(
@@ -134,17 +134,17 @@ FILES: dict[str, tuple[PublishedFile, ...]] = {
         ),
     ),
 }
-NAMES = tuple(name for name in FILES if name != MISTAKES)  # of the reassessments
+NAMES = tuple(name for name in FILES if name != MISTAKES)  # the published reassessments
 
 
 @dataclasses.dataclass(frozen=True)
 class _Published:
-    """How a reassessment is read, and what it says of itself.
+    """Reader, checksum and description of a published reassessment.
 
     Attributes:
-      read: what its first file says, from the path.
-      digest: of that (see `_digest`).
-      about: the further fields of a Reassessment.
+      read: reads the labels from the path of its first file.
+      digest: expected digest of the labels (see `_digest`).
+      about: the other fields of the Reassessment.
     """
 
     read: Callable[[pathlib.Path], Relabelled]
@@ -209,7 +209,7 @@ _REASSESSMENTS = {
 
 
 def data_dir(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
-    """The folder of the published files: the one given, $REAL_LABELS_DIR, or the user's cache."""
+    """Returns the folder of the published files: `given`, else $REAL_LABELS_DIR, else the user's cache."""
     if given is not None:
         return pathlib.Path(given)
     if os.environ.get("REAL_LABELS_DIR"):
@@ -220,50 +220,50 @@ def data_dir(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
 
 
 def locate(name: str, folder: str | os.PathLike[str] | None = None) -> pathlib.Path:
-    """Path of one of the published files, in the folder or one below it.
+    """Returns the path of a published file, in the data folder or a folder below it.
 
     Raises:
-      InputError: if it is not there, with the command that fetches it.
+      NotThereError: if the file is missing, with the command that fetches it.
     """
     folder = data_dir(folder)
     if (folder / name).exists():
         return folder / name
-    if (below := _below(folder).get(name)) is not None:
-        return below
-    belongs_to, size = next(
-        (what, sum(one.size for one in files))
-        for what, files in FILES.items()
-        if name in {one.name for one in files}
+    if (path := _below(folder).get(name)) is not None:
+        return path
+    label_set, size = next(
+        (label_set, sum(file.size for file in files))
+        for label_set, files in FILES.items()
+        if name in {file.name for file in files}
     )
-    what = "" if belongs_to == REAL else f" --label-sets {belongs_to}"
+    option = "" if label_set == REAL else f" --label-sets {label_set}"
     raise NotThereError(
         f"{folder / name}: the published file is not there. Fetch it with "
-        f"`python -m real_labels fetch{what}` ({size / 1e6:.1f} MB), or name its folder with --data-dir "
+        f"`python -m real_labels fetch{option}` ({size / 1e6:.1f} MB), or name its folder with --data-dir "
         f"or $REAL_LABELS_DIR."
     )
 
 
 def _below(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The published files in the folders below, the nearest first."""
-    wanted = {one.name for files in FILES.values() for one in files}
-    found: dict[str, pathlib.Path] = {}
+    """Returns the path of each published file in the folders below; of several, the nearest one."""
+    wanted = {file.name for files in FILES.values() for file in files}
+    paths: dict[str, pathlib.Path] = {}
     level = [folder]
     for _ in range(_DEPTH):
         level = [
             pathlib.Path(entry.path)
-            for one in level
-            for entry in _entries(one)
+            for parent in level
+            for entry in _entries(parent)
             if entry.is_dir() and not entry.name.startswith(".")
         ]
-        for one in level:
-            for entry in _entries(one):
+        for subfolder in level:
+            for entry in _entries(subfolder):
                 if entry.name in wanted and entry.is_file():
-                    found.setdefault(entry.name, pathlib.Path(entry.path))
-    return found
+                    paths.setdefault(entry.name, pathlib.Path(entry.path))
+    return paths
 
 
 def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name; nothing where it cannot be read."""
+    """Returns the entries of a folder, sorted by name; [] if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -272,69 +272,69 @@ def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
 
 
 def reassessment(name: str, folder: str | os.PathLike[str] | None = None) -> Reassessment:
-    """A published reassessment of ILSVRC-2012's validation images.
+    """Reads a published reassessment of ILSVRC-2012's validation images.
 
     Args:
       name: one of NAMES.
-      folder: of the published files (see `data_dir`).
+      folder: folder of the published files (see `data_dir`).
 
     Raises:
-      InputError: if there is none of that name, or its file is not there, is damaged, of other images, or of
-        another version.
+      InputError: if the name is unknown, or the file is missing, is damaged, has other images or is another
+        version.
     """
     if name not in _REASSESSMENTS:
         raise InputError(
-            f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Your own are "
-            f"named with their file, as mine=FILE."
+            f"There is no published label set {name!r}; there are {', '.join(NAMES)}. Name your "
+            f"own label set with its file, as mine=FILE."
         )
     path = locate(FILES[name][0].name, folder)
-    changed = path.stat()
-    return _read(name, path, changed.st_mtime_ns, changed.st_size)
+    stat = path.stat()
+    return _read(name, path, stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache(maxsize=8)
-def _read(name: str, path: pathlib.Path, *_changed: int) -> Reassessment:
-    """Reads a file once, as long as it does not change."""
-    found = _REASSESSMENTS[name].read(path)
-    check_version(name, found, str(path))
-    return of_labels(name, found)
+def _read(name: str, path: pathlib.Path, *_stat: int) -> Reassessment:
+    """Reads a file once; reads it again if its time or size changes."""
+    relabelled = _REASSESSMENTS[name].read(path)
+    check_version(name, relabelled, str(path))
+    return of_labels(name, relabelled)
 
 
-def of_labels(name: str, found: Relabelled) -> Reassessment:
-    """The published reassessment of this name, of what was read elsewhere."""
-    covered = None if found.judged.all() else found.judged
-    return Reassessment(found.labels, covered=covered, **_REASSESSMENTS[name].about)
+def of_labels(name: str, relabelled: Relabelled) -> Reassessment:
+    """Returns the published reassessment `name` with labels that were read by another reader."""
+    covered = None if relabelled.judged.all() else relabelled.judged
+    return Reassessment(relabelled.labels, covered=covered, **_REASSESSMENTS[name].about)
 
 
-def check_version(name: str, found: Relabelled, where: str) -> None:
-    """Refuses what is not the published reassessment of this name.
+def check_version(name: str, relabelled: Relabelled, where: str) -> None:
+    """Checks that labels equal the published reassessment `name`.
 
     Raises:
-      InputError: if they differ.
+      InputError: if the labels differ; the message begins with `where`.
     """
-    if _digest(found) == _REASSESSMENTS[name].digest:
+    if _digest(relabelled) == _REASSESSMENTS[name].digest:
         return
     commit = FILES[name][0].folder.split("/")[2][:7]
     raise InputError(
-        f"{where}: its labels are not those of the published file (commit {commit}); another version, or "
-        f"edited? Move it away, and fetch that one."
+        f"{where}: its labels differ from the published file (commit {commit}). Is it another version, or "
+        f"edited? Move it away, and fetch the published file."
     )
 
 
-def _digest(found: Relabelled) -> str:
-    """SHA-256 of what was read, whatever the order of the images."""
-    labels, judged = found.labels, found.judged
+def _digest(relabelled: Relabelled) -> str:
+    """Returns the SHA-256 of labels, independent of the order of the images."""
+    labels, judged = relabelled.labels, relabelled.judged
     order = np.argsort(labels.file_names)
     if not (order == np.arange(len(order))).all():
         labels, judged = labels.take(order), judged[order]
-    hashed = hashlib.sha256("\n".join(labels.file_names.tolist()).encode())
+    digest = hashlib.sha256("\n".join(labels.file_names.tolist()).encode())
     for array in (labels.offsets, labels.classes, judged):
-        hashed.update(np.ascontiguousarray(array, "<i8").tobytes())
-    return hashed.hexdigest()
+        digest.update(np.ascontiguousarray(array, "<i8").tobytes())
+    return digest.hexdigest()
 
 
 def real_labels(folder: str | os.PathLike[str] | None = None) -> LabelSets:
-    """The published ReaL labels of the 50,000 validation images."""
+    """Returns the published ReaL labels of the 50,000 validation images."""
     return reassessment(REAL, folder).labels
 
 
@@ -343,19 +343,19 @@ def fetch(
     names: Iterable[str] = (REAL,),
     mirror: str | None = None,
 ) -> list[pathlib.Path]:
-    """Downloads the published files that are not there yet, and checks each one's SHA-256.
+    """Downloads missing published files, and checks the SHA-256 of all files.
 
     Args:
-      folder: where to (see `data_dir`).
-      names: of FILES: what to fetch.
-      mirror: an address below which all files lie; None for the public repositories.
+      folder: folder to download to (see `data_dir`).
+      names: keys of FILES to fetch.
+      mirror: address of a folder with all files; None for the public repositories.
 
     Returns:
-      The paths of all files.
+      The paths of all files, existing and downloaded.
 
     Raises:
-      InputError: if there is no such name, a file that is there, or that was served, is not the
-        published one, or it cannot be reached.
+      InputError: if a name is unknown, an existing or downloaded file is not the published one, or a download
+        fails.
     """
     folder = data_dir(folder)
     if folder.exists() and not folder.is_dir():
@@ -364,7 +364,7 @@ def fetch(
     for name in names:
         if name not in FILES:
             raise InputError(
-                f"there is nothing published as {name!r}; expected all, {', '.join(FILES)}."
+                f"there are no published files called {name!r}; expected all, {', '.join(FILES)}."
             )
         for file in FILES[name]:
             try:

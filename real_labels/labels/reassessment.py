@@ -1,4 +1,4 @@
-"""Reassessment: one set of better labels of a dataset's images, with its name and its origin."""
+"""Reassessment: reassessed labels of a dataset's images, with title, source and coverage."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from real_labels.labels.label_sets import LabelSets
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
-ORIGINAL = "original"  # the name of the original labels, which are no reassessment
+ORIGINAL = "original"  # name of the original labels; a reassessment cannot have it
 REAL = "real"
-FEATURE = "feature:"  # before the name of a dataset's feature
+FEATURE = "feature:"  # prefix of the name of a dataset's feature
 COUNTINGS = ("images", "classes")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reassessment:
-    """One set of better labels.
+    """Reassessed labels of the images of a dataset.
 
     Attributes:
-      labels: the valid classes of each image; an image without any does not count.
-      title: its name for a reader, such as "ReaL".
-      covered: (N,) whether each image of `labels` was looked at at all; None: all were.
-      counting: how its authors count: "images", the share of the images with a label, or "classes", the
-        mean over the original classes of that share.
-      source: who published it, and where.
-      licence: of the labels.
-      caveat: what a reader must know, in one sentence.
+      labels: the valid classes of each image; images without a valid class do not count.
+      title: name for display, such as "ReaL".
+      covered: (N,) whether each image of `labels` was reassessed; None if all were.
+      counting: accuracy that the authors report: "images", the accuracy on the images with a label, or
+        "classes", the mean of this accuracy over the original classes.
+      source: authors and place of publication.
+      licence: licence of the labels.
+      caveat: limitation that a reader must know, in one sentence.
     """
 
     labels: LabelSets
@@ -59,17 +59,17 @@ class Reassessment:
 
     @property
     def num_covered(self) -> int:
-        """Number of images that were looked at."""
+        """Number of images that were reassessed."""
         return len(self.labels) if self.covered is None else int(np.count_nonzero(self.covered))
 
     def on(self, file_names: np.ndarray) -> Reassessment:
-        """The same for these images, in this order; those that it does not know are not covered.
+        """Returns the reassessment of these images, in this order; unknown images are not covered.
 
         Args:
           file_names: (M,) str.
 
         Raises:
-          InputError: if two images here are the same one there.
+          InputError: if two images of the reassessment match one of `file_names`.
         """
         rows = match(file_names, self.labels.file_names)
         check_distinct(rows, self.labels.file_names)
@@ -82,84 +82,88 @@ class Reassessment:
         return dataclasses.replace(self, labels=labels, covered=None if covered.all() else covered)
 
     def covers(self, file_names: np.ndarray) -> Bool[np.ndarray, "images"]:
-        """(M,) whether each of these images was looked at; one that is not known was not."""
+        """Returns whether each image was reassessed, (M,) bool; False for unknown images."""
         rows = match(self.labels.file_names, file_names)
         known = rows >= 0
         return known if self.covered is None else known & self.covered[rows]
 
 
 def parse(text: str) -> dict[str, str]:
-    """The label sets that a config names: "real,mine=labels.json,tags=feature:tags".
+    """Parses the label sets of a config, such as "real,mine=labels.json,tags=feature:tags".
 
     Returns:
       name -> "" for a published set, "feature:KEY" for a feature of the dataset, else the path of a file.
 
     Raises:
-      InputError: if a name is none, or given twice.
+      InputError: if a name is invalid or occurs twice, or a file or feature is missing after "=".
     """
-    named: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
-        name, is_named, where = entry.partition("=")
-        if check_name(name) in named:
+        name, equals, source = entry.partition("=")
+        if check_name(name) in sources:
             raise InputError(f"label set {name!r} is named twice.")
-        if is_named and not where.removeprefix(FEATURE):
+        if equals and not source.removeprefix(FEATURE):
             raise InputError(f"label set {entry!r}: expected NAME=FILE or NAME={FEATURE}KEY.")
-        named[name] = where
-    return named
+        sources[name] = source
+    return sources
 
 
 def entries(
     label_sets: str | None, real_key: str | None = None, real_labels: str | None = None
 ) -> dict[str, str]:
-    """The label sets of a config, with the old spellings of the entry "real".
+    """Parses the label sets of a config, and adds "real" from the fields of earlier versions.
 
     Args:
-      label_sets: see `parse`; None names none.
-      real_key: the dataset's feature of the ReaL labels; None for none.
-      real_labels: their file instead.
+      label_sets: see `parse`; None for no label sets.
+      real_key: the dataset's feature with the ReaL labels; None for no feature.
+      real_labels: file of the ReaL labels, used instead of the feature.
 
     Returns:
-      See `parse`; "real", where it is spelled in the old way, comes first.
+      See `parse`; a "real" from `real_key` comes first.
     """
-    named = parse(label_sets or "")
-    if REAL in named or real_key is None:
-        return named
-    return {REAL: real_labels or f"{FEATURE}{real_key}"} | named
+    sources = parse(label_sets or "")
+    if REAL in sources or real_key is None:
+        return sources
+    return {REAL: real_labels or f"{FEATURE}{real_key}"} | sources
 
 
 def title_of(name: str) -> str:
-    """The title of a label set that has none of its own."""
+    """Returns the default title of a label set."""
     return "ReaL" if name == REAL else name
 
 
 def check_name(name: str) -> str:
-    """Returns the name of a reassessment.
+    """Returns the name of a reassessment if it is valid.
 
     Raises:
-      InputError: if it is no name, or that of the original labels.
+      InputError: if the name has other characters, or is reserved for the original labels.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
             f"label set {name!r}: a name begins with a letter and has letters, digits, _ and - only."
         )
     if name.lower() == ORIGINAL:
-        raise InputError(f"label set {name!r}: that name is the original labels'; take another.")
+        raise InputError(
+            f"label set {name!r}: that name is reserved for the original labels; choose another."
+        )
     return name
 
 
 def mine(name: str, labels: LabelSets, source: str = "") -> Reassessment:
-    """A user's own label set; an image that it does not list was not looked at."""
+    """Returns a user's own label set; images that it does not list are not covered."""
     return Reassessment(labels, title_of(check_name(name)), source=source)
 
 
 def label_sets_of(
     original: LabelSets | None, reassessments: Mapping[str, Reassessment]
 ) -> dict[str, LabelSets]:
-    """Every label set by name, the original labels first if there are any."""
+    """Returns all label sets by name; the original labels, if any, come first."""
     first = {} if original is None else {ORIGINAL: original}
-    return first | {name: one.labels for name, one in reassessments.items()}
+    return first | {name: reassessment.labels for name, reassessment in reassessments.items()}
 
 
 def titles_of(reassessments: Mapping[str, Reassessment]) -> dict[str, str]:
-    """The title of each label set, the original labels first."""
-    return {ORIGINAL: "original"} | {name: one.title for name, one in reassessments.items()}
+    """Returns the title of each label set; that of the original labels comes first."""
+    return {ORIGINAL: "original"} | {
+        name: reassessment.title for name, reassessment in reassessments.items()
+    }

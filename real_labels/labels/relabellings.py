@@ -1,8 +1,8 @@
-"""The raw files of reassessments of ILSVRC-2012's validation images that others than ReaL's authors made.
+"""Reading the raw files of the published reassessments other than ReaL.
 
-Each reader checks that a row is one of the 50,000 images, there once, with ImageNet's own original label.
-An image that was judged and has no label that counts has an empty set; one that was set aside or stayed
-undecided is not judged.
+Each reader checks that a row is one of ILSVRC-2012's 50,000 validation images, occurs once, and has
+ImageNet's original label. An image that was judged and has no valid label has an empty set; an image that
+was set aside, or on which people did not agree, is not judged.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 MULTILABEL_IMAGES = 20_000  # of Shankar et al.
 FINEGRAINED_IMAGES = 10_000  # of Tsipras et al.
 SUSPICIOUS_IMAGES = 5_440  # of Northcutt et al.
-_AGREE = 3  # of five people
+_AGREE = 3  # people out of five who must agree
 _URL = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG$")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "1": True, "0": False}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Relabelled:
-    """What a file says.
+    """Labels read from a raw file.
 
     Attributes:
-      labels: the label sets of its N images.
-      judged: (N,) whether each image was judged; else it has no label, and that means nothing.
+      labels: the label sets of the N images of the file.
+      judged: (N,) whether each image was judged; if not, its empty set has no meaning.
     """
 
     labels: LabelSets
@@ -46,12 +46,12 @@ class Relabelled:
 
 
 def multilabel(path: str | os.PathLike[str]) -> Relabelled:
-    """The labels of Shankar et al. 2020 as revised by Vasudevan et al. 2022, from `multilabel.csv`.
+    """Reads the labels of Shankar et al. 2020, revised by Vasudevan et al. 2022, from `multilabel.csv`.
 
-    Correct and unclear labels count; an image that reviewers found problematic is not judged.
+    Correct and unclear labels are valid; an image that reviewers found problematic is not judged.
 
     Raises:
-      InputError: naming the file, if it is another one.
+      InputError: naming the file, if it is not this file.
     """
     with naming(path):
         rows = _Rows.of_csv(path, ("proposed_labels", "unclear_multi_labels", "is_problematic"))
@@ -71,34 +71,34 @@ def multilabel_sets(
     unclear: Sequence[Sequence[int]],
     problematic: Sequence[bool],
 ) -> Relabelled:
-    """The label sets from what reviewers said of each of 20,000 images (see `multilabel`).
+    """Returns the label sets from the reviews of 20,000 images (see `multilabel`).
 
     Args:
-      file_names: of the images.
-      original: their original labels, which are checked.
-      correct, unclear: classes that reviewers found right, and could not tell.
-      problematic: whether they set the image aside.
+      file_names: file name of each image.
+      original: original label of each image, checked against ILSVRC-2012's.
+      correct, unclear: classes of each image that reviewers found correct, and unclear.
+      problematic: whether reviewers set each image aside.
 
     Raises:
-      InputError: if these are not ILSVRC-2012's images and labels, or too few or too many.
+      InputError: if an image or original label is not ILSVRC-2012's, or there are too few or too many images.
     """
-    together = zip(correct, unclear, problematic, strict=True)
-    labels = [[] if is_aside else {*sure, *maybe} for sure, maybe, is_aside in together]
+    reviews = zip(correct, unclear, problematic, strict=True)
+    labels = [[] if is_aside else {*sure, *maybe} for sure, maybe, is_aside in reviews]
     judged = [not is_aside for is_aside in problematic]
     return _checked(file_names, original, labels, judged, MULTILABEL_IMAGES)
 
 
 def finegrained(path: str | os.PathLike[str]) -> Relabelled:
-    """The labels of Tsipras et al. 2020, every object that people selected, from `finegrained.csv`.
+    """Reads the labels of Tsipras et al. 2020, all objects that people selected, from `finegrained.csv`.
 
     Raises:
-      InputError: naming the file, if it is another one.
+      InputError: naming the file, if it is not this file.
     """
     with naming(path):
         rows = _Rows.of_csv(path, ("proposed_labels",))
         if "is_problematic" in rows.columns:
             raise InputError(
-                "has a column is_problematic, so it is multilabel.csv; are the two exchanged?"
+                "has a column is_problematic, so it is multilabel.csv; are the two files exchanged?"
             )
         return _checked(
             rows.file_names,
@@ -110,18 +110,18 @@ def finegrained(path: str | os.PathLike[str]) -> Relabelled:
 
 
 def label_errors(path: str | os.PathLike[str]) -> Relabelled:
-    """What three of five people agree on, of Northcutt et al. 2021, from `imagenet_mturk.json`.
+    """Reads the labels of Northcutt et al. 2021 on which three of five people agree (`imagenet_mturk.json`).
 
-    Five people saw the given label and one that a model guessed, and chose the given one, the guessed one,
-    both or neither. An image on which three agree on neither has no label; one on which fewer than three
-    agree is not judged.
+    Five people saw the given label and a label guessed by a model. Each chose the given label, the guessed
+    label, both or neither. An image has no label if three people chose neither; it is not judged if no choice
+    was made by three people.
 
     Raises:
-      InputError: naming the file, if it is another one.
+      InputError: naming the file, if it is not this file.
     """
     with naming(path):
         content = json_text.read(path)
-        if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
             raise InputError("expected a list of records, as in imagenet_mturk.json.")
         names, original, labels, judged = [], [], [], []
         for number, record in enumerate(content, start=1):
@@ -129,22 +129,24 @@ def label_errors(path: str | os.PathLike[str]) -> Relabelled:
                 name, given, guessed, votes = _vote(record)
             names.append(name)
             original.append(given)
-            chosen = next((what for what, count in votes.items() if count >= _AGREE), None)
-            judged.append(chosen is not None)
+            choice = next((choice for choice, count in votes.items() if count >= _AGREE), None)
+            judged.append(choice is not None)
             classes = {"given": [given], "guessed": [guessed], "both": [given, guessed]}
-            labels.append(classes.get(chosen or "", []))
+            labels.append(classes.get(choice or "", []))
         return _checked(names, original, labels, judged, SUSPICIOUS_IMAGES)
 
 
 def _vote(record: dict[str, Any]) -> tuple[str, int, int, dict[str, int]]:
-    """(file name, given class, guessed class, how many people chose which) of a record."""
+    """Returns (file name, given class, guessed class, number of people by choice) of a record."""
     try:
-        found = _URL.search(record["url"])
-        votes = {what: record["mturk"][what] for what in ("given", "guessed", "both", "neither")}
+        file_name = _URL.search(record["url"])
+        votes = {
+            choice: record["mturk"][choice] for choice in ("given", "guessed", "both", "neither")
+        }
         given, guessed = record["given_original_label"], record["our_guessed_label"]
         numbers = [given, guessed, *votes.values()]
-        if found is not None and all(type(one) is int and one >= 0 for one in numbers):
-            return found[0], given, guessed, votes
+        if file_name is not None and all(type(n) is int and n >= 0 for n in numbers):
+            return file_name[0], given, guessed, votes
     except (LookupError, TypeError):
         pass
     raise InputError(
@@ -157,8 +159,8 @@ class _Rows:
     """The rows of a CSV.
 
     Attributes:
-      columns: texts by the columns' names.
-      file_names: of each row.
+      columns: column name -> text of each cell.
+      file_names: file name of each row.
     """
 
     def __init__(self, columns: dict[str, list[str | None]]):
@@ -176,7 +178,7 @@ class _Rows:
         return cls({name: table[name].to_pylist() for name in table.column_names})
 
     def read(self, column: str, parse: Callable[[str], Any]) -> list[Any]:
-        """Each cell as what it means."""
+        """Returns the parsed cells of a column."""
         values = []
         for row, text in enumerate(self.columns[column], start=1):
             try:
@@ -210,26 +212,28 @@ def _checked(
     judged: Sequence[bool],
     expected: int,
 ) -> Relabelled:
-    """The label sets, if they are of so many of ILSVRC-2012's images, with its original labels."""
+    """Returns the label sets after checking the images, their number and their original labels."""
     seen: dict[str, int] = {}
     for row, name in enumerate(file_names, start=1):
         if seen.setdefault(name, row) != row:
-            raise InputError(f"row {row} is about {name}, as row {seen[name]} is.")
+            raise InputError(
+                f"rows {seen[name]} and {row} are both about {name}; an image may occur only once."
+            )
         if not imagenet.is_validation_name(name):
             raise InputError(
-                f"row {row} is about {name or 'no image'}, which is none of ILSVRC-2012's validation images."
+                f"row {row} has the file name {name!r}; expected one of ILSVRC-2012's validation images."
             )
     rows = np.array([imagenet.row_of(name) for name in file_names], np.int64)
-    ours = imagenet.original_labels()
-    _check_original(file_names, rows, np.array(original, np.int64), ours)
+    imagenet_labels = imagenet.original_labels()
+    _check_original(file_names, rows, np.array(original, np.int64), imagenet_labels)
     if len(rows) != expected:
         raise InputError(
             f"has {len(rows):,} images; expected {expected:,}. Is it cut short, or another version?"
         )
-    sets = LabelSets.from_lists(ours.file_names[rows], labels)
+    sets = LabelSets.from_lists(imagenet_labels.file_names[rows], labels)
     beyond = sets.classes >= imagenet.NUM_CLASSES
     if beyond.any():
-        raise InputError(f"has class {sets.classes[np.argmax(beyond)]}; there are 0 to 999.")
+        raise InputError(f"has class {sets.classes[np.argmax(beyond)]}; expected 0 to 999.")
     return Relabelled(sets, np.array(judged, bool))
 
 
@@ -237,14 +241,14 @@ def _check_original(
     file_names: Sequence[str],
     rows: Int[np.ndarray, "n"],
     original: Int[np.ndarray, "n"],
-    ours: LabelSets,
+    imagenet_labels: LabelSets,
 ) -> None:
-    differ = np.flatnonzero(ours.classes[rows] != original)
+    differ = np.flatnonzero(imagenet_labels.classes[rows] != original)
     if not len(differ):
         return
     first = int(differ[0])
     raise InputError(
         f"{len(differ):,} of its {len(rows):,} original labels are not ImageNet's (first: row {first + 1}, "
-        f"{file_names[first]}, has {original[first]}, ImageNet has {ours.classes[rows[first]]}): its rows "
-        f"are of other images, or it numbers the classes otherwise."
+        f"{file_names[first]}, has {original[first]}, ImageNet has {imagenet_labels.classes[rows[first]]}). "
+        f"Are its rows about other images, or its classes numbered differently?"
     )

@@ -1,7 +1,7 @@
 """Mistakes of two strong models that people reviewed one by one (Vasudevan et al. 2022).
 
-"When does dough become a bagel? Analyzing the remaining mistakes on ImageNet", arXiv 2205.04596. Their panel
-looked at each prediction and called it a mistake; so what a label set calls valid among them, it forgives.
+"When does dough become a bagel? Analyzing the remaining mistakes on ImageNet", arXiv 2205.04596. The
+authors' panel confirmed each prediction as a mistake, so a label set that contains it is too lenient.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from real_labels.labels.reassessment import Reassessment
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-# Files: the model, and how many mistakes it has.
+# File -> (model, number of mistakes).
 _MODELS = {
     "vit3b_mistakes.json": ("ViT-3B", 378),
     "greedy_soups_mistakes.json": ("Greedy Soups", 249),
@@ -31,13 +31,13 @@ _PREDICTION, _CATEGORY, _SEVERITY = "top_prediction", "failure category", "failu
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReviewedMistakes:
-    """One model's mistakes.
+    """The M reviewed mistakes of one model.
 
     Attributes:
-      model: its name.
+      model: name of the model.
       file_names: (M,) str, ILSVRC-2012's validation images.
       predicted: (M,) int64, the model's first prediction.
-      category: (M,) str, of what kind the mistake is.
+      category: (M,) str, kind of each mistake.
       severity: (M,) str: Borderline, Minor or Major.
     """
 
@@ -50,13 +50,14 @@ class ReviewedMistakes:
     def __len__(self) -> int:
         return len(self.file_names)
 
-    def called_valid(self, one: Reassessment) -> Bool[np.ndarray, "mistakes"]:
-        """(M,) whether a reassessment, which must know the images, calls the prediction valid."""
-        return one.labels.contains(one.labels.rows(self.file_names), self.predicted[:, None])[:, 0]
+    def called_valid(self, reassessment: Reassessment) -> Bool[np.ndarray, "mistakes"]:
+        """Returns whether the reassessment, which must have all images, calls each prediction valid, (M,)."""
+        labels = reassessment.labels
+        return labels.contains(labels.rows(self.file_names), self.predicted[:, None])[:, 0]
 
-    def judged_by(self, one: Reassessment) -> ReviewedMistakes:
-        """Those on images that a reassessment looked at."""
-        kept = one.covers(self.file_names)
+    def judged_by(self, reassessment: Reassessment) -> ReviewedMistakes:
+        """Returns the mistakes on images that the reassessment covers."""
+        kept = reassessment.covers(self.file_names)
         return ReviewedMistakes(
             self.model,
             self.file_names[kept],
@@ -66,32 +67,32 @@ class ReviewedMistakes:
         )
 
 
-def sentence(reviewed: Sequence[ReviewedMistakes], one: Reassessment) -> str:
-    """How far a triage by a reassessment flatters models; "" where it calls none of the mistakes valid."""
-    said, total = [], 0
+def sentence(reviewed: Sequence[ReviewedMistakes], reassessment: Reassessment) -> str:
+    """Returns a sentence on the reviewed mistakes that a reassessment calls valid; "" if there are none."""
+    shares, total = [], 0
     for mistakes in reviewed:
-        judged = mistakes.judged_by(one)
+        judged = mistakes.judged_by(reassessment)
         if len(judged):
-            valid = int(judged.called_valid(one).sum())
+            valid = int(judged.called_valid(reassessment).sum())
             total += valid
-            said.append(
+            shares.append(
                 f"{valid:,} of {len(judged):,} of {mistakes.model} ({100 * valid / len(judged):.1f}%)"
             )
     if not total:
         return ""
     return (
-        f"A triage by label sets flatters strong models: of mistakes that people reviewed one by one and "
-        f"called mistakes, the {one.title} labels call valid {' and '.join(said)}."
+        f"Triage by label sets flatters strong models: people reviewed these models' mistakes one by one and "
+        f"confirmed them, yet the {reassessment.title} labels call {' and '.join(shares)} valid."
     )
 
 
 def load(folder: str | os.PathLike[str] | None = None) -> tuple[ReviewedMistakes, ...]:
-    """The reviewed mistakes whose files are in the data folder (see published.data_dir).
+    """Reads the files of reviewed mistakes that are in the data folder (see published.data_dir).
 
     Raises:
-      InputError: if one of them is damaged, or of other images.
+      InputError: if a file is damaged, has other images, or has another number of mistakes.
     """
-    found = []
+    models = []
     for name, (model, number) in _MODELS.items():
         try:
             path = published.locate(name, folder)
@@ -103,15 +104,15 @@ def load(folder: str | os.PathLike[str] | None = None) -> tuple[ReviewedMistakes
                 f"{path}: has {len(mistakes):,} mistakes; expected {number:,}. Is it cut short, or another "
                 f"model's?"
             )
-        found.append(mistakes)
-    return tuple(found)
+        models.append(mistakes)
+    return tuple(models)
 
 
 def read(path: str | os.PathLike[str], model: str) -> ReviewedMistakes:
-    """Reads a file of them: an object from file name to prediction, category and severity.
+    """Reads a file of reviewed mistakes: an object from file name to prediction, category and severity.
 
     Raises:
-      InputError: naming the file, if it is another one.
+      InputError: naming the file, if it has another layout, other images, or a prediction that is right.
     """
     with naming(path):
         content = json_text.read(path)
@@ -120,10 +121,10 @@ def read(path: str | os.PathLike[str], model: str) -> ReviewedMistakes:
                 "expected an object from file name to a mistake, as in vit3b_mistakes.json."
             )
         names = list(content)
-        strangers = [name for name in names if not imagenet.is_validation_name(name)]
-        if strangers:
+        unknown = [name for name in names if not imagenet.is_validation_name(name)]
+        if unknown:
             raise InputError(
-                f"is about {strangers[0]}, which is none of ILSVRC-2012's validation images."
+                f"is about {unknown[0]}, which is not one of ILSVRC-2012's validation images."
             )
         rows = []
         for name, record in content.items():
@@ -147,6 +148,7 @@ def read(path: str | os.PathLike[str], model: str) -> ReviewedMistakes:
         if right.any():
             raise InputError(
                 f"{np.count_nonzero(right):,} of its {len(right):,} predictions are the original label "
-                f"(first: {names[int(np.argmax(right))]}), which no mistake is: are its rows of other images?"
+                f"(first: {names[int(np.argmax(right))]}), so they are not mistakes. Are its "
+                f"rows about other images?"
             )
         return mistakes

@@ -1,9 +1,9 @@
-"""WordNet 3.0 above ILSVRC-2012's classes, and the glosses from a WordNet folder.
+"""WordNet 3.0's nodes above ILSVRC-2012's classes, and glosses from a folder of WordNet 3.0.
 
-A WordNet id such as n01440764 is "n" and the position of the node's line in WordNet 3.0's file data.noun.
+A WordNet id such as n01440764 is "n" and the byte position of the node's line in WordNet 3.0's data.noun.
 
-`python -m real_labels.labels.wordnet DIR` builds the table in `data` from such a folder; on Debian, the
-package wordnet-base has it in /usr/share/wordnet.
+`python -m real_labels.labels.wordnet DIR` builds the table in `data` from a folder of WordNet 3.0; Debian's
+package wordnet-base installs it in /usr/share/wordnet.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from real_labels.files.paths import replacing
 from real_labels.labels import imagenet_classes
 from real_labels.labels.hierarchy import Hierarchy
 
-# One line a node: WordNet id, ids of its parents, lemmas ("tench, Tinca tinca").
+# One line per node: WordNet id, ids of its parents, lemmas ("tench, Tinca tinca").
 TABLE = pathlib.Path(__file__).parent / "data" / "wordnet.tsv"
 _NOUNS = "data.noun"
 _HYPERNYMS = ("@", "@i")
-# By the rule of Hierarchy.category, joystick would be electronic equipment, as near as device and with a
-# longer chain; the published tasks have it among the devices.
+# Hierarchy.category would give joystick the category electronic equipment, which is as near as device and has
+# a longer chain. In the published tasks it is a device.
 _JOYSTICK, _DEVICE = "n03602883", "n03183080"
 
 
 @functools.cache
 def hierarchy() -> Hierarchy:
-    """The hierarchy of ILSVRC-2012's 1,000 classes, with the categories of the published tasks."""
+    """Returns the hierarchy of ILSVRC-2012's 1,000 classes, with the categories of the published tasks."""
     nodes = _table()
     class_of = imagenet_classes.class_of_wordnet_id()
     return Hierarchy(
@@ -43,7 +43,7 @@ def hierarchy() -> Hierarchy:
 
 @functools.cache
 def _table() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Node -> (parents in WordNet's order, lemmas)."""
+    """Returns node -> (parents in WordNet's order, lemmas)."""
     rows = (line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines())
     return {
         node: (tuple(parents.split()), tuple(lemmas.split(", "))) for node, parents, lemmas in rows
@@ -51,25 +51,25 @@ def _table() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
 
 def lemmas(node: str) -> tuple[str, ...]:
-    """The words for a node above the classes, or for a class."""
+    """Returns the words of a node: a class or a node above the classes."""
     return _table()[node][1]
 
 
 def glosses(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """What each of the 1,000 classes is, in WordNet's words: "freshwater dace-like game fish of …".
+    """Returns WordNet's definition of each of the 1,000 classes: "freshwater dace-like game fish of …".
 
     Args:
-      folder: of WordNet 3.0's data.noun.
+      folder: folder with WordNet 3.0's data.noun.
 
     Raises:
-      InputError: if the folder has none, or of another version, whose ids differ.
+      InputError: if data.noun is missing, or is of another version, whose ids differ.
     """
     nouns = _Nouns(folder)
     return tuple(nouns.node(wordnet_id)[2] for wordnet_id in imagenet_classes.wordnet_ids())
 
 
 class _Nouns:
-    """WordNet's nouns, which lie in data.noun at the positions that their ids say."""
+    """The nouns in WordNet's data.noun, at the byte positions given by their ids."""
 
     def __init__(self, folder: str | os.PathLike[str]):
         self._path = pathlib.Path(folder) / _NOUNS
@@ -82,7 +82,7 @@ class _Nouns:
             self._content = self._path.read_bytes()
 
     def node(self, wordnet_id: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        """(parents, lemmas, gloss) of a node.
+        """Returns (parents, lemmas, gloss) of a node.
 
         The line is: position, file, type, number of words (hexadecimal), each word and its number, number of
         pointers, each pointer as symbol, position, type and words; then "|" and the gloss with examples.
@@ -106,14 +106,14 @@ class _Nouns:
             fields = []
         if fields[:1] != [wordnet_id[1:]] or (known is not None and words != known[1]):
             raise InputError(
-                f"{self._path}: is not WordNet 3.0, whose node {wordnet_id} begins at byte {start:,}. "
-                f"ImageNet's ids are those of version 3.0 alone."
+                f"{self._path}: is not WordNet 3.0, in which node {wordnet_id} begins at byte "
+                f"{start:,}. ImageNet's ids are valid only in version 3.0."
             )
         return parents, words, gloss.strip()
 
 
 def build_table(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Writes the nodes above and including the 1,000 classes, sorted, from WordNet 3.0's data.noun."""
+    """Writes the 1,000 classes and all nodes above them, sorted, from WordNet 3.0's data.noun."""
     nouns = _Nouns(folder)
     waiting = list(imagenet_classes.wordnet_ids())
     nodes: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}

@@ -1,4 +1,4 @@
-"""Predictions: reading what people have, ranking, mix-ups and numbering."""
+"""Predictions: reading files of predictions, ranking classes, finding mix-ups and renumberings."""
 
 from real_labels.predictions.predictions import TOP_K, Predictions
 

@@ -1,4 +1,4 @@
-"""The arrays of a `.npz`, and the one of a `.npy`, as fields."""
+"""The arrays of a `.npz`, and the single array of a `.npy`, as fields."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from real_labels.labels import ClassNames, class_columns
 from real_labels.labels.classes import WORDNET_ID
 from real_labels.predictions import roles
 from real_labels.predictions.fields import SAMPLE, Content, Field, Fields, content_of
-from real_labels.predictions.predictions import MOCK, says_mock
+from real_labels.predictions.predictions import MOCK, is_mock_set
 from real_labels.predictions.roles import Role
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
 
-ARRAY = "array"  # what the array of a .npy is called
-_NEARLY = 0.1  # difference in rows, as a share, of an array that may be meant for the images
+ARRAY = "array"  # name of the array of a .npy, in messages and for --column
+_ROW_TOLERANCE = 0.1  # relative difference in rows of an array that may be about the same images
 _Shape = tuple[int, ...]
 
 
 class ArchiveFields(Fields):
-    """The fields of an open `.npz`: its arrays of a row an image."""
+    """The fields of an open `.npz`: its arrays with one row per image."""
 
     def __init__(self, archive: npz.Archive, class_names: ClassNames | None):
-        """Finds the fields by the headers of the arrays; arrays of decimals and of text are read at once.
+        """Finds the fields by the headers of the arrays; reads arrays of floats and of text at once.
 
         Raises:
-          InputError: if an array whose name asks for it cannot be read, or fits no file names.
+          InputError: if an array cannot be read although its name suggests file names, labels, classes or
+            scores, or if such an array does not have one row per file name.
         """
         self._archive, self.class_names = archive, class_names
         self._arrays: dict[str, np.ndarray] = {}
-        self.found = list(archive.files)
+        self.all_names = list(archive.files)
         self.fields, self._unread = [], []
         headers = self._headers()
         by_key = tables.by_key(headers)
@@ -46,7 +47,7 @@ class ArchiveFields(Fields):
             if name != named:
                 self._add(name, shape, dtype, rows)
         self.unread = self._unread
-        self.is_mock = MOCK in headers and says_mock(self._array(MOCK))
+        self.is_mock = MOCK in headers and is_mock_set(self._array(MOCK))
 
     def _headers(self) -> dict[str, tuple[_Shape, np.dtype]]:
         """(shape, dtype) of each array."""
@@ -56,31 +57,32 @@ class ArchiveFields(Fields):
                 with self._archive.member(name) as member:
                     shape, _, dtype = npz.read_header(member)
             except InputError:
-                if _role(name) not in (Role.UNKNOWN, Role.ASIDE, Role.ABOUT_PREDICTION):
+                if _role(name) not in (Role.UNKNOWN, Role.METADATA, Role.ABOUT_PREDICTION):
                     raise
-                self._unread.append(name)  # pickled, or no array at all
+                self._unread.append(name)  # pickled, or not an array
             else:
                 headers[name] = shape, dtype
         return headers
 
     def _add(self, name: str, shape: _Shape, dtype: np.dtype, rows: int) -> None:
-        """Adds the field of an array, if it has a row an image."""
+        """Adds the field of an array if the array has one row per image."""
         role = _role(name)
-        if not shape or role is Role.ASIDE:
+        if not shape or role is Role.METADATA:
             return
-        is_asked = role in (Role.PREDICTED, Role.SCORE, Role.CLASS)
+        is_candidate = role in (Role.PREDICTED, Role.SCORE, Role.CLASS)
         if shape[0] != rows:
-            if self.names is not None and is_asked:
+            if self.names is not None and is_candidate:
                 raise InputError(
-                    f"{name} has {shape[0]:,} rows, and there are {rows:,} file names; expected one for "
-                    f"each row."
+                    f"{name} has {shape[0]:,} rows, but there are {rows:,} file names; expected one row per "
+                    f"file name."
                 )
-            if abs(shape[0] - rows) < _NEARLY * max(rows, 1):
+            if abs(shape[0] - rows) < _ROW_TOLERANCE * max(rows, 1):
                 self._unread.append(name)
         elif len(shape) > 2 or dtype.kind not in "iufbUS":
-            if is_asked:
+            if is_candidate:
                 raise InputError(
-                    f"{name} must be (N,), (N, k) or (N, C) of numbers; found {shape} of {dtype}."
+                    f"{name} must be an array (N,), (N, k) or (N, C) of numbers or text; found shape {shape} "
+                    f"and dtype {dtype}."
                 )
             self._unread.append(name)
         else:
@@ -113,14 +115,14 @@ class ArchiveFields(Fields):
         if array.dtype.kind not in "US":
             return _whole(_rows(array), field.title)
         texts, place = np.unique(self._texts(field.columns[0]), return_inverse=True)
-        found = [class_columns.index_of(t.strip(), self.class_names) for t in texts.tolist()]
-        if None in found:
-            bad = found.index(None)
+        indices = [class_columns.index_of(t.strip(), self.class_names) for t in texts.tolist()]
+        if None in indices:
+            bad = indices.index(None)
             row = int(np.argmax(place.reshape(array.shape[0], -1) == bad)) // field.width + 1
             raise InputError(
                 f"row {row} has the {field.title} '{texts[bad]}', expected a class index or a WordNet id."
             )
-        return _rows(np.array(found, np.int64)[place].reshape(array.shape))
+        return _rows(np.array(indices, np.int64)[place].reshape(array.shape))
 
     def numbers(self, field: Field) -> Shaped[np.ndarray, "rows k"]:
         array = self._array(field.columns[0])
@@ -139,21 +141,21 @@ class ArchiveFields(Fields):
 
 
 class ArrayFields(Fields):
-    """The one field of a `.npy`."""
+    """The single field of a `.npy`."""
 
     def __init__(self, array: np.ndarray):
-        """Takes the array.
+        """Makes one field of the array.
 
         Raises:
-          InputError: if it can hold neither classes nor scores.
+          InputError: if the array can hold neither classes nor scores.
         """
         if array.dtype.kind not in "iufb" or array.ndim not in (1, 2) or not array.size:
             raise InputError(
-                f"expected classes (N,), ranked classes (N, k) or logits (N, C), found shape "
-                f"{array.shape} of {array.dtype}."
+                f"expected classes (N,), ranked classes (N, k) or logits (N, C); found shape "
+                f"{array.shape} and dtype {array.dtype}."
             )
         self._array = _rows(array)
-        self.names, self.found = None, [ARRAY]
+        self.names, self.all_names = None, [ARRAY]
         self.fields = [Field(ARRAY, (ARRAY,), Role.UNKNOWN, Content.WHOLE, self._array.shape[1])]
 
     def classes(self, field: Field) -> Int[np.ndarray, "rows k"]:
@@ -168,7 +170,7 @@ def _role(name: str) -> Role:
 
 
 def _most_rows(headers: Mapping[str, tuple[_Shape, np.dtype]]) -> int:
-    """The number of images: that of most arrays of scores, else of predictions, classes, others."""
+    """Number of images: the commonest length of arrays of scores, else of predictions, classes, others."""
     for wanted in ((Role.SCORE,), (Role.PREDICTED,), (Role.CLASS,), tuple(Role)):
         lengths = [
             shape[0]
@@ -181,15 +183,15 @@ def _most_rows(headers: Mapping[str, tuple[_Shape, np.dtype]]) -> int:
 
 
 def _rows(array: np.ndarray) -> Shaped[np.ndarray, "rows k"]:
-    """(N, k) of an array (N,) or (N, k)."""
+    """Returns an array (N,) as (N, 1), and an array (N, k) as it is."""
     return array if array.ndim > 1 else array[:, None]
 
 
 def _whole(array: Shaped[np.ndarray, "rows k"], title: str) -> Int[np.ndarray, "rows k"]:
-    """The whole numbers of an array of any type of numbers.
+    """Converts whole numbers of any numeric dtype to int64.
 
     Raises:
-      InputError: at the first that is none.
+      InputError: naming the first row that holds another number.
     """
     if array.dtype.kind in "iub":
         return array.astype(np.int64)
@@ -199,7 +201,7 @@ def _whole(array: Shaped[np.ndarray, "rows k"], title: str) -> Int[np.ndarray, "
         row = int(np.argmin(fits.all(axis=1)))
         value = array[row][int(np.argmin(fits[row]))]
         raise InputError(
-            f"row {row + 1} holds {value}{title and f' in {title}'}: with one number per image, a class "
-            f"index is expected."
+            f"row {row + 1} holds {value}{title and f' in {title}'}; expected a class index, as there is one "
+            f"number per image."
         )
     return array.astype(np.int64)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from real_labels.predictions.out_of_fold import OutOfFold
 
 _TOP_K = re.compile(r"top-k=(\d{1,4})")
-_TOLERANCE = 1e-6  # by which a probability may miss its threshold, as in cleanlab
+_TOLERANCE = 1e-6  # how far a probability may lie below its threshold, as in cleanlab
 RULES = "top1, top-k=K, confident"
 
 
-def keeps(rule: str, found: OutOfFold) -> Bool[np.ndarray, "images"]:
-    """(N,) whether a rule keeps each image.
+def keeps(rule: str, predictions: OutOfFold) -> Bool[np.ndarray, "images"]:
+    """(N,) whether the rule keeps each image.
 
     Args:
       rule: "top1" (the first prediction is the label, as in "Are we done with ImageNet?", section 6),
@@ -29,86 +29,101 @@ def keeps(rule: str, found: OutOfFold) -> Bool[np.ndarray, "images"]:
       found: out-of-fold predictions.
 
     Raises:
-      InputError: if there is no such rule, or the file holds too few classes for it.
+      InputError: if the rule is unknown, or the file holds too few classes for the rule.
     """
     if rule == "confident":
-        return keeps_confident(found)
-    number = _TOP_K.fullmatch(rule)
-    if rule != "top1" and (number is None or int(number[1]) < 1):
+        return keeps_confident(predictions)
+    match = _TOP_K.fullmatch(rule)
+    if rule != "top1" and (match is None or int(match[1]) < 1):
         raise InputError(f"--rule {rule}: expected one of {RULES}.")
-    k = 1 if number is None else int(number[1])
-    if k > found.classes.shape[1]:
+    k = 1 if match is None else int(match[1])
+    if k > predictions.classes.shape[1]:
         raise InputError(
-            f"--rule {rule}: the file holds the first {found.classes.shape[1]} classes of each image."
+            f"--rule {rule}: needs the first {k} classes of each image; the file holds "
+            f"{predictions.classes.shape[1]}."
         )
-    return (found.classes[:, :k] == found.label[:, None]).any(axis=1)
+    return (predictions.classes[:, :k] == predictions.label[:, None]).any(axis=1)
 
 
-def thresholds(found: OutOfFold) -> Float[np.ndarray, "classes"]:
-    """(C,) of each class the mean of its probability over the images labelled so; infinite where none is.
+def thresholds(predictions: OutOfFold) -> Float[np.ndarray, "classes"]:
+    """(C,) mean probability of each class over the images with this label; infinite without such images.
 
-    None is below twice the tolerance, as in cleanlab: a class that is never predicted is confident nowhere.
+    As in cleanlab, no threshold is below twice the tolerance, so a class that is never predicted is never
+    confident.
     """
-    size = found.num_classes
-    total = np.bincount(found.label, weights=found.label_score.astype(np.float64), minlength=size)
-    number = np.bincount(found.label, minlength=size)
-    mean = np.divide(total, number, out=np.full(size, np.inf), where=number > 0)
+    size = predictions.num_classes
+    total = np.bincount(
+        predictions.label, weights=predictions.label_score.astype(np.float64), minlength=size
+    )
+    count = np.bincount(predictions.label, minlength=size)
+    mean = np.divide(total, count, out=np.full(size, np.inf), where=count > 0)
     return np.maximum(mean, 2 * _TOLERANCE)
 
 
-def keeps_confident(found: OutOfFold) -> Bool[np.ndarray, "images"]:
+def keeps_confident(predictions: OutOfFold) -> Bool[np.ndarray, "images"]:
     """(N,) whether confident learning keeps each image (Northcutt, Jiang, Chuang 2021).
 
-    A class is confident where its probability reaches its threshold (see `thresholds`). The image is dropped
-    if its confident class is not its label. As in cleanlab, whose result this is, the class of an image with
-    several confident ones is its first prediction, and an image whose label is as likely as its first
-    prediction is kept, as is one without a confident class. Scores of a sigmoid are made to add up to 1
-    first.
+    A class is confident on an image if its probability reaches its threshold (see `thresholds`). An image is
+    dropped if its confident class is not its label. The result is the same as cleanlab's: if several classes
+    are confident, the first prediction is used; an image without a confident class is kept; and an image
+    whose label is as likely as its first prediction is kept. Scores of a sigmoid are first normalised to add
+    up to 1.
 
     Raises:
-      InputError: if a class beyond those that the file holds might decide over an image.
+      InputError: if a class that the file does not hold might decide about an image, or the sum of the
+        probabilities of all classes is not known.
     """
-    found = _normalised(found)
-    least = thresholds(found)
-    is_confident = found.scores >= least[found.classes] - _TOLERANCE
-    number, first = is_confident.sum(axis=1), found.classes[:, 0]
-    is_likeliest = found.label_score >= found.scores[:, 0] - _TOLERANCE
-    only = found.classes[np.arange(len(found)), is_confident.argmax(axis=1)]
-    if not found.has_all_classes:
-        _check_the_rest(found, least, (number < 2) & ~is_likeliest & ~is_confident[:, 0])
-    guess = np.where(number > 1, first, only)
-    return (number == 0) | (guess == found.label) | is_likeliest
+    predictions = _normalised(predictions)
+    threshold = thresholds(predictions)
+    is_confident = predictions.scores >= threshold[predictions.classes] - _TOLERANCE
+    num_confident, first = is_confident.sum(axis=1), predictions.classes[:, 0]
+    is_likeliest = predictions.label_score >= predictions.scores[:, 0] - _TOLERANCE
+    confident = predictions.classes[np.arange(len(predictions)), is_confident.argmax(axis=1)]
+    if not predictions.has_all_classes:
+        _check_missing_classes(
+            predictions, threshold, (num_confident < 2) & ~is_likeliest & ~is_confident[:, 0]
+        )
+    guess = np.where(num_confident > 1, first, confident)
+    return (num_confident == 0) | (guess == predictions.label) | is_likeliest
 
 
-def _check_the_rest(found: OutOfFold, least: np.ndarray, is_open: np.ndarray) -> None:
-    """Refuses open images whose last score does not exclude that a class beyond it is confident."""
-    for row in np.flatnonzero(is_open).tolist():
-        others = np.delete(least, found.classes[row])
-        if others.size and found.scores[row, -1] >= others.min() - _TOLERANCE:
+def _check_missing_classes(
+    predictions: OutOfFold, threshold: np.ndarray, is_undecided: np.ndarray
+) -> None:
+    """Refuses undecided images on which a class that the file does not hold may be confident."""
+    for row in np.flatnonzero(is_undecided).tolist():
+        other_thresholds = np.delete(threshold, predictions.classes[row])
+        if (
+            other_thresholds.size
+            and predictions.scores[row, -1] >= other_thresholds.min() - _TOLERANCE
+        ):
             raise InputError(
-                f"--rule confident: {found.file_names[row]} may have a confident class beyond the "
-                f"{found.classes.shape[1]} that the file holds: the last of them has a probability of "
-                f"{found.scores[row, -1]:.3g}, and a threshold is {others.min():.3g}. Take another rule."
+                f"--rule confident: {predictions.file_names[row]} may have a confident class beyond the "
+                f"{predictions.classes.shape[1]} classes in the file: the last of them has a probability of "
+                f"{predictions.scores[row, -1]:.3g}, and the lowest threshold of the other classes is "
+                f"{other_thresholds.min():.3g}. Choose another rule."
             )
 
 
-def _normalised(found: OutOfFold) -> OutOfFold:
-    """The same with probabilities that add up to 1 over all classes."""
-    total = found.total
+def _normalised(predictions: OutOfFold) -> OutOfFold:
+    """Returns the predictions with probabilities that add up to 1 over all classes."""
+    total = predictions.total
     if total is None:
         raise InputError(
-            "--rule confident: the file holds some of the classes, and no score_sum over all of them. Take "
-            "another rule."
+            "--rule confident: the file holds only some of the classes, and no score_sum over all classes. "
+            "Choose another rule."
         )
     if np.allclose(total, 1, atol=1e-3):
-        return found
+        return predictions
     total = np.maximum(total, np.finfo(np.float32).tiny)
-    scores, own = found.scores / total[:, None], found.label_score / total
-    return dataclasses.replace(found, scores=scores, label_score=own, score_sum=np.ones_like(total))
+    scores, label_score = predictions.scores / total[:, None], predictions.label_score / total
+    return dataclasses.replace(
+        predictions, scores=scores, label_score=label_score, score_sum=np.ones_like(total)
+    )
 
 
-def suspicion(found: OutOfFold) -> Float[np.ndarray, "images"]:
-    """(N,) how much more likely the best other class is than the label: its probability minus the label's."""
-    is_label = found.classes == found.label[:, None]
-    other = np.where(is_label, -np.inf, found.scores).max(axis=1)
-    return other - found.label_score
+def suspicion(predictions: OutOfFold) -> Float[np.ndarray, "images"]:
+    """(N,) probability of the most likely other class minus the probability of the label."""
+    is_label = predictions.classes == predictions.label[:, None]
+    other = np.where(is_label, -np.inf, predictions.scores).max(axis=1)
+    return other - predictions.label_score

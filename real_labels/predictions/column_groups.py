@@ -1,4 +1,4 @@
-"""Which columns of a table belong together: those of one ranking, or of a score for each class."""
+"""Groups the columns of a table that belong together: one ranking, or a score for each class."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from real_labels.predictions import roles
 from real_labels.predictions.fields import Content, Field
 from real_labels.predictions.roles import Role
 
-# What each column holds, and the numbers in each of its cells.
+# For each column, its content and the number of values in a cell.
 Contents = Mapping[str, tuple[Content, int]]
-_Groups = dict[str, list[str]]  # columns together, by the key of the field that they make
+_Groups = dict[str, list[str]]  # the columns of each field, by the key of the field
 
 
 def by_name(contents: Contents, is_binary: Callable[[str], bool]) -> list[Field]:
-    """The fields of columns with names.
+    """Returns the fields of a table whose columns have names.
 
     Args:
-      contents: by column, as they stand in the table.
-      is_binary: whether a column holds nothing but 0 and 1.
+      contents: content and width of each column, in the order of the table.
+      is_binary: whether a column holds only 0 and 1.
     """
     groups = _numbered_together(contents)
     groups = _templates_together(groups, contents)
@@ -28,7 +28,7 @@ def by_name(contents: Contents, is_binary: Callable[[str], bool]) -> list[Field]
 
 
 def by_content(contents: Contents) -> list[Field]:
-    """The fields of columns without names: those of whole numbers together, those with decimals together."""
+    """Returns the fields of a table without column names: one field for each kind of numbers."""
     kinds = {Content.WHOLE: "whole", Content.REAL: "score", Content.FLAGS: "flags"}
     groups: _Groups = {}
     for name, (content, _) in contents.items():
@@ -39,7 +39,7 @@ def by_content(contents: Contents) -> list[Field]:
 def _field(key: str, names: Sequence[str], contents: Contents) -> Field:
     if len(names) == 1:
         return Field(key, tuple(names), roles.role_of(key_of(names[0])), *contents[names[0]])
-    # top1, top2, … are a ranking, while a column "top" is an edge.
+    # top1, top2, … are a ranking; a single column "top" is the edge of a box.
     role = Role.PREDICTED if key in ("top", "rank") else roles.role_of(key)
     kinds = {contents[name][0] for name in names}
     ordered = (Content.TEXT, Content.REAL, Content.WHOLE, Content.FLAGS)
@@ -48,12 +48,12 @@ def _field(key: str, names: Sequence[str], contents: Contents) -> Field:
 
 
 def _numbered_together(contents: Contents) -> _Groups:
-    """Columns by key; numbered ones of one ranking or of all classes together and in order."""
+    """Groups columns by key; the numbered columns of a ranking or of all classes form one group, in order."""
     parsed = {name: roles.numbered(key_of(name)) for name in contents}
     series: dict[str, list[tuple[int, str]]] = {}
-    for name, found in parsed.items():
-        if found is not None:
-            series.setdefault(found[0], []).append((found[1], name))
+    for name, parts in parsed.items():
+        if parts is not None:
+            series.setdefault(parts[0], []).append((parts[1], name))
     together = {
         base: [name for _, name in sorted(numbered)]
         for base, numbered in series.items()
@@ -61,10 +61,10 @@ def _numbered_together(contents: Contents) -> _Groups:
     }
     keys = {key_of(name) for name in contents}
     groups: _Groups = {}
-    for name, found in parsed.items():
-        if found is not None and found[0] in together:
-            base, names = found[0], together[found[0]]
-            # "class" may stand beside "class 0", "class 1", …
+    for name, parts in parsed.items():
+        if parts is not None and parts[0] in together:
+            base, names = parts[0], together[parts[0]]
+            # A single column "class" may stand beside "class 0", "class 1", …, and then has that key.
             groups.setdefault(names[0] if not base or base in keys else base, names)
         else:
             key = key_of(name)
@@ -73,7 +73,7 @@ def _numbered_together(contents: Contents) -> _Groups:
 
 
 def _are_all_classes(numbered: Sequence[tuple[int, str]], contents: Contents) -> bool:
-    """Whether numbered columns are p0, p1, … or p1, p2, … of numbers with decimals."""
+    """Whether numbered columns are p0, p1, … or p1, p2, … and hold numbers with decimals."""
     numbers = sorted(number for number, _ in numbered)
     kinds = {contents[name][0] for _, name in numbered}
     return (
@@ -86,7 +86,7 @@ def _are_all_classes(numbered: Sequence[tuple[int, str]], contents: Contents) ->
 
 
 def _templates_together(groups: _Groups, contents: Contents) -> _Groups:
-    """Single columns whose names differ in a class alone, together: prob_cat, prob_dog, …."""
+    """Groups single columns whose names differ only in the class: prob_cat, prob_dog, …."""
     alike: dict[str, list[str]] = {}
     for key, names in groups.items():
         template = roles.score_template(key)
@@ -98,7 +98,7 @@ def _templates_together(groups: _Groups, contents: Contents) -> _Groups:
 def _classes_together(
     groups: _Groups, contents: Contents, is_binary: Callable[[str], bool]
 ) -> _Groups:
-    """Single columns of numbers whose names say nothing, together: they are named after the classes."""
+    """Groups single columns of numbers whose names have no role: the names are those of the classes."""
     loose = {
         key: contents[names[0]][0]
         for key, names in groups.items()
@@ -122,7 +122,7 @@ def _is_single(names: Sequence[str], contents: Contents) -> bool:
 
 
 def _merged(groups: _Groups, together: Mapping[str, Sequence[str]]) -> _Groups:
-    """The groups, with the single columns of some of them together under new keys, at the end."""
-    gone = {key for keys in together.values() for key in keys}
-    kept = {key: names for key, names in groups.items() if key not in gone}
+    """Returns the groups after merging some single columns under new keys, which come last."""
+    merged = {key for keys in together.values() for key in keys}
+    kept = {key: names for key, names in groups.items() if key not in merged}
     return kept | {new: [groups[key][0] for key in keys] for new, keys in together.items()}

@@ -1,4 +1,4 @@
-"""Several models together: the mean of their scores, or the votes of their ranks."""
+"""Ensembles of several models: the mean of their scores, or votes by rank."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class Ensemble:
-    """Models whose predictions are added up one after the other.
+    """An ensemble of models, which are added one after the other.
 
-    Where every model has a score for every class, its probabilities are averaged (scores within [0, 1] are
-    probabilities already, others become their softmax). Where some have probabilities of their first classes
-    only, such as our own predictions.npz, those of these classes are averaged, and count as 0 for the others.
-    Where one has ranked classes alone, each class gets votes: k for a model's first class, k - 1 for its
-    second, …, 1 for its k-th, where k is the least number of classes that a model ranks (Borda's count).
-    Equal ones go by the best rank, then by the model that was named first.
+    If every model has a score for every class, the probabilities are averaged: scores within [0, 1] are
+    probabilities already, and other scores are turned into their softmax. If some models have probabilities
+    of their first classes only, such as our own predictions.npz, these are averaged, and all other classes of
+    such a model count as 0. If a model has ranked classes without scores, classes get votes (Borda count): k
+    for a model's first class, k - 1 for its second, …, 1 for its k-th, where k is the smallest number of
+    classes that a model ranks. Ties are broken by the best rank, then by the model that was added first.
     """
 
     def __init__(self) -> None:
         self._names: np.ndarray | None = None
         self._classes: list[Int[np.ndarray, "images k"]] = []
         self._probabilities: list[Float[np.ndarray, "images k"] | None] = []
-        # Of every class; None once a model has scores of its first classes only, or none.
+        # Sum of the probabilities of every class; None once a model lacks a score for some class.
         self._total: Float[np.ndarray, "images classes"] | None = None
 
     def __len__(self) -> int:
@@ -40,18 +40,18 @@ class Ensemble:
 
     @property
     def by_scores(self) -> bool:
-        """Whether scores are averaged, not ranks counted."""
-        return all(one is not None for one in self._probabilities)
+        """Whether scores are averaged; otherwise ranks are counted."""
+        return all(probabilities is not None for probabilities in self._probabilities)
 
-    def add(self, file_names: np.ndarray, found: PredictionFile) -> None:
+    def add(self, file_names: np.ndarray, model: PredictionFile) -> None:
         """Adds a model.
 
         Args:
-          file_names: (N,) str of its images, in the order of its rows.
-          found: its predictions.
+          file_names: (N,) str, file names of the model's images, in the order of its rows.
+          model: predictions of the model.
 
         Raises:
-          InputError: if it is about other images than the first, or scores another number of classes.
+          InputError: if the model has other images, or scores of another number of classes, than the first.
         """
         if self._names is None:
             self._names = file_names
@@ -59,36 +59,37 @@ class Ensemble:
         if (rows < 0).any() or len(file_names) != len(self._names):
             missing = int(np.count_nonzero(rows < 0))
             raise InputError(
-                f"is about other images than the first file: {len(file_names):,} beside "
-                f"{len(self._names):,}, of which it lacks {missing:,}."
+                f"has other images than the first file: found {len(file_names):,} images, expected the "
+                f"same {len(self._names):,}, of which {missing:,} are missing."
             )
-        if found.every_score is None:
-            self._total, best = None, found.scores
+        if model.every_score is None:
+            self._total, best = None, model.scores
         else:
             every = ranking.probabilities(
-                found.every_score, np.asarray(found.every_score, np.float32)
+                model.every_score, np.asarray(model.every_score, np.float32)
             )
-            best = np.take_along_axis(every, found.classes, axis=1)
+            best = np.take_along_axis(every, model.classes, axis=1)
             self._add_scores(every[rows])
-        self._classes.append(found.classes[rows].astype(np.int32))
+        self._classes.append(model.classes[rows].astype(np.int32))
         self._probabilities.append(
             best[rows].astype(np.float32) if best is not None and _are_probabilities(best) else None
         )
 
     def _add_scores(self, probabilities: Float[np.ndarray, "images classes"]) -> None:
-        """Adds a model's probabilities of every class, if all models before it had them."""
+        """Adds a model's probabilities of every class, if all earlier models had a score for every class."""
         if not self._classes:
             self._total = np.zeros(probabilities.shape, np.float32)
         if self._total is None:
             return
         if self._total.shape != probabilities.shape:
             raise InputError(
-                f"scores {probabilities.shape[1]:,} classes, the first file {self._total.shape[1]:,}."
+                f"has scores of {probabilities.shape[1]:,} classes; expected {self._total.shape[1]:,}, as in "
+                f"the first file."
             )
         self._total += probabilities
 
     def predictions(self) -> Predictions:
-        """What the models say together; with mean probabilities as scores, or without scores.
+        """Returns the predictions of the ensemble, with mean probabilities as scores, or without scores.
 
         Raises:
           InputError: if there are fewer than two models.
@@ -99,18 +100,22 @@ class Ensemble:
             k = min(max(TOP_K), self._total.shape[1])
             classes, scores = ranking.top_k(self._total / len(self), k)
             return Predictions(self._names, classes, scores)
-        probabilities = [one for one in self._probabilities if one is not None]
+        probabilities = [shares for shares in self._probabilities if shares is not None]
         if len(probabilities) == len(self):
-            k = min(max(TOP_K), *(one.shape[1] for one in self._classes))
+            k = min(max(TOP_K), *(classes.shape[1] for classes in self._classes))
             classes, votes = _votes(self._classes, probabilities, k)
             return Predictions(self._names, classes, votes / len(self))
-        k = min(one.shape[1] for one in self._classes)
-        shares = [np.broadcast_to(np.arange(k, 0, -1), (len(one), k)) for one in self._classes]
-        return Predictions(self._names, _votes([one[:, :k] for one in self._classes], shares, k)[0])
+        k = min(classes.shape[1] for classes in self._classes)
+        shares = [
+            np.broadcast_to(np.arange(k, 0, -1), (len(classes), k)) for classes in self._classes
+        ]
+        return Predictions(
+            self._names, _votes([classes[:, :k] for classes in self._classes], shares, k)[0]
+        )
 
 
 def _are_probabilities(scores: Float[np.ndarray, "images k"]) -> bool:
-    """Whether scores may be probabilities of ranked classes: within [0, 1], never rising."""
+    """Whether the scores of ranked classes can be probabilities: within [0, 1], never rising along a row."""
     falls = bool((np.diff(scores, axis=1) <= 0).all())
     return falls and scores.min() >= 0 and scores.max() <= 1
 
@@ -120,12 +125,12 @@ def _votes(
     shares: Sequence[Float[np.ndarray, "images _"]],
     k: int,
 ) -> tuple[Int[np.ndarray, "images k"], Float[np.ndarray, "images k"]]:
-    """The k classes of the most votes, and these: the sum of what each model gives (see Ensemble)."""
+    """Returns the k classes with the most votes, and their votes: the sum over the models (see Ensemble)."""
     classes = np.concatenate(ranked, axis=1).astype(np.int64)
-    given = np.concatenate(shares, axis=1)
-    rank = np.concatenate([np.arange(one.shape[1]) for one in ranked])
-    model = np.repeat(np.arange(len(ranked)), [one.shape[1] for one in ranked])
-    # Of each image: the distinct classes, their votes, their best rank, the first model that gives it.
+    share = np.concatenate(shares, axis=1)
+    rank = np.concatenate([np.arange(ranks.shape[1]) for ranks in ranked])
+    model = np.repeat(np.arange(len(ranked)), [ranks.shape[1] for ranks in ranked])
+    # For each image: the distinct classes, their votes, their best rank, and the first model with that rank.
     order = np.argsort(classes, axis=1, kind="stable")
     ordered = np.take_along_axis(classes, order, axis=1)
     votes = np.zeros(classes.shape, np.float64)
@@ -135,7 +140,7 @@ def _votes(
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     group = np.cumsum(new, axis=1) - 1
     image = np.arange(len(classes))[:, None]
-    np.add.at(votes, (image, group), np.take_along_axis(given, order, axis=1))
+    np.add.at(votes, (image, group), np.take_along_axis(share, order, axis=1))
     np.minimum.at(best, (image, group), rank[order])
     is_best = rank[order] == np.take_along_axis(best, group, axis=1)
     np.minimum.at(first, (image, group), np.where(is_best, model[order], len(ranked)))

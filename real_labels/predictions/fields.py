@@ -1,4 +1,4 @@
-"""What the columns of a table and the arrays of an archive hold, alike, and how to read them."""
+"""Fields: one view of the columns of a table and of the arrays of an archive, and how to read them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from real_labels.predictions.roles import Role
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
 
-SAMPLE = 100  # rows by which a content is told
+SAMPLE = 100  # first rows, which show the content of a field
 
 
 class Content(enum.Enum):
-    """What the cells are."""
+    """The kind of values in a field."""
 
     WHOLE = "whole numbers or WordNet ids"
     REAL = "numbers with decimals"
@@ -36,11 +36,11 @@ class Field:
     """A column, some numbered columns together, or an array.
 
     Attributes:
-      key: its name as rules compare it, without the number.
-      columns: the columns or the array, in order.
-      role: what its name says.
-      content: what its first rows hold.
-      width: numbers in each row, as the first one tells.
+      key: its name in the form that the rules compare (see tables.key_of), without the number.
+      columns: names of the columns, in order, or of the array.
+      role: the role that its name suggests.
+      content: content of its first rows.
+      width: number of values in a row, counted in the first row.
     """
 
     key: str
@@ -51,34 +51,34 @@ class Field:
 
     @property
     def title(self) -> str:
-        """What messages call it, and --column may."""
+        """The name of the field in messages; --column accepts it, too."""
         first, last = self.columns[0], self.columns[-1]
         return first if len(self.columns) == 1 else f"{first} … {last}"
 
     @property
     def is_numeric(self) -> bool:
-        """Whether it holds numbers."""
+        """Whether the field holds numbers, or several columns of true and false."""
         return self.content in (Content.WHOLE, Content.REAL) or (
             self.content is Content.FLAGS and self.width > 1
         )
 
 
 class Fields(abc.ABC):
-    """A file's fields beside the file names, and how to read them.
+    """The fields of a file besides the file names, and how to read them.
 
     Attributes:
-      names: (N,) str file names; None where rows stand for sorted file names.
-      fields: the others.
-      found: names of all columns or arrays, for messages.
-      kind: what messages call them.
-      unread: names of arrays that are none of these, such as those of three dimensions.
+      names: (N,) str file names; None if the rows are in the order of the sorted file names.
+      fields: the other fields.
+      all_names: names of all columns or arrays, for messages.
+      kind: words that messages put before these names.
+      unread: names of arrays that could not become fields, such as arrays of three dimensions.
       is_mock: whether the file says that its images were random.
-      class_names: names that stand for classes, or None.
+      class_names: names of the classes, or None.
     """
 
     names: np.ndarray | None
     fields: list[Field]
-    found: list[str]
+    all_names: list[str]
     kind = ""
     unread: Sequence[str] = ()
     is_mock = False
@@ -86,31 +86,31 @@ class Fields(abc.ABC):
 
     @abc.abstractmethod
     def classes(self, field: Field) -> Int[np.ndarray, "rows k"]:
-        """Class indices; rows of unequal length are refused."""
+        """(N, k) class indices of a field; refuses rows of unequal length."""
 
     @abc.abstractmethod
     def numbers(self, field: Field) -> Shaped[np.ndarray, "rows k"]:
-        """Numbers, or true and false."""
+        """(N, k) numbers of a field, or true and false."""
 
     def texts(self, field: Field) -> list[str]:
-        """(N,) the cells of a field of text; none where there is no text."""
+        """(N,) cells of a text field; an empty list if the file cannot hold text."""
         return []
 
     def are_words(self, field: Field) -> bool:
-        """Whether classes are written as words: class names, or WordNet ids."""
+        """Whether the classes of a field are written as words: class names, or WordNet ids."""
         return False
 
     def are_wordnet_ids(self, field: Field) -> bool:
-        """Whether classes are WordNet ids of ILSVRC-2012."""
+        """Whether the classes of a field are WordNet ids of ILSVRC-2012."""
         return False
 
     def are_boxes(self, field: Field) -> bool:
-        """Whether classes stand in front of boxes, of which only the first class is read."""
+        """Whether each class of a field is followed by a box; then only the first class of a row is read."""
         return False
 
 
 def content_of(rows: Sequence[Sequence[str]], class_names: ClassNames | None) -> Content:
-    """What rows of words and numbers hold: the first one tells numbers from text, all tell whole ones."""
+    """Content of rows of tokens: the first row tells numbers from text, all rows tell whole numbers."""
     first = rows[0] if rows else ()
     if not first:
         return Content.NOTHING

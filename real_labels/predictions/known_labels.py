@@ -1,4 +1,4 @@
-"""What is known of a dataset's labels, to tell a file's predictions from the truth."""
+"""The known labels of a dataset, which help to tell the predictions in a file from the true labels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class KnownLabels:
-    """What is known of a dataset; here, nothing.
+    """The known labels of a dataset; this base class knows no labels.
 
     Attributes:
-      num_classes: number of classes, at least as many as occur; None if it is not known.
+      num_classes: number of classes, at least the number of classes that occur; None if it is not known.
     """
 
     num_classes: int | None = None
@@ -22,18 +22,18 @@ class KnownLabels:
     def hits(
         self, file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
     ) -> Bool[np.ndarray, "n"] | None:
-        """Which images' first class is the original label.
+        """Whether the first class of each image is its original label.
 
         Args:
-          file_names: (N,) str; None where rows stand for the sorted file names.
+          file_names: (N,) str; None if the rows are in the order of the sorted file names.
           classes: (N, k), of any range.
 
         Returns:
-          (n,) of the images that have an original label; None where that cannot be said, as of images of
-          another dataset.
+          (n,) bool, of the images that have an original label; None if that is not known, for example for
+          images of another dataset.
         """
         return None
 
     def know(self, file_names: np.ndarray) -> bool:
-        """Whether all these are file names of the dataset's images."""
+        """Whether every name is the file name of an image in the dataset."""
         return False

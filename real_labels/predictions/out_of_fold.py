@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: what models that did not learn from an image say of it and of its label."""
+"""Out-of-fold predictions: the predictions for each image by a model that was not trained on the image."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 _ARRAYS = ("file_names", "classes", "scores", "label", "label_score", "fold")
 _SUM = "score_sum"
-_ROUNDING = 1e-5  # of probabilities saved as float32 or less
+_ROUNDING = 1e-5  # rounding error of probabilities saved as float32 or in a smaller type
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Ranked classes of N images, each by a model that did not learn from the image.
+    """Ranked classes of N images, each by a model that was not trained on the image.
 
     Attributes:
       file_names: (N,) str, distinct.
       classes: (N, k) int, the most likely class first; k is the number of classes, at most 20.
-      scores: (N, k) float, their probabilities in [0, 1], never rising along a row.
-      label: (N,) int, the image's own label.
-      label_score: (N,) float, its probability.
-      fold: (N,) int, the fold that the image is in.
-      score_sum: (N,) float, the sum of the probabilities of all classes (of a sigmoid not 1), or None.
+      scores: (N, k) float, probabilities of these classes in [0, 1], never rising along a row.
+      label: (N,) int, the label of the image.
+      label_score: (N,) float, the probability of the label.
+      fold: (N,) int, the fold of the image.
+      score_sum: (N,) float, sum of the probabilities of all classes (not 1 for a sigmoid), or None.
     """
 
     file_names: np.ndarray
@@ -87,7 +87,7 @@ class OutOfFold:
 
     @property
     def num_classes(self) -> int:
-        """One more than the highest class."""
+        """One more than the highest class index."""
         return 1 + int(max(self.classes.max(), self.label.max()))
 
     @property
@@ -99,7 +99,7 @@ class OutOfFold:
 
     @property
     def has_all_classes(self) -> bool:
-        """Whether every class has its score in every row."""
+        """Whether every row has a score for every class."""
         return self.classes.shape[1] >= self.num_classes
 
     @classmethod
@@ -109,16 +109,16 @@ class OutOfFold:
         probabilities: Float[np.ndarray, "images classes"],
         label: np.ndarray,
     ) -> OutOfFold:
-        """Takes the probability of every class, such as cleanlab's pred_probs. No fold is known: all are 0.
+        """Takes a probability for every class, such as cleanlab's pred_probs; the fold is unknown, and 0.
 
         Raises:
-          InputError: if a label is none of the classes.
+          InputError: if a label is not one of the classes, or the numbers of labels and rows differ.
         """
         label = np.asarray(label)
         num_classes = probabilities.shape[1]
         if len(label) != len(probabilities):
             raise InputError(
-                f"has {len(label):,} labels for {len(probabilities):,} rows of scores; expected one each."
+                f"has {len(label):,} labels for {len(probabilities):,} rows of scores; expected one per row."
             )
         beyond = (label < 0) | (label >= num_classes)
         if beyond.any():
@@ -128,26 +128,28 @@ class OutOfFold:
                 f"{num_classes - 1:,}."
             )
         classes, scores = top_k(probabilities, num_classes)
-        own = probabilities[np.arange(len(label)), label]
-        return cls(file_names, classes, scores, label, own, np.zeros(len(label), np.int32))
+        label_score = probabilities[np.arange(len(label)), label]
+        return cls(file_names, classes, scores, label, label_score, np.zeros(len(label), np.int32))
 
     @classmethod
     def joined(cls, parts: Sequence[OutOfFold]) -> OutOfFold:
-        """The images of all parts, by file name.
+        """Joins the images of all parts, sorted by file name.
 
         Raises:
-          InputError: if two parts have the same image, or other numbers of classes.
+          InputError: if two parts have the same image, or different numbers of classes.
         """
         names = _ARRAYS + (_SUM,) * all(part.score_sum is not None for part in parts)
         columns = {name: [getattr(part, name) for part in parts] for name in names}
         if len({part.classes.shape[1] for part in parts}) > 1:
-            raise InputError("the folds keep other numbers of classes: they are of different runs.")
+            raise InputError(
+                "the folds hold different numbers of classes; expected folds of the same run."
+            )
         order = np.argsort(np.concatenate(columns["file_names"]), kind="stable")
         return cls(**{name: np.concatenate(column)[order] for name, column in columns.items()})
 
     @staticmethod
     def is_in(path: str | os.PathLike[str]) -> bool:
-        """Whether a file is out_of_fold.npz, by its arrays.
+        """Whether a file is an out_of_fold.npz, recognised by its arrays.
 
         Raises:
           InputError: naming the file, if it is a damaged .npz.
@@ -162,7 +164,7 @@ class OutOfFold:
         """Reads out_of_fold.npz.
 
         Raises:
-          InputError: naming the file, if it is none.
+          InputError: naming the file, if it is not an out_of_fold.npz.
         """
         with npz.opened(path, _ARRAYS) as archive, naming(path):
             names = [name for name in (*_ARRAYS, _SUM) if name in archive.files]

@@ -16,15 +16,15 @@ from real_labels.labels import LabelSets, check_classes, check_file_names, rows_
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-TOP_K = (1, 5)  # the accuracies that are reported
-MOCK = "mock"  # an array of predictions.npz: the images were random
+TOP_K = (1, 5)  # the k of the top-k accuracies that are reported
+MOCK = "mock"  # an array in predictions.npz: the images were random
 MOCK_REMARK = (
-    "These are predictions for random images (a debug run, input.mock): no accuracy means anything."
+    "These are predictions for random images (a debug run, input.mock): the accuracy means nothing."
 )
 
 
-def says_mock(array: np.ndarray) -> bool:
-    """Whether a file's array `mock` says that its images were random."""
+def is_mock_set(array: np.ndarray) -> bool:
+    """Whether the array `mock` of a file says that the images were random."""
     return array.dtype.kind == "b" and bool(array.all())
 
 
@@ -35,9 +35,9 @@ class Predictions:
     Attributes:
       file_names: (N,) str, distinct.
       classes: (N, k) int32, the most likely class first, no class twice in a row.
-      scores: (N, k) float32 score of each of them (a probability in [0, 1] from our own program),
+      scores: (N, k) float32 score of each class (a probability in [0, 1] from our own program),
         never rising along a row, or None.
-      is_mock: whether the images were random, for trying a config.
+      is_mock: whether the images were random, in a debug run.
     """
 
     file_names: np.ndarray
@@ -84,7 +84,7 @@ class Predictions:
 
     @classmethod
     def from_labels(cls, labels: LabelSets) -> Predictions:
-        """The predictions of a model that answers every image's one label (the original labels).
+        """Returns labels as predictions: the single label of each image, such as the original label.
 
         Raises:
           InputError: if an image has no label or several.
@@ -92,16 +92,16 @@ class Predictions:
         if (labels.counts != 1).any():
             where = int(np.argmax(labels.counts != 1))
             raise InputError(
-                f"{labels.file_names[where]} has {labels.counts[where]} labels; only images with "
-                f"exactly one label can stand for predictions."
+                f"{labels.file_names[where]} has {labels.counts[where]} labels; expected exactly one "
+                f"label per image to use the labels as predictions."
             )
         return cls(labels.file_names, labels.classes[:, None])
 
     def rows(self, file_names: np.ndarray) -> Int[np.ndarray, "names"]:
-        """Row of each file name here.
+        """Row of each file name in these predictions.
 
         Raises:
-          InputError: if an image is not here, with the first of them.
+          InputError: naming the first image that was not predicted, if there is one.
         """
         return rows_of(
             self.file_names,
@@ -110,7 +110,7 @@ class Predictions:
         )
 
     def take(self, rows: Int[np.ndarray, "n"]) -> Predictions:
-        """The predictions for these images, in this order."""
+        """Returns the predictions in these rows, in this order."""
         scores = None if self.scores is None else self.scores[rows]
         return Predictions(self.file_names[rows], self.classes[rows], scores, self.is_mock)
 
@@ -129,10 +129,10 @@ class Predictions:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Predictions:
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
-          InputError: naming the file, if it is no `.npz`, cut short, or lacks an array.
+          InputError: naming the file, if it is not a `.npz`, is cut short, or lacks an array.
         """
         with npz.opened(path, ("file_names", "classes")) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -140,6 +140,6 @@ class Predictions:
             scores = arrays.get("scores")
             if scores is not None and scores.dtype.kind not in "iuf":
                 raise InputError(f"scores must be numbers, found {scores.dtype}.")
-            is_mock = MOCK in arrays and says_mock(arrays[MOCK])
+            is_mock = MOCK in arrays and is_mock_set(arrays[MOCK])
             names = npz.as_text(arrays["file_names"], "file_names")
             return cls(names, arrays["classes"], scores, is_mock)

@@ -1,4 +1,4 @@
-"""The k best classes of each row of scores, and what the scores say as probabilities."""
+"""Ranks the k best classes of each row of scores, and turns scores into probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from real_labels.errors import InputError
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-ROUNDING = 1e-3  # that probabilities may be off by
+ROUNDING = 1e-3  # how far probabilities may lie outside [0, 1]
 _BLOCK = 1 << 18  # scores ranked at a time: a block stays in the cache for all k passes
 
 
@@ -41,10 +41,10 @@ def top_k(
 
     def rank(start: int) -> None:
         block = np.array(scores[start : start + rows], dtype=dtype)
-        every = np.arange(len(block))
+        row_numbers = np.arange(len(block))
         for place in range(k):
             best = block.argmax(axis=1)  # the first NaN, if there is one
-            value = block[every, best]
+            value = block[row_numbers, best]
             if not np.isfinite(value).all():
                 row = int(np.argmin(np.isfinite(value)))
                 raise InputError(
@@ -53,7 +53,7 @@ def top_k(
                 )
             classes[start : start + rows, place] = best
             values[start : start + rows, place] = value
-            block[every, best] = -np.inf
+            block[row_numbers, best] = -np.inf
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(rank, range(0, n, rows)))
@@ -61,37 +61,37 @@ def top_k(
 
 
 def first_classes(scores: Float[np.ndarray, "images classes"]) -> Int[np.ndarray, "images"]:
-    """(N,) the class of the highest score of each row, the lowest of equal ones; NaN counts as nothing."""
+    """(N,) class with the highest score of each row, the lowest of tied classes; NaN counts as -inf."""
     rows = max(1, _BLOCK // scores.shape[1])
-    found = np.empty(len(scores), np.int64)
+    classes = np.empty(len(scores), np.int64)
     for start in range(0, len(scores), rows):
         block = np.array(scores[start : start + rows], np.float64)
         block[np.isnan(block)] = -np.inf
-        found[start : start + rows] = block.argmax(axis=1)
-    return found
+        classes[start : start + rows] = block.argmax(axis=1)
+    return classes
 
 
 def probabilities(
     scores: Float[np.ndarray, "images classes"], best: Float[np.ndarray, "images k"]
 ) -> Float[np.ndarray, "images k"]:
-    """Probabilities of some of each row's scores.
+    """Probabilities of selected scores of each row.
 
     Args:
-      scores: (N, C), of every class.
-      best: (N, k), those of them that are asked for.
+      scores: (N, C), scores of every class.
+      best: (N, k), the selected scores of each row.
 
     Returns:
-      (N, k) in [0, 1]: `best` itself where all scores lie there, but for rounding; a hundredth of it where
-      they lie in [0, 100] and each row adds up to 100; else exp(best - logsumexp(row)), the softmax.
+      (N, k) in [0, 1]: `best` itself if all scores lie in [0, 1], up to rounding; `best` / 100 if all scores
+      lie in [0, 100] and each row adds up to 100; else exp(best - logsumexp(row)), the softmax.
     """
     rows = max(1, _BLOCK // scores.shape[1])
     starts = range(0, len(scores), rows)
 
-    def are_probabilities(whole: float, start: int) -> bool:
+    def are_probabilities(scale: float, start: int) -> bool:
         block = scores[start : start + rows]
-        inside = block.min() >= -ROUNDING * whole and block.max() <= (1 + ROUNDING) * whole
-        # Any scores within [0, 1] will do, such as sigmoids; percent must add up.
-        return bool(inside and (whole == 1 or np.allclose(block.sum(axis=1), whole, rtol=0.01)))
+        inside = block.min() >= -ROUNDING * scale and block.max() <= (1 + ROUNDING) * scale
+        # Scores within [0, 1] need not add up to 1 (sigmoids); percentages must add up to 100.
+        return bool(inside and (scale == 1 or np.allclose(block.sum(axis=1), scale, rtol=0.01)))
 
     def log_sum(start: int) -> np.ndarray:
         block = np.asarray(scores[start : start + rows], np.float32)
@@ -99,8 +99,8 @@ def probabilities(
         return np.log(np.exp(block - highest).sum(axis=1, dtype=np.float64)) + highest[:, 0]
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for whole in (1, 100):
-            if all(pool.map(functools.partial(are_probabilities, whole), starts)):
-                return (best / whole).clip(0, 1)
+        for scale in (1, 100):
+            if all(pool.map(functools.partial(are_probabilities, scale), starts)):
+                return (best / scale).clip(0, 1)
         total = np.concatenate(list(pool.map(log_sum, starts)))
     return np.exp(best - total[:, None]).clip(0, 1)

@@ -1,7 +1,7 @@
-"""Reading predictions as people have them: arrays, tables, and what timm's inference.py writes.
+"""Reads files of predictions: arrays, tables, and the output of timm's inference.py.
 
-A file gives, for each image, one class, ranked classes, or a score for every class; under file names
-or in the order of the sorted file names.
+A file holds, for each image, one class, ranked classes, or a score for every class. Its rows have file names,
+or are in the order of the sorted file names.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from real_labels.predictions.table_fields import TableFields, is_header
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-_SOME_TIED = 0.002  # share of images above which ties are said
-_MANY_TIED = 0.05  # share above which what depends on them is left out
+_SOME_TIED = 0.002  # share of images above which ties are reported
+_MANY_TIED = 0.05  # share of images above which accuracies that depend on ties are left out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PredictionFile:
-    """What a file of predictions says, before it is held against a dataset.
+    """The content of a file of predictions, before it is compared with a dataset.
 
     Attributes:
-      file_names: (N,) str as they stand in the file; None where rows stand for sorted file names.
-      classes: (N, k) int64, the most likely first; any range: mixed-up numberings are found later.
-      scores: (N, k) float of each, or None.
-      every_score: (N, C) where the file held a score for every class, else None.
+      file_names: (N,) str as in the file; None if the rows are in the order of the sorted file names.
+      classes: (N, k) int64, the most likely first; any range, as mixed-up numberings are found later.
+      scores: (N, k) float, score of each class, or None.
+      every_score: (N, C) scores if the file holds a score for every class, else None.
       are_wordnet_ids: whether the classes are WordNet ids of ILSVRC-2012.
-      remarks: what a reader should know of the file, a sentence or two each.
-      rivals: other columns that may be the predictions (see choice.Chosen).
+      remarks: remarks about the file for the user, one or two sentences each.
+      column: title of the column, or group of columns, that holds the predictions; "" of an array alone.
+      rivals: other columns that may be the predictions (see choice.ChosenField).
     """
 
     file_names: np.ndarray | None
@@ -50,6 +51,7 @@ class PredictionFile:
     every_score: Float[np.ndarray, "images classes"] | None = None
     are_wordnet_ids: bool = False
     remarks: tuple[str, ...] = ()
+    column: str = ""
     rivals: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -57,13 +59,13 @@ class PredictionFile:
 
     @property
     def num_columns(self) -> int | None:
-        """C where the file held a score for every class, else None."""
+        """C if the file holds a score for every class, else None."""
         return None if self.every_score is None else self.every_score.shape[1]
 
     def with_probabilities(self) -> PredictionFile:
-        """The same with logits turned into probabilities, where there is one for every class.
+        """Returns the predictions with logits turned into probabilities, if there is a score for every class.
 
-        Scores within [0, 1] are probabilities already; others become their softmax.
+        Scores within [0, 1] are probabilities already; other scores are turned into their softmax.
         """
         if self.every_score is None or self.scores is None:
             return self
@@ -80,18 +82,18 @@ def read(
     """Reads a file of predictions.
 
     `.npy`: (N,) classes, (N, k) ranked classes, or (N, C) scores of every class.
-    `.npz`: the same under any name, with `file_names` beside it or without; our `predictions.npz`.
+    `.npz`: such an array under any name, with or without an array `file_names`; our `predictions.npz`.
     `.csv`, `.tsv`, `.txt`, `.jsonl`, `.json`, `.parquet`, text also as `.csv.gz`: a column of file names (or
     none), and classes as one column of indices or WordNet ids, one column of lists of them, or numbered
-    columns (index_0, index_1, …); or a score for every class in such columns. Which of several columns or
-    arrays it is, `choice` tells.
+    columns (index_0, index_1, …); or a score for every class in such columns.
+    If there are several columns or arrays, `choice` finds the predictions.
 
     Args:
       path: the file.
-      column: the column, group of columns or array that holds the classes or scores; None finds it.
-      labels: what is known of the dataset, to tell predictions from the true labels beside them; None:
-        nothing.
-      class_names: names that stand for classes.
+      column: the column, group of columns or array that holds the classes or scores; None: it is found.
+      labels: the known labels of the dataset, to tell predictions from true labels in the same file; None: no
+        labels are known.
+      class_names: names of the classes, if the file may hold names; or None.
 
     Raises:
       InputError: naming the file and the place: another format, damaged, empty, pickled, NaN, or
@@ -104,45 +106,51 @@ def read(
         if path.is_dir():
             raise InputError("is a folder; name a file, such as the predictions.npz in it.")
         if ending == ".npy":
-            found = _from_fields(ArrayFields(npz.read_array(path)), column and ARRAY, labels)
+            predictions = _from_fields(ArrayFields(npz.read_array(path)), column and ARRAY, labels)
         elif ending == ".npz":
             with npz.opened(path) as archive:
-                found = _from_fields(ArchiveFields(archive, class_names), column, labels)
+                predictions = _from_fields(ArchiveFields(archive, class_names), column, labels)
         elif ending in tables.ENDINGS:
             fields = TableFields(tables.read(path, is_header=is_header), class_names)
-            found = _from_fields(fields, column, labels)
+            predictions = _from_fields(fields, column, labels)
         else:
             raise InputError(
                 f"unknown ending '{ending}'; expected .npy, .npz, {', '.join(tables.ENDINGS)}. Pickled "
                 f"files (.pkl, .pt) are never loaded: save arrays with np.savez."
             )
-        if not len(found):
+        if not len(predictions):
             raise InputError("holds no predictions.")
-    return found
+    return predictions
 
 
 def _from_fields(fields: Fields, column: str | None, labels: KnownLabels) -> PredictionFile:
     chosen = choice.choose(fields, column, labels)
     remarks = (MOCK_REMARK,) if fields.is_mock else ()
     if chosen.classes is None:
-        assert chosen.scores is not None  # it has one or the other
-        found = _ranked(chosen.scores, fields.names)
-        return dataclasses.replace(found, remarks=remarks + found.remarks, rivals=chosen.rivals)
+        assert chosen.scores is not None  # a choice has classes or scores
+        ranked = _ranked(chosen.scores, fields.names)
+        return dataclasses.replace(
+            ranked,
+            remarks=remarks + ranked.remarks,
+            column=chosen.field.title,
+            rivals=chosen.rivals,
+        )
     return PredictionFile(
         fields.names,
         chosen.classes,
         chosen.scores,
         are_wordnet_ids=fields.are_wordnet_ids(chosen.field),
         remarks=remarks,
+        column=chosen.field.title,
         rivals=chosen.rivals,
     )
 
 
 def _ranked(scores: np.ndarray, file_names: np.ndarray | None) -> PredictionFile:
-    """The best classes of scores of every class, as many as are certain."""
+    """Ranks the best classes by their scores; leaves out the ranks that ties make uncertain."""
     k = max(TOP_K)
     classes, best = ranking.top_k(scores, k + 1)
-    # Images whose i-th and next class share a score.
+    # Number of images whose i-th and next class have the same score.
     equal = (best[:, 1:] == best[:, :-1]).sum(axis=0)
     remarks = []
     tied = int(equal[k - 1]) if len(equal) >= k else 0
@@ -152,10 +160,10 @@ def _ranked(scores: np.ndarray, file_names: np.ndarray | None) -> PredictionFile
             remarks.append(f"{where}, so the best {k} are not known: top-{k} is left out.")
             k = min(TOP_K)
         else:
-            remarks.append(f"{where}, where top-{k} counts the lower class index.")
+            remarks.append(f"{where}; there, top-{k} counts the lower class index.")
     if len(equal) and equal[0] > _SOME_TIED * len(best):
         remarks.append(
-            f"Several classes share the best score on {equal[0]:,} of {len(best):,} images, where the "
+            f"Several classes share the best score on {equal[0]:,} of {len(best):,} images; there, the "
             f"lowest class index counts as the prediction."
         )
     classes = classes[:, :k].astype(np.int64)

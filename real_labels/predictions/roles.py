@@ -1,7 +1,7 @@
-"""What the name of a column or an array says about it: the rules, in one place.
+"""The role that the name of a column or an array suggests: all rules in one place.
 
-A name is compared by its key (see `files.tables.key_of`). The first rule that fits counts. Contents have the
-last word: see `fields` and `choice`.
+The rules are compared with the key of the name (see `files.tables.key_of`); the first rule that matches
+decides. The content of the column can overrule its name: see `fields` and `choice`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from real_labels.files.tables import FILE_COLUMNS
 
 
 class Role(enum.Enum):
-    """What a column holds, as its name says."""
+    """The content of a column, as its name suggests."""
 
     FILE_NAME = "file names"
-    ABOUT_PREDICTION = "something about a prediction, such as whether it is right"
-    ASIDE = "something else about the image"
+    ABOUT_PREDICTION = "a property of a prediction, such as whether it is right"
+    METADATA = "other data about the image"
     TRUTH = "the true labels"
     SCORE = "scores"
     PREDICTED = "predictions"
@@ -37,7 +37,7 @@ _RULES = (
         r"|(pred|predictions?|predicted|top_?\d*)_(is_)?(correct|right|hit|time|date|ms|model|loss|error)",
     ),
     (
-        Role.ASIDE,
+        Role.METADATA,
         r"|unnamed(:_\d+)?|row|rows|split|fold|subset|width|height|size|area|loss|losses|entropy|margin"
         r"|uncertainty|is_.*|count|n|num_.*|time|timestamp|date|seed|model|dataset|epoch"
         r"|batch|source|url|md5|sha\d*|hash|comments?|notes?|mock"
@@ -48,7 +48,7 @@ _RULES = (
         r"(true|truth|gt|targets?|ground|actual|original|orig|y_true)(_.*)?|.*_(true|truth|gt)",
     ),
     (Role.SCORE, rf"(.*_)?{_SCORE_WORDS}(_.*)?"),
-    (Role.UNKNOWN, r"predictions?_id"),  # of the row, or of the class
+    (Role.UNKNOWN, r"predictions?_id"),  # the id of the row, or of the class
     (
         Role.PREDICTED,
         r"(pred|preds|prediction|predictions|predicted|predictionstring|top\d+|topk|y_?hat|guess|argmax"
@@ -62,7 +62,7 @@ _RULES = (
     ),
 )
 _COMPILED = tuple((role, re.compile(pattern)) for role, pattern in _RULES)
-# Numbers behind these names count ranks or classes, and not models or runs: index_0, top1, logit_3.
+# Numbers after these names count ranks or classes, not models or runs: index_0, top1, class_3.
 _RANKED = re.compile(
     r"(pred|prediction|predicted|top|rank)s?(_(class|label|index|idx|id|wnid|synset))?"
     r"|index|indices|class|classes|class_id|class_index|class_idx|topk_indices|wnid|wordnet_id|synset|labels?"
@@ -72,29 +72,29 @@ _NUMBERED_INSIDE = re.compile(r"(top|pred|prediction|rank)_?(\d+)_(.+)")  # top1
 
 
 def role_of(key: str) -> Role:
-    """The role that a column's key says."""
+    """Returns the role that the key of a column suggests."""
     return next((role for role, rule in _COMPILED if rule.fullmatch(key)), Role.UNKNOWN)
 
 
 def numbered(key: str) -> tuple[str, int] | None:
-    """(name without its number, number) of a name with a number; None of others."""
-    if found := _NUMBERED_INSIDE.fullmatch(key):
-        return f"{found[1]}_{found[3]}", int(found[2])
-    found = _NUMBERED.fullmatch(key)
-    return (found[1], int(found[2])) if found else None
+    """Returns (name without its number, number) of a name with a number; None for other names."""
+    if match := _NUMBERED_INSIDE.fullmatch(key):
+        return f"{match[1]}_{match[3]}", int(match[2])
+    match = _NUMBERED.fullmatch(key)
+    return (match[1], int(match[2])) if match else None
 
 
 def counts_ranks(base: str) -> bool:
-    """Whether numbers behind such a name count ranks or classes, whatever the columns hold."""
+    """Whether numbers after this name count ranks or classes, whatever the columns hold."""
     return not base or bool(_RANKED.fullmatch(base)) or role_of(base) is Role.SCORE
 
 
 def score_template(key: str) -> str | None:
-    """What the names of a score for each of several classes have in common: "prob_*" of prob_cat, or None."""
+    """Returns the common pattern of score columns named after classes, "prob_*" for prob_cat; or None."""
     for pattern, template in (
         (rf"{_SCORE_WORDS}_(.+)", "{}_*"),
         (rf"(?:.+)_{_SCORE_WORDS}", "*_{}"),
     ):
-        if found := re.fullmatch(pattern, key):
-            return template.format(found[1])
+        if match := re.fullmatch(pattern, key):
+            return template.format(match[1])
     return None

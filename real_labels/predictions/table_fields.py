@@ -18,16 +18,16 @@ from real_labels.predictions.fields import SAMPLE, Content, Field, Fields, conte
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-_FEW_COLUMNS = 20  # of which every row is looked at where they have no names
+_FEW_COLUMNS = 20  # up to this number, all rows of columns without names are examined
 _BRACKETS = str.maketrans("[](),;'\"\n\t", " " * 10)
-_BOX = 4  # numbers behind a class in Kaggle's PredictionString: x, y, x, y
+_BOX = 4  # numbers after a class in Kaggle's PredictionString: x, y, x, y
 
 
 def is_header(first_row: Sequence[str]) -> bool:
-    """Whether the first row of a table has the names of columns, and not data already."""
+    """Whether the first row of a table holds the names of the columns, not data."""
     cells = [cell.strip() for cell in first_row]
     if len(cells) > 2 and cells == [str(i) for i in range(len(cells))]:
-        return True  # 0, 1, 2, …: pandas' names of columns that have none
+        return True  # 0, 1, 2, …: pandas numbers columns without names
     are_values = all(tables.is_number(c) or WORDNET_ID.fullmatch(c) for c in cells)
     return not are_values and not any(map(is_image_name, cells))
 
@@ -41,11 +41,11 @@ class TableFields(Fields):
         """Finds the fields.
 
         Args:
-          table: with at least one row (see files.tables.read).
-          class_names: names that stand for classes.
+          table: a table with at least one row (see files.tables.read).
+          class_names: names of the classes, or None.
         """
         self.class_names = class_names
-        self.found = list(table.column_names)
+        self.all_names = list(table.column_names)
         has_header = tables.has_header(table)
         file_column = _file_column(table, has_header)
         self.names = (
@@ -55,7 +55,7 @@ class TableFields(Fields):
         if tables.may_have_decimal_commas(table):
             table = _with_decimal_points(table, others)
         self._table = table
-        # Without names the contents must tell, and all rows are looked at.
+        # Columns without names are told apart by their content, so all rows are examined.
         is_narrow = table.num_columns <= _FEW_COLUMNS
         self._sampled = table.num_rows if is_narrow and not has_header else SAMPLE
         self._samples: dict[str, list[Any]] = {}
@@ -90,11 +90,11 @@ class TableFields(Fields):
         return content_of(rows, self.class_names), len(rows[0])
 
     def _is_binary(self, name: str) -> bool:
-        """Whether a column holds nothing but 0 and 1."""
+        """Whether a column holds only 0 and 1."""
         return {"0", "1", "0.0", "1.0"}.issuperset(str(cell).strip() for cell in self._sample(name))
 
     def _is_class_name(self, cell: Any) -> bool:
-        """Whether a cell is one of the class names, which may have spaces, or a list of them."""
+        """Whether a cell is a class name, which may contain spaces, or a list of class names."""
         names = self.class_names
         if names is not None and isinstance(cell, list):
             return bool(cell) and all(map(self._is_class_name, cell))
@@ -121,10 +121,10 @@ class TableFields(Fields):
         return tables.floats(flat, first, k).reshape(-1, k)
 
     def _places(self, columns: Sequence[str]) -> Sequence[int | None]:
-        """Place of each column: that of the class it is called after, where all are, else as they stand."""
-        found = [class_columns.index_of_name(name, self.class_names) for name in columns]
-        as_they_stand = list(range(len(columns)))
-        return found if set(found) == set(as_they_stand) else as_they_stand
+        """Place of each column: the class that it is named after if all are named so, else its position."""
+        places = [class_columns.index_of_name(name, self.class_names) for name in columns]
+        positions = list(range(len(columns)))
+        return places if set(places) == set(positions) else positions
 
     def texts(self, field: Field) -> list[str]:
         cells = self._table[field.columns[0]].to_pylist()
@@ -145,7 +145,11 @@ class TableFields(Fields):
 
 
 def _file_column(table: Any, has_header: bool) -> str | None:
-    """The column of file names: by name, one that holds names of images first; else by what it holds."""
+    """Returns the column of file names, or None.
+
+    A column that begins with the name of an image is preferred, first among the columns with usual names,
+    then among all; else it is the first column with a usual name.
+    """
     by_key = tables.by_key(table.column_names) if has_header else {}
     named = [by_key[n] for n in tables.FILE_COLUMNS if n in by_key]
     for name in (*named, *table.column_names):
@@ -166,12 +170,12 @@ def _with_decimal_points(table: Any, columns: Sequence[str]) -> Any:
 def _tokens(cell: Any) -> list[str]:
     """The numbers or words in a cell."""
     if isinstance(cell, list):
-        return [str(one).strip() for one in cell]
+        return [str(value).strip() for value in cell]
     return str(cell).translate(_BRACKETS).split()
 
 
 def _is_boxes(tokens: list[str]) -> bool:
-    """Whether these are WordNet ids, each with the four numbers of a box behind it."""
+    """Whether the tokens are WordNet ids, each followed by the four numbers of a box."""
     return len(tokens) > _BOX and all(
         WORDNET_ID.fullmatch(token) if place % (_BOX + 1) == 0 else tables.is_number(token)
         for place, token in enumerate(tokens)
@@ -179,9 +183,9 @@ def _is_boxes(tokens: list[str]) -> bool:
 
 
 def _flattened(column: Any, name: str) -> tuple[Any, int]:
-    """(all values in one column, values per row) of a column of lists; itself and 1 of no lists.
+    """Returns (all values in one column, values per row) of a column of lists; else (the column, 1).
 
-    In front of boxes only the first class of each row is a value.
+    If each class is followed by a box, only the first class of each row is a value.
     """
     import pyarrow as pa
 
@@ -207,28 +211,28 @@ def _flattened(column: Any, name: str) -> tuple[Any, int]:
         return column, 1
     if (lengths == 0).any():
         raise InputError(f"row {int(np.argmin(lengths)) + 1} has no {name}.")
-    odd = lengths != lengths[0]
-    if odd.any():
-        row = int(np.argmax(odd))
+    differs = lengths != lengths[0]
+    if differs.any():
+        row = int(np.argmax(differs))
         raise InputError(
             f"row {row + 1} has {lengths[row]} entries in {name}, row 1 has {lengths[0]}; expected "
-            f"equally many in each row."
+            f"the same number in every row."
         )
     return flat, int(lengths[0])
 
 
 def _check_unmixed(lists: list[list[str]], name: str) -> None:
-    """Refuses a row of WordNet ids and numbers, which are boxes or scores, and no classes."""
+    """Refuses rows that mix classes with other numbers, such as boxes or scores."""
     boxed = tables.key_of(name) == "predictionstring"
     for row, tokens in enumerate(lists, start=1):
         if boxed and len(tokens) > 1 and not WORDNET_ID.fullmatch(tokens[0]):
             raise InputError(
-                f"row {row} has several numbers in {name} ({' '.join(tokens)[:60]}): boxes or scores stand "
-                f"beside the class. Write the class alone."
+                f"row {row} has several numbers in {name} ({' '.join(tokens)[:60]}), such as a class with a "
+                f"box or a score; expected only the class."
             )
         others = [token for token in tokens if not WORDNET_ID.fullmatch(token)]
         if 0 < len(others) < len(tokens) and all(map(tables.is_number, others)):
             raise InputError(
                 f"row {row} mixes WordNet ids and numbers in {name} ({' '.join(tokens)[:60]}); expected "
-                f"classes alone, the most likely first."
+                f"only classes, the most likely first."
             )

@@ -1,4 +1,4 @@
-"""Expert labels: the truth about some images, which pools of models are judged by."""
+"""Expert labels: the truth about some images, against which pools of models are measured."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ExpertLabels:
     Attributes:
       questions: pairs of image and label whose truth is known.
       present: (G,) whether the label is present.
-      are_complete: whether every label that is not among the questions is absent from these images. Gold
-        questions are not: of a pair that nobody was asked about, nothing is known.
+      are_complete: whether every label that is not among the questions is absent from these images. True
+        for label sets; False for gold questions, where the truth of all other pairs is unknown.
     """
 
     questions: Questions
@@ -34,7 +34,7 @@ class ExpertLabels:
 
     def __post_init__(self):
         if not self.present.any():
-            raise InputError("no label of the gold is present: there is no recall to measure.")
+            raise InputError("no label of the gold is present, so recall cannot be measured.")
 
     @classmethod
     def load(
@@ -44,10 +44,10 @@ class ExpertLabels:
         categories: Sequence[str] = CATEGORIES,
         columns: Mapping[str, str] | None = None,
     ) -> ExpertLabels:
-        """Reads gold questions (see Gold.load), or label sets (see LabelSets.from_json), which are complete.
+        """Reads gold questions (see Gold.load), or complete label sets (see LabelSets.from_json).
 
         Raises:
-          InputError: naming the file, if it is neither, or no label is present.
+          InputError: naming the file, if it holds neither, or no label is present.
         """
         truth = load_truth(path, at_least, categories, columns)
         with naming(path):
@@ -57,7 +57,7 @@ class ExpertLabels:
 
     @classmethod
     def of_label_sets(cls, labels: LabelSets) -> ExpertLabels:
-        """All labels of some images."""
+        """Builds expert labels from label sets that hold all labels of their images."""
         image = np.repeat(np.arange(len(labels)), labels.counts)
         questions = Questions(labels.file_names, image, labels.classes)
         return cls(questions, np.ones(len(questions), bool), are_complete=True)

@@ -1,4 +1,4 @@
-"""The Pareto front of pools: the most recall for each number of proposals, as a table and a figure."""
+"""The Pareto front of pools: the highest recall for each number of proposals, as a table and a figure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from jaxtyping import Int
 
 ENDINGS = (".png", ".svg", ".pdf", ".csv", ".parquet")
-MOST_LISTED = 16  # models of which every pool can be listed
+MOST_LISTED = 16  # largest number of models for which every pool is listed
 _LINE, _MARK = "#2471a3", "#c0392b"
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A pool with its recall and precision, in [0, 1], and its mean number of proposals an image."""
+    """A pool with its recall and precision, in [0, 1], and its mean number of proposals per image."""
 
     pool: tuple[str, ...]
     recall: float
@@ -53,7 +53,7 @@ def save(
     Args:
       path: the file.
       front: the points, by falling recall.
-      chosen: the pool that was chosen, which the figure marks.
+      chosen: the chosen pool, which the figure marks.
       is_exact: whether all pools were searched.
     """
     ending = pathlib.Path(path).suffix.lower()
@@ -62,7 +62,7 @@ def save(
     if ending in (".csv", ".parquet"):
         tables.write(path, _columns(front))
     else:
-        _draw(path, front, chosen, "best pools" if is_exact else "best pools looked at")
+        _draw(path, front, chosen, "best pools" if is_exact else "best of the searched pools")
 
 
 def _columns(points: Iterable[Point]) -> dict[str, np.ndarray]:
@@ -85,11 +85,11 @@ def _draw(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point, t
     recall = [100 * p.recall for p in front][::-1]
     axes.step(cost, recall, where="post", color=_LINE, lw=1.2, alpha=0.6)
     axes.plot(cost, recall, ".", color=_LINE, ms=5, label=title)
-    at = (chosen.proposals_per_image, 100 * chosen.recall)
+    point = (chosen.proposals_per_image, 100 * chosen.recall)
     number = f"{len(chosen.pool)} model{'s' * (len(chosen.pool) > 1)}"
-    says = f"this pool: {number}, {at[1]:.1f}% with {at[0]:.2f} an image"
-    axes.plot(*at, "o", color=_MARK, ms=7, label=says)
-    axes.set(xlabel="Proposals an image", ylabel="Recall of the experts' labels (%)")
+    label = f"chosen pool: {number}, recall {point[1]:.1f}%, {point[0]:.2f} proposals per image"
+    axes.plot(*point, "o", color=_MARK, ms=7, label=label)
+    axes.set(xlabel="Proposals per image", ylabel="Recall of the experts' labels (%)")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     axes.grid(color="#dddddd", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -98,7 +98,7 @@ def _draw(path: str | os.PathLike[str], front: Sequence[Point], chosen: Point, t
 
 
 def save_every_pool(path: str | os.PathLike[str], pools: Pools) -> None:
-    """Writes a table of all 2^M - 1 pools, by size and then by cost (.csv, .parquet), atomically.
+    """Writes a table (.csv, .parquet) of all 2^M - 1 pools, atomically, sorted by size and then by proposals.
 
     `unrated` is the number of images on which all models of the pool agree with the original label.
 
@@ -109,13 +109,13 @@ def save_every_pool(path: str | os.PathLike[str], pools: Pools) -> None:
     if len(names) > MOST_LISTED:
         raise InputError(
             f"{len(names)} models have {(1 << len(names)) - 1:,} pools; every pool is listed for up to "
-            f"{MOST_LISTED} models. Name single ones with --pool."
+            f"{MOST_LISTED} models. Name single pools with --pool."
         )
-    size, cost, unrated = _sums(pools)
+    size, cost, unrated = _counts_of_every_pool(pools)
     order = np.lexsort((cost, size))[1:]  # without the empty pool
     members = [_names(names, pool) for pool in order.tolist()]
     table = {
-        "models": np.array([SEPARATOR.join(one) for one in members], dtype=np.str_),
+        "models": np.array([SEPARATOR.join(pool) for pool in members], dtype=np.str_),
         "number": size[order],
         "proposals_per_image": 1 + cost[order] / pools.proposals.num_images,
         "unrated": unrated[order],
@@ -127,33 +127,36 @@ def save_every_pool(path: str | os.PathLike[str], pools: Pools) -> None:
 
 
 def cheapest_of_each_size(pools: Pools) -> list[tuple[tuple[str, ...], float, int]]:
-    """(models, proposals an image, images that stand unrated) of the pool of fewest proposals of each size.
+    """Finds, for each number of models, the pool with the fewest proposals.
 
-    For up to 24 models, whose pools can all be counted.
+    All pools are counted, so there may be up to 24 models.
+
+    Returns:
+      The names of the models, proposals per image, and number of unrated images of each of these pools.
     """
     names = pools.proposals.models
-    size, cost, unrated = _sums(pools)
-    found = []
+    size, cost, unrated = _counts_of_every_pool(pools)
+    cheapest = []
     for number in range(1, len(names) + 1):
         of_size = np.flatnonzero(size == number)
         pool = int(of_size[np.argmin(cost[of_size])])
         per_image = 1 + int(cost[pool]) / pools.proposals.num_images
-        found.append((_names(names, pool), per_image, int(unrated[pool])))
-    return found
+        cheapest.append((_names(names, pool), per_image, int(unrated[pool])))
+    return cheapest
 
 
 def _names(names: Sequence[str], pool: int) -> tuple[str, ...]:
     return tuple(name for m, name in enumerate(names) if pool >> m & 1)
 
 
-def _sums(
+def _counts_of_every_pool(
     pools: Pools,
 ) -> tuple[Int[np.ndarray, "subsets"], Int[np.ndarray, "subsets"], Int[np.ndarray, "subsets"]]:
     """(2^M,) number of models, proposals beside the original labels, and unrated images of every pool."""
     proposals = pools.proposals
     size = np.bitwise_count(np.arange(1 << len(proposals.models)))
     differs = proposals.differs
-    if proposals.ask_all:  # a model differs from the label by any other class
+    if proposals.ask_all:  # any class beside the original label counts as a difference
         differs = np.zeros_like(differs)
         other = ~proposals.original
         np.logical_or.at(differs, proposals.questions.image[other], proposals.by[other])

@@ -1,7 +1,8 @@
 """The smallest pool of models that still proposes enough of the experts' labels.
 
 The paper's criterion: recall of at least 97%, then the fewest models, then the fewest proposals ("Are we done
-with ImageNet?", section 3.1). Up to 24 models all subsets are searched; more, greedily with exchanges.
+with ImageNet?", section 3.1). For up to 24 models all subsets are searched; for more models, the search is
+greedy, with exchanges.
 """
 
 from __future__ import annotations
@@ -21,27 +22,28 @@ from real_labels.proposals.subset_sums import proposed_by_subset
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-GREEDY_ABOVE = 24  # models up to which every subset is searched
-_CHUNK = 1 << 20  # subsets looked at at a time
+GREEDY_ABOVE = 24  # largest number of models of which every subset is searched
+_CHUNK = 1 << 20  # subsets processed at a time
 _FOLDS = 10
-_COST_BITS, _SIZE_BITS = 32, 5  # of a pool's key; 24 more bits are the pool itself
+_COST_BITS, _SIZE_BITS = 32, 5  # in the key of a pool; its lowest bits, up to 24, are the pool
 _NO_KEY = np.iinfo(np.int64).max
-_MOST_PEELED = 100  # pools of each size of which all parts are looked at
-RECALL = 0.97  # of the paper's pool
+_MOST_PEELED = 100  # largest number of pools of each size from which single models are removed
+RECALL = 0.97  # least recall of the paper's pool
 Subset = tuple[int, ...]  # columns of the models
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Search:
-    """What a search of pools found.
+    """The result of a search for the smallest pool.
 
     Attributes:
       pool: columns of the chosen models, ascending.
-      is_enough: whether it reaches the recall that was asked for; else it is the smallest of the highest.
-      front: the pools of the Pareto front, columns each: no pool proposes less and finds as much. Of a
-        greedy search, the front of the pools that were looked at.
-      held_out: recall on images that the pool was not chosen on: for each of 10 parts of the gold images, the
-        pool is chosen on the others.
+      is_enough: whether the pool reaches the required recall; if not, it is the smallest pool of the highest
+        recall.
+      front: the pools of the Pareto front, each as columns of models: no other pool proposes fewer pairs and
+        finds as many labels. For a greedy search, the front of the pools that it examined.
+      held_out: recall on images that the pool was not chosen on: for each of 10 parts of the gold images, a
+        pool is chosen on the other parts.
       is_exact: whether all subsets were searched.
     """
 
@@ -53,15 +55,15 @@ class Search:
 
 
 def search(pools: Pools, recall: float = RECALL, seed: int = 0) -> Search:
-    """Finds the smallest pool of enough recall, and the Pareto front of recall and proposals.
+    """Finds the smallest pool that reaches a recall, and the Pareto front of recall and proposals.
 
     Args:
       pools: the models, with experts' labels.
-      recall: the least share of the experts' labels to be proposed, in (0, 1].
-      seed: of the parts for the held-out recall.
+      recall: the smallest share of the experts' labels that the pool must propose, in (0, 1].
+      seed: random seed of the parts for the held-out recall.
 
     Raises:
-      InputError: if the recall is no share, or there are no experts' labels.
+      InputError: if the recall is outside (0, 1], or there are no experts' labels.
     """
     if not 0 < recall <= 1:
         raise InputError(f"--recall {recall}: expected a share, 0 < R <= 1.")
@@ -69,8 +71,8 @@ def search(pools: Pools, recall: float = RECALL, seed: int = 0) -> Search:
         raise InputError("Choosing a pool needs the experts' labels of some images (--gold FILE).")
     is_exact = len(pools.proposals.models) <= GREEDY_ABOVE
     searcher = EverySubset(pools) if is_exact else Greedy(pools)
-    every = np.ones(pools.num_present, bool)
-    pool, is_enough = searcher.smallest(every, recall)
+    all_labels = np.ones(pools.num_present, bool)
+    pool, is_enough = searcher.smallest(all_labels, recall)
     return Search(
         pool,
         is_enough,
@@ -81,7 +83,7 @@ def search(pools: Pools, recall: float = RECALL, seed: int = 0) -> Search:
 
 
 def _held_out(pools: Pools, searcher: EverySubset | Greedy, recall: float, seed: int) -> Estimate:
-    """Recall on the images of each part by the pool that is chosen on the other parts."""
+    """Recall on the images of each part, of the pool that is chosen on the other parts."""
     images = np.unique(pools.present_image)
     parts = min(_FOLDS, len(images))
     if parts < 2:
@@ -97,12 +99,12 @@ def _held_out(pools: Pools, searcher: EverySubset | Greedy, recall: float, seed:
 
 
 def _needed(number: int, recall: float) -> int:
-    """Fewest hits that are this share of a number; 0.97 of 100 is 97, whatever its binary digits."""
+    """Fewest hits out of `number` that reach the recall; 0.97 of 100 is 97, despite rounding errors."""
     return math.ceil(number * recall - 1e-9)
 
 
 class EverySubset:
-    """The search over all subsets: bit m of a subset's number is model m."""
+    """Searches all subsets of the models; bit m of a subset's number is model m."""
 
     def __init__(self, pools: Pools):
         self._pools = pools
@@ -111,7 +113,7 @@ class EverySubset:
         self._hits = self._hits_of(np.ones(pools.num_present, bool))
 
     def _hits_of(self, among: Bool[np.ndarray, "labels"]) -> Int[np.ndarray, "subsets"]:
-        """(2^M,) how many of these labels each subset finds, without those always found."""
+        """(2^M,) number of the labels `among` that each subset finds, without the original labels."""
         asked = among & ~self._pools.always_found
         dtype = np.uint16 if np.count_nonzero(asked) < 1 << 16 else np.int32
         return proposed_by_subset(
@@ -119,11 +121,11 @@ class EverySubset:
         )
 
     def smallest(self, among: Bool[np.ndarray, "labels"], recall: float) -> tuple[Subset, bool]:
-        """The smallest pool by these labels, and whether it reaches the recall."""
+        """Returns the smallest pool for the labels `among`, and whether the pool reaches the recall."""
         hits = self._hits if among.all() else self._hits - self._hits_of(~among)
         always = int(np.count_nonzero(among & self._pools.always_found))
         enough = _needed(int(np.count_nonzero(among)), recall) - always
-        most = int(hits[-1])  # of all models
+        most = int(hits[-1])  # hits of all models together
         best = _NO_KEY
         for start, cost, size in self._chunks():
             key = (size << _COST_BITS | cost) << self._num_models | np.arange(
@@ -134,8 +136,9 @@ class EverySubset:
         return self._subset(best), most >= enough
 
     def front(self) -> Iterator[Subset]:
-        """The Pareto front, from the most recall down."""
-        best = np.full(int(self._hits[-1]) + 1, _NO_KEY)  # the key of the cheapest pool, by hits
+        """Yields the pools of the Pareto front, from the highest recall down."""
+        # For each number of hits, the key of the cheapest pool.
+        best = np.full(int(self._hits[-1]) + 1, _NO_KEY)
         for start, cost, size in self._chunks():
             key = (cost << _SIZE_BITS | size) << self._num_models | np.arange(
                 start, start + len(cost)
@@ -151,10 +154,10 @@ class EverySubset:
     def _chunks(
         self,
     ) -> Iterator[tuple[int, Int[np.ndarray, "chunk"], Int[np.ndarray, "chunk"]]]:
-        """(first subset, cost and number of models of each) of chunks of the subsets, without the empty one.
+        """Yields chunks of the non-empty subsets: first subset, and cost and number of models of each subset.
 
-        Subsets are compared by a key, by size and then by cost, or the other way round. Its lowest bits are
-        the subset itself, which so comes back with the smallest key.
+        Callers compare subsets by an integer key: size, then cost, or the other way round. The lowest bits of
+        the key are the subset itself, so that the smallest key also names its subset.
         """
         for start in range(0, 1 << self._num_models, _CHUNK):
             first = max(start, 1)
@@ -167,9 +170,9 @@ class EverySubset:
 
 
 class Greedy:
-    """The search for many models: one is added at a time, and models are exchanged while that helps.
+    """Searches greedily, for many models: adds one model at a time, and exchanges models while that helps.
 
-    What it finds is good, and not always the best: all pools that were looked at make the front.
+    The result is good, but not always the best pool. The front is that of all examined pools.
     """
 
     def __init__(self, pools: Pools):
@@ -186,12 +189,12 @@ class Greedy:
         return self._costs[pool]
 
     def _added_costs(self, pool: Subset) -> Float[np.ndarray, "models"]:
-        """(M,) proposals that each model adds to a pool."""
+        """(M,) number of proposals that each model adds to a pool."""
         fresh = ~self._rows[:, list(pool)].any(axis=1)
         return (self._counts * fresh).astype(np.float32) @ self._rows32
 
     def smallest(self, among: Bool[np.ndarray, "labels"], recall: float) -> tuple[Subset, bool]:
-        """A small pool by these labels, and whether it reaches the recall."""
+        """Returns a small pool for the labels `among`, and whether the pool reaches the recall."""
         gold = self._pools.present[among & ~self._pools.always_found]
         always = int(np.count_nonzero(among & self._pools.always_found))
         enough = _needed(int(np.count_nonzero(among)), recall) - always
@@ -213,11 +216,11 @@ class Greedy:
         pool = _without_needless(gold, pool, wanted)
         if keep:
             self._seen.add(pool)
-            self._look_around(gold, pool)
+            self._examine_more(gold, pool)
         return pool, _hits(gold, pool) >= enough
 
     def _most_hits(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> Subset:
-        """Exchanges one model for another while the pool finds more."""
+        """Exchanges one model for another while the pool finds more labels."""
         hits = _hits(gold, pool)
         improved = True
         while improved:
@@ -235,7 +238,7 @@ class Greedy:
     def _cheapest(
         self, gold: Bool[np.ndarray, "labels models"], pool: Subset, wanted: int
     ) -> Subset:
-        """Exchanges one model for another while the pool proposes less and still finds enough."""
+        """Exchanges one model for another while the pool proposes fewer pairs and finds `wanted` labels."""
         improved = True
         while improved:
             improved = False
@@ -250,28 +253,28 @@ class Greedy:
                     break
         return pool
 
-    def _look_around(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
-        """Looks at more pools for the front: larger ones, their parts, and cheaper ones of as much recall."""
+    def _examine_more(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
+        """Examines more pools for the front: larger pools, their parts, and cheaper pools of equal recall."""
         self._grow(gold, pool)
         self._peel()
-        for best in self._best():
+        for best in self._best_seen():
             self._seen.add(self._cheapest(gold, best, _hits(gold, best)))
 
     def _grow(self, gold: Bool[np.ndarray, "labels models"], pool: Subset) -> None:
-        """Adds the model of the most new labels, until all are found that can be."""
+        """Adds the model with the most new labels, until no model finds a new label."""
         while _gains(gold, pool).max() > 0:
             pool = tuple(sorted((*pool, int(np.argmax(_gains(gold, pool))))))
             self._seen.add(self._cheapest(gold, pool, _hits(gold, pool)))
 
     def _peel(self) -> None:
-        """Takes one model after another out of the pools, from the largest down to single models."""
+        """Examines the pools without each of their models, from the largest pools down, and single models."""
         self._seen |= {(m,) for m in range(self._num_models)}
         for size in range(self._num_models, 2, -1):
             pools = sorted(p for p in self._seen if len(p) == size)[:_MOST_PEELED]
             self._seen |= {tuple(m for m in p if m != out) for p in pools for out in p}
 
-    def _best(self) -> list[Subset]:
-        """The pools seen of which no other seen one proposes less and finds as much, by falling recall."""
+    def _best_seen(self) -> list[Subset]:
+        """The Pareto front of the examined pools, by falling recall."""
         found = {pool: int(self._pools.found(pool).sum()) for pool in self._seen}
         cheapest, best = math.inf, []
         for pool in sorted(found, key=lambda p: (-found[p], self._cost(p), len(p), p)):
@@ -281,17 +284,17 @@ class Greedy:
         return best
 
     def front(self) -> Iterator[Subset]:
-        """The Pareto front of the pools that were looked at, from the most recall down."""
-        yield from self._best()
+        """Yields the Pareto front of the examined pools, from the highest recall down."""
+        yield from self._best_seen()
 
 
 def _gains(gold: Bool[np.ndarray, "labels models"], pool: Subset) -> Int[np.ndarray, "models"]:
-    """(M,) labels that each model finds and the pool does not."""
+    """(M,) number of labels that each model finds and the pool does not."""
     return gold[~gold[:, list(pool)].any(axis=1)].sum(axis=0)
 
 
 def _without_needless(gold: Bool[np.ndarray, "labels models"], pool: Subset, wanted: int) -> Subset:
-    """The pool without models that it does not need for this many labels."""
+    """Removes models from the pool that it does not need to find `wanted` labels."""
     for model in pool:
         rest = tuple(m for m in pool if m != model)
         if rest and _hits(gold, rest) >= wanted:
@@ -300,5 +303,5 @@ def _without_needless(gold: Bool[np.ndarray, "labels models"], pool: Subset, wan
 
 
 def _hits(gold: Bool[np.ndarray, "labels models"], pool: Subset) -> int:
-    """Labels that a pool finds."""
+    """Number of labels that a pool finds."""
     return int(np.count_nonzero(gold[:, list(pool)].any(axis=1)))

@@ -1,4 +1,4 @@
-"""Pools: what any set of models proposes, and how much of the experts' labels that finds."""
+"""Pools: the proposals of any set of models, and the share of the experts' labels that they find."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Some of the models, and what they propose together with the original labels.
+    """A pool of models, measured on its proposals together with the original labels.
 
     Attributes:
-      models: their names.
-      proposals_per_image: mean number over all images.
-      unrated: number of images on which all agree with the original label.
+      models: names of the models.
+      proposals_per_image: mean number of proposals over all images.
+      unrated: number of images on which all models agree with the original label.
       questions: number of pairs to ask about, on the other images.
       recall: share of the experts' labels that are proposed; n is the number of labels. None without gold.
-      recall_asked: share of the experts' labels that are asked about, or kept on images that stand unrated:
-        proposals beside the original label are dropped there. None without gold.
-      precision: share of the proposals of known truth that are present; n is their number. None without gold.
+      recall_asked: share of the experts' labels that are asked about, or are the original label of an unrated
+        image; all other proposals on unrated images are dropped. None without gold.
+      precision: share of the proposals of known truth that are present; n is the number of these proposals.
+        None without gold.
     """
 
     models: tuple[str, ...]
@@ -49,32 +50,32 @@ class Pools:
     """Measures pools of a set of models.
 
     Attributes:
-      proposals: what the models propose.
+      proposals: the proposals of the models.
       experts: the experts' labels, or None.
       present: (L, M) which models propose each of the L labels of the experts.
-      always_found: (L,) which of these are the original label, proposed whatever the pool.
-      present_image: (L,) the image of each, from 0 to the number of gold images.
+      always_found: (L,) which of these labels are the original label, which every pool proposes.
+      present_image: (L,) gold image of each label, from 0 to the number of gold images - 1.
       num_gold_images: number of images with experts' labels.
       left_out: number of the experts' images that no model predicts.
     """
 
     def __init__(self, proposals: Proposals, experts: ExpertLabels | None = None, seed: int = 0):
-        """Brings proposals and experts' labels together.
+        """Matches proposals with experts' labels.
 
         Args:
-          proposals: what the models propose.
+          proposals: the proposals of the models.
           experts: labels of some of the images.
-          seed: of the bootstrap.
+          seed: random seed of the bootstrap.
 
         Raises:
-          InputError: if none of the experts' labels is of an image that a model predicts.
+          InputError: if none of the experts' present labels belongs to an image that a model predicts.
         """
         self.proposals, self.experts, self._seed = proposals, experts, seed
         asked = proposals.questions
         num_models = len(proposals.models)
         is_present = np.zeros(len(asked), bool)
         is_judged = np.zeros(len(asked), bool)
-        image_of = np.full(proposals.num_images, -1)  # the gold image of each image
+        gold_image = np.full(proposals.num_images, -1)  # gold image of each image, or -1
         self.present = np.zeros((0, num_models), bool)
         self.present_image: Int[np.ndarray, "labels"] = np.zeros(0, np.int64)
         self.always_found: Bool[np.ndarray, "labels"] = np.zeros(0, bool)
@@ -87,31 +88,32 @@ class Pools:
             known = rows >= 0
             if not (known[gold.image] & experts.present).any():
                 raise InputError(
-                    f"none of the gold labels is of an image that was predicted (gold begins with "
-                    f"{gold.file_names[0]}, the predictions with {asked.file_names[0]})."
+                    f"none of the gold labels belongs to a predicted image (the first gold image is "
+                    f"{gold.file_names[0]}, the first predicted image {asked.file_names[0]})."
                 )
             self.left_out = int(np.count_nonzero(~known))
             self.num_gold_images = int(np.count_nonzero(known))
             self._image_of_gold = rows[known]
-            image_of[rows[known]] = np.arange(self.num_gold_images)
-            place = asked.find(gold)
-            is_proposed = place >= 0
-            is_present[place[is_proposed & experts.present]] = True
-            is_judged[place[is_proposed]] = True
+            gold_image[rows[known]] = np.arange(self.num_gold_images)
+            pair = asked.find(gold)
+            is_proposed = pair >= 0
+            is_present[pair[is_proposed & experts.present]] = True
+            is_judged[pair[is_proposed]] = True
             if experts.are_complete:
-                is_judged = image_of[asked.image] >= 0
+                is_judged = gold_image[asked.image] >= 0
             labels = np.flatnonzero(known[gold.image] & experts.present)
-            self.present_image = image_of[rows[gold.image[labels]]]
-            at = np.where(is_proposed[labels], place[labels], 0)
-            self.present = proposals.by[at] & is_proposed[labels, None]
-            self.always_found = proposals.original[at] & is_proposed[labels]
+            self.present_image = gold_image[rows[gold.image[labels]]]
+            label_pair = np.where(is_proposed[labels], pair[labels], 0)
+            self.present = proposals.by[label_pair] & is_proposed[labels, None]
+            self.always_found = proposals.original[label_pair] & is_proposed[labels]
         judged = np.flatnonzero(is_judged)
         self._judged_by, self._judged_original = proposals.by[judged], proposals.original[judged]
-        self._judged_present, self._judged_image = is_present[judged], image_of[asked.image[judged]]
+        self._judged_present = is_present[judged]
+        self._judged_image = gold_image[asked.image[judged]]
 
     @property
     def num_present(self) -> int:
-        """L, the number of the experts' labels."""
+        """L, the number of the experts' present labels."""
         return len(self.present)
 
     def found(self, columns: Sequence[int]) -> Bool[np.ndarray, "labels"]:
@@ -122,9 +124,9 @@ class Pools:
     def patterns(
         self,
     ) -> tuple[Bool[np.ndarray, "patterns models"], Int[np.ndarray, "patterns"]]:
-        """(P, M) the distinct sets of models that propose a pair, and (P,) the number of pairs of each.
+        """(P, M) distinct sets of models that propose a pair, and (P,) number of pairs of each set.
 
-        Original labels are left out: they are proposed whatever the pool.
+        Original labels are left out, because every pool proposes them.
         """
         rows, _, counts = distinct_rows(self.proposals.by[~self.proposals.original])
         return rows, counts
@@ -135,7 +137,7 @@ class Pools:
         return int(counts[rows[:, list(columns)].any(axis=1)].sum())
 
     def proposals_per_image(self, columns: Sequence[int]) -> float:
-        """Mean number of proposals of a pool over all images, the original label among them."""
+        """Mean number of proposals of a pool over all images, including the original label."""
         return 1 + self.num_proposals(columns) / self.proposals.num_images
 
     def recall(self, columns: Sequence[int]) -> float:
@@ -143,7 +145,7 @@ class Pools:
         return float(self.found(columns).mean()) if self.num_present else math.nan
 
     def precision(self, columns: Sequence[int]) -> float:
-        """Share of a pool's proposals of known truth that are present; NaN if there is none."""
+        """Share of a pool's proposals of known truth that are present; NaN if there are none."""
         hits = self._judged_present[self._proposed_judged(columns)]
         return float(hits.mean()) if len(hits) else math.nan
 
@@ -153,24 +155,24 @@ class Pools:
         """(2^M,) recall and precision of every pool; bit m of a pool's number is model m."""
         found = _proposed(self.present, self.always_found)
         judged = _proposed(self._judged_by, self._judged_original)
-        there = self._judged_present
-        hits = _proposed(self._judged_by[there], self._judged_original[there])
+        present = self._judged_present
+        hits = _proposed(self._judged_by[present], self._judged_original[present])
         with np.errstate(invalid="ignore"):
             return found / self.num_present, hits / judged
 
     def _proposed_judged(self, columns: Sequence[int]) -> Bool[np.ndarray, "judged"]:
-        """Which of the pairs of known truth a pool proposes."""
+        """(J,) which of the J pairs of known truth a pool proposes."""
         return self._judged_original | self._judged_by[:, list(columns)].any(axis=1)
 
     def measure(self, columns: Sequence[int]) -> Pool:
-        """What a pool proposes, and its recall and precision on the gold, with intervals over images."""
+        """Measures a pool: its proposals and, on gold, recall and precision with intervals over images."""
         proposals, columns = self.proposals, list(columns)
-        recall = asked = precision = None
+        recall = recall_asked = precision = None
         if self.experts is not None:
             found = self.found(columns)
             recall = self.share(found, self.present_image)
             unrated = proposals.unrated(columns)[self._image_of_gold][self.present_image]
-            asked = self.share(found & (self.always_found | ~unrated), self.present_image)
+            recall_asked = self.share(found & (self.always_found | ~unrated), self.present_image)
             judged = self._proposed_judged(columns)
             precision = self.share(self._judged_present[judged], self._judged_image[judged])
         return Pool(
@@ -179,16 +181,16 @@ class Pools:
             int(np.count_nonzero(proposals.unrated(columns))),
             int(np.count_nonzero(proposals.to_ask(columns))),
             recall,
-            asked,
+            recall_asked,
             precision,
         )
 
     def share(self, hits: Bool[np.ndarray, "n"], image: Int[np.ndarray, "n"]) -> Estimate:
-        """The share of hits with its interval: images are drawn with replacement (bootstrap), not labels.
+        """The share of hits with its interval; the bootstrap draws images with replacement, not labels.
 
         Args:
-          hits: (n,).
-          image: (n,) gold image of each.
+          hits: (n,) whether each label or proposal is a hit.
+          image: (n,) gold image of each label or proposal.
         """
         n = len(hits)
         if not n:
@@ -208,6 +210,6 @@ class Pools:
 def _proposed(
     by: Bool[np.ndarray, "pairs models"], always: Bool[np.ndarray, "pairs"]
 ) -> Int[np.ndarray, "subsets"]:
-    """(2^M,) how many pairs each pool proposes, some of which are always proposed."""
+    """(2^M,) number of pairs that each pool proposes; every pool proposes the pairs in `always`."""
     ones = np.ones(np.count_nonzero(~always), np.int64)
     return np.count_nonzero(always) + proposed_by_subset(by[~always], ones, np.int64)

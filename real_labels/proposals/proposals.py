@@ -1,4 +1,4 @@
-"""Proposals: image and label pairs worth asking about, and the models that proposed each."""
+"""Proposals: pairs of image and label worth asking about, and the models that propose each pair."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SEPARATOR = ";"  # between the models of a pair, in proposals.csv
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Proposals:
-    """What M models and the original labels propose for I images.
+    """The proposals of M models and of the original labels for I images.
 
     Attributes:
       models: (M,) distinct names.
       questions: the Q proposed pairs, image by image, labels ascending.
       by: (Q, M) whether the model proposes the pair.
-      original: (Q,) whether it is the image's original label, which is always proposed.
-      differs: (I, M) whether the model's first class is another than the original label.
+      original: (Q,) whether the label is the image's original label, which is always proposed.
+      differs: (I, M) whether the model's first class differs from the original label.
       covers: (I, M) whether the model has a prediction for the image.
       ask_all: whether an image is rated whenever a class beside the original label is proposed (see Rules).
     """
@@ -51,35 +51,36 @@ class Proposals:
         """Collects the proposals.
 
         Args:
-          original: one label an image; images that no model predicts are left out.
-          models: name and predictions of each; of images with an original label, under its file names.
-            They are taken one after another, so that only one needs to be in memory.
-          rules: which classes a model proposes.
+          original: one label per image; images that no model predicts are left out.
+          models: name and predictions of each model. All predicted images must have an original label, under
+            the same file name. The models are read one after another, so that only one model needs to be in
+            memory.
+          rules: the rules that choose the proposed classes of a model.
 
         Raises:
-          InputError: if there is no model, or two have the same name.
+          InputError: if there are no models, or two models have the same name.
         """
         names, parts, covers, differs = [], [], [], []
         label = original.classes.astype(np.int64)
-        span = np.int64(1) << 32
+        span = np.int64(1) << 32  # a pair as one number: row of the image · span + class
         for name, predictions in models:
             rows = find_rows(original.file_names, predictions.file_names)
             image, rank = np.nonzero(rules.taken(predictions))
             parts.append(np.sort(rows[image] * span + predictions.classes[image, rank]))
             covered = np.zeros(len(original), bool)
             covered[rows] = True
-            other = np.zeros(len(original), bool)
-            other[rows] = predictions.classes[:, 0] != label[rows]
+            differing = np.zeros(len(original), bool)
+            differing[rows] = predictions.classes[:, 0] != label[rows]
             names.append(name)
             covers.append(covered)
-            differs.append(other)
+            differs.append(differing)
         if not names:
             raise InputError("There are no models, so there is nothing to propose.")
-        if twice := next((n for n in names if names.count(n) > 1), None):
-            raise InputError(f"Two models are called {twice}; a reader could not tell them apart.")
+        if repeated := next((n for n in names if names.count(n) > 1), None):
+            raise InputError(f"Two models are called {repeated}; give each model its own name.")
         kept = np.flatnonzero(np.any(covers, axis=0))
-        own = kept * span + label[kept]
-        keys = np.unique(np.concatenate([own, *parts]))
+        original_keys = kept * span + label[kept]
+        keys = np.unique(np.concatenate([original_keys, *parts]))
         by = np.zeros((len(keys), len(names)), bool)
         for column, part in enumerate(parts):
             by[np.searchsorted(keys, part), column] = True
@@ -96,31 +97,31 @@ class Proposals:
 
     @property
     def num_images(self) -> int:
-        """I, the images that a model predicts."""
+        """I, the number of images that at least one model predicts."""
         return len(self.questions.file_names)
 
     def columns(self, pool: Sequence[str]) -> list[int]:
         """The columns of these models, in the order of `models`.
 
         Raises:
-          InputError: if one is none of the models, or there is none.
+          InputError: if a name is unknown, or `pool` is empty.
         """
         if unknown := [name for name in pool if name not in self.models]:
             raise InputError(
                 f"There is no model {unknown[0]!r}; there are {', '.join(self.models)}."
             )
         if not pool:
-            raise InputError("A pool needs a model.")
+            raise InputError("A pool needs at least one model.")
         return sorted({self.models.index(name) for name in pool})
 
     def proposed(self, columns: Sequence[int]) -> Bool[np.ndarray, "questions"]:
-        """(Q,) whether a pair is the original label or proposed by one of these models."""
+        """(Q,) whether each pair is an original label or is proposed by one of these models."""
         return self.original | self.by[:, list(columns)].any(axis=1)
 
     def unrated(self, columns: Sequence[int]) -> Bool[np.ndarray, "images"]:
-        """(I,) which images stand unrated: a model covers them, and none proposes another first class.
+        """(I,) which images stay unrated: a model covers the image, and no model differs in its first class.
 
-        With ask_all, none may propose any other class.
+        With ask_all, no model may propose any class beside the original label.
         """
         if self.ask_all:
             others = self.questions.image[self.proposed(columns) & ~self.original]
@@ -131,11 +132,11 @@ class Proposals:
         return ~differs & np.any(self.covers[:, list(columns)], axis=1)
 
     def to_ask(self, columns: Sequence[int]) -> Bool[np.ndarray, "questions"]:
-        """(Q,) which pairs are asked about: those proposed, on images that do not stand unrated."""
+        """(Q,) which pairs are asked about: the proposed pairs of all images that do not stay unrated."""
         return self.proposed(columns) & ~self.unrated(columns)[self.questions.image]
 
     def unrated_labels(self, columns: Sequence[int]) -> LabelSets:
-        """The images that stand unrated, with their original labels."""
+        """The unrated images with their original labels."""
         kept = self.original & self.unrated(columns)[self.questions.image]
         names = self.questions.file_names[self.questions.image[kept]]
         return LabelSets.from_pairs(names, np.arange(len(names)), self.questions.label[kept])
@@ -143,7 +144,7 @@ class Proposals:
     def save(self, path: str | os.PathLike[str], columns: Sequence[int]) -> None:
         """Writes the pairs to ask about: file_name, label, models (joined by ";"), as .csv or .parquet.
 
-        A pair that only the original label proposes has no models.
+        A pair that is the original label and that no model proposes has an empty `models`.
         """
         rows = np.flatnonzero(self.to_ask(columns))
         patterns, pattern, _ = distinct_rows(self.by[rows][:, list(columns)])
@@ -165,10 +166,10 @@ def distinct_rows(
 ) -> tuple[
     Bool[np.ndarray, "distinct columns"], Int[np.ndarray, "rows"], Int[np.ndarray, "distinct"]
 ]:
-    """The distinct rows, the one of each row, and how often each occurs."""
+    """Returns the distinct rows, the index of each row among them, and how often each distinct row occurs."""
     packed = np.ascontiguousarray(np.packbits(matrix, axis=1))
-    # A row of bytes as one value, which sorts much faster than rows do.
-    as_one = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
-    rows, inverse, counts = np.unique(as_one, return_inverse=True, return_counts=True)
+    # A row of bytes is viewed as one value, because values sort much faster than rows.
+    row_bytes = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    rows, inverse, counts = np.unique(row_bytes, return_inverse=True, return_counts=True)
     bits = rows.view(np.uint8).reshape(len(rows), packed.shape[1])
     return np.unpackbits(bits, axis=1, count=matrix.shape[1]).astype(bool), inverse, counts

@@ -1,4 +1,4 @@
-"""Which classes of a model's ranking are its proposals."""
+"""The rules that choose a model's proposals from its ranked classes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from real_labels.predictions.reading import PredictionFile
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
-_FIRST_DEPTH = 8  # ranks looked at first, where a rule asks for scores
+_FIRST_DEPTH = 8  # ranks read first if a rule needs scores
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """A model proposes every class that one of the rules takes; its first class always.
+    """A model proposes its first class, and every class that one of the rules selects.
 
     Attributes:
       top_k: the first k classes of each image; at least 1.
-      above: every class of a probability above this, in [0, 1); None: no such rule.
-      most_confident: the model's N pairs of image and class of the highest probability; None: no such rule.
-      ask_all: whether an image is rated whenever a class beside the original label is proposed. Else it
-        stands unrated where the first class of every model is the original label, as in the paper, and
-        its other proposals are dropped.
+      above: every class with a probability above this value, in [0, 1); None for no such rule.
+      most_confident: the N pairs of image and class with the model's highest probabilities; None for no such
+        rule.
+      ask_all: whether an image is rated whenever a class beside the original label is proposed. If False, an
+        image stays unrated if the first class of every model is the original label, as in the paper, and
+        the image's other proposals are dropped.
     """
 
     top_k: int = 1
@@ -45,48 +46,53 @@ class Rules:
 
     @property
     def need_scores(self) -> bool:
-        """Whether a rule looks at probabilities."""
+        """Whether a rule uses probabilities."""
         return self.above is not None or self.most_confident is not None
 
-    def ranked(self, found: PredictionFile) -> PredictionFile:
-        """A file with as many ranks as the rules may take, and probabilities for scores.
+    def ranked(self, file: PredictionFile) -> PredictionFile:
+        """Returns the file with as many ranks as the rules may select, and with probabilities as scores.
 
-        Files that hold ranked classes are left as they are.
+        The classes and scores of files that hold ranked classes are left as they are.
 
         Raises:
-          InputError: without the file's name (see errors.naming), if it has too few ranks, or no scores
-            where a rule needs them.
+          InputError: without the file's name (see errors.naming), if the file has too few ranks, or no
+            usable scores although a rule needs probabilities.
         """
-        if found.every_score is None:
-            if found.classes.shape[1] < self.top_k:
+        if file.every_score is None:
+            if file.classes.shape[1] < self.top_k:
                 raise InputError(
-                    f"has {found.classes.shape[1]} ranked classes an image, and --top-k {self.top_k} needs "
+                    f"has {file.classes.shape[1]} ranked classes per image, but --top-k {self.top_k} needs "
                     f"{self.top_k}."
                 )
-            if self.need_scores and found.scores is None:
+            if self.need_scores and file.scores is None:
                 raise InputError(
                     "has no scores; --above and --most-confident need probabilities beside the classes."
                 )
-            return self._with_remark(found) if self.need_scores else found
-        num_classes = found.every_score.shape[1]
+            return self._with_remark(file) if self.need_scores else file
+        num_classes = file.every_score.shape[1]
         if num_classes < self.top_k:
             raise InputError(f"has {num_classes} classes, fewer than --top-k {self.top_k}.")
         depth = min(max(self.top_k, _FIRST_DEPTH), num_classes)
         while True:
-            classes, best = ranking.top_k(found.every_score, depth)
-            scores = ranking.probabilities(found.every_score, best)
+            classes, best = ranking.top_k(file.every_score, depth)
+            scores = ranking.probabilities(file.every_score, best)
             if depth == num_classes or not self._may_take_more(scores):
                 break
             depth = min(2 * depth, num_classes)
-        return dataclasses.replace(found, classes=classes.astype(np.int64), scores=scores)
+        return dataclasses.replace(file, classes=classes.astype(np.int64), scores=scores)
 
-    def _with_remark(self, found: PredictionFile) -> PredictionFile:
-        """Ranked classes with probabilities, and a remark where more ranks might be taken than there are."""
-        scores = found.scores
+    def _with_remark(self, file: PredictionFile) -> PredictionFile:
+        """Returns the file, with a remark if the rules might select classes below its last rank.
+
+        Raises:
+          InputError: if the scores are not probabilities in falling order.
+        """
+        scores = file.scores
         if scores is None or not _are_probabilities(scores):
             raise InputError(
-                "has scores that are no probabilities (outside 0 to 1) and not those of every class, so no "
-                "probabilities can be made of them; --above and --most-confident need them."
+                "has scores that are not probabilities (outside 0 to 1). They are not the scores of all "
+                "classes, so they cannot be converted to probabilities; --above and --most-confident need "
+                "probabilities."
             )
         if (np.diff(scores, axis=1) > 0).any():
             raise InputError(
@@ -95,24 +101,25 @@ class Rules:
             )
         missing = int(np.count_nonzero(self._by_scores(scores)[:, -1]))
         if not missing:
-            return found
+            return file
         remark = (
-            f"On {missing:,} images the last of its {scores.shape[1]} ranked classes is proposed by its "
-            f"probability, so classes behind it may be missing: save more ranks, or scores of all classes."
+            f"On {missing:,} images the last of the {scores.shape[1]} ranked classes is proposed because of "
+            f"its probability, so lower-ranked classes may be missing: save more ranks, or the scores of all "
+            f"classes."
         )
-        return dataclasses.replace(found, remarks=(*found.remarks, remark))
+        return dataclasses.replace(file, remarks=(*file.remarks, remark))
 
     def _may_take_more(self, scores: Float[np.ndarray, "images k"]) -> bool:
-        """Whether classes behind the last rank may be taken."""
+        """Whether the rules might select classes below the last rank."""
         return bool(self._by_scores(scores)[:, -1].any())
 
     def taken(self, predictions: Predictions) -> Bool[np.ndarray, "images k"]:
-        """(N, k) which of the ranked classes are proposed."""
+        """(N, k) which of the ranked classes the rules select."""
         taken = np.zeros(predictions.classes.shape, bool)
         taken[:, : self.top_k] = True
         if self.need_scores:
             if predictions.scores is None:
-                raise InputError("Rules by probability need predictions with scores.")
+                raise InputError("Rules that use probabilities need predictions with scores.")
             taken |= self._by_scores(predictions.scores)
         return taken
 

@@ -1,4 +1,4 @@
-"""Counts over all subsets of models at once."""
+"""Counts proposals of all subsets of models at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-_ROW = 12  # bits of a row, which is added as a whole and stays in the cache
+_ROW = 12  # bits of the index within a row; a row is added as a whole and fits into the cache
 
 
 def proposed_by_subset(
     by: Bool[np.ndarray, "pairs models"], counts: Int[np.ndarray, "pairs"], dtype: type
 ) -> Int[np.ndarray, "subsets"]:
-    """(2^M,) for each subset of models, how many pairs at least one of them proposes.
+    """(2^M,) number of pairs that at least one model of each subset proposes.
 
     Bit m of a subset's index is model m. A pair is proposed unless all of its models are outside the subset:
     count(S) = total - Σ counts of pairs whose models are a subset of S's complement. These sums over subsets
@@ -23,8 +23,8 @@ def proposed_by_subset(
 
     Args:
       by: (P, M) whether the model proposes the pair.
-      counts: (P,) how often the pair counts.
-      dtype: integers that hold the total.
+      counts: (P,) number of times that each pair counts.
+      dtype: an integer type that can hold the total.
     """
     num_models = by.shape[1]
     weights = 1 << np.arange(num_models, dtype=np.int64)
@@ -41,7 +41,7 @@ def proposed_by_subset(
 
 
 def _add_subsets(table: Int[np.ndarray, "subsets rest"], bits: int) -> None:
-    """Adds to each row, in place, the rows whose index is a subset of its own."""
+    """Adds to each row, in place, all other rows whose index is a subset of the row's index."""
     for bit in range(bits):
         pairs = table.reshape(-1, 2, 1 << bit, table.shape[1])
         pairs[:, 1] += pairs[:, 0]

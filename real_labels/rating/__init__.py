@@ -1,1 +1,1 @@
-"""Rating: tasks for people, and which questions need more answers."""
+"""Rating: tasks for raters, the rating server, and which questions need more answers."""

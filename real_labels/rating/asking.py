@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """When a question has been asked often enough.
+    """Rule that decides whether a question needs more answers.
 
     Attributes:
-      until: sureness that ends it, in (0.5, 1]: P(present) is at least this, or at most 1 - this.
-      at_least: answers that every question gets.
-      at_most: answers after which none is asked again.
+      until: sureness from which a question is done, in (0.5, 1]. The sureness is the larger of P(present) and
+        1 - P(present).
+      at_least: number of answers that every question gets.
+      at_most: number of answers after which no question is asked again.
     """
 
     until: float = 0.95
@@ -34,8 +35,7 @@ class Policy:
     def __post_init__(self):
         if not 0.5 < self.until <= 1:
             raise InputError(
-                f"--ask-until {self.until}: expected more than 0.5 and at most 1, the sureness that ends a "
-                f"question."
+                f"--ask-until {self.until}: expected a sureness above 0.5 and at most 1."
             )
         if not 1 <= self.at_least <= self.at_most:
             raise InputError(
@@ -45,10 +45,10 @@ class Policy:
     def needs_more(
         self, sureness: Float[np.ndarray, "questions"], asked: Int[np.ndarray, "questions"]
     ) -> Bool[np.ndarray, "questions"]:
-        """(Q,) which questions are to be asked once more.
+        """Returns a (Q,) mask of the questions to ask once more.
 
         Args:
-          sureness: (Q,) P(the likelier of present and absent | the answers so far), in [0.5, 1].
+          sureness: (Q,) max(P(present), P(absent)) given the answers so far, in [0.5, 1].
           asked: (Q,) number of answers so far.
         """
         return (asked < self.at_least) | ((sureness < self.until) & (asked < self.at_most))
@@ -56,15 +56,15 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class State:
-    """How far the questions of some tasks are, in the order of the tasks.
+    """State of the questions of tasks, in the order of the tasks.
 
     Attributes:
-      needed: (Q,) which questions are to be asked once more.
-      sure: number of questions with enough answers that are sure.
-      given_up: number of unsure questions with `at_most` answers.
+      needed: (Q,) mask of the questions to ask once more.
+      sure: number of sure questions with at least `at_least` answers.
+      given_up: number of unsure questions with at least `at_most` answers.
       too_few: number of questions with fewer than `at_least` answers.
-      unsure: number of unsure questions with fewer than `at_most` answers.
-      unknown: number of answered questions that belong to none of the tasks.
+      unsure: number of unsure questions with `at_least` or more, but fewer than `at_most` answers.
+      unknown: number of answered questions that are in none of the tasks.
     """
 
     needed: Bool[np.ndarray, "questions"]
@@ -81,35 +81,36 @@ def state(
     sureness: Float[np.ndarray, "answered_questions"],
     policy: Policy,
 ) -> State:
-    """Which questions of the tasks need more answers.
+    """Determines which questions of the tasks need more answers.
 
     Args:
-      tasks: all tasks; no two ask the same question.
+      tasks: all tasks; no two tasks ask the same question.
       answers: the answers so far.
-      sureness: (A,) of each question of the answers.
-      policy: when a question is done.
+      sureness: (A,) sureness of each question of the answers, in [0.5, 1].
+      policy: decides when a question is done.
 
     Raises:
-      InputError: if none of the tasks' questions was answered: the answers are to something else.
+      InputError: if none of the tasks' questions was answered, so the answers belong to other tasks.
     """
     asked = questions_of(tasks)
     rows = answers.questions.find(asked)
     answered = rows >= 0
     if not answered.any():
-        theirs = answers.questions
+        other = answers.questions
         raise InputError(
             f"none of the {len(asked):,} questions of the tasks was answered (the tasks begin with "
-            f"{asked.file_name()[0]}, label {asked.label[0]}, the answers with {theirs.file_name()[0]}, "
-            f"label {theirs.label[0]}): are they of the same dataset and class numbering?"
+            f"{asked.file_name()[0]}, label {asked.label[0]}; the answers begin with "
+            f"{other.file_name()[0]}, label {other.label[0]}). Tasks and answers must be of the same dataset "
+            f"and class numbering."
         )
     number = np.where(answered, answers.asked[rows], 0)
-    sure_to = np.where(answered, sureness[rows], 0.5)
-    needed = policy.needs_more(sure_to, number)
+    asked_sureness = np.where(answered, sureness[rows], 0.5)
+    needed = policy.needs_more(asked_sureness, number)
     too_few = number < policy.at_least
     return State(
         needed,
-        sure=int(np.count_nonzero(~needed & (sure_to >= policy.until))),
-        given_up=int(np.count_nonzero(~needed & (sure_to < policy.until))),
+        sure=int(np.count_nonzero(~needed & (asked_sureness >= policy.until))),
+        given_up=int(np.count_nonzero(~needed & (asked_sureness < policy.until))),
         too_few=int(np.count_nonzero(too_few)),
         unsure=int(np.count_nonzero(needed & ~too_few)),
         unknown=len(answers.questions) - int(np.count_nonzero(answered)),
@@ -117,7 +118,7 @@ def state(
 
 
 def more_tasks(tasks: Sequence[Task], state: State) -> list[Task]:
-    """The tasks that still have something to ask, reduced to it; their other labels stay for contrast."""
+    """Returns the tasks with needed questions; their other labels are shown for contrast."""
     needed = state.needed.tolist()
     kept, start = [], 0
     for task in tasks:

@@ -1,7 +1,7 @@
-"""What counts: the raters who have answered a task, the newest answers, and which tasks are open.
+"""Counting rules: the raters who have answered a task, taken places, newest answers, and open tasks.
 
-The parts of statements here leave `:rater` and `:now` (seconds since 1970) open, which are given when a
-statement is executed. So statements are built once: building them takes longer than the database takes.
+The statements here have parameters, such as `:rater` and `:now` (seconds since 1970), whose values are given
+on execution. So each statement is built once: building it takes longer than the database takes to run it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _COUNTS = and_(assignments.c.state == DONE, ~raters.c.is_excluded)
 
 
 def number(
-    connection: Connection, statement: Select[Any], given: Mapping[str, Any] | None = None
+    connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
 ) -> int:
-    """The number that a counting statement gives; 0 for a sum of no rows."""
-    return int(connection.scalar(statement, given) or 0)
+    """Returns the number that a counting statement selects; 0 for a sum over no rows."""
+    return int(connection.scalar(statement, values) or 0)
 
 
-def _number(task: Any, condition: ColumnElement[bool]) -> ScalarSelect:
+def _count_raters(task: Any, condition: ColumnElement[bool]) -> ScalarSelect:
     return (
         select(func.count())
         .select_from(assignments.join(raters, raters.c.id == assignments.c.rater))
@@ -48,26 +48,26 @@ def _number(task: Any, condition: ColumnElement[bool]) -> ScalarSelect:
 
 
 def answered(task: Any) -> ScalarSelect:
-    """Number of raters whose answers to a task (an id, or a column of ids) count."""
-    return _number(task, _COUNTS)
+    """Number of raters whose answers to a task count. `task` is an id, or a column of ids."""
+    return _count_raters(task, _COUNTS)
 
 
 def taken(task: Any) -> ScalarSelect:
-    """Number of a task's places that are taken: by answers that count, and by leases that go on."""
+    """Number of taken places of a task: by answers that count, and by running leases."""
     is_lent = and_(assignments.c.state == LENT, assignments.c.lease_ends > NOW)
-    return _number(task, or_(_COUNTS, is_lent))
+    return _count_raters(task, or_(_COUNTS, is_lent))
 
 
 def has_had() -> ColumnElement[bool]:
-    """Whether the rater has or had the task of `tasks`; a lease of the rater that ended is forgotten."""
+    """Whether `:rater` holds, answered or skipped the task of `tasks`; an ended lease does not count."""
     own = assignments.alias()
-    goes_on = or_(own.c.state != LENT, own.c.lease_ends > NOW)
-    return exists().where(own.c.task == tasks.c.id, own.c.rater == RATER, goes_on)
+    is_valid = or_(own.c.state != LENT, own.c.lease_ends > NOW)
+    return exists().where(own.c.task == tasks.c.id, own.c.rater == RATER, is_valid)
 
 
 @functools.cache
 def newest(*, of_assignment: bool = False) -> Select:
-    """The newest revision of each answer, of `:assignment` or of all: rows of `answers`."""
+    """Selects the newest revision of each answer (rows of `answers`), of `:assignment` or of all."""
     revisions = select(
         answers.c.assignment, answers.c.question, func.max(answers.c.revision).label("revision")
     ).group_by(answers.c.assignment, answers.c.question)
@@ -85,18 +85,18 @@ def newest(*, of_assignment: bool = False) -> Select:
 
 
 def last_answer(connection: Connection) -> int:
-    """The id of the last answer that was given; 0 of none."""
+    """Returns the id of the last answer; 0 if there is none."""
     return connection.scalar(select(func.max(answers.c.id))) or 0
 
 
 def open_and_close(connection: Connection, task: int | None = None) -> None:
-    """Notes which work tasks are open, one or all: those that fewer raters have answered than are wanted."""
-    connection.execute(_opening(of_task=task is not None), {} if task is None else {"one": task})
+    """Updates `is_open` of one or all work tasks: open means that fewer raters than wanted have answered."""
+    connection.execute(_opening(of_task=task is not None), {} if task is None else {"task": task})
 
 
 @functools.cache
 def _opening(*, of_task: bool) -> Update:
     chosen = update(tasks).where(tasks.c.kind == WORK)
     if of_task:
-        chosen = chosen.where(tasks.c.id == bindparam("one"))
+        chosen = chosen.where(tasks.c.id == bindparam("task"))
     return chosen.values(is_open=tasks.c.wanted > answered(tasks.c.id))

@@ -1,4 +1,4 @@
-"""The labels as they are so far: the least sure questions, and the images that were answered last."""
+"""The labels so far, for the administrator's page: the least sure questions, and the last answered images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from real_labels.aggregation import Aggregate
     from real_labels.rating.results import Collected
 
-_MOST = 30  # questions, and images, that are listed
+_MAX_LISTED = 30  # listed questions, and listed images
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What the lists call classes and images.
+    """Names of the classes and ids of the images.
 
     Attributes:
-      classes: name of each class.
-      images: number of each image, by file name.
+      classes: name of each class, by class index.
+      images: id of each image, by file name.
     """
 
     classes: Mapping[int, str]
@@ -32,7 +32,7 @@ class Names:
 
     @classmethod
     def of(cls, connection: Connection) -> Names:
-        """Reads them."""
+        """Reads the names and ids from the database."""
         return cls(
             dict(connection.execute(select(classes.c.id, classes.c.name)).all()),
             dict(connection.execute(select(images.c.file_name, images.c.id)).all()),
@@ -42,14 +42,14 @@ class Names:
 def unsure_questions(
     names: Names, collected: Collected, aggregate: Aggregate, until: float
 ) -> list[dict[str, Any]]:
-    """The questions that are less sure than `until`, the least sure first, at most 30.
+    """Returns up to 30 questions that are less sure than `until`, the least sure first.
 
-    Each has image (its number), file_name, label, name (of the class), score (P(present | answers)) and
-    votes: how often each category was answered.
+    Each item has image (its id), file_name, label, name (of the class), score (P(present | answers)) and
+    votes (the number of answers in each category).
     """
     answers, scores = collected.work, aggregate.scores
-    assert answers is not None  # what was aggregated
-    rows = np.argsort(aggregate.sureness, kind="stable")[:_MOST]
+    assert answers is not None  # `aggregate` was made from them
+    rows = np.argsort(aggregate.sureness, kind="stable")[:_MAX_LISTED]
     rows = rows[aggregate.sureness[rows] < until]
     votes = np.stack([answers.votes(c) for c in range(len(answers.categories))], axis=1)
     asked = scores.questions.take(rows)
@@ -73,13 +73,13 @@ def unsure_questions(
 def labels_of_last_images(
     names: Names, collected: Collected, aggregate: Aggregate
 ) -> list[dict[str, Any]]:
-    """The images that were answered last, the last first, at most 30, with their labels so far.
+    """Returns the up to 30 images that were answered last, newest first, with their labels so far.
 
-    Each has image (its number), file_name and labels: name and score of each class that scores more than 0.5,
-    as `aggregate` keeps them.
+    Each item has image (its id), file_name and labels: label, name and score of each class that scores more
+    than 0.5, which are the labels that the command `aggregate` keeps.
     """
     newest = sorted(collected.rows, key=lambda row: -row.given)
-    chosen = list(dict.fromkeys(row.file_name for row in newest))[:_MOST]
+    chosen = list(dict.fromkeys(row.file_name for row in newest))[:_MAX_LISTED]
     labels: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     questions, probability = aggregate.scores.questions, aggregate.scores.probability
     pairs = zip(questions.file_name().tolist(), questions.label.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""The rating database: SQLite or PostgreSQL, opened, versioned, backed up."""
+"""The rating database, on SQLite or PostgreSQL: creating, opening, transactions, backup."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from real_labels.errors import InputError
 from real_labels.files.paths import replacing
 from real_labels.rating import schema
 
-_PATIENCE = 30  # seconds that a writer waits for another one
-_TURN = 20_200_612  # name of the lock of transactions that change many rows (PostgreSQL)
-_POOL = 20  # connections to PostgreSQL of one server process
+_BUSY_TIMEOUT = 30  # seconds that a writer waits for another writer
+_LOCK_ID = 20_200_612  # id of the advisory lock of transactions that change many rows (PostgreSQL)
+_POOL_SIZE = 20  # connections of one server process to PostgreSQL
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The settings of a project, which `rate init` stores.
+    """The settings of a project, as `rate init` stores them.
 
     Attributes:
-      title: shown on the pages.
+      title: title of the pages.
       categories: the answers, from surely absent to surely present.
-      raters: people who answer each task, where asking is not adaptive.
-      ask_until: sureness that ends a question; None: no adaptive asking.
-      at_least, at_most: answers to a question, where asking is adaptive.
-      gold_share: share of a rater's tasks that are hidden gold, in [0, 1).
-      warm_up: gold tasks with feedback before a rater's first task.
+      raters: number of raters for each task; unused in adaptive asking.
+      ask_until: sureness from which a question is not asked again; None: asking is not adaptive.
+      at_least, at_most: fewest and most answers to a question, in adaptive asking.
+      gold_share: share of hidden gold among a rater's tasks, in [0, 1).
+      warm_up: number of gold tasks with feedback before a rater's first work task.
       lease: seconds that a rater may keep a task.
     """
 
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def first_wanted(self) -> int:
-        """Raters that a task wants at first."""
+        """Number of raters that a new task wants."""
         return self.raters if self.ask_until is None else self.at_least
 
 
@@ -64,46 +64,47 @@ class Database:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         name = engine.url.database
-        # The file of SQLite; None of PostgreSQL.
+        # The database file of SQLite; None for PostgreSQL.
         self.path = pathlib.Path(name) if self.is_sqlite and name is not None else None
-        # SQLite's writers wait by polling, which is slow and unfair; threads of one process queue up here.
-        self._turn = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
+        # SQLite's writers wait by polling, which is slow and unfair. So threads take this lock first.
+        self._write_lock = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def writing(self, *, changes_many: bool = False) -> Iterator[Connection]:
-        """A transaction that may write. On SQLite it takes the write lock at once (BEGIN IMMEDIATE).
+        """Opens a transaction that may write. On SQLite it takes the write lock at once (BEGIN IMMEDIATE).
 
         Args:
-          changes_many: whether it changes many tasks, or numbers new rows. Two such transactions take turns:
-            PostgreSQL would let each wait for rows of the other (a deadlock), or number rows twice.
+          changes_many: whether the transaction changes many tasks, or numbers new rows. Such transactions
+            take turns. Otherwise, on PostgreSQL, two of them could wait for each other's rows (a deadlock),
+            or give the same number to two rows.
         """
-        with self._turn, self.engine.begin() as connection:
+        with self._write_lock, self.engine.begin() as connection:
             if changes_many and not self.is_sqlite:
-                connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
+                connection.execute(select(func.pg_advisory_xact_lock(_LOCK_ID)))
             yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
+        """Opens a transaction that only reads."""
         with self.engine.connect().execution_options(reads_only=True) as connection:
             yield connection
 
     def fact(self, connection: Connection, name: str) -> Any:
-        """A fact of the project; None if there is none."""
+        """Returns a stored value of the project; None if there is none."""
         text = connection.scalar(select(schema.facts.c.value).where(schema.facts.c.name == name))
         return None if text is None else json.loads(text)
 
-    def state_fact(self, connection: Connection, name: str, value: Any) -> None:
-        """Stores a fact of the project."""
+    def store_fact(self, connection: Connection, name: str, value: Any) -> None:
+        """Stores a value of the project."""
         text = json.dumps(value)
-        found = connection.execute(
+        updated = connection.execute(
             update(schema.facts).where(schema.facts.c.name == name).values(value=text)
         )
-        if not found.rowcount:
+        if not updated.rowcount:
             connection.execute(insert(schema.facts).values(name=name, value=text))
 
     def settings(self, connection: Connection) -> Settings:
-        """The settings of the project."""
+        """Returns the settings of the project."""
         stored = self.fact(connection, "settings")
         return Settings(**stored | {"categories": tuple(stored["categories"])})
 
@@ -113,25 +114,25 @@ class Database:
 
 
 def create(url: str) -> Database:
-    """Makes the tables of a new database.
+    """Creates the tables in a new database.
 
     Raises:
-      InputError: if it has them already, or cannot be reached.
+      InputError: if the database has the tables already, or cannot be reached.
     """
-    database = _connected(url)
-    with _explained(url), database.writing() as connection:
+    database = _connect(url)
+    with _one_line_errors(url), database.writing() as connection:
         if sqlalchemy.inspect(connection).has_table(schema.facts.name):
             raise InputError(
-                f"{_shown(url)}: is a rating database already. Add tasks with `rate add`, or name "
-                f"another one with --database."
+                f"{_without_password(url)}: already holds a rating database. Add tasks with `rate add`, or "
+                f"name another database with --database."
             )
         schema.metadata.create_all(connection)
-        database.state_fact(connection, "schema", schema.VERSION)
+        database.store_fact(connection, "schema", schema.VERSION)
     return database
 
 
 def remove(database: Database) -> None:
-    """Removes the tables that `create` made, and on SQLite the file."""
+    """Removes the tables that `create` made; on SQLite also the file."""
     with database.writing() as connection:
         schema.metadata.drop_all(connection)
     database.close()
@@ -143,34 +144,37 @@ def opened(url: str) -> Database:
     """Opens a database that `create` made.
 
     Raises:
-      InputError: if there is none, it cannot be reached, or a newer version of this program made it.
+      InputError: if there is no such database, it cannot be reached, it is not a rating database, or a newer
+        version of this program made it.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         path = parsed.database
         if not path or not pathlib.Path(path).is_file():
             raise InputError(
-                f"{_shown(url)}: there is no such database. Make one with `rate init`, or name another with "
-                f"--database."
+                f"{_without_password(url)}: this database does not exist. Create it with `rate init`, or "
+                f"name another database with --database."
             )
-    database = _connected(url)
-    with _explained(url), database.reading() as connection:
+    database = _connect(url)
+    with _one_line_errors(url), database.reading() as connection:
         if not sqlalchemy.inspect(connection).has_table(schema.facts.name):
-            raise InputError(f"{_shown(url)}: is no rating database. Make one with `rate init`.")
+            raise InputError(
+                f"{_without_password(url)}: is not a rating database. Create one with `rate init`."
+            )
         version = database.fact(connection, "schema")
     if version > schema.VERSION:
         raise InputError(
-            f"{_shown(url)}: was made by a newer version of this program (tables {version}, known are "
-            f"{schema.VERSION}). Update the program."
+            f"{_without_password(url)}: was made by a newer version of this program (tables of version "
+            f"{version}; this program reads version {schema.VERSION}). Update the program."
         )
     return database
 
 
 def _parsed(url: str) -> URL:
-    """The URL as an object.
+    """Parses a database URL.
 
     Raises:
-      InputError: if it is none of sqlite:///FILE and postgresql://….
+      InputError: if it is neither sqlite:///FILE nor postgresql://….
     """
     try:
         parsed = make_url(url)
@@ -179,31 +183,32 @@ def _parsed(url: str) -> URL:
         parsed, backend = None, ""
     if parsed is None or backend not in ("sqlite", "postgresql") or not parsed.database:
         raise InputError(
-            f"--database {_shown(url)}: expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+            f"--database {_without_password(url)}: expected sqlite:///FILE or "
+            f"postgresql://USER:PASSWORD@HOST/NAME."
         )
     return parsed.set(drivername="postgresql+psycopg") if backend == "postgresql" else parsed
 
 
-def _connected(url: str) -> Database:
+def _connect(url: str) -> Database:
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             pathlib.Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = sqlalchemy.create_engine(parsed, connect_args={"timeout": _PATIENCE})
+        engine = sqlalchemy.create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT})
         _prepare_sqlite(engine)
         return Database(engine)
     try:
-        engine = sqlalchemy.create_engine(parsed, pool_size=_POOL, pool_pre_ping=True)
+        engine = sqlalchemy.create_engine(parsed, pool_size=_POOL_SIZE, pool_pre_ping=True)
     except ModuleNotFoundError:
         raise InputError("PostgreSQL needs psycopg: pip install 'real-labels[rating]'.") from None
     return Database(engine)
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """WAL, full durability, and transactions that we begin ourselves.
+    """Sets WAL, full durability, foreign keys, and explicit BEGIN statements.
 
-    Python's sqlite3 begins a deferred transaction, which reads first and then fails to become a writer while
-    another one writes ("database is locked"). BEGIN IMMEDIATE waits for its turn.
+    By default, Python's sqlite3 begins a deferred transaction: it starts as a reader, and its first write
+    fails while another transaction writes ("database is locked"). BEGIN IMMEDIATE waits instead.
     """
 
     @event.listens_for(engine, "connect")
@@ -219,17 +224,17 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 @contextlib.contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Says in one line that a database cannot be reached."""
+def _one_line_errors(url: str) -> Iterator[None]:
+    """Turns an error of the database driver into an InputError of one line."""
     try:
         yield
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise InputError(f"{_shown(url)}: cannot be opened ({reason}).") from None
+        raise InputError(f"{_without_password(url)}: cannot be opened ({reason}).") from None
 
 
-def _shown(url: str) -> str:
-    """A URL without its password."""
+def _without_password(url: str) -> str:
+    """Returns a URL with its password hidden."""
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
@@ -237,19 +242,24 @@ def _shown(url: str) -> str:
 
 
 def backup(database: Database, path: str | os.PathLike[str]) -> None:
-    """Copies a SQLite database, while others write, to a file.
+    """Copies a SQLite database to a file, also while other connections write.
 
     Raises:
-      InputError: of PostgreSQL, with the command that does it; or if the file is the database itself.
+      InputError: for PostgreSQL, naming the command to use; or if the file is the database itself.
     """
     if database.path is None:
-        raise InputError("Back up PostgreSQL with pg_dump --format=custom --file=FILE NAME.")
+        raise InputError(
+            "This command copies SQLite databases only. Back up PostgreSQL with "
+            "pg_dump --format=custom --file=FILE NAME."
+        )
     own = database.path.resolve()
     if pathlib.Path(path).resolve() in (
         own,
-        *(own.with_name(own.name + e) for e in ("-wal", "-shm")),
+        *(own.with_name(own.name + ending) for ending in ("-wal", "-shm")),
     ):
-        raise InputError(f"--out {path}: is the database itself, which the copy would destroy.")
+        raise InputError(
+            f"--out {path}: is the database itself; the copy would destroy it. Name another file."
+        )
     with replacing(path) as temporary:
         source = sqlite3.connect(database.path)
         target = sqlite3.connect(temporary)

@@ -1,6 +1,6 @@
-"""Tasks for Label Studio (labelstud.io): what it imports, and the labelling interface that goes with it.
+"""Writes tasks for Label Studio (labelstud.io): the JSON that it imports, and its labelling interface.
 
-Its export is read by `answers.label_studio`.
+`answers.label_studio` reads the export of Label Studio.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 from real_labels import files
 from real_labels.rating.tasks import Task
 
-# Label Studio repeats the inner part for each question of a task; its answers are answer_0, answer_1, …
+# Label Studio repeats the <Repeater> for each question of a task; the answers are named answer_0, answer_1, …
 _INTERFACE = """<View style="display: flex; align-items: flex-start">
   <View style="flex: 3; position: sticky; top: 0">
     <Image name="image" value="$image" zoom="true"/>
@@ -35,20 +35,20 @@ _INTERFACE = """<View style="display: flex; align-items: flex-start">
 
 
 def interface(categories: Sequence[str]) -> str:
-    """The labelling interface (XML): a row of choices for each question.
+    """Returns the labelling interface (XML), with a row of choices for each question.
 
     Args:
-      categories: what may be answered, from "surely absent" to "surely present".
+      categories: the possible answers, from "surely absent" to "surely present".
     """
     choices = (f"        <Choice value={quoteattr(category)}/>" for category in categories)
     return _INTERFACE.format(choices="\n".join(choices))
 
 
 def as_json(task: Task, image_url: str) -> dict[str, Any]:
-    """A task as Label Studio imports it.
+    """Returns a task as the JSON object that Label Studio imports.
 
     Args:
-      task: with names or without; a label without a name goes by its class index.
+      task: the task; without names, each label is named by its class index.
       image_url: address of the images' folder.
     """
     names = task.names or tuple(f"class {label}" for label in task.labels)
@@ -71,7 +71,7 @@ def as_json(task: Task, image_url: str) -> dict[str, Any]:
 
 
 def _folder(url: str) -> str:
-    """An address to which a file's name can be added; "…?d=" is one."""
+    """Returns the address with a final slash, unless it ends in "/" or "=" (as "…?d=" does)."""
     return url if url.endswith(("/", "=")) else f"{url}/"
 
 

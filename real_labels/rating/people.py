@@ -13,18 +13,18 @@ from real_labels.rating import adaptive, counting
 from real_labels.rating.database import Database
 from real_labels.rating.schema import raters, sessions
 
-SESSION = 30 * 24 * 3600.0  # seconds
-_BYTES = 24  # of a random token
+SESSION = 30 * 24 * 3600.0  # seconds that a session lasts
+_TOKEN_BYTES = 24  # length of a random token
 
 
 def hashed(token: str) -> str:
-    """What is stored of a token. Tokens are random and long, so a plain hash cannot be guessed."""
+    """Returns the hash of a token, for storage. A plain hash is safe: tokens are long and random."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def invite(database: Database, note: str | None = None, *, is_admin: bool = False) -> str:
-    """Adds a rater or an administrator, and returns the token of the invitation, which is not stored."""
-    token = secrets.token_urlsafe(_BYTES)
+    """Adds a rater or an administrator, and returns the invitation's token. Only its hash is stored."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
     with database.writing(changes_many=True) as connection:
         kind = "admin" if is_admin else "rater"
         number = counting.number(
@@ -46,8 +46,8 @@ def invite(database: Database, note: str | None = None, *, is_admin: bool = Fals
 
 
 def begin_session(database: Database, token: str, now: float) -> str | None:
-    """The token of a new session for an invitation's; None if there is no such invitation."""
-    session = secrets.token_urlsafe(_BYTES)
+    """Begins a session and returns its token; None if no invitation has the given token."""
+    session = secrets.token_urlsafe(_TOKEN_BYTES)
     with database.writing() as connection:
         rater = connection.scalar(select(raters.c.id).where(raters.c.token_hash == hashed(token)))
         if rater is None:
@@ -60,7 +60,7 @@ def begin_session(database: Database, token: str, now: float) -> str | None:
 
 
 def of_session(connection: Connection, session: str, now: float) -> Row | None:
-    """The rater's row of a session that goes on; None of any other."""
+    """Returns the rater of a session, as a row; None if the session is unknown or has expired."""
     return connection.execute(
         select(raters)
         .join(sessions, sessions.c.rater == raters.c.id)
@@ -68,8 +68,8 @@ def of_session(connection: Connection, session: str, now: float) -> Row | None:
     ).one_or_none()
 
 
-def has_read_guidelines(database: Database, rater: int, now: float) -> None:
-    """Notes that a rater has read the guidelines."""
+def store_reading_of_guidelines(database: Database, rater: int, now: float) -> None:
+    """Stores when a rater read the guidelines."""
     with database.writing() as connection:
         connection.execute(update(raters).where(raters.c.id == rater).values(read_guidelines=now))
 
@@ -81,9 +81,10 @@ def change(
     is_paused: bool | None = None,
     is_excluded: bool | None = None,
 ) -> None:
-    """Pauses a rater, or takes a rater's answers out: they are kept, and do not count.
+    """Pauses or excludes a rater, or undoes this. None leaves a state as it is.
 
-    Tasks that lose an answer so are open again.
+    A paused rater gets no tasks. The answers of an excluded rater are kept but do not count; the tasks that
+    lose answers are open again.
 
     Raises:
       InputError: if there is no such rater.
@@ -93,8 +94,10 @@ def change(
     with database.writing(changes_many=True) as connection:
         rater = connection.scalar(select(raters.c.id).where(raters.c.pseudonym == pseudonym))
         if rater is None:
-            raise InputError(f"There is no rater {pseudonym!r}.")
+            raise InputError(
+                f"There is no rater {pseudonym!r}. Name a rater by the pseudonym, such as rater-001."
+            )
         connection.execute(update(raters).where(raters.c.id == rater).values(**values))
         if is_excluded is not None:
             counting.open_and_close(connection)
-            adaptive.forget(database, connection)
+            adaptive.reset_check(database, connection)

@@ -1,7 +1,8 @@
-"""The queue: tasks are lent to raters, answered, skipped and revised, each in one transaction.
+"""The queue: raters borrow, answer, skip and revise tasks, each in one transaction.
 
-What a task still needs follows from the rows alone: of the raters that it wants, those count who have
-answered (and are not excluded) and those whose lease has not ended. So abandoned work returns by itself.
+The free places of a task follow from the rows alone: the number of raters that the task wants, minus the
+raters who have answered it and are not excluded, minus the leases that have not ended. So an abandoned task
+becomes free when its lease ends.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ from real_labels.rating.schema import (
     tasks,
 )
 
-_TRIES = 20  # for a task that nobody else takes at the same moment (PostgreSQL)
+_TRIES = 20  # attempts to take a task before another rater does (PostgreSQL)
 
 
 class Refused(InputError):
-    """A request that cannot be carried out; the message is for the rater."""
+    """A request that the queue refuses; the message is for the rater."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +60,12 @@ class Question:
     """A label of a lent task.
 
     Attributes:
-      id: of the question.
-      label: the class.
-      name, description: of the class.
-      is_asked: whether it is asked about; else it is shown for contrast.
-      truth: of warm-up tasks that were answered, for feedback; else None.
-      answer: position of the rater's own answer in the categories, or None.
+      id: id of the question.
+      label: index of the class.
+      name, description: texts of the class.
+      is_asked: whether the rater is asked about the label; False: it is shown for contrast.
+      truth: whether the label is present, as feedback on an answered warm-up task; else None.
+      answer: position of the rater's own answer in the categories; None if there is none yet.
     """
 
     id: int
@@ -77,15 +78,15 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lent:
-    """A task in a rater's hands.
+class LentTask:
+    """A task that a rater holds or has answered.
 
     Attributes:
-      assignment: its id.
+      assignment: id of the assignment.
       image: id of the image.
-      kind: WARM_UP, or WORK for work and hidden gold alike.
-      lease_ends: seconds since 1970.
-      questions: the labels.
+      kind: WARM_UP, or WORK for work and for hidden gold.
+      lease_ends: end of the lease, seconds since 1970.
+      questions: the labels of the task.
     """
 
     assignment: int
@@ -100,7 +101,7 @@ class Queue:
 
     Attributes:
       database: the database.
-      settings: the project's.
+      settings: the project's settings.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time):
@@ -108,48 +109,49 @@ class Queue:
 
         Args:
           database: the database.
-          clock: seconds since 1970.
+          clock: returns the time, in seconds since 1970.
         """
         self.database, self._now = database, clock
         with database.reading() as connection:
             self.settings: Settings = database.settings(connection)
 
-    def lend(self, rater: int, number: int = 1) -> list[Lent]:
-        """The tasks in a rater's hands, filled up to `number` with new ones; fewer if there are no more.
+    def lend(self, rater: int, number: int = 1) -> list[LentTask]:
+        """Returns the tasks that a rater holds, with new tasks up to `number`; fewer if there are no more.
 
         Raises:
-          Refused: if the rater is paused.
+          Refused: if the rater is paused or excluded.
         """
         for _ in range(_TRIES):
             with self.database.writing() as connection:
                 self._check_active(connection, rater)
-                mine = self._in_hands(connection, rater)
-                while len(mine) < number and not self._is_warming_up(connection, mine):
+                held = self._held(connection, rater)
+                while len(held) < number and not self._is_warming_up(connection, held):
                     task = self._next_task(connection, rater)
                     if task is None or not self._has_place(connection, task):
                         break
-                    mine.append(self._take(connection, task, rater))
-                if mine or task is None:
-                    return [self._lent(connection, assignment) for assignment in mine]
+                    held.append(self._take(connection, task, rater))
+                if held or task is None:
+                    return [self._lent(connection, assignment) for assignment in held]
         return []
 
     def answer(
         self, rater: int, assignment: int, given: Mapping[int, int], key: str, seconds: float = 0
-    ) -> Lent:
-        """Saves a rater's answers to a task in hands, or revises the rater's earlier ones.
+    ) -> LentTask:
+        """Saves a rater's answers to a task, or revises the rater's earlier answers to it.
 
         Args:
-          rater: who answers.
-          assignment: the task in hands, or answered before.
-          given: position in the categories of each asked question's answer, by question.
-          key: of the request: one sent twice counts once.
-          seconds: that the rater looked at the task.
+          rater: id of the rater.
+          assignment: id of the assignment: a task that the rater holds, has skipped or has answered.
+          given: answer to each asked question, as the position in the categories, by id of the question.
+          key: key of the request; a request that is sent twice counts once.
+          seconds: time that the rater spent on the task.
 
         Returns:
-          The task with the answers, and of warm-up tasks the truth.
+          The task with the answers, and for warm-up tasks with the truth.
 
         Raises:
-          Refused: if the task is not this rater's, or the answers are not to its questions.
+          Refused: if the rater is paused or excluded, the task is not assigned to the rater or is an answered
+            warm-up task, or the answers do not fit its questions.
         """
         with self.database.writing() as connection:
             self._check_active(connection, rater)
@@ -160,7 +162,9 @@ class Queue:
             if connection.execute(sent).first() is not None:
                 return self._lent(connection, assignment, with_truth=True)
             if row.kind == WARM_UP and row.state not in (LENT, SKIPPED):
-                raise Refused("Warm-up answers cannot be changed after the right ones were shown.")
+                raise Refused(
+                    "Warm-up answers cannot be changed once the experts' answers are shown."
+                )
             self._check_answers(connection, row.task, given)
             self._lock(connection, row.task)
             now = self._now()
@@ -197,27 +201,27 @@ class Queue:
             return self._lent(connection, assignment, with_truth=True)
 
     def skip(self, rater: int, assignment: int, reason: str) -> None:
-        """Gives a task back, with the reason; another rater gets it.
+        """Gives a task back, with a reason, so that another rater gets it.
 
         Raises:
-          Refused: if the task is not in this rater's hands, or there is no reason.
+          Refused: if the rater does not hold the task, or the reason is empty.
         """
         if not reason.strip():
-            raise Refused("Say why you skip the task; a word will do.")
+            raise Refused("Give a reason for skipping the task; one word is enough.")
         with self.database.writing() as connection:
             row = self._own(connection, rater, assignment)
             if row.state == SKIPPED:  # sent twice
                 return
             if row.state != LENT:
-                raise Refused("This task is answered; it cannot be skipped any more.")
+                raise Refused("You have answered this task already, so you cannot skip it.")
             connection.execute(
                 update(assignments)
                 .where(assignments.c.id == assignment)
                 .values(state=SKIPPED, reason=reason.strip()[:500], done=self._now())
             )
 
-    def last(self, rater: int, number: int = 20) -> list[Lent]:
-        """The tasks that a rater answered last, the newest first; warm-up tasks cannot be changed."""
+    def last(self, rater: int, number: int = 20) -> list[LentTask]:
+        """Returns the tasks that a rater answered last, newest first, to revise; no warm-up tasks."""
         with self.database.reading() as connection:
             rows = connection.scalars(
                 select(assignments.c.id)
@@ -235,12 +239,12 @@ class Queue:
     def _check_active(self, connection: Connection, rater: int) -> None:
         row = connection.execute(select(raters).where(raters.c.id == rater)).one()
         if row.is_paused or row.is_excluded:
-            raise Refused("You are paused. Ask whoever invited you.")
+            raise Refused("You are paused and get no tasks. Ask the person who invited you.")
 
-    def _in_hands(self, connection: Connection, rater: int) -> list[int]:
-        """The assignments whose lease goes on, which is thereby renewed."""
+    def _held(self, connection: Connection, rater: int) -> list[int]:
+        """Returns the rater's assignments with a running lease, and renews these leases."""
         now = self._now()
-        mine = connection.scalars(
+        held = connection.scalars(
             select(assignments.c.id)
             .where(
                 assignments.c.rater == rater,
@@ -249,28 +253,28 @@ class Queue:
             )
             .order_by(assignments.c.lent, assignments.c.id)
         ).all()
-        if mine:
+        if held:
             connection.execute(
                 update(assignments)
-                .where(assignments.c.id.in_(mine))
+                .where(assignments.c.id.in_(held))
                 .values(lease_ends=now + self.settings.lease)
             )
-        return list(mine)
+        return list(held)
 
-    def _is_warming_up(self, connection: Connection, mine: Sequence[int]) -> bool:
-        """Whether a warm-up task is in hands: its feedback comes before the next task."""
+    def _is_warming_up(self, connection: Connection, held: Sequence[int]) -> bool:
+        """Whether one of the assignments is a warm-up task: its feedback must come before the next task."""
         kinds = select(tasks.c.kind).join(assignments, assignments.c.task == tasks.c.id)
-        return WARM_UP in connection.scalars(kinds.where(assignments.c.id.in_(mine))).all()
+        return WARM_UP in connection.scalars(kinds.where(assignments.c.id.in_(held))).all()
 
     def _next_task(self, connection: Connection, rater: int) -> int | None:
-        """The next warm-up, gold or work task of a rater; None if nothing is left."""
+        """Returns the next warm-up, gold or work task for a rater; None if there is no more."""
         by_kind = (
             select(tasks.c.kind, func.count())
             .select_from(assignments.join(tasks, tasks.c.id == assignments.c.task))
             .where(assignments.c.rater == rater, assignments.c.state != SKIPPED)
             .group_by(tasks.c.kind)
         )
-        done = dict(connection.execute(by_kind).all())
+        done = dict(connection.execute(by_kind).all())  # number of the rater's tasks, by kind
         if done.get(WARM_UP, 0) < self.settings.warm_up:
             task = self._unseen(connection, rater, WARM_UP)
             if task is not None:
@@ -283,29 +287,30 @@ class Queue:
         return self._open_work(connection, rater)
 
     def _unseen(self, connection: Connection, rater: int, kind: str) -> int | None:
-        """A gold or warm-up task that the rater has not seen, in an order of each rater's own."""
-        given = {"kind": kind, "rater": rater, "now": self._now()}
-        return connection.scalar(_unseen(), given)
+        """Returns a gold or warm-up task that the rater has not had; the order depends on the rater."""
+        values = {"kind": kind, "rater": rater, "now": self._now()}
+        return connection.scalar(_unseen(), values)
 
     def _open_work(self, connection: Connection, rater: int) -> int | None:
-        """The next work task with a place for a rater. PostgreSQL locks it, and passes over locked ones."""
-        asked = _open_work(locks=not self.database.is_sqlite)
-        return connection.scalar(asked, {"rater": rater, "now": self._now()})
+        """Returns the next work task with a free place. PostgreSQL locks the task, and skips locked tasks."""
+        statement = _open_work(locks=not self.database.is_sqlite)
+        return connection.scalar(statement, {"rater": rater, "now": self._now()})
 
     def _has_place(self, connection: Connection, task: int) -> bool:
-        """Whether a locked task takes another rater. Gold and warm-up tasks take everybody."""
-        return bool(connection.scalar(_has_place(), {"one": task, "now": self._now()}))
+        """Whether a locked task has a free place. Gold and warm-up tasks always have."""
+        return bool(connection.scalar(_has_place(), {"task": task, "now": self._now()}))
 
     def _lock(self, connection: Connection, task: int) -> None:
-        """Lets nobody else take or answer a task until the transaction ends. SQLite has one writer anyway.
+        """Locks a task until the transaction ends, so that no other rater takes or answers it.
 
-        PostgreSQL counts in a snapshot from before the lock, so a count must be a query of its own behind it.
+        SQLite has only one writer, so it needs no lock. On PostgreSQL the statement that locks still sees the
+        rows as they were before it waited, so places must be counted in a later statement.
         """
         if not self.database.is_sqlite:
             connection.execute(select(tasks.c.id).where(tasks.c.id == task).with_for_update())
 
     def _take(self, connection: Connection, task: int, rater: int) -> int:
-        """Lends a task, and returns the assignment; a lease of the rater's own that ended begins anew."""
+        """Lends a task and returns the assignment. A lease of the same rater that had ended begins anew."""
         now = self._now()
         lease = {"state": LENT, "lent": now, "lease_ends": now + self.settings.lease}
         own = and_(assignments.c.task == task, assignments.c.rater == rater)
@@ -314,17 +319,17 @@ class Queue:
         return counting.number(connection, select(assignments.c.id).where(own))
 
     def _own(self, connection: Connection, rater: int, assignment: int) -> Row:
-        """A rater's assignment and the kind of its task; a request sent twice at once waits for the first."""
-        asked = (
+        """Returns a rater's assignment and the kind of its task, locked, so that a repeated request waits."""
+        statement = (
             select(assignments, tasks.c.kind)
             .join(tasks, tasks.c.id == assignments.c.task)
             .where(assignments.c.id == assignment, assignments.c.rater == rater)
         )
         if not self.database.is_sqlite:
-            asked = asked.with_for_update(of=assignments)
-        row = connection.execute(asked).one_or_none()
+            statement = statement.with_for_update(of=assignments)
+        row = connection.execute(statement).one_or_none()
         if row is None:
-            raise Refused("This task is not yours.")
+            raise Refused("This task is not assigned to you. Load the page again.")
         return row
 
     def _check_answers(self, connection: Connection, task: int, given: Mapping[int, int]) -> None:
@@ -332,38 +337,40 @@ class Queue:
         known = dict(connection.execute(of_task).all())
         asked = {question for question, is_asked in known.items() if is_asked}
         if not given or not given.keys() <= known.keys():
-            raise Refused("The answers are not to this task's questions.")
+            raise Refused(
+                "The answers do not belong to this task's questions. Load the page again."
+            )
         if missing := asked - given.keys():
             raise Refused(
-                f"{len(missing)} of {len(asked)} labels have no answer yet. If the page shows none of them, "
-                f"the task has changed: load the page again."
+                f"{len(missing)} of {len(asked)} labels have no answer yet. If the page does not show these "
+                f"labels, the task has changed: load the page again."
             )
         if not all(0 <= category < len(self.settings.categories) for category in given.values()):
-            raise Refused(f"An answer is none of {', '.join(self.settings.categories)}.")
+            raise Refused(f"Every answer must be one of {', '.join(self.settings.categories)}.")
 
-    def _lent(self, connection: Connection, assignment: int, with_truth: bool = False) -> Lent:
-        row = connection.execute(_assignment(), {"one": assignment}).one()
+    def _lent(self, connection: Connection, assignment: int, with_truth: bool = False) -> LentTask:
+        row = connection.execute(_assignment(), {"assignment": assignment}).one()
         newest = counting.newest(of_assignment=True)
         given = connection.execute(newest, {"assignment": assignment}).all()
         own = {answer.question: answer.category for answer in given}
         shows_truth = with_truth and row.kind == WARM_UP
         labels = tuple(
             Question(
-                one.id,
-                one.label,
-                one.name,
-                one.description,
-                one.is_asked or one.id in own,
-                one.truth if shows_truth else None,
-                own.get(one.id),
+                question.id,
+                question.label,
+                question.name,
+                question.description,
+                question.is_asked or question.id in own,
+                question.truth if shows_truth else None,
+                own.get(question.id),
             )
-            for one in connection.execute(_questions(), {"one": row.task})
+            for question in connection.execute(_questions(), {"task": row.task})
         )
         kind = WARM_UP if row.kind == WARM_UP else WORK
-        return Lent(assignment, row.image, kind, row.lease_ends, labels)
+        return LentTask(assignment, row.image, kind, row.lease_ends, labels)
 
 
-# Statements, built once (see counting).
+# Statements, each built once (see counting).
 
 
 @functools.cache
@@ -381,7 +388,7 @@ def _unseen() -> Select:
 
 @functools.cache
 def _open_work(*, locks: bool) -> Select:
-    asked = (
+    statement = (
         select(tasks.c.id)
         .where(
             tasks.c.kind == WORK,
@@ -392,13 +399,13 @@ def _open_work(*, locks: bool) -> Select:
         .order_by(tasks.c.place)
         .limit(1)
     )
-    return asked.with_for_update(skip_locked=True, of=tasks) if locks else asked
+    return statement.with_for_update(skip_locked=True, of=tasks) if locks else statement
 
 
 @functools.cache
 def _has_place() -> Select:
     has_place = or_(tasks.c.kind != WORK, tasks.c.wanted > counting.taken(tasks.c.id))
-    return select(has_place).where(tasks.c.id == bindparam("one"))
+    return select(has_place).where(tasks.c.id == bindparam("task"))
 
 
 @functools.cache
@@ -406,7 +413,7 @@ def _assignment() -> Select:
     return (
         select(assignments, tasks.c.image, tasks.c.kind)
         .join(tasks, tasks.c.id == assignments.c.task)
-        .where(assignments.c.id == bindparam("one"))
+        .where(assignments.c.id == bindparam("assignment"))
     )
 
 
@@ -415,11 +422,11 @@ def _questions() -> Select:
     return (
         select(questions, classes.c.name, classes.c.description)
         .join(classes, classes.c.id == questions.c.label)
-        .where(questions.c.task == bindparam("one"))
+        .where(questions.c.task == bindparam("task"))
         .order_by(questions.c.id)
     )
 
 
 def image_path(connection: Connection, image: int) -> str | None:
-    """Where the picture of an image is; None if there is no such image, or no picture."""
+    """Returns the path of an image's file; None if the image is unknown or has no file."""
     return connection.scalar(select(images.c.path).where(images.c.id == image))

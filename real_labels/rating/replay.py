@@ -1,4 +1,4 @@
-"""Replaying policies of asking on answers that are there already."""
+"""Replays policies of adaptive asking on recorded answers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from real_labels.rating.asking import Policy
 
 
-# Answers -> P(present) and sureness of each of their questions, (Q,) each.
+# Maps answers to P(present) and sureness of each of their questions, (Q,) each.
 Method = Callable[["Answers"], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The cost and worth of a policy.
+    """Cost and accuracy of a policy.
 
     Attributes:
-      answers_per_question: mean number of answers asked for.
-      precision, recall, f1: of the labels that score at least the threshold, against gold.
+      answers_per_question: mean number of answers that the policy asks for.
+      precision, recall, f1: of the labels whose P(present) reaches the threshold, against gold.
     """
 
     answers_per_question: float
@@ -44,18 +44,18 @@ def replay(
     threshold: float,
     seed: int,
 ) -> Outcome:
-    """Asks as the policy says, and takes the answers from a random order of those that are there.
+    """Measures a policy: asks as the policy says, and takes recorded answers in random order.
 
-    All questions are aggregated anew each time that the unsure ones have got one more answer, until none is
-    unsure or the answers are used up.
+    In each round, every unsure question gets one more answer, and all questions are aggregated again. The
+    replay ends when no question needs more answers, or the recorded answers are used up.
 
     Args:
       answers: many answers to each question.
-      gold: their truths; of questions without a truth nothing is measured.
-      policy: when a question is done.
-      aggregated: P(present) and sureness of each question, by the answers so far.
+      gold: truth of the questions. Precision, recall and F1 are over the questions with a truth.
+      policy: decides when a question is done.
+      aggregated: computes P(present) and sureness of each question from the answers so far.
       threshold: P(present) from which a label counts as present.
-      seed: of the order.
+      seed: seed of the order of the answers.
 
     Raises:
       InputError: if no question of the answers has a known truth.
@@ -63,11 +63,12 @@ def replay(
     rows, here = gold.among(answers.questions, "answers")
     rng = np.random.default_rng(seed)
     shuffled = np.lexsort((rng.random(len(answers)), answers.question))
-    place = np.empty(len(answers), np.int64)  # of each answer among those to its question
+    # Position of each answer among the answers to its question.
+    place = np.empty(len(answers), np.int64)
     place[shuffled] = np.arange(len(answers)) - np.repeat(answers.offsets[:-1], answers.asked)
     asked = np.minimum(policy.at_least, answers.asked)
     while True:
-        probability, sureness = aggregated(_some(answers, place < asked[answers.question]))
+        probability, sureness = aggregated(_select(answers, place < asked[answers.question]))
         more = policy.needs_more(sureness, asked) & (asked < answers.asked)
         if not more.any():
             break
@@ -88,24 +89,26 @@ def by_halves(
     calibrated: Callable[[Answers, Gold], Aggregate],
     seed: int,
 ) -> Method:
-    """A method that is calibrated on gold, so that no question is judged by its own truth.
+    """Returns a method that is calibrated on gold but judges no question by its own truth.
 
-    The images are halved; the questions of one half are aggregated with the gold of the other.
+    The gold images are split into two halves. The questions of each half are aggregated with the gold of the
+    other half; images without gold are in the second half.
 
     Args:
-      answers: all answers; what is aggregated later are some of them, to the same questions.
+      answers: all answers. The method is called with subsets of them, on the same questions.
       gold: the gold questions.
-      calibrated: the aggregate of some answers, by some gold.
-      seed: of the halves.
+      calibrated: aggregates answers with confusions measured on gold.
+      seed: seed of the split.
 
     Raises:
-      InputError: if the gold is of fewer than two images.
+      InputError: if the gold is about fewer than two images.
     """
     rows, here = gold.among(answers.questions, "answers")
     images = np.unique(answers.questions.image[rows])
     if len(images) < 2:
         raise InputError(
-            "The gold questions are of one image; two or more are needed, to halve them."
+            "All gold questions are about one image. Give gold on at least two images: it is split into "
+            "halves."
         )
     in_first = np.zeros(len(answers.questions.file_names), bool)
     in_first[np.random.default_rng(seed).permutation(images)[: len(images) // 2]] = True
@@ -119,15 +122,15 @@ def by_halves(
     def aggregated(some: Answers) -> tuple[np.ndarray, np.ndarray]:
         probability, sureness = np.empty((2, len(some.questions)))
         for half, other_gold in halves:
-            one = calibrated(some, other_gold)
-            probability[half] = one.scores.probability[half]
-            sureness[half] = one.sureness[half]
+            aggregate = calibrated(some, other_gold)
+            probability[half] = aggregate.scores.probability[half]
+            sureness[half] = aggregate.sureness[half]
         return probability, sureness
 
     return aggregated
 
 
-def _some(answers: Answers, taken: np.ndarray) -> Answers:
+def _select(answers: Answers, taken: np.ndarray) -> Answers:
     return dataclasses.replace(
         answers,
         question=answers.question[taken],
@@ -137,7 +140,7 @@ def _some(answers: Answers, taken: np.ndarray) -> Answers:
 
 
 def mean(outcomes: Sequence[Outcome]) -> tuple[Outcome, Outcome | None]:
-    """The mean of one or more draws, and their standard deviations; None of a single draw."""
-    table = np.array([dataclasses.astuple(one) for one in outcomes])
+    """Returns mean and standard deviation (ddof=1) of the outcomes; the latter is None for one outcome."""
+    table = np.array([dataclasses.astuple(outcome) for outcome in outcomes])
     spread = Outcome(*table.std(axis=0, ddof=1).tolist()) if len(table) > 1 else None
     return Outcome(*table.mean(axis=0).tolist()), spread

@@ -1,4 +1,4 @@
-"""Answers that are there already, given once more through the real queue of a rating database."""
+"""Replays recorded answers through the real queue of a rating database."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from real_labels.answers import Answers
 from real_labels.errors import InputError
 from real_labels.rating import adaptive, people
 from real_labels.rating.database import Database
-from real_labels.rating.queue import Lent, Queue
+from real_labels.rating.queue import LentTask, Queue
 from real_labels.rating.schema import images
 
 
 def answer_again(database: Database, answers: Answers, seed: int) -> None:
-    """Has the raters of some answers work, in random turns, until the queue has nothing left to ask.
+    """Lets the raters answer again, in random turns, until the queue has no more tasks.
 
-    Each rater is invited, takes one task at a time, and answers as before. Whenever nobody has anything left,
-    the unsure questions are asked again, if the project asks adaptively.
+    Each rater is invited, takes one task at a time, and gives the recorded answers. When no rater has a task
+    left, the unsure questions are asked again, if the project asks adaptively.
 
     Args:
-      database: of a project with the tasks, and without raters.
-      answers: of all its raters to all its questions.
-      seed: of the raters' turns.
+      database: database of a project with tasks and without raters.
+      answers: recorded answers of all raters to all questions of the project.
+      seed: seed of the raters' turns.
 
     Raises:
-      InputError: if a rater did not answer a question that the queue asks.
+      InputError: if a rater has no recorded answer to a question that the queue asks.
     """
-    given = np.full((len(answers.questions), len(answers.raters)), -1)
-    given[answers.question, answers.rater] = answers.answer
+    recorded = np.full((len(answers.questions), len(answers.raters)), -1)
+    recorded[answers.question, answers.rater] = answers.answer
     pairs = zip(
         answers.questions.file_name().tolist(), answers.questions.label.tolist(), strict=True
     )
@@ -39,12 +39,12 @@ def answer_again(database: Database, answers: Answers, seed: int) -> None:
     with database.reading() as connection:
         file_name = dict(connection.execute(select(images.c.id, images.c.file_name)).all())
 
-    def work(rater: int, task: Lent) -> None:
+    def work(rater: int, task: LentTask) -> None:
         chosen = {}
         for question in task.questions:
             if question.is_asked:
                 place = row.get((file_name[task.image], question.label))
-                answer = -1 if place is None else int(given[place, rater])
+                answer = -1 if place is None else int(recorded[place, rater])
                 if answer < 0:
                     raise InputError(
                         f"Rater {answers.raters[rater]} gave no answer to {file_name[task.image]}, label "

@@ -1,4 +1,4 @@
-"""The answers in the database: as rows, as Answers, as a table, and aggregated."""
+"""Reads the answers of the database: as rows, as Answers, as a table, and aggregated."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def rows(connection: Connection, *, work: bool) -> Sequence[Row]:
-    """(file_name, label, rater, category, question, given) of each answer that counts.
+    """Returns (file_name, label, pseudonym, category, question, given) of each answer that counts.
 
-    The newest revision counts, of tasks that are done, by raters who are not excluded.
+    An answer counts if it is the newest revision, its assignment is done, and its rater is not excluded.
 
     Args:
-      connection: to the database.
-      work: of work, or of gold and warm-up.
+      connection: connection to the database.
+      work: True: answers to work; False: answers to gold and warm-up tasks.
     """
     newest = counting.newest().subquery()
     is_kind = tasks.c.kind == WORK if work else tasks.c.kind != WORK
@@ -53,65 +53,68 @@ def rows(connection: Connection, *, work: bool) -> Sequence[Row]:
 def export(
     connection: Connection, path: str | os.PathLike[str], settings: Settings, *, work: bool
 ) -> int:
-    """Writes the answers as `aggregate` reads them: file_name, label, rater, answer (.csv, .parquet).
+    """Writes a table of answers for `aggregate`: file_name, label, rater, answer (.csv, .parquet).
 
-    Raters go by their pseudonyms. Returns the number of answers.
+    Raters are named by their pseudonyms. Returns the number of answers.
     """
-    found = rows(connection, work=work)
+    answer_rows = rows(connection, work=work)
     columns = {
-        "file_name": np.array([r.file_name for r in found], dtype=object),
-        "label": np.array([r.label for r in found], np.int64),
-        "rater": np.array([r.pseudonym for r in found], dtype=object),
-        "answer": np.array([settings.categories[r.category] for r in found], dtype=object),
+        "file_name": np.array([r.file_name for r in answer_rows], dtype=object),
+        "label": np.array([r.label for r in answer_rows], np.int64),
+        "rater": np.array([r.pseudonym for r in answer_rows], dtype=object),
+        "answer": np.array([settings.categories[r.category] for r in answer_rows], dtype=object),
     }
     tables.write(path, columns)
-    return len(found)
+    return len(answer_rows)
 
 
 def answers(connection: Connection, settings: Settings, *, work: bool) -> Answers | None:
-    """The answers that count; None if there is none."""
+    """Returns the answers that count (see `rows`); None if there are none."""
     return _as_answers(rows(connection, work=work), settings)
 
 
-def _as_answers(found: Sequence[Row], settings: Settings) -> Answers | None:
-    if not found:
+def _as_answers(answer_rows: Sequence[Row], settings: Settings) -> Answers | None:
+    if not answer_rows:
         return None
-    pairs = [(r.file_name, r.label) for r in found]
-    place = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-    rater = {name: i for i, name in enumerate(dict.fromkeys(r.pseudonym for r in found))}
+    pairs = [(r.file_name, r.label) for r in answer_rows]
+    question = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    rater = {name: i for i, name in enumerate(dict.fromkeys(r.pseudonym for r in answer_rows))}
     return Answers(
-        Questions.from_pairs([n for n, _ in place], np.array([c for _, c in place])),
+        Questions.from_pairs([n for n, _ in question], np.array([c for _, c in question])),
         np.array(list(rater)),
-        np.array([place[pair] for pair in pairs]),
-        np.array([rater[r.pseudonym] for r in found]),
-        np.array([r.category for r in found]),
+        np.array([question[pair] for pair in pairs]),
+        np.array([rater[r.pseudonym] for r in answer_rows]),
+        np.array([r.category for r in answer_rows]),
         settings.categories,
     )
 
 
 def gold(connection: Connection) -> Gold | None:
-    """The gold questions of the database; None if there is none."""
-    found = connection.execute(
+    """Returns the gold questions of the database; None if there are none."""
+    gold_rows = connection.execute(
         select(images.c.file_name, questions.c.label, questions.c.truth)
         .join(tasks, tasks.c.id == questions.c.task)
         .join(images, images.c.id == tasks.c.image)
         .where(questions.c.truth.is_not(None))
         .distinct()
     ).all()
-    if not found:
+    if not gold_rows:
         return None
-    asked = Questions.from_pairs([r.file_name for r in found], np.array([r.label for r in found]))
-    return Gold(asked, np.array([bool(r.truth) for r in found]))
+    asked = Questions.from_pairs(
+        [r.file_name for r in gold_rows], np.array([r.label for r in gold_rows])
+    )
+    return Gold(asked, np.array([bool(r.truth) for r in gold_rows]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Collected:
-    """All that raters have answered so far.
+    """The answers of all raters so far.
 
     Attributes:
-      rows: of the answers to work (see `rows`).
-      work, on_gold: the answers to work, and to gold and warm-up; None where there is none.
-      truth: of the gold questions; None if there are none.
+      rows: the answers to work, as rows (see `rows`).
+      work: the answers to work; None if there are none.
+      on_gold: the answers to gold and warm-up tasks; None if there are none.
+      truth: the gold questions; None if there are none.
     """
 
     rows: Sequence[Row]
@@ -121,13 +124,17 @@ class Collected:
 
     @classmethod
     def of(cls, connection: Connection, settings: Settings) -> Collected:
-        """Reads everything once."""
-        found = rows(connection, work=True)
+        """Reads answers and gold from the database."""
+        answer_rows = rows(connection, work=True)
         on_gold = answers(connection, settings, work=False)
-        return cls(found, _as_answers(found, settings), on_gold, gold(connection))
+        return cls(answer_rows, _as_answers(answer_rows, settings), on_gold, gold(connection))
 
     def aggregate(self) -> Aggregate | None:
-        """The scores of the work, by confusions measured on gold if there is any, else by EM; or None."""
+        """Aggregates the answers to work: with confusions measured on gold if there is any, else by EM.
+
+        Returns None if there are no answers to work. Gold is used if raters have answered it and at least one
+        gold label is present.
+        """
         from real_labels import aggregation
 
         if self.work is None:

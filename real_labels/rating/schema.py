@@ -16,14 +16,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1  # of the tables; a database of a newer one is refused
+VERSION = 1  # of the tables; a database with a newer version is refused
 WORK, GOLD, WARM_UP = "work", "gold", "warm-up"  # kinds of tasks
-# States of assignments. A late one was answered when its lease was over and the task full: kept, not counted.
+# States of assignments. LATE: answered after the lease had ended and the task was full; kept, not counted.
 LENT, DONE, SKIPPED, LATE = "lent", "done", "skipped", "late"
 
 metadata = MetaData()
 
-# What holds for the whole project, as JSON: the schema's version, the settings, the guidelines.
+# Values of the whole project, as JSON: the schema's version, the settings, the guidelines, the secret of the
+# pages' tokens, and the last check of adaptive asking.
 facts = Table(
     "facts", metadata, Column("name", String(40), primary_key=True), Column("value", Text)
 )
@@ -33,7 +34,7 @@ images = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("file_name", Text, nullable=False, unique=True),
-    Column("path", Text),  # of the picture; null where there is none
+    Column("path", Text),  # of the image file; null if there is none
 )
 
 classes = Table(
@@ -52,8 +53,8 @@ tasks = Table(
     Column("image", ForeignKey("images.id"), nullable=False),
     Column("kind", String(10), nullable=False),
     Column("place", Integer, nullable=False),  # in the random order in which tasks are lent
-    Column("wanted", Integer, nullable=False),  # raters who should answer; of gold: 0
-    Column("is_open", Boolean, nullable=False),  # whether fewer have answered
+    Column("wanted", Integer, nullable=False),  # number of raters who should answer; 0 for gold
+    Column("is_open", Boolean, nullable=False),  # whether fewer raters than wanted have answered
 )
 Index("tasks_to_lend", tasks.c.kind, tasks.c.is_open, tasks.c.place)
 
@@ -63,8 +64,8 @@ questions = Table(
     Column("id", Integer, primary_key=True),
     Column("task", ForeignKey("tasks.id"), nullable=False),
     Column("label", ForeignKey("classes.id"), nullable=False),
-    Column("is_asked", Boolean, nullable=False),  # else it is shown for contrast
-    Column("truth", Boolean),  # of gold
+    Column("is_asked", Boolean, nullable=False),  # False: shown for contrast only
+    Column("truth", Boolean),  # whether the label is present; gold only
     UniqueConstraint("task", "label"),
 )
 
@@ -73,13 +74,13 @@ raters = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("pseudonym", String(20), nullable=False, unique=True),
-    Column("note", Text),  # the administrator's, such as a name; in no export
+    Column("note", Text),  # for the administrator, such as a name; not exported
     Column("token_hash", String(64), nullable=False, unique=True),
     Column("is_admin", Boolean, nullable=False),
     Column("invited", Float, nullable=False),
-    Column("read_guidelines", Float),  # when
+    Column("read_guidelines", Float),  # time of reading them
     Column("is_paused", Boolean, nullable=False),  # gets no tasks
-    Column("is_excluded", Boolean, nullable=False),  # whose answers do not count
+    Column("is_excluded", Boolean, nullable=False),  # the answers do not count
 )
 
 sessions = Table(
@@ -100,8 +101,8 @@ assignments = Table(
     Column("lent", Float, nullable=False),
     Column("lease_ends", Float, nullable=False),
     Column("done", Float),
-    Column("seconds", Float),  # that the rater looked at it
-    Column("reason", Text),  # of skipping
+    Column("seconds", Float),  # time that the rater spent on the task
+    Column("reason", Text),  # for skipping
     UniqueConstraint("task", "rater"),
 )
 Index("assignments_of_rater", assignments.c.rater, assignments.c.state)
@@ -118,7 +119,7 @@ answers = Table(
     UniqueConstraint("assignment", "question", "revision"),
 )
 
-# Requests that were carried out, so that one sent twice counts once.
+# Keys of the requests that were carried out: a request that is sent twice counts once.
 requests = Table(
     "requests",
     metadata,

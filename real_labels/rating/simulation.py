@@ -1,7 +1,7 @@
-"""Simulated raters, who answer over HTTP as a browser does, and a server for them.
+"""Simulated raters that answer over HTTP as a browser does, and a server for them.
 
-They know the truth and err: they show that the server, its database and the statistics work, and nothing
-about people.
+Simulated raters know the truth and make random mistakes. They test the server, its database and the
+statistics, but tell nothing about how people answer.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _TOKEN = re.compile(r'data-token="([0-9a-f]+)"')
-_PATIENCE = 60  # seconds for a reply
-_TOO_MANY = 429  # status of a refusal: too many requests
+_TIMEOUT = 60  # seconds for a reply
+_TOO_MANY = 429  # HTTP status: too many requests
 
-# (image's id, class) -> whether the label is present
+# (id of the image, class index) -> whether the label is present
 Truth = Callable[[int, int], bool]
 
 
 @dataclasses.dataclass(frozen=True)
 class Skill:
-    """How a rater answers.
+    """Answer probabilities of a simulated rater.
 
     Attributes:
-      right: how often the rater sees the truth.
-      maybe: how often the rater says maybe.
-      leaning: how much more often an absent label is taken for present than the other way round, in [-1, 1].
+      right: probability of the right answer, if the rater does not say maybe and leaning is 0.
+      maybe: probability of the answer maybe.
+      leaning: bias towards yes, in [-1, 1]. The probability of a wrong answer is (1 - right) (1 + leaning)
+        for absent labels, and (1 - right) (1 - leaning) for present labels.
     """
 
     right: float
@@ -45,7 +46,7 @@ class Skill:
     leaning: float = 0.0
 
     def answer(self, is_present: bool, rng: random.Random, categories: int) -> int:
-        """The position of an answer in the categories."""
+        """Draws an answer, as its position in the categories."""
         if categories > 2 and rng.random() < self.maybe:
             return categories // 2
         wrong = (1 - self.right) * (1 - self.leaning if is_present else 1 + self.leaning)
@@ -57,7 +58,7 @@ class RequestRefused(Exception):
     """A request that the server refused.
 
     Attributes:
-      status: of the reply, such as 429.
+      status: HTTP status of the reply, such as 429.
     """
 
     def __init__(self, status: int, text: str):
@@ -66,17 +67,21 @@ class RequestRefused(Exception):
 
 
 class Visitor:
-    """A rater's browser: opens the invitation, reads the guidelines, and answers."""
+    """A simulated rater: opens the invitation, reads the guidelines, and answers.
+
+    Attributes:
+      acknowledged: (id of the image, answers) of each answered task that the server has acknowledged.
+    """
 
     def __init__(self, invitation: str, address: str | None = None):
         """Opens the invitation.
 
         Args:
-          invitation: its link.
-          address: the visitor's own, as a proxy tells it; None: that of this machine.
+          invitation: link of the invitation.
+          address: IP address of the visitor, as a proxy would pass it on; None: that of this machine.
 
         Raises:
-          RequestRefused: if it is refused.
+          RequestRefused: if the server refuses the invitation.
         """
         self._site, _, token = invitation.partition("/invite/")
         self._host = urllib.parse.urlsplit(self._site).netloc
@@ -85,21 +90,21 @@ class Visitor:
         headers, _ = self._send("GET", f"/invite/{token}")
         self._headers["cookie"] = headers["set-cookie"].partition(";")[0]
         _, page = self._send("GET", "/")
-        token_here = _TOKEN.search(page.decode())
-        assert token_here is not None, "the page holds no token"
+        match = _TOKEN.search(page.decode())
+        assert match is not None, "the page holds no token"
         self._headers |= {
             "content-type": "application/json",
             "origin": self._site,
-            "x-csrf-token": token_here[1],
+            "x-csrf-token": match[1],
         }
         self.acknowledged: list[tuple[int, dict[str, int]]] = []
         self.ask("begin")
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Sends a request of the page, and returns the reply; waits as long as it is too fast for the server.
+        """Sends a request of the page and returns the reply. On "too many requests", waits and tries again.
 
         Raises:
-          RequestRefused: if it is refused.
+          RequestRefused: if the server refuses the request for another reason.
           OSError, http.client.HTTPException: if the connection is lost.
         """
         while True:
@@ -112,9 +117,9 @@ class Visitor:
                 time.sleep(0.1)
 
     def _send(self, method: str, path: str, body: str | None = None) -> tuple[Any, bytes]:
-        """Headers and content of a reply, over a connection that stays open, as a browser's does."""
+        """Returns headers and content of a reply. The connection stays open, as in a browser."""
         was_open = self._connection is not None
-        connection = self._connection or http.client.HTTPConnection(self._host, timeout=_PATIENCE)
+        connection = self._connection or http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
         self._connection = connection
         try:
             connection.request(method, path, body, self._headers)
@@ -123,7 +128,7 @@ class Visitor:
         except (OSError, http.client.HTTPException):
             connection.close()
             self._connection = None
-            if was_open:  # the server closes connections that were idle
+            if was_open:  # the server closes idle connections
                 return self._send(method, path, body)
             raise
         if reply.status >= 400:
@@ -131,7 +136,7 @@ class Visitor:
         return reply.headers, content
 
     def work(self, truth: Truth, skill: Skill, seed: int, most: int | None = None) -> int:
-        """Answers until nothing is left, or `most` tasks; returns the number of tasks."""
+        """Answers up to `most` tasks (None: all that the server lends); returns the number of tasks."""
         rng, done = random.Random(seed), 0
         while most is None or done < most:
             lent = self.ask("next")["tasks"]
@@ -162,7 +167,7 @@ class Visitor:
 def side_by_side(
     visitors: Sequence[Visitor], skills: Sequence[Skill], truth: Truth, seed: int
 ) -> int:
-    """Lets raters answer at once until none has anything left; returns the number of tasks."""
+    """Lets all visitors answer concurrently until no tasks are left; returns the number of answered tasks."""
     with concurrent.futures.ThreadPoolExecutor(len(visitors)) as pool:
         jobs = [
             pool.submit(visitor.work, truth, skill, seed + place)
@@ -172,17 +177,21 @@ def side_by_side(
 
 
 class Server:
-    """`rate serve` in a process of its own, on a free port: a context that ends it."""
+    """`rate serve` in its own process, on a free port. As a context manager, it starts and kills the server.
 
-    def __init__(self, url: str, *options: str, says: int = subprocess.DEVNULL):
-        """Begins nothing yet.
+    Attributes:
+      address: URL of the server.
+    """
+
+    def __init__(self, url: str, *options: str, stdout: int = subprocess.DEVNULL):
+        """Prepares the command, without starting it.
 
         Args:
-          url: of the database.
+          url: URL of the database.
           options: more options of `rate serve`.
-          says: where its output goes; subprocess.PIPE keeps it for `output`.
+          stdout: destination of the server's output; subprocess.PIPE keeps output and errors for `output`.
         """
-        self._says = says
+        self._stdout = stdout
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -192,30 +201,30 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
-        """Starts it, and waits until it answers.
+        """Starts the server, and waits until it answers.
 
         Raises:
-          RuntimeError: if it ends by itself.
+          RuntimeError: if the server ends before it answers.
         """
-        errors = subprocess.STDOUT if self._says == subprocess.PIPE else None
-        self._process = subprocess.Popen(self._command, stdout=self._says, stderr=errors)
+        errors = subprocess.STDOUT if self._stdout == subprocess.PIPE else None
+        self._process = subprocess.Popen(self._command, stdout=self._stdout, stderr=errors)
         while self._process.poll() is None:
             try:
-                urllib.request.urlopen(self.address, timeout=_PATIENCE)
-            except urllib.error.HTTPError:  # without a session it refuses, and so it answers
+                urllib.request.urlopen(self.address, timeout=_TIMEOUT)
+            except urllib.error.HTTPError:  # 401 without a session: the server answers
                 return self
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}.")
 
     def kill(self) -> None:
-        """Ends it at once, as a power cut would end the process."""
+        """Kills the server at once, as a power cut would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def output(self) -> str:
-        """What it said, after it was ended."""
+        """Returns the output of the server. Call it after `kill`."""
         if self._process is None or self._process.stdout is None:
             return ""
         return self._process.stdout.read().decode()

@@ -1,8 +1,9 @@
-"""Splitting an image's labels into tasks, so that raters see related labels side by side.
+"""Splits an image's labels into tasks, so that raters see related labels side by side.
 
-The rule of the published tasks (`published_tasks`, reconstructed from the raw answers of "Are we done with
-ImageNet?", whose paper only says "along the WordNet hierarchy"), the same with at most so many labels a task,
-and a rule for datasets without a hierarchy.
+There are three rules. `published_tasks` is the rule of the published tasks, reconstructed from the raw
+answers of "Are we done with ImageNet?" (the paper only says "along the WordNet hierarchy").
+`along_hierarchy` is the same rule with an upper limit of labels in a task. `Confusions` is for datasets
+without a hierarchy.
 """
 
 from __future__ import annotations
@@ -21,24 +22,26 @@ if TYPE_CHECKING:
     from real_labels.answers import Questions
     from real_labels.labels.hierarchy import Hierarchy
 
-MAX_LABELS = 8  # of a task, as the paper says
-_ONE_TASK = 6  # labels up to which the published tasks have an image whole
-_FEWEST = 3  # labels that a task should have, for contrast
+MAX_LABELS = 8  # of a task, as in the paper
+_ONE_TASK = 6  # images with at most this many labels are one task in the published tasks
+_FEWEST = 3  # labels that a task should have at least, for contrast
 
 Groups = list[list[int]]
-Rule = Callable[[Sequence[int]], Groups]  # the labels of one image -> those of each of its tasks
+# The labels of one image -> the labels of each of its tasks.
+Rule = Callable[[Sequence[int]], Groups]
 
 
 def published_tasks(labels: Sequence[int], hierarchy: Hierarchy) -> Groups:
-    """The tasks of an image by the published rule, which tears no category and has no upper limit.
+    """Splits labels by the published rule, which keeps categories whole and has no upper limit.
 
-    Up to 6 labels are one task. Of more, the labels of each category are a group, and the groups are sorted
-    by (size, lowest class). While there are two or more and the first has fewer than 3 labels, the first two
-    are taken off, and their union is put before the first remaining group that is at least as large.
+    Up to 6 labels are one task. More labels are grouped by category, and the groups are sorted by (size,
+    lowest class). While there are two or more groups and the first has fewer than 3 labels, the first two
+    groups are removed, and their union is inserted before the first remaining group that is at least as
+    large.
 
     Args:
-      labels: the image's distinct classes.
-      hierarchy: says the category of each class.
+      labels: the distinct classes of one image.
+      hierarchy: gives the category of each class.
 
     Returns:
       The classes of each task, ascending.
@@ -60,10 +63,10 @@ def published_tasks(labels: Sequence[int], hierarchy: Hierarchy) -> Groups:
 def along_hierarchy(
     labels: Sequence[int], hierarchy: Hierarchy, max_labels: int = MAX_LABELS
 ) -> Groups:
-    """The tasks by the published rule, with those of more than `max_labels` cut further down the tree.
+    """Splits labels by the published rule, and cuts tasks of more than `max_labels` further down the tree.
 
     A cut between two labels costs the number of nodes that their paths from the root have in common, so a
-    task is cut where its labels are least related; none has fewer than 3 labels where that can be helped.
+    task is cut where its labels are least related. Tasks have at least 3 labels if possible.
     """
     if len(labels) <= min(_ONE_TASK, max_labels):
         return [sorted(labels)]
@@ -80,7 +83,7 @@ def along_hierarchy(
 
 
 def _in_tree_order(paths: Mapping[int, tuple[str, ...]]) -> list[int]:
-    """The classes in the order of a walk through the tree; of two branches, that of the lower class first."""
+    """Orders the classes by a walk through the tree; the branch with the lowest class comes first."""
     lowest: dict[tuple[str, ...], int] = {}
     for class_ in sorted(paths):
         for depth in range(1, len(paths[class_]) + 1):
@@ -92,27 +95,27 @@ def _in_tree_order(paths: Mapping[int, tuple[str, ...]]) -> list[int]:
 
 
 def _shared(first: Sequence[str], second: Sequence[str]) -> int:
-    """Number of nodes from the root that two paths have in common."""
+    """Number of nodes, counted from the root, that two paths have in common."""
     pairs = zip(first, second, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def cut(ordered: Sequence[int], costs: Sequence[float], max_labels: int) -> Groups:
-    """Cuts a row of labels into tasks of at most `max_labels`.
+    """Cuts a sequence of labels into tasks of at most `max_labels`, by dynamic programming.
 
-    Of all ways to cut, those with the fewest labels missing in tasks of fewer than 3; of these, those whose
-    cuts cost least; of these, the one of the most equal sizes.
+    The cuts minimise, in this order: the number of labels that are missing in tasks of fewer than 3 labels;
+    the total cost of the cuts; the sum of the squared sizes of the tasks.
 
     Args:
-      ordered: (L,) labels, related ones beside each other.
-      costs: (L - 1,) of a cut behind each label but the last, at least 0.
-      max_labels: at least 1.
+      ordered: (L,) labels; related labels are neighbours.
+      costs: (L - 1,) cost of a cut after each label except the last, at least 0.
+      max_labels: most labels of a task, at least 1.
 
     Returns:
       The labels of each task, ascending.
     """
     n, fewest = len(ordered), min(_FEWEST, max_labels)
-    # best[i]: (missing labels, costs, squares of sizes), and where the last task begins, of the first i.
+    # best[i], for the first i labels: (missing labels, costs, squares of sizes), and start of the last task.
     best: list[tuple[tuple[float, ...], int]] = [((0, 0, 0), 0)]
     for end in range(1, n + 1):
         ways = []
@@ -136,9 +139,10 @@ def cut(ordered: Sequence[int], costs: Sequence[float], max_labels: int) -> Grou
 
 
 class Confusions:
-    """How often classes are proposed for the same image: what stands for a hierarchy where there is none.
+    """Similarities of classes that are proposed for the same images, for datasets without a hierarchy.
 
-    The similarity of two classes is the cosine of the sets of images that they are proposed for.
+    The similarity of two classes is the cosine of the sets of images that they are proposed for: the number
+    of images of both classes, divided by the geometric mean of the numbers of images of each.
     """
 
     def __init__(self, questions: Questions):
@@ -152,16 +156,16 @@ class Confusions:
         self._number = self._together.diagonal()
 
     def similarity(self, labels: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n n"]:
-        """(n, n), in [0, 1]; 1 for a class with itself. All classes must be proposed somewhere."""
+        """Returns the (n, n) similarities, in [0, 1], of classes of the questions; 1 on the diagonal."""
         labels = np.searchsorted(self._classes, labels)
         together = self._together[labels][:, labels].toarray()
         return together / np.sqrt(np.outer(self._number[labels], self._number[labels]))
 
     def tasks(self, labels: Sequence[int], max_labels: int = MAX_LABELS) -> Groups:
-        """The tasks of an image: up to `max_labels` labels are one, more are cut where models confuse least.
+        """Splits the labels of an image: up to `max_labels` are one task, more are cut where least similar.
 
-        The labels are joined two groups at a time, the most similar first (average linkage); a cut between
-        neighbours costs the similarity at which they were joined.
+        Average linkage joins the labels, the most similar groups first. A cut between neighbours costs the
+        similarity at which they were joined.
         """
         import scipy.cluster.hierarchy
         import scipy.spatial.distance
@@ -180,7 +184,7 @@ class Confusions:
 
 
 def rule_along(hierarchy: Hierarchy, max_labels: int | None) -> Rule:
-    """`along_hierarchy`, or with no limit `published_tasks`, as a rule for any image."""
+    """Returns `along_hierarchy` with a limit, or `published_tasks` if there is none, as a rule."""
     if max_labels is None:
         return functools.partial(published_tasks, hierarchy=hierarchy)
     return functools.partial(along_hierarchy, hierarchy=hierarchy, max_labels=max_labels)

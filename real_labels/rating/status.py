@@ -1,4 +1,4 @@
-"""How far the work is: for the administrator, and for each rater."""
+"""Progress of the work, for the administrator and for each rater."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from real_labels.rating.schema import (
 
 @dataclasses.dataclass(frozen=True)
 class RaterStatus:
-    """A rater's work so far.
+    """The work of one rater so far.
 
     Attributes:
-      pseudonym, note, is_paused, is_excluded: the rater.
-      done, skipped, late: numbers of tasks.
-      seconds: median time of a task; None of none.
-      last: when the rater last answered; None if never.
+      pseudonym, note, is_paused, is_excluded: columns of the table `raters`.
+      done, skipped, late: numbers of tasks in these states.
+      seconds: median time for a task; None if no time is recorded.
+      last: time of the last answer, seconds since 1970; None if there is none.
     """
 
     pseudonym: str
@@ -53,14 +53,15 @@ class RaterStatus:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far the work is.
+    """Progress of a project.
 
     Attributes:
-      title: of the project.
-      tasks, open_tasks, lent: numbers of work tasks in all, not done, and in somebody's hands.
-      answers, wanted: answers that count, and that the tasks want in all so far.
-      per_hour: answers in the last hour.
-      raters: each rater's part.
+      title: title of the project.
+      tasks, open_tasks: numbers of all work tasks, and of those that are not done.
+      lent: number of tasks that raters hold, gold included.
+      answers, wanted: numbers of answers that count, and of answers that the tasks want so far.
+      per_hour: number of answers in the last hour.
+      raters: the work of each rater.
     """
 
     title: str
@@ -74,17 +75,17 @@ class Status:
 
 
 def status(
-    connection: Connection, settings: Settings, now: float, found: Sequence[Row] | None = None
+    connection: Connection, settings: Settings, now: float, answers: Sequence[Row] | None = None
 ) -> Status:
-    """How far the work is, computed from the rows.
+    """Computes the progress of a project from the rows.
 
     Args:
-      connection: to the database.
-      settings: the project's.
-      now: seconds since 1970.
-      found: the answers to work (see results.rows), where they were read already.
+      connection: connection to the database.
+      settings: settings of the project.
+      now: time, in seconds since 1970.
+      answers: the answers to work (see results.rows), if they are read already; None: they are read here.
     """
-    found = results.rows(connection, work=True) if found is None else found
+    answers = results.rows(connection, work=True) if answers is None else answers
     of_work = select(func.count()).select_from(tasks).where(tasks.c.kind == WORK)
     total = counting.number(connection, of_work)
     still_open = counting.number(connection, of_work.where(tasks.c.is_open))
@@ -94,16 +95,16 @@ def status(
         .select_from(assignments)
         .where(assignments.c.state == LENT, assignments.c.lease_ends > now),
     )
-    wanted = len(found) + _missing(connection)
+    wanted = len(answers) + _missing(connection)
     by_rater: dict[int, list[Any]] = {}
     for row in connection.execute(select(assignments)):
         by_rater.setdefault(row.rater, []).append(row)
-    people_rows = []
+    rater_statuses = []
     for rater in connection.execute(select(raters).where(~raters.c.is_admin).order_by(raters.c.id)):
         own = by_rater.get(rater.id, [])
         seconds = [r.seconds for r in own if r.state == DONE and r.seconds]
         done = [r.done for r in own if r.state in (DONE, LATE)]
-        people_rows.append(
+        rater_statuses.append(
             RaterStatus(
                 rater.pseudonym,
                 rater.note,
@@ -116,14 +117,21 @@ def status(
                 max(done, default=None),
             )
         )
-    recent = sum(r.given > now - 3600 for r in found)
+    recent = sum(r.given > now - 3600 for r in answers)
     return Status(
-        settings.title, total, still_open, lent, len(found), wanted, recent, tuple(people_rows)
+        settings.title,
+        total,
+        still_open,
+        lent,
+        len(answers),
+        wanted,
+        recent,
+        tuple(rater_statuses),
     )
 
 
 def _missing(connection: Connection) -> int:
-    """Answers that the open tasks still want: of each, the missing raters times its asked questions."""
+    """Number of answers that open tasks still want: missing raters times asked questions, over all tasks."""
     asked = (
         select(func.count())
         .where(questions.c.task == tasks.c.id, questions.c.is_asked)
@@ -135,33 +143,34 @@ def _missing(connection: Connection) -> int:
 
 
 def progress(database: Database, connection: Connection, rater: int, now: float) -> dict[str, Any]:
-    """A rater's progress, as an object.
+    """Returns a rater's progress, as a JSON object.
 
-    done: number of own tasks. left: number of tasks that may still come. minutes: time that these take, None
-    if unknown. wait: seconds until a task in other hands may come back, None if there is none. may_ask_again:
-    whether questions that are unsure may be asked again.
+    done: number of tasks that the rater has answered. left: number of tasks that the rater may still get.
+    minutes: estimated time for them; None if unknown. wait: seconds until another rater's lease ends on a
+    task that this rater could take; None if there is no such lease. may_ask_again: whether unsure questions
+    may yet be asked again.
     """
-    done, seconds, left, ends = _progress()
-    given = {"rater": rater, "now": now}
-    ends = connection.scalar(ends, given)
-    work = counting.number(connection, left, given)
-    number = dict(connection.execute(done, given).all())
+    done, seconds, left, ends = _progress_statements()
+    values = {"rater": rater, "now": now}
+    lease_end = connection.scalar(ends, values)
+    work = counting.number(connection, left, values)
+    number = dict(connection.execute(done, values).all())
     settings = database.settings(connection)
-    left = work + _gold_to_come(connection, settings.gold_share, work, number)
-    recent = connection.scalars(seconds, given).all()
-    each = statistics.median(recent) if recent else None
+    to_come = work + _gold_to_come(connection, settings.gold_share, work, number)
+    recent = connection.scalars(seconds, values).all()
+    per_task = statistics.median(recent) if recent else None
     return {
         "done": sum(number.values()),
-        "left": left,
-        "minutes": None if each is None else round(left * each / 60, 1),
-        "wait": None if ends is None else round(ends - now),
+        "left": to_come,
+        "minutes": None if per_task is None else round(to_come * per_task / 60, 1),
+        "wait": None if lease_end is None else round(lease_end - now),
         "may_ask_again": adaptive.may_ask_again(database, connection, settings),
     }
 
 
 @functools.cache
-def _progress() -> tuple[Select, Select, Select, Select]:
-    """Statements of `progress`: tasks done by kind, seconds of the last 50, tasks left, when a lease ends."""
+def _progress_statements() -> tuple[Select, Select, Select, Select]:
+    """Statements of `progress`: tasks done by kind, seconds of the last 50, tasks left, next lease end."""
     own = (assignments.c.rater == counting.RATER, assignments.c.state.in_((DONE, LATE)))
     done = (
         select(tasks.c.kind, func.count())
@@ -171,11 +180,13 @@ def _progress() -> tuple[Select, Select, Select, Select]:
     )
     seconds = select(assignments.c.seconds).where(*own, assignments.c.seconds > 0)
     had = assignments.alias()
-    mine = exists().where(
+    has_had = exists().where(
         had.c.task == tasks.c.id, had.c.rater == counting.RATER, had.c.state != LENT
     )
     left = (
-        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~mine)
+        select(func.count())
+        .select_from(tasks)
+        .where(tasks.c.kind == WORK, tasks.c.is_open, ~has_had)
     )
     ends = (
         select(func.min(assignments.c.lease_ends))
@@ -186,7 +197,7 @@ def _progress() -> tuple[Select, Select, Select, Select]:
             assignments.c.rater != counting.RATER,
             tasks.c.kind == WORK,
             tasks.c.is_open,
-            ~mine,
+            ~has_had,
         )
     )
     return done, seconds.order_by(assignments.c.done.desc()).limit(50), left, ends
@@ -195,18 +206,18 @@ def _progress() -> tuple[Select, Select, Select, Select]:
 def _gold_to_come(
     connection: Connection, share: float, work: int, number: Mapping[str, int]
 ) -> int:
-    """Hidden gold that a rater still gets: without it, the progress would tell gold from work."""
+    """Number of hidden gold tasks that a rater still gets. A count without them would reveal the gold."""
     if not work or not share:
         return 0
     of_gold = select(func.count()).select_from(tasks).where(tasks.c.kind == GOLD)
-    in_all = round(share / (1 - share) * (work + number.get(WORK, 0)))
-    return max(0, min(in_all, counting.number(connection, of_gold)) - number.get(GOLD, 0))
+    planned = round(share / (1 - share) * (work + number.get(WORK, 0)))
+    return max(0, min(planned, counting.number(connection, of_gold)) - number.get(GOLD, 0))
 
 
 def needs_raters(connection: Connection) -> int:
-    """Number of open tasks that no rater can take any more: all who are not paused have had them."""
+    """Number of open tasks that no rater can take: all active raters have answered or skipped them."""
     had = assignments.alias()
-    can = exists().where(
+    has_rater = exists().where(
         ~raters.c.is_admin,
         ~raters.c.is_paused,
         ~raters.c.is_excluded,
@@ -215,13 +226,15 @@ def needs_raters(connection: Connection) -> int:
         ).correlate(tasks, raters),
     ).correlate(tasks)  # fmt: skip
     of_open = (
-        select(func.count()).select_from(tasks).where(tasks.c.kind == WORK, tasks.c.is_open, ~can)
+        select(func.count())
+        .select_from(tasks)
+        .where(tasks.c.kind == WORK, tasks.c.is_open, ~has_rater)
     )
     return counting.number(connection, of_open)
 
 
 def skipped(connection: Connection) -> list[dict[str, Any]]:
-    """The tasks that were skipped last, at most 30: image, file_name, rater and reason of each."""
+    """Returns up to 30 tasks that were skipped last, with image (its id), file_name, rater and reason."""
     rows = connection.execute(
         select(images.c.id, images.c.file_name, raters.c.pseudonym, assignments.c.reason)
         .select_from(assignments)
@@ -239,9 +252,9 @@ def skipped(connection: Connection) -> list[dict[str, Any]]:
 
 
 def overview(database: Database, now: float) -> dict[str, Any]:
-    """The figures of the administrator's page: the status, agreement, reliability and the labels so far.
+    """Returns the figures of the administrator's page: status, agreement, reliability and labels so far.
 
-    The reliability and the labels are those of `aggregate` and `raters` on the exported answers.
+    The labels are those of the command `aggregate` on the exported answers, the reliability that of `raters`.
     """
     from real_labels.aggregation.reliability import Reliability
 
@@ -249,40 +262,40 @@ def overview(database: Database, now: float) -> dict[str, Any]:
         settings = database.settings(connection)
         until = settings.ask_until or 0.95
         collected = results.Collected.of(connection, settings)
-        found = dataclasses.asdict(status(connection, settings, now, collected.rows))
-        found |= {"needs_raters": needs_raters(connection), "last_skipped": skipped(connection)}
+        figures = dataclasses.asdict(status(connection, settings, now, collected.rows))
+        figures |= {"needs_raters": needs_raters(connection), "last_skipped": skipped(connection)}
         names = current.Names.of(connection)
-    aggregate = collected.aggregate()  # takes seconds, and needs no transaction
-    found |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
-    found["agreement"] = None if collected.work is None else agreement(collected.work)
+    aggregate = collected.aggregate()  # takes seconds, so it runs outside the transaction
+    figures |= {"labels": None, "unsure": None, "unsure_questions": [], "last_images": []}
+    figures["agreement"] = None if collected.work is None else agreement(collected.work)
     by_name: dict[str, dict[str, Any]] = {}
     if aggregate is not None:
-        found["labels"] = int((aggregate.scores.probability > 0.5).sum())
-        found["unsure"] = int((aggregate.sureness < until).sum())
-        found["unsure_questions"] = current.unsure_questions(names, collected, aggregate, until)
-        found["last_images"] = current.labels_of_last_images(names, collected, aggregate)
+        figures["labels"] = int((aggregate.scores.probability > 0.5).sum())
+        figures["unsure"] = int((aggregate.sureness < until).sum())
+        figures["unsure_questions"] = current.unsure_questions(names, collected, aggregate, until)
+        figures["last_images"] = current.labels_of_last_images(names, collected, aggregate)
         columns = Reliability.of(aggregate).columns()
         for place, name in enumerate(columns["rater"].tolist()):
             by_name[name] = {"informedness": float(columns["informedness"][place])}
     if collected.on_gold is not None and collected.truth is not None:
         for name, right, number in gold_record(collected.on_gold, collected.truth):
             by_name.setdefault(name, {}).update(gold_right=right, gold=number)
-    for rater in found["raters"]:
+    for rater in figures["raters"]:
         rater |= by_name.get(rater["pseudonym"], {})
-    return found
+    return figures
 
 
-def agreement(given: Answers) -> float | None:
-    """Share of pairs of answers to the same question that are equal; None if no question has two."""
-    counts = np.zeros((len(given.questions), len(given.categories)), np.int64)
-    np.add.at(counts, (given.question, given.answer), 1)
+def agreement(answers: Answers) -> float | None:
+    """Share of equal pairs among the pairs of answers to the same question; None if there are no pairs."""
+    counts = np.zeros((len(answers.questions), len(answers.categories)), np.int64)
+    np.add.at(counts, (answers.question, answers.answer), 1)
     total = counts.sum(axis=1)
     pairs = (total * (total - 1)).sum()
     return float((counts * (counts - 1)).sum() / pairs) if pairs else None
 
 
 def gold_record(on_gold: Answers, truth: Gold) -> list[tuple[str, int, int]]:
-    """(rater, right answers, answers) to gold questions; maybe is neither yes nor no, and not counted."""
+    """Returns (rater, number right, number of answers) on gold. Only yes and no count, not maybe."""
     places = on_gold.questions.find(truth.questions)
     known = np.full(len(on_gold.questions), -1)
     known[places[places >= 0]] = truth.present[places >= 0]

@@ -1,4 +1,4 @@
-"""Tasks: one image and some related labels, which raters see together."""
+"""Tasks: an image with related labels that raters see together; reading and writing tasks.jsonl."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from real_labels.rating.splitting import Rule
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Some labels of one image, shown together.
+    """Labels of one image that are shown together.
 
     Attributes:
-      task: its id, distinct.
-      file_name: the image.
-      labels: the classes that are shown, distinct, ascending.
-      ask: those of them that are asked about; the others are shown for contrast.
-      names, descriptions: of each label, for tools that have no list of classes; or None.
+      task: id of the task, unique.
+      file_name: file name of the image.
+      labels: the classes that are shown, distinct; `make` sorts them in ascending order.
+      ask: the labels that raters are asked about; the other labels are shown for contrast.
+      names, descriptions: texts of each label, for tools without a list of classes; None: none.
     """
 
     task: str
@@ -42,11 +42,12 @@ class Task:
         for name, classes in (("labels", self.labels), ("ask", self.ask)):
             if not classes or len(set(classes)) < len(classes):
                 raise InputError(
-                    f"task {self.task}: {name} must be distinct classes, found {list(classes)}."
+                    f"task {self.task}: {name} must be one or more distinct classes, found "
+                    f"{list(classes)}."
                 )
         if more := sorted(set(self.ask) - set(self.labels)):
             raise InputError(
-                f"task {self.task}: asks about {more[0]}, which is none of its labels."
+                f"task {self.task}: asks about class {more[0]}, which is not among its labels."
             )
         for name in ("names", "descriptions"):
             texts = getattr(self, name)
@@ -56,7 +57,7 @@ class Task:
                 )
 
     def as_json(self) -> dict[str, Any]:
-        """The record of a line; `ask` only where it differs from `labels`."""
+        """Returns the JSON object of a line. It has `ask` only if `ask` differs from `labels`."""
         record: dict[str, Any] = {
             "task": self.task,
             "file_name": self.file_name,
@@ -71,24 +72,24 @@ class Task:
 
 
 def make(questions: Questions, rule: Rule) -> list[Task]:
-    """The tasks of all questions, image by image; a task is called after its image: "cat.jpg#1"."""
-    found = []
+    """Makes tasks of all questions, image by image. The ids are file names with numbers: "cat.jpg#1"."""
+    tasks = []
     order = np.lexsort((questions.label, questions.image))
     labels = questions.label[order].tolist()
     ends = np.cumsum(np.bincount(questions.image, minlength=len(questions.file_names))).tolist()
     start = 0
     for file_name, end in zip(questions.file_names.tolist(), ends, strict=True):
         for number, group in enumerate(rule(labels[start:end]) if end > start else (), 1):
-            found.append(Task(f"{file_name}#{number}", file_name, tuple(group), tuple(group)))
+            tasks.append(Task(f"{file_name}#{number}", file_name, tuple(group), tuple(group)))
         start = end
-    return found
+    return tasks
 
 
 def questions_of(tasks: Iterable[Task]) -> Questions:
-    """The questions that tasks ask.
+    """Returns the questions that the tasks ask, in their order.
 
     Raises:
-      InputError: if two tasks ask the same.
+      InputError: if two tasks ask the same question.
     """
     pairs = [(task.file_name, label) for task in tasks for label in task.ask]
     names, labels = zip(*pairs, strict=True) if pairs else ((), ())
@@ -96,7 +97,7 @@ def questions_of(tasks: Iterable[Task]) -> Questions:
 
 
 def shown(tasks: Iterable[Task]) -> Questions:
-    """The pairs of image and label that tasks show, asked about or not, each once."""
+    """Returns the pairs of image and label that the tasks show, asked about or not, each pair once."""
     pairs = dict.fromkeys((task.file_name, label) for task in tasks for label in task.labels)
     names, labels = zip(*pairs, strict=True) if pairs else ((), ())
     return Questions.from_pairs(np.array(names, dtype=np.str_), np.array(labels, dtype=np.int64))
@@ -107,34 +108,34 @@ def described(
     names: Sequence[str] | None = None,
     descriptions: Sequence[str] | None = None,
 ) -> list[Task]:
-    """The tasks with the names and descriptions of their labels.
+    """Returns the tasks with names and descriptions of their labels.
 
     Args:
       tasks: the tasks.
-      names, descriptions: texts in the order of the class indices; None leaves what a task has.
+      names, descriptions: texts by class index; None keeps the texts of the tasks.
 
     Raises:
-      InputError: if a label has none.
+      InputError: if there is no text for a label.
     """
-    given = {"names": names, "descriptions": descriptions}
-    given = {field: texts for field, texts in given.items() if texts is not None}
-    found = []
+    fields = {"names": names, "descriptions": descriptions}
+    fields = {field: texts for field, texts in fields.items() if texts is not None}
+    with_texts = []
     for task in tasks:
-        for field, texts in given.items():
+        for field, texts in fields.items():
             if max(task.labels) >= len(texts):
                 raise InputError(
-                    f"there are {field} of {len(texts):,} classes, and none of class {max(task.labels)}, "
-                    f"which task {task.task} shows."
+                    f"there are {field} of {len(texts):,} classes only, but task {task.task} shows "
+                    f"class {max(task.labels)}."
                 )
         chosen = {
-            field: tuple(texts[label] for label in task.labels) for field, texts in given.items()
+            field: tuple(texts[label] for label in task.labels) for field, texts in fields.items()
         }
-        found.append(dataclasses.replace(task, **chosen))
-    return found
+        with_texts.append(dataclasses.replace(task, **chosen))
+    return with_texts
 
 
 def save(path: str | os.PathLike[str], tasks: Iterable[Task]) -> None:
-    """Writes tasks.jsonl, a line a task, atomically."""
+    """Writes tasks.jsonl, one line for each task, atomically."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for task in tasks:
             file.write(json.dumps(task.as_json(), ensure_ascii=False) + "\n")
@@ -144,12 +145,14 @@ def load(path: str | os.PathLike[str]) -> list[Task]:
     """Reads tasks.jsonl.
 
     Raises:
-      InputError: naming the file and the line.
+      InputError: if the file or a line is not valid, naming the file and the line.
     """
     tasks = []
     with naming(path):
         if pathlib.PurePath(path).suffix.lower() not in (".jsonl", ".ndjson", ".gz"):
-            raise InputError("is no .jsonl file; expected tasks.jsonl, as `tasks` writes it.")
+            raise InputError(
+                "is not a .jsonl file; expected tasks.jsonl, as the command `tasks` writes it."
+            )
         for number, line in enumerate(read_text(path).split("\n"), 1):
             if not line.strip():
                 continue
@@ -162,7 +165,7 @@ def load(path: str | os.PathLike[str]) -> list[Task]:
         repeated = collections.Counter(task.task for task in tasks).most_common(1)[0]
         if repeated[1] > 1:
             raise InputError(
-                f"{repeated[1]} tasks are called {repeated[0]!r}; each needs its own id."
+                f"{repeated[1]} tasks have the id {repeated[0]!r}; each task needs its own id."
             )
     return tasks
 
@@ -172,7 +175,7 @@ def _from_json(record: Any) -> Task:
         raise InputError('expected an object such as {"task": …, "file_name": …, "labels": […]}.')
     for name in ("task", "file_name"):
         if isinstance(record.get(name), bool | None) or not isinstance(record[name], str | int):
-            raise InputError(f"expected a text {name}, found {record.get(name)!r}.")
+            raise InputError(f"{name} must be a text, found {record.get(name)!r}.")
     if not str(record["file_name"]):
         raise InputError("file_name is empty.")
     for name in ("labels", "ask"):

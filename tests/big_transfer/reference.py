@@ -1,4 +1,4 @@
-"""BiT's function written a second time, in float64 NumPy and SciPy, straight from its description."""
+"""A second implementation of BiT's network, in float64 NumPy and SciPy, from the paper's description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def standardize(kernel):
 
 
 def convolve(images, kernel, stride, padding):
-    """Every pair of channels correlated in full by SciPy, then strided."""
+    """Full correlation of every pair of channels by SciPy, then striding."""
     images = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     out = []
     for image in images:
@@ -54,7 +54,7 @@ def max_pool(x):
 
 
 def resnet(arrays, images):
-    """Logits from a dict in the public layout, such as a `.npz` gives."""
+    """Logits for parameters in the public layout, as a dict of arrays such as a loaded `.npz`."""
     arrays = {name: np.asarray(a, np.float64) for name, a in arrays.items()}
 
     def kernel(name):

@@ -8,8 +8,8 @@ import pytest
 from big_transfer import family, resnet
 from tests.conftest import PROJECT
 
-# With 1,000 classes: from the architecture's description by hand, and to two decimals of a million
-# those in timm's table of results (see below).
+# Number of parameters with 1,000 classes, computed by hand from the description of the architecture. In
+# millions to two decimals, the numbers agree with timm's table of results (tested below).
 PARAMETERS = {
     "R50x1": 25_549_352,
     "R50x3": 217_319_080,

@@ -7,10 +7,10 @@ from configs import bit_transfer
 
 
 def published_rate(step, num_examples, base=0.003):
-    """The rule as a person reads it off the paper, with the public code's boundaries.
+    """The learning rate of a step, written out from the paper with the public code's boundaries.
 
-    Small: warm-up to 100, then a tenth after 200, 300, 400; and so on. The public code lowers the rate
-    where a boundary lies *before* the step, so at the boundary itself the old rate still holds.
+    Small datasets: warm-up to step 100, then a tenth after steps 200, 300 and 400. The public code lowers the
+    rate at steps *after* a boundary, so that the boundary itself still has the old rate.
     """
     if num_examples < 20_000:
         end_of_warmup, after, end = 100, [200, 300, 400], 500
@@ -56,7 +56,7 @@ def test_the_learning_rate_of_every_step_is_the_public_codes(num_examples):
 
 
 def test_the_boundarys_own_step_still_has_the_old_rate():
-    """The off-by-one, spelled out: 201, not 200, is the first step at a tenth."""
+    """The first step with a tenth of the rate is 201, not 200."""
     schedule = training.make_schedule(config_for(1000), 1000, 500)
     assert [round(float(schedule(s)), 7) for s in (199, 200, 201)] == [0.003, 0.003, 0.0003]
 
@@ -115,7 +115,7 @@ def mock_transfer_of(config):
 
 
 def test_a_config_is_completed_from_its_dataset():
-    """CIFAR-10's own classes, labels and splits; 64 mock images of 32×32 pixels for the rule."""
+    """Classes, labels and splits come from CIFAR-10; the rule sees 64 mock images of 32×32 pixels."""
     config, source = mock_transfer("dataset=cifar10,model=R101x3")
     assert (config.num_classes, len(source)) == (10, 64)
     assert (config.input.label_key, config.eval.original_key) == ("label", "label")
@@ -168,7 +168,7 @@ def test_digits_are_not_mirrored():
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("dataset=cifar10,model=R34", "no BiT model 'R34'; the family: R50x1"),
+        ("dataset=cifar10,model=R34", "no BiT model 'R34'; expected one of R50x1"),
         ("dataset=cifar10,modle=R50x1", "found 'modle=R50x1'"),
         ("cifar10", "found 'cifar10'"),
         ("dataset=cifar10,resolution=big", "resolution=public\\|paper .*found 'resolution=big'"),
@@ -203,7 +203,9 @@ def test_a_split_that_cannot_be_guessed_is_asked_for(monkeypatch):
     from big_transfer.datasets import tfds_source
 
     monkeypatch.setattr(tfds_source, "splits_of", lambda *_: ["train", "unsupervised"])
-    with pytest.raises(datasets.DatasetError, match=r"name the one to evaluate on with"):
+    with pytest.raises(
+        datasets.DatasetError, match="set the evaluation split with --config.eval.split"
+    ):
         datasets.evaluation_split_of("stl10", None, False)
 
 

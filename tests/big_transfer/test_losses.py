@@ -78,7 +78,7 @@ def test_targets_are_the_classes_or_equal_shares_for_them(max_labels):
 
 
 def test_with_a_head_at_the_log_odds_of_the_shares_sigmoid_begins_at_its_entropy():
-    """And with one at zero at ten times log 2, whatever the classes' shares."""
+    """With a head at zero, the loss would start at 10 · log 2 for any shares of the classes."""
     targets = losses.targets("sigmoid", np.array([[3]]), 10)
     p = 0.1
     entropy = -10 * (p * np.log(p) + (1 - p) * np.log(1 - p))

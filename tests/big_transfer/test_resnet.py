@@ -8,7 +8,7 @@ from tests.big_transfer import reference
 
 
 def random_params(model, seed=0):
-    """Parameters no symmetry hides behind: kernels off zero, GroupNorm off (1, 0), a full head."""
+    """Random parameters without symmetries: kernels and head away from 0, GroupNorm away from (1, 0)."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
     return jax.tree.map(
@@ -25,7 +25,7 @@ def public(params):
 
 @pytest.fixture(params=["as on a CPU", "as elsewhere"])
 def route(request, monkeypatch):
-    """Both routes through the layers, whatever this machine is."""
+    """Tests both implementations of the layers on every machine."""
     monkeypatch.setattr(layers, "_on_cpu", lambda: request.param == "as on a CPU")
 
 
@@ -50,7 +50,7 @@ def test_the_function_is_bits(fields, shape):
 
 
 def test_the_padding_of_the_pool_is_zero():
-    """Negative everywhere: with the usual -inf padding, the border would stay negative."""
+    """All inputs are negative: with the usual -inf padding, the border of the output would be negative."""
     x = -np.ones((1, 5, 6, 32), np.float32)
     pooled = np.asarray(layers.max_pool(x))
     np.testing.assert_array_equal(pooled, reference.max_pool(x))

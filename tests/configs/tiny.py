@@ -1,4 +1,4 @@
-"""The smallest run that has everything: for tests of the program as a whole."""
+"""The smallest run that uses all features, for tests of the whole program."""
 
 import ml_collections
 

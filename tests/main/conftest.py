@@ -1,4 +1,4 @@
-"""Runs of main.py as processes, and one finished run that tests share."""
+"""Fixtures that run main.py as a process, and one finished run that tests share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cache(tmp_path_factory) -> str:
 
 @pytest.fixture
 def start(scenes_dir, cache):
-    """Starts main.py; everything still running at the end of the test is killed."""
+    """Starts main.py; processes that are still running at the end of the test are killed."""
     with contextlib.ExitStack() as stack:
 
         def launch(workdir, *arguments, config=TINY, devices=1, data_dir=scenes_dir, without=()):
@@ -60,7 +60,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture
 def finished(undisturbed, start):
-    """A workdir whose 12 steps ran in one go, and what the program said."""
+    """The workdir of an uninterrupted run of 12 steps, and the output of the program."""
     if not (undisturbed / "results.json").exists():
         (undisturbed.parent / "output").write_text(finish(start(undisturbed)))
     return undisturbed, (undisturbed.parent / "output").read_text()

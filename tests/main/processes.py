@@ -1,4 +1,4 @@
-"""What tests of main.py share: waiting for a process, and looking into its workdir."""
+"""Helpers for tests of main.py: waiting for a process and reading its workdir."""
 
 from __future__ import annotations
 

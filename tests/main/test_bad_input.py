@@ -1,4 +1,4 @@
-"""Bad input ends in one clear message."""
+"""Bad input ends the program with one clear message."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.main.processes import finish
 
 def test_another_config_is_refused_with_what_differs(finished, start):
     output = finish(start(finished[0], "--config.seed=1", "--config.model.width=1.0"), code=1)
-    assert "belongs to a run of another config" in output
-    assert "seed: 0 there, 1 now" in output
-    assert "model.width: 0.5 there, 1.0 now" in output
+    assert "belongs to a run with another config" in output
+    assert "seed: 0 in the workdir, 1 now" in output
+    assert "model.width: 0.5 in the workdir, 1.0 now" in output
     assert "Traceback" not in output
 
 

@@ -1,4 +1,4 @@
-"""--mode=evaluate on runs and public checkpoints."""
+"""Tests --mode=evaluate on runs and public checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.main.processes import final_state, finish, steps_saved, wait_for_line
 
 @pytest.fixture
 def finished(finished, tmp_path):
-    """A copy of the finished run, into which evaluations may write."""
+    """A copy of the finished run, so that evaluations may write into its workdir."""
     shutil.copytree(finished[0], tmp_path / "finished")
     return tmp_path / "finished", finished[1]
 
@@ -57,12 +57,12 @@ def test_evaluating_with_another_model_harms_nothing(finished, start):
     workdir, _ = finished
     before = steps_saved(workdir)
     output = finish(start(workdir, "--mode=evaluate", "--config.model.width=1.0"), code=1)
-    assert "model.width: 0.5 there, 1.0 now" in output
+    assert "model.width: 0.5 in the workdir, 1.0 now" in output
     assert steps_saved(workdir) == before
 
 
 def test_sigterm_while_evaluating_keeps_what_was_found(finished, start, scenes_dir, tmp_path):
-    """Many slow batches; the same command goes on after them."""
+    """The batches are many and slow; the same command continues after the evaluated batches."""
     public = tmp_path / "BiT.npz"
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
     arguments = ["--mode=evaluate", f"--config.checkpoint={public}", "--config.eval.batch_size=1"]
@@ -71,9 +71,9 @@ def test_sigterm_while_evaluating_keeps_what_was_found(finished, start, scenes_d
     wait_for_line(process, "Evaluating")
     process.send_signal(signal.SIGTERM)
     output = finish(process)
-    assert "the same command goes on" in output
+    assert "run the same command again to continue" in output
     assert not (tmp_path / "run" / "results.json").exists()
     output = finish(start(tmp_path / "run", *arguments))
-    assert "Going on after" in output
+    assert "Continuing after" in output
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["num_images"] == SMALL["validation"]

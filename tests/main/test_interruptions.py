@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped or damaged end like undisturbed ones."""
+"""Runs that are killed, stopped or damaged end like undisturbed runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.main.processes import final_state, finish, steps_saved, wait_for_line
 
 
 def test_killed_and_stopped_runs_end_bit_identical(finished, start, scenes_dir, tmp_path):
-    """SIGKILL while saving, SIGKILL later on, SIGTERM; then to the end."""
+    """SIGKILL while saving, SIGKILL later, SIGTERM; then the run continues to its end."""
     workdir = tmp_path / "disturbed"
 
     def stop_when(condition, number):
@@ -29,7 +29,7 @@ def test_killed_and_stopped_runs_end_bit_identical(finished, start, scenes_dir, 
         return process.returncode, output
 
     def kill_when(condition, begun):
-        """On a busy machine a run may end unseen: then from the same beginning once more."""
+        """Repeats the run from the same start if it ends before it can be killed, as on a busy machine."""
         for _ in range(20):
             code, output = stop_when(condition, signal.SIGKILL)
             if code == -signal.SIGKILL:
@@ -53,7 +53,7 @@ def test_killed_and_stopped_runs_end_bit_identical(finished, start, scenes_dir, 
     assert code in (0, -signal.SIGTERM), output
     output = finish(start(workdir))
     if second:
-        assert "Going on from" in output
+        assert "Resuming from" in output
     assert not (workdir / "corrupt_checkpoints").exists()
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -77,7 +77,7 @@ def test_sigterm_saves_and_exits_cleanly(start, tmp_path, scenes_dir):
     process = start(
         tmp_path / "run", "--config.total_steps=100000", "--config.eval_every_steps=100000"
     )
-    seen = wait_for_line(process, "Going on from")
+    seen = wait_for_line(process, "Resuming from")
     assert f"checkpoints/{step}" in seen
     process.kill()
 
@@ -92,7 +92,7 @@ def test_a_corrupt_checkpoint_costs_only_its_steps(finished, start, scenes_dir, 
             path.write_bytes(path.read_bytes()[:10])
     output = finish(start(workdir))
     assert "Skipping a corrupt checkpoint" in output
-    assert f"Going on from {workdir}/checkpoints/9" in output
+    assert f"Resuming from {workdir}/checkpoints/9" in output
     assert "Traceback" not in output
     jax.tree.map(
         np.testing.assert_array_equal,

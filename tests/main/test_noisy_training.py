@@ -27,7 +27,7 @@ def arrays(path):
 
 def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, scenes_dir, tmp_path):
     output = finish(start(tmp_path / "one by one", *FOLDS, "--fold=1"))
-    assert "fold_00 are still missing" in output
+    assert "Still missing: fold_00" in output
     output = finish(start(tmp_path / "one by one", *FOLDS, "--fold=0"))
     assert "200 images in 2 folds. The first prediction is the label on" in output
 
@@ -64,12 +64,15 @@ def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, sc
     columns = {f.name: getattr(first, f.name)[:-3] for f in dataclasses.fields(first)}
     OutOfFold(**columns).save(folder / "fold_01" / "out_of_fold.npz")
     output = finish(start(folder, *FOLDS, "--fold=0"), code=1)
-    assert "predict 197 images, while there are 200 now: 3 came and 0 went" in output
+    assert "predict 197 images, but there are 200 now: 3 were added and 0 removed" in output
     recorded = json.loads((folder / "fold_01" / "config.json").read_text())
     recorded["input"]["batch_size"] = 8
     (folder / "fold_01" / "config.json").write_text(json.dumps(recorded))
     output = finish(start(folder, *FOLDS, "--fold=0"), code=1)
-    assert "were trained differently: input.batch_size is" in output and "and 8 here" in output
+    assert (
+        "were trained differently: input.batch_size is" in output
+        and "and 8 in the second" in output
+    )
 
 
 def test_two_processes_have_the_same_folds_in_the_same_order(start, scenes_dir, tmp_path):
@@ -86,7 +89,7 @@ def test_two_processes_have_the_same_folds_in_the_same_order(start, scenes_dir, 
 
 
 def test_no_model_sees_the_images_that_it_predicts(start, tmp_path):
-    """An image that cannot be decoded ends what reads it: with its fold the prediction, else the training."""
+    """An unreadable image ends the prediction of its own fold, and the training of the other fold."""
     rng = np.random.default_rng(0)
     names = []
     for digit in range(10):
@@ -105,7 +108,7 @@ def test_no_model_sees_the_images_that_it_predicts(start, tmp_path):
         "--config.input.label_key=label",
     )
     output = finish(start(tmp_path / "run", *more, f"--fold={fold}"), code=1)
-    assert "step 12/12" in output and "images that were left out" in output and marked in output
+    assert "step 12/12" in output and "images left out of training" in output and marked in output
     output = finish(start(tmp_path / "run", *more, f"--fold={1 - fold}"), code=1)
     assert "step 12/12" not in output and marked in output
 
@@ -128,7 +131,7 @@ def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
     assert recorded["input"]["keep"] == str(tmp_path / "keep.txt")
     (tmp_path / "keep.txt").write_text("\n".join(names[:149]) + "\n")
     output = finish(start(tmp_path / "run", *more), code=1)
-    assert "input.keep_sha256" in output and "belongs to a run of another config" in output
+    assert "input.keep_sha256" in output and "belongs to a run with another config" in output
 
 
 def test_features_are_what_the_head_is_fed_with(finished, start, scenes_dir, tmp_path):
@@ -144,27 +147,32 @@ def test_features_are_what_the_head_is_fed_with(finished, start, scenes_dir, tmp
     order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     scores = jax.nn.sigmoid(np.take_along_axis(logits, order, axis=1))
     np.testing.assert_allclose(scores, predictions.scores, atol=1e-5)
+    output = finish(start(workdir, "--mode=features", "--config.checkpoint=other.npz"), code=1)
+    assert "holds a training run" in output and "not of other.npz" in output
 
 
 def test_of_two_runs_started_together_one_ends_and_one_is_refused(start, tmp_path):
     both = [start(tmp_path / "run") for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
     codes = [process.returncode for process in both]
-    # On a busy machine the second may come when the first is done: then it reports the first's result.
+    # On a busy machine the second run may start after the first has ended: it then reports the first result.
     assert 0 in codes and set(codes) <= {0, 1}
     if 1 in codes:
         refused = outputs[codes.index(1)]
         assert f"is being trained in by process {both[codes.index(0)].pid} on" in refused
         assert "Traceback" not in refused
-    assert "Everything is in" in outputs[codes.index(0)]
+    assert "All results are in" in outputs[codes.index(0)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--mode=cross_validate",), "folds: cross-validation needs --config.folds=10"),
-        ((*FOLDS, "--fold=2"), "expected one of 0 to 1, found 2"),
-        (("--fold=1",), "--fold is for --mode=cross_validate"),
+        (
+            ("--mode=cross_validate",),
+            "cross-validation needs a number of folds, such as --config.folds=10",
+        ),
+        ((*FOLDS, "--fold=2"), "--fold: expected a fold from 0 to 1, found 2"),
+        (("--fold=1",), "--fold needs --mode=cross_validate"),
         (("--config.input.keep=nowhere.txt",), "nowhere.txt: there is no such file"),
         (("--config.fold=3", "--config.folds=3"), "fold: expected less than folds = 3, found 3"),
     ],

@@ -22,7 +22,7 @@ def test_a_batch_the_devices_do_not_divide(start, tmp_path):
     assert "Traceback" not in output
 
 
-# Hosts by their files: device nodes, and (vendor, device) of what is on the PCI bus.
+# Hosts: device nodes, (vendor, device) of the PCI devices, and whether the host is a TPU VM.
 HOSTS = {
     "v2 to v4": (["accel0", "accel1"], [], True),
     "v5e": (["vfio/0"], [("0x1ae0", "0x0042"), ("0x1ae0", "0x0063")], True),
@@ -35,7 +35,7 @@ HOSTS = {
 
 @pytest.fixture
 def joined(monkeypatch, tmp_path):
-    """Sets the program up on a host with such files; says whether it joined a cluster, and what it logged."""
+    """Sets up the program on a simulated host; returns whether it joined a cluster, and its warnings."""
     import main
     from big_transfer.run import hardware, memory
 
@@ -75,7 +75,7 @@ def joined(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_tpu_machine_is_joined_and_no_other(joined, host):
-    """libtpu is installed everywhere, as to compile for TPUs; the devices tell."""
+    """libtpu may be installed on any host, to compile for TPUs; only the devices show a TPU VM."""
     devices, pci, is_tpu = HOSTS[host]
     assert joined(devices, pci, libtpu=True) == (is_tpu, [])
 
@@ -118,7 +118,7 @@ def test_two_processes_train_and_evaluate_like_one(finished, start, scenes_dir, 
     output, quiet = finish(first), finish(second)
     assert "2 process(es), 4 device(s)" in output
     assert "step 12/12" in output
-    assert "step 12/12" not in quiet  # one process tells the story
+    assert "step 12/12" not in quiet  # only process 0 logs progress
     ours, theirs = final_state(workdir, scenes_dir, 12), final_state(finished[0], scenes_dir, 12)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs)):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)

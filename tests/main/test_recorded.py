@@ -1,4 +1,4 @@
-"""Workdirs that an earlier version recorded go on, and end as they did."""
+"""Workdirs of an earlier version can be continued, with the results of the earlier version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def earlier(tmp_path, scenes_dir):
 def test_an_earlier_run_resumes_and_ends_as_it_did(earlier, start):
     folder, end = earlier
     output = finish(start(folder))
-    assert f"Going on from {folder}/checkpoints/6" in output
+    assert f"Resuming from {folder}/checkpoints/6" in output
     assert steps_saved(folder)[-1] == 12
     ours, theirs = (Predictions.load(one / "predictions.npz") for one in (folder, end))
     np.testing.assert_array_equal(ours.file_names, theirs.file_names)
@@ -77,7 +77,7 @@ def test_a_field_that_a_recorded_config_lacks_has_its_default(earlier, scenes_di
 
     check()
     check(checkpoint_keep=3)
-    with pytest.raises(workdir.WorkdirError, match="checkpoint_keep: 3 there, 8 now"):
+    with pytest.raises(workdir.WorkdirError, match="checkpoint_keep: 3 in the workdir, 8 now"):
         check(checkpoint_keep=8)
 
 
@@ -90,10 +90,12 @@ def test_renamed_fields_are_read_under_their_earlier_names(earlier, scenes_dir):
     config.input.data_dir = scenes_dir
     with pytest.raises(workdir.WorkdirError) as error:
         workdirs.check_belongs(folder, config_lib.check(config))
-    assert str(error.value).count("there, ") == 1
-    assert 'checkpoint: "BiT-M-R50x1.npz" there, null now' in str(error.value)
+    assert str(error.value).count("in the workdir, ") == 1
+    assert 'checkpoint: "BiT-M-R50x1.npz" in the workdir, null now' in str(error.value)
     config.checkpoint = "BiT-M-R50x1.npz"
     workdirs.check_belongs(folder, config_lib.check(config))
     config.model.units = (2,)
-    with pytest.raises(workdir.WorkdirError, match=r"model\.units: \[1\] there, \[2\] now"):
+    with pytest.raises(
+        workdir.WorkdirError, match=r"model\.units: \[1\] in the workdir, \[2\] now"
+    ):
         workdirs.check_belongs(folder, config_lib.check(config))

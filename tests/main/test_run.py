@@ -1,4 +1,4 @@
-"""A training run from start to end: what it leaves, and whether its numbers are right."""
+"""A training run from start to end: its files and the correctness of its numbers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_run_leaves_all_it_promises(finished, scenes_dir):
 
 
 def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
-    """Recomputed from the predictions file and the scenes themselves, in plain Python."""
+    """Recomputes the accuracies from the predictions file and the scenes, in plain Python."""
     from big_transfer.datasets.builders import digit_scenes
 
     workdir, _ = finished
@@ -67,7 +67,7 @@ def test_its_accuracies_are_those_of_its_predictions(finished, scenes_dir):
 
 
 def test_its_predictions_are_the_models(finished, scenes_dir):
-    """The last checkpoint, applied to the images by hand."""
+    """Applies the last checkpoint to some images directly."""
     from big_transfer.datasets import preprocessing
 
     workdir, _ = finished
@@ -112,7 +112,7 @@ def test_a_finished_run_says_so_and_shows_its_result(finished, start):
     ],
 )
 def test_every_config_runs_with_debug(start, tmp_path, name):
-    """On TFDS's mock data: nothing is prepared or fetched."""
+    """The runs use TFDS's mock data; no dataset is prepared or downloaded."""
     output = finish(start(tmp_path / "run", config=f"configs/{name}"))
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert record["num_images"] == 64
@@ -122,8 +122,8 @@ def test_every_config_runs_with_debug(start, tmp_path, name):
 
 
 def check_that_mock_data_is_said(workdir, output):
-    """In the log, at each evaluation, in the table, in results.json and in what scores the predictions."""
-    assert "random images stand in for those of" in output and "(random images)" in output
+    """Checks the remark on mock data in the log, each evaluation, the table, results.json and `read`."""
+    assert "random images replace the images of" in output and "(random images)" in output
     assert "These are predictions for random images" in output
     assert json.loads((workdir / "results.json").read_text())["mock"] is True
     assert Predictions.load(workdir / "predictions.npz").is_mock
@@ -156,7 +156,7 @@ def test_real_images_are_not_called_random(finished):
 
 @pytest.fixture
 def shapes(tmp_path):
-    """A dataset of one's own: red and blue pictures in class folders, none of them set apart."""
+    """A user's dataset: red and blue images in class folders, without a validation split."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -171,7 +171,7 @@ def shapes(tmp_path):
 def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluated(
     finished, start, scenes_dir, shapes, tmp_path
 ):
-    """From another number of classes; the small model of `tiny` in place of one of the family."""
+    """The checkpoint has another number of classes; the model is the small model of `tiny`."""
     public = tmp_path / "BiT.npz"
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
     config = f"configs/bit_transfer.py:dataset={shapes},model=R50x1"
@@ -191,7 +191,7 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
     written = json.loads((tmp_path / "run" / "config.json").read_text())
     assert written["num_classes"] == 2
     assert written["input"]["resize_to"] == 40
-    # The model in the public layout, evaluated by its name, gives the same predictions.
+    # The exported model in the public layout gives the same predictions.
     exported = tmp_path / "run" / "BiT-R50x1-shapes.npz"
     output = finish(
         start(
@@ -204,7 +204,7 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
         )
     )
     assert "Traceback" not in output
-    # So does the run itself, which knows its size.
+    # The run itself gives them too; its config holds the image size.
     finish(start(tmp_path / "run", "--mode=evaluate", *model, config=config))
     again = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (again["size"], again["original"]) == (32, record["original"])
@@ -215,7 +215,7 @@ def test_a_folder_of_ones_own_is_learned_from_a_checkpoint_exported_and_evaluate
 
 
 def test_a_folder_needs_no_tensorflow(finished, start, scenes_dir, shapes, tmp_path):
-    """Training and evaluating images on disk, with TensorBoard files, where TensorFlow is not installed."""
+    """Trains and evaluates on images on disk, with TensorBoard files, without TensorFlow."""
     public = tmp_path / "BiT.npz"
     checkpoint.save_npz(public, final_state(finished[0], scenes_dir, 12)["params"])
     without = ("tensorflow", "tensorflow_datasets")
@@ -240,7 +240,7 @@ def test_a_dataset_of_tfds_says_what_it_needs(start, tmp_path):
 
 
 def test_a_run_is_scored_on_ones_own_label_sets(start, finished, scenes_dir, tmp_path):
-    """Training, the best checkpoint by one of them, --mode=evaluate, and two checkpoints compared."""
+    """Tests training, the best checkpoint by a label set, --mode=evaluate, and comparing checkpoints."""
     from real_labels import LabelSets
 
     theirs = Predictions.load(finished[0] / "predictions.npz")
@@ -255,12 +255,13 @@ def test_a_run_is_scored_on_ones_own_label_sets(start, finished, scenes_dir, tmp
     assert "mine labels" in output and "original labels scored on also" in output
     record = json.loads((tmp_path / "run" / "results.json").read_text())
     assert list(record["label_sets"]) == ["real", "mine", "also"]
-    assert record["label_sets"]["mine"]["top1"]["value"] == 1  # they are this run's own predictions
+    # The labels of `mine` are this run's own predictions.
+    assert record["label_sets"]["mine"]["top1"]["value"] == 1
     assert record["label_sets"]["mine"]["top1"]["n"] == 40
     assert record["label_sets"]["also"]["top5"] == record["real"]["top5"]
     before = json.loads((finished[0] / "results.json").read_text())
     assert record["real"] == before["real"] and record["original"] == before["original"]
-    assert "mine top-1" in output and "(40 images; original there" in output
+    assert "mine top-1" in output and "(40 images; original on these images" in output
     best = [json.loads((folder / "metrics" / "metrics").read_text())["mine/top1"]
             for folder in (tmp_path / "run" / "checkpoints").iterdir()
             if (folder / "metrics" / "metrics").exists()]  # fmt: skip

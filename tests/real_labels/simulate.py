@@ -9,14 +9,14 @@ from real_labels.answers import CATEGORIES, Answers, Questions
 
 
 def questions(number: int, labels_per_image: int = 4) -> Questions:
-    """`number` questions, a few about each image."""
+    """Returns `number` questions, `labels_per_image` about each image."""
     image, label = np.divmod(np.arange(number), labels_per_image)
     names = [f"image{i:06d}.jpg" for i in range(int(image.max(initial=-1)) + 1)]
     return Questions(names, image, label)
 
 
 def confusions(num_raters: int, num_categories: int, rng: np.random.Generator) -> np.ndarray:
-    """(R, 2, K): raters of different skill, all better than chance."""
+    """Returns confusion matrices (R, 2, K) of raters of different skill, all better than chance."""
     to_no = np.linspace(6, 0.5, num_categories)
     absent = rng.dirichlet(to_no, num_raters)
     present = rng.dirichlet(to_no[::-1], num_raters)
@@ -30,7 +30,7 @@ def rate(
     rng: np.random.Generator,
     categories: tuple[str, ...] = CATEGORIES,
 ) -> Answers:
-    """Answers of `per_question` random raters to each question."""
+    """Returns the answers of `per_question` random raters to each question."""
     num_raters = len(confusion)
     rater = np.argsort(rng.random((len(truth), num_raters)), axis=1)[:, :per_question]
     row = np.repeat(np.arange(len(truth)), per_question)
@@ -41,7 +41,7 @@ def rate(
     return Answers(questions(len(truth)), ids, row, rater, answer, categories)
 
 
-# Small sets of answers: images, labels an image, answers a question, raters, P(present), P("maybe").
+# Small sets of answers: images, labels per image, answers per question, raters, P(present), P("maybe").
 SMALL_CROWDS = (
     (5, 1, 5, 5, 0.5, 0.0),
     (20, 1, 3, 3, 0.5, 0.0),
@@ -62,9 +62,9 @@ def crowd(
     maybe: float,
     seed: int,
 ) -> tuple[np.ndarray, Answers]:
-    """(truth, answers) of raters who are right with a probability drawn from 0.7 to 0.95.
+    """Returns (truth, answers) of raters whose probability of being right is drawn from 0.7 to 0.95.
 
-    In the share `maybe` of the cases they answer "maybe", else yes or no by whether they are right.
+    A rater answers "maybe" with probability `maybe`, else yes or no.
     """
     rng = np.random.default_rng(seed)
     truth = rng.random(images * labels) < present
@@ -85,10 +85,10 @@ def model(
     errors: str,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(N,) predicted classes: a valid one with this probability, else an error.
+    """Returns predicted classes, (N,): a valid class with probability `accuracy`, else an error.
 
-    Errors are "uniform" over the classes, "near" the valid one, "biased" to some classes, or within
-    the valid one's "group" of ten.
+    Errors are "uniform" over the classes, "near" a valid class, "biased" to some classes, or within
+    the "group" of ten classes of a valid class.
     """
     n, num_classes = len(real), 1000
     first = np.minimum(real.offsets[:-1], len(real.classes) - 1)

@@ -1,4 +1,4 @@
-"""Inputs that people have and that went wrong once, run as they would run them (../shared/cases)."""
+"""Users' inputs that once failed, with the commands that users would run (../shared/cases)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import PROJECT
 
 CASES = PROJECT.parent / "shared" / "cases"
 RIGHT = ("79.75% [75.54, 83.40]", "77.01% [72.48, 80.98]")
-# Case: (what its output has, and how often at least; what it does not have).
+# Case: ({text in its output: least number of times}, texts that are not in its output).
 EXPECTED = {
     "01": ({"79.75%": 1, "89.00%": 1, "83.96%": 1}, ()),
     "02": ({"79.75%": 1, "77.01%": 1, "–": 1}, ()),
@@ -35,7 +35,7 @@ EXPECTED = {
     "45": ({RIGHT[0]: 1, "71.00%": 3}, ("99.25%", "99.00%")),
     "46": ({RIGHT[0]: 1, "75.00%": 1}, ("0.25%",)),
     "48": ({"are names": 3, "--class-names": 3}, ("99.50%",)),
-    "60": ({"79.75%": 9, "Windows-1252": 1, "is no .json file": 1}, ()),
+    "60": ({"79.75%": 9, "Windows-1252": 1, "is not a .json file": 1}, ()),
     "65": ({RIGHT[0]: 3, "55.50%": 2}, ("99.50%", "99.00%")),
     "66": ({RIGHT[0]: 4, RIGHT[1]: 4}, ("have no original label", "are about other images")),
 }  # fmt: skip
@@ -72,10 +72,10 @@ def test_a_case_gives_what_is_right_or_a_refusal(case: pathlib.Path, published, 
         text=True,
         check=False,
     )
-    said = " ".join(done.stdout.split())
-    assert "Traceback" not in said
+    output = " ".join(done.stdout.split())
+    assert "Traceback" not in output
     has, lacks = EXPECTED[case.name[:2]]
     for text, times in has.items():
-        assert said.count(text) >= times, (text, done.stdout)
+        assert output.count(text) >= times, (text, done.stdout)
     for text in lacks:
-        assert text not in said, (text, done.stdout)
+        assert text not in output, (text, done.stdout)

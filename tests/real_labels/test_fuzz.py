@@ -1,4 +1,4 @@
-"""Every reader, fed with rubbish: it reads it, or raises the one error that people can act on."""
+"""Every reader, fed with random files: it reads the file, or raises an InputError."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def arrays(draw):
     shape = draw(st.lists(st.integers(0, 4), max_size=3))
     kind = np.dtype(draw(st.sampled_from(DTYPES)))
     raw = draw(st.binary(min_size=1, max_size=8)) * (1 + int(np.prod(shape)) * kind.itemsize)
-    if kind.kind == "U":  # any four bytes are no character
+    if kind.kind == "U":  # not every four bytes are a character
         words = np.array(list(raw[: int(np.prod(shape))]), dtype=np.str_)
         return np.resize(words, shape) if words.size else np.zeros(shape, "U5")
     return np.frombuffer(raw[: int(np.prod(shape)) * kind.itemsize], kind).reshape(shape)
@@ -124,7 +124,7 @@ VALID = [
 
 @st.composite
 def nearly_valid_archives(draw):
-    """An archive as a reader expects it, with one array exchanged for another."""
+    """A valid archive with one array replaced by a random one."""
     found = dict(draw(st.sampled_from(VALID)))
     found[draw(st.sampled_from(sorted(found)))] = draw(arrays())
     file = io.BytesIO()
@@ -179,7 +179,7 @@ TEXTS = st.builds(encoded, st.one_of(tables(), st.text(max_size=60)), ENCODINGS)
 
 @st.composite
 def files(draw, ending):
-    """The bytes of a file: of its format, or damaged in one place, or rubbish."""
+    """The bytes of a file: valid for its ending, damaged in one place, or random."""
     content = draw(CONTENTS.get(ending, TEXTS))
     damage = draw(st.sampled_from(["none", "none", "none", "cut", "byte", "rubbish"]))
     if damage == "cut":
@@ -198,12 +198,12 @@ CASES = [(name, ending) for name, (_, endings) in READERS.items() for ending in 
 def feed(name: str, ending: str, content: bytes, folder: pathlib.Path) -> None:
     path = folder / f"fuzzed{ending}"
     path.write_bytes(content)
-    said = ""
+    message = ""
     try:
         READERS[name][0](path)
     except InputError as error:
-        said = str(error)
-    assert not said or ("fuzzed" in said and "\n" not in said.strip()), said
+        message = str(error)
+    assert not message or ("fuzzed" in message and "\n" not in message.strip()), message
 
 
 @pytest.mark.parametrize(("name", "ending"), CASES)

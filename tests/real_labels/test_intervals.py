@@ -1,4 +1,4 @@
-"""Intervals and tests against SciPy and the normal approximation."""
+"""Intervals and tests, against SciPy and the normal approximation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""None, one, two and five reassessments that cover different images, through score, compare and report."""
+"""score, compare and report with zero, one, two and five reassessments that cover different images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES = 240
 
 @pytest.fixture(scope="module", params=NAMES)
 def dataset(tmp_path_factory, request):
-    """Original labels, two models, and the given number of label sets, each of some of the images."""
+    """Original labels, two models and the given number of label sets, each covering some of the images."""
     folder = tmp_path_factory.mktemp("dataset")
     original, real = worlds.labels(images=IMAGES)
     original.to_json(folder / "original.json")
@@ -99,7 +99,7 @@ def test_score(dataset, tmp_path, capsys):
         assert same == [
             f"{100 * one['original_top1']['value']:.2f}%" for one in record["label_sets"].values()
         ]
-    # Where a label set covers a part, that is said, with the original accuracy on the same images.
+    # A remark names each label set that covers only some images, with the original accuracy on them.
     words = " ".join(said.split())
     for name, one in sets.items():
         partial = len(one) < IMAGES
@@ -139,7 +139,7 @@ def test_report(dataset, tmp_path, capsys):
         hits, n = loop(models["good"], one, 1)
         assert (by_name["top1"]["value"], by_name["top1"]["n"]) == (hits / n, n)
         assert sections["calibration"]["numbers"]["good"][name]["ece"]["n"] == n
-        # What is judged by one label set is there for each, about the images that it covers.
+        # Sections that judge by one label set exist for each, about the images that it covers.
         key = f"triage{suffixes[name]}"
         triage = sections[key]["numbers"]["good"]
         assert triage["num_images"] == len(one)
@@ -214,7 +214,7 @@ def test_results_come_back_from_json(dataset):
 
 
 def test_authors_may_count_by_class():
-    """The mean over the original classes of the share that is right, as in a plain loop."""
+    """The mean over the original classes of the accuracy in each, against a plain loop."""
     original, real = worlds.labels(images=300)
     model = worlds.model(original, real, accuracy=0.7)
     one = Reassessment(real, "classes", counting="classes")
@@ -231,7 +231,7 @@ def test_authors_may_count_by_class():
 
 
 def test_a_reassessment_on_other_images():
-    """Of some of its own images and a stranger, in another order: each keeps its labels."""
+    """On some of its images and an unknown one, in another order, each image keeps its labels."""
     own = LabelSets.from_lists(["a", "b", "c", "d"], [[1], [2, 3], [], [4]])
     one = Reassessment(own, "own", covered=np.array([True, True, True, False]))
     names = np.array(["x", "c", "b", "d"])
@@ -253,7 +253,7 @@ def test_spellings_of_label_sets():
     assert entries("real=x.json", "real_label") == {"real": "x.json"}
     for text, says in (
         ("real,real", "'real' is named twice"),
-        ("original=o.json", "that name is the original labels'"),
+        ("original=o.json", "that name is reserved for the original labels"),
         ("a b=x.json", "a name begins with a letter"),
         ("mine=", "expected NAME=FILE"),
         ("tags=feature:", "expected NAME=FILE"),
@@ -266,7 +266,7 @@ def test_spellings_of_label_sets():
     ("options", "says"),
     [
         (["--labels", "x.json", "--labels", "y.json"], "there are two label sets real; name them"),
-        (["--labels", "original=x.json"], "that name is the original labels'"),
+        (["--labels", "original=x.json"], "that name is reserved for the original labels"),
         (["--labels", "mine="], "expected NAME=FILE"),
         (["--labels", "mine=nowhere.json"], "nowhere.json: there is no such file"),
         (["--label-sets", "unreal"], "There is no published label set 'unreal'; there are real"),
@@ -334,7 +334,7 @@ def test_pairs_of_every_label_set_are_corrected_apart():
 
 @pytest.fixture
 def halves(tmp_path):
-    """Models `a` of the first half of 200 images and `c` of the second, a label set `tail` of some of a's."""
+    """Models `a` of the first half of 200 images, `c` of the second; label set `tail` of 50 images of `a`."""
     original, real = worlds.labels(images=200)
     original.to_json(tmp_path / "original.json")
     real.to_json(tmp_path / "real.json")
@@ -350,7 +350,7 @@ def halves(tmp_path):
 
 
 def test_a_label_set_without_the_shown_models_images(halves, capsys):
-    """Its sections are about another model, or say that there is none; scores and pairs say so, too."""
+    """Its sections show another model, or report that there is none; so do score and compare."""
     labels = arguments(halves, ["real", "tail"])
     a, c = str(halves / "a.npz"), str(halves / "c.npz")
     cli.main(["report", c, a, *labels, "--out", str(halves / "out")])
@@ -377,7 +377,7 @@ def test_a_label_set_without_the_shown_models_images(halves, capsys):
 
 
 def test_names_never_replace_each_others_lists_or_columns(halves, capsys):
-    """A model and a label set called like a part of a list, and like its columns."""
+    """A model and label sets with the names of a list's file and of its columns."""
     (halves / "by_class.json").write_bytes((halves / "tail.json").read_bytes())
     (halves / "predicted.json").write_bytes((halves / "tail.json").read_bytes())
     labels = arguments(halves, ["real", "by_class", "predicted"])
@@ -427,7 +427,7 @@ def test_scores_stay_with_the_labels_they_are_of():
     [
         (["--label-sets=real", "--labels=real=real.json"], "'real' is named twice"),
         (["--labels=ReaL=real.json", "--labels=real=real.json"], "Two label sets are called real"),
-        (["--labels=Original=real.json"], "that name is the original labels'"),
+        (["--labels=Original=real.json"], "that name is reserved for the original labels"),
     ],
 )
 def test_names_that_a_reader_could_not_tell_apart(halves, monkeypatch, options, says):

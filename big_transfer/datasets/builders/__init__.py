@@ -1,1 +1,1 @@
-"""Datasets of our own; importing one of these modules registers its builder with TFDS."""
+"""TFDS builders of this project; importing a module registers its builder with TFDS."""

@@ -1,19 +1,19 @@
-"""digit_scenes: small scenes of real handwritten digits whose labels are as noisy as ImageNet's.
+"""digit_scenes: small scenes of real handwritten digits, with labels as noisy as ImageNet's.
 
 Real scanned digits (the test half of UCI's optical digits, 1,797 of 8×8 pixels, inside scikit-learn's
-wheel) are set into 64×64 scenes, so that the dataset needs no download. As on ImageNet, each scene has
-one *original* label, which may be wrong, and on validation the *ReaL* labels: all digits there are.
+wheel) are placed in 64×64 scenes, so the dataset needs no download. As in ImageNet, each scene has one
+*original* label, which may be wrong; validation scenes also have *ReaL* labels: all digits in the scene.
 
-What "Are we done with ImageNet?" found wrong with the original labels is imitated with these rates:
+The scenes imitate these faults of the original labels, from "Are we done with ImageNet?":
 
 * an image may hold several objects, and the label names one of them (section 2, "single label per
-  image"); the larger one more often, as labels are drawn from image searches for a salient object;
+  image"); larger objects are named more often, because image searches return salient objects;
 * the label may name a look-alike (section 2, "overly restrictive label proposals": the annotator was
-  shown one class and said yes) or, less often, something not there at all;
+  shown one class and said yes) or, less often, something that is not in the image;
 * some images hold none of the classes.
 
-`digit_scenes_low` and `digit_scenes_high` are the same with the digits 0 to 4 and 5 to 9 alone, to learn
-from one half what helps with the other (docs/transfer.md).
+`digit_scenes_low` and `digit_scenes_high` have only the digits 0 to 4 and 5 to 9, to pre-train on one half
+and transfer to the other (docs/transfer.md).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ SIZE = 64  # pixels, height and width of a scene
 CLASSES = tuple("0123456789")
 ALL_DIGITS = tuple(range(10))
 
-# ImageNet: 3,163 of 50,000 validation images kept no ReaL label (6.3%), and 7,443 of the other 46,837
-# (15.9%) have several. Here 6.3% and, because several is what makes the scenes interesting, 25%.
+# ImageNet: 3,163 of 50,000 validation images have no ReaL label (6.3%), and 7,443 of the other 46,837
+# (15.9%) have several. Here 6.3% have none; about 25% of the others have several, to have more such scenes.
 COUNT_RATES = (0.063, 0.703, 0.131, 0.066, 0.037)  # P(0 … 4 digits)
-# ImageNet's original labels are right on 90.02% of the images with a ReaL label. Most of the wrong
-# ones there name a similar class, so two thirds of the errors here are look-alikes.
+# ImageNet's original labels are correct on 90.02% of the images with a ReaL label. Most wrong labels name
+# a similar class, so two thirds of the errors here are look-alikes.
 LOOK_ALIKE_RATE = 0.066  # of the scenes with a digit
-ABSENT_RATE = 0.034  # of the scenes with a digit: names a class that is not there, whichever
+ABSENT_RATE = 0.034  # of the scenes with a digit: the label names a random absent class
 
-# For each digit those it is most often taken for, the likeliest first; the first that is not in the
-# scene is the look-alike.
+# For each digit, the digits it is most often mistaken for, the likeliest first. The look-alike is the first
+# of them that is not in the scene.
 LOOK_ALIKES = {
     0: (6, 8, 9, 4, 2),
     1: (7, 4, 8, 2, 6),
@@ -54,8 +54,8 @@ LOOK_ALIKES = {
 }
 
 NUM_EXAMPLES = {"train": 20_000, "validation": 5_000}
-_VALIDATION_SOURCES = 0.3  # share of the source digits that only validation sees
-_SEED = 20200612  # the paper's date; a fixed dataset needs a fixed seed
+_VALIDATION_SOURCES = 0.3  # share of the source digits used for validation only
+_SEED = 20200612  # the paper's date; fixed, so that every machine makes the same dataset
 _JPEG_QUALITY = 92
 
 _DESCRIPTION = """Scenes of 0 to 4 real handwritten digits with ImageNet-like original labels (one per
@@ -66,10 +66,10 @@ image, about 10% of them wrong) and, on validation, ReaL labels (all digits in t
 def source_digits(
     split: str, digits: tuple[int, ...] = ALL_DIGITS
 ) -> tuple[Float[np.ndarray, "n 8 8"], UInt8[np.ndarray, "n"]]:
-    """The scanned digits a split is made of, ink in [0, 1], and their classes.
+    """Returns the scanned digits used for a split, ink in [0, 1], and their classes.
 
-    Those of train and validation are disjoint, and each split has all classes in the proportion of
-    the whole.
+    The digits of train and validation are disjoint. Each split has all classes in the same proportions as
+    the whole data.
     """
     from sklearn.datasets import load_digits  # the scans lie inside scikit-learn's wheel
 
@@ -91,11 +91,11 @@ def make_scene(
 
     Args:
       split: "train" or "validation".
-      index: of the example; the scene is a function of split, index and digits alone.
-      digits: those that scenes are made of, and labels name.
+      index: index of the example; the scene depends only on split, index and digits.
+      digits: digits that may appear in scenes and as labels.
 
     Returns:
-      RGB image, original label, and the sorted digits in it.
+      RGB image, original label, and the sorted digits in the scene.
     """
     kind = () if digits == ALL_DIGITS else (1 + digits[0],)
     rng = np.random.default_rng((_SEED, ("train", "validation").index(split), index, *kind))
@@ -142,18 +142,18 @@ def _place_digit(
     dark: bool,
     count: int,
 ) -> int:
-    """Draws one digit where it overlaps no other; returns its area in pixels, 0 if no place is left."""
+    """Draws a digit that overlaps no other digit; returns its area in pixels, 0 if there is no free place."""
     for attempt in range(40):
-        # Alone a digit may be large; in company, and after failed attempts, it must be smaller.
+        # A single digit may be large; among other digits, and after failed attempts, it must be smaller.
         largest = {1: 44, 2: 30, 3: 26}.get(count, 24) - attempt // 4
         size = int(rng.integers(17, max(largest, 18) + 1))
         top, left = rng.integers(0, SIZE - size + 1, 2)
-        spot = (slice(top, top + size), slice(left, left + size))
-        if free[spot].all():
+        region = (slice(top, top + size), slice(left, left + size))
+        if free[region].all():
             break
     else:
         return 0
-    free[spot] = False
+    free[region] = False
     turn = cv2.getRotationMatrix2D((3.5, 3.5), rng.uniform(-14, 14), rng.uniform(0.92, 1.06))
     turn[0, 1] += rng.uniform(-0.15, 0.15)  # slant
     turn = np.vstack([turn, [0, 0, 1]])
@@ -162,30 +162,30 @@ def _place_digit(
     alpha = cv2.warpAffine(ink, (enlarge @ turn)[:2], (size, size), flags=cv2.INTER_CUBIC)
     alpha = np.clip(alpha, 0, 1)[..., None] * rng.uniform(0.6, 1.0)
     colour = rng.uniform(150, 255, 3) if dark else rng.uniform(0, 95, 3)
-    canvas[spot] = canvas[spot] * (1 - alpha) + colour * alpha
+    canvas[region] = canvas[region] * (1 - alpha) + colour * alpha
     return size * size
 
 
 def _original_label(
     rng: np.random.Generator, areas: dict[int, int], digits: tuple[int, ...]
 ) -> int:
-    """The one label of a scene that has these digits (with the area of each), or none."""
+    """Draws the original label of a scene, from its digits and their areas; any digit for an empty scene."""
     if not areas:
         return digits[int(rng.integers(len(digits)))]
     present = sorted(areas)
     weights = np.array([areas[c] for c in present], float)
-    named = int(rng.choice(present, p=weights / weights.sum()))
-    fate = rng.random()
+    label = int(rng.choice(present, p=weights / weights.sum()))
+    draw = rng.random()
     absent = [c for c in digits if c not in areas]
-    if fate < LOOK_ALIKE_RATE:
-        return next((c for c in LOOK_ALIKES[named] if c in absent), absent[0])
-    if fate < LOOK_ALIKE_RATE + ABSENT_RATE:
+    if draw < LOOK_ALIKE_RATE:
+        return next((c for c in LOOK_ALIKES[label] if c in absent), absent[0])
+    if draw < LOOK_ALIKE_RATE + ABSENT_RATE:
         return int(rng.choice(absent))
-    return named
+    return label
 
 
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
-    """The TFDS builder; its features are those of TFDS's `imagenet2012_real`."""
+    """The TFDS builder, with the features of TFDS's `imagenet2012_real`."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
@@ -193,7 +193,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         names = [CLASSES[digit] for digit in self.DIGITS]
-        # Not `dataset_info_from_configs`: that one looks for metadata files of a TFDS package.
+        # Not `dataset_info_from_configs`, which looks for metadata files of a TFDS package.
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
@@ -228,7 +228,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": jpeg.tobytes(),
                     "original_label": original - first,
-                    # Nobody reassessed the training labels, as with ImageNet.
+                    # As in ImageNet, the training labels were not reassessed.
                     "real_label": [c - first for c in present] if split == "validation" else [],
                     "file_name": name,
                 },

@@ -1,10 +1,10 @@
-"""imagenet21k: the whole ImageNet of autumn 2011, which BiT-M is trained on and TFDS does not have.
+"""imagenet21k: all of ImageNet as of autumn 2011, the training data of BiT-M, which TFDS lacks.
 
-Fetch `fall11_whole.tar` (1.3 TB; a tar of one tar of JPEGs per synset) from image-net.org, then
+Download `fall11_whole.tar` (1.3 TB; it holds one tar of JPEGs per synset) from image-net.org, then run
 
     python -m big_transfer.datasets.prepare imagenet21k --manual_dir=FOLDER_OF_THE_TAR
 
-A class's index is the place of its WordNet id among the 21,843 sorted ones, as in the public models.
+The index of a class is the position of its WordNet id among the 21,843 sorted ids, as in the public models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 ARCHIVE = "fall11_whole.tar"
-NUM_CLASSES = 21_843  # of the published models' heads
+NUM_CLASSES = 21_843  # classes of the published models' heads
 
 
 class Imagenet21k(tfds.core.GeneratorBasedBuilder):
@@ -25,7 +25,7 @@ class Imagenet21k(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"manual_dir must hold {ARCHIVE} of https://image-net.org."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"manual_dir must hold {ARCHIVE} from https://image-net.org."
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -66,7 +66,7 @@ def _synset_tars(archive: epath.Path) -> Iterator[str]:
 
 
 def read_images(archive: epath.Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yields (WordNet id, file name, JPEG bytes) of every image, without unpacking to disk."""
+    """Yields (WordNet id, file name, JPEG bytes) for every image, without unpacking to disk."""
     with archive.open("rb") as file, tarfile.open(fileobj=file) as outer:
         for synset in outer:
             if not (synset.isfile() and synset.name.endswith(".tar")):

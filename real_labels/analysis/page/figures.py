@@ -1,4 +1,4 @@
-"""How the figures look, and their way onto paper (PNG, SVG) and into the page."""
+"""Style and building blocks of the figures, and their export as PNG, as SVG and into the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from real_labels.intervals import Estimate
 from real_labels.labels import ORIGINAL as ORIGINAL_LABELS
 
-# On the page these become its variables, which change with light and dark.
+# On the page, CSS variables replace these colours, so that figures follow the light or dark scheme.
 INK, MUTED, GRID, PAPER = "#20242b", "#697180", "#e3e6eb", "#fefefe"
 ORIGINAL, REAL, MODEL = "#c2402f", "#1c8353", "#2d6cb8"  # red, green and blue, as on the page
 AMBER, VIOLET, GREY = "#b7791f", "#7a52b3", "#9aa3b0"
@@ -29,18 +29,18 @@ PALETTE = {
     "ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER, "original": ORIGINAL, "real": REAL,
     "model": MODEL, "amber": AMBER, "violet": VIOLET, "grey": GREY, "teal": TEAL, "pink": PINK,
 }  # fmt: skip
-_REASSESSED = (REAL, AMBER, VIOLET, TEAL, PINK)  # the label sets beside the original, in turn
-WIDTH = 4.8  # inches; so narrow that the letters are still legible on a phone
-_LEGEND = 52  # letters that fit into a line of a legend, marks included
-MANY = 15  # models, beyond which a row for each is no figure to read at a glance
-_ROOM = 0.07  # of the longest bar: what a few letters need
+_REASSESSED = (REAL, AMBER, VIOLET, TEAL, PINK)  # colours of the reassessments, in turn
+WIDTH = 4.8  # inches; narrow enough for text to be legible on a phone
+_LEGEND = 52  # characters that fit into a line of a legend, marks included
+MANY = 15  # with more models, a figure with a row for each would be too long
+_ROOM = 0.07  # width of a few characters, as a share of the longest bar
 _DPI = 160
 _LINKS = "links:"
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "text.parse_math": False,  # a dollar is a dollar
+    "text.parse_math": False,  # names may contain dollar signs
     "font.size": 11,
     "text.color": INK,
     "axes.edgecolor": MUTED,
@@ -61,26 +61,26 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "legend.fontsize": 10,
-    "svg.fonttype": "none",  # letters stay letters: to be searched, and in the page's font
+    "svg.fonttype": "none",  # text stays text, so it can be searched and has the page's font
 }
 
 
 def colour_of(name: str, names: Iterable[str]) -> str:
-    """The colour of a label set: the original's own, else by its place among the names."""
+    """The colour of a label set: fixed for the original labels, else by its position among the others."""
     if name == ORIGINAL_LABELS:
         return ORIGINAL
-    others = [one for one in names if one != ORIGINAL_LABELS]
+    others = [other for other in names if other != ORIGINAL_LABELS]
     return _REASSESSED[others.index(name) % len(_REASSESSED)]
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Lets a function draw in this report's style."""
+    """Wraps a function so that it draws in the report's style."""
 
     @functools.wraps(draw)
     def wrapped(*args: Any, **kwargs: Any) -> Figure:
         with _styled():
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # places everything, once for all the formats
+            figure.draw_without_rendering()  # computes the layout once for all formats
             figure.set_layout_engine("none")
             return figure
 
@@ -100,21 +100,22 @@ def new(height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple
 
 
 def link(artist: Artist, *links: str) -> None:
-    """Ties a mark (or, in a scatter, each of its marks) to the rows of tables with the same link."""
+    """Links a mark (or each mark of a scatter) to the table rows with the same link."""
     artist.set_gid(_LINKS + "|".join(links))
 
 
 def relink(figure: Figure, rename: Callable[[str], str]) -> None:
     """Renames the links of all marks."""
-    for artist in figure.findobj(lambda one: (one.get_gid() or "").startswith(_LINKS)):
+    for artist in figure.findobj(lambda artist: (artist.get_gid() or "").startswith(_LINKS)):
         marks = (artist.get_gid() or "").removeprefix(_LINKS).split("|")
         artist.set_gid(
-            _LINKS + "|".join(" ".join(rename(one) for one in mark.split(" ")) for mark in marks)
+            _LINKS
+            + "|".join(" ".join(rename(target) for target in mark.split(" ")) for mark in marks)
         )
 
 
 def shorten(name: str, length: int) -> str:
-    """A name that fits beside an axis: what is too long loses its middle."""
+    """Cuts out the middle of a name that is longer than `length` characters."""
     if len(name) <= length:
         return name
     tail = (length - 1) // 2
@@ -122,7 +123,7 @@ def shorten(name: str, length: int) -> str:
 
 
 def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> tuple[Figure, Any]:
-    """Axes with a row for each name, of one line or two, the first at the top."""
+    """Axes with a row for each name, the first at the top; a name may have two lines."""
     row = 0.42 if any("\n" in name for name in names) else 0.3
     figure, axes = new(extra + row * max(len(names), 2), columns, squeeze=False)
     for axis in axes[0]:
@@ -144,15 +145,15 @@ def dots(
     colour: str,
     label: str,
 ) -> None:
-    """A dot with its interval in each row, in percent; rows whose share is not there stay empty.
+    """Draws a dot with its interval in each row, in percent; rows without a known share stay empty.
 
     Args:
-      axis: of `rows_axes`.
-      shares: one a row.
-      links: of each row.
-      colour, label: of them all.
+      axis: from `rows_axes`.
+      shares: the share of each row.
+      links: the link of each row.
+      colour, label: of all dots.
     """
-    rows = [i for i, one in enumerate(shares) if one is not None and one.is_known]
+    rows = [i for i, share in enumerate(shares) if share is not None and share.is_known]
     if not rows:
         return
     value, low, high = (
@@ -165,13 +166,13 @@ def dots(
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One colour of stacked bars.
+    """One part, of one colour, of stacked bars.
 
     Attributes:
-      label: in the legend.
+      label: its text in the legend.
       colour: its colour.
-      widths: of each row.
-      links: of each row.
+      widths: its width in each row.
+      links: its link in each row.
     """
 
     label: str
@@ -185,9 +186,9 @@ class Series:
     """Shares of one colour, one for each model.
 
     Attributes:
-      label: in the legend.
-      colour: of its marks.
-      shares: with their intervals; None where there is none.
+      label: text in the legend.
+      colour: colour of the marks.
+      shares: the share of each model, with its interval; None if there is none.
     """
 
     label: str
@@ -199,35 +200,38 @@ def over_accuracy(
     accuracies: Sequence[float],
     series: Sequence[Series],
     links: Sequence[str],
-    what: str,
+    y_label: str,
 ) -> Figure:
-    """Shares of many models over their accuracy, in percent, a mark for each model and series.
+    """Draws shares of many models over their accuracy, in percent, with a mark for each model and series.
 
     Args:
       accuracies: (M,) top-1 on the original labels, shares in [0, 1].
-      series: of M shares each.
-      links: (M,) of each model.
-      what: the vertical axis.
+      series: each of M shares.
+      links: (M,) link of each model.
+      y_label: label of the vertical axis.
     """
     figure, axis = new(4.6)
     marks_over(axis, accuracies, series, links)
     axis.set_xlabel("top-1 accuracy on the original labels, %")
-    axis.set_ylabel(what)
+    axis.set_ylabel(y_label)
     legend(figure, [axis])
     return figure
 
 
 def name_marks(axis: Any, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
-    """Writes the names beside the marks that a reader looks for: the ends, and those that stand out.
+    """Writes the names of a few models beside their marks.
+
+    These are the highest mark, the first and the last along x, and the two marks that differ most from
+    their neighbours.
 
     Args:
-      axis: with the marks.
-      names: (M,) of all models.
-      x, y: (M,) where their marks are.
+      axis: the axis with the marks.
+      names: (M,) names of all models.
+      x, y: (M,) positions of their marks.
     """
     across, up = np.asarray(x, np.float64), np.asarray(y, np.float64)
     order = np.argsort(across)
-    # How far a mark is from the median of its neighbours.
+    # Vertical distance of a mark from the median of its neighbours.
     near = [order[max(0, i - 4) : i + 5] for i in range(len(order))]
     off = np.empty(len(order))
     for i, here in enumerate(order.tolist()):
@@ -244,31 +248,33 @@ def name_marks(axis: Any, names: Sequence[str], x: Sequence[float], y: Sequence[
 def marks_over(
     axis: Any, accuracies: Sequence[float], series: Sequence[Series], links: Sequence[str]
 ) -> None:
-    """The marks of `over_accuracy`, with their intervals, on axes of any figure."""
-    for one in series:
-        known = [i for i, share in enumerate(one.shares) if share is not None and share.is_known]
+    """Draws the marks of `over_accuracy` and their intervals on any axis."""
+    for group in series:
+        known = [i for i, share in enumerate(group.shares) if share is not None and share.is_known]
         if not known:
             continue
         x = 100 * np.array([accuracies[i] for i in known])
         value, low, high = (
-            100 * np.array([getattr(one.shares[i], end) for i in known])
+            100 * np.array([getattr(group.shares[i], end) for i in known])
             for end in ("value", "low", "high")
         )
         error = np.maximum([value - low, high - value], 0)
         axis.errorbar(
-            x, value, yerr=error, fmt="none", ecolor=one.colour, elinewidth=0.8, alpha=0.5
+            x, value, yerr=error, fmt="none", ecolor=group.colour, elinewidth=0.8, alpha=0.5
         )
-        marks = axis.scatter(x, value, s=20, color=one.colour, label=one.label, zorder=3)
+        marks = axis.scatter(x, value, s=20, color=group.colour, label=group.label, zorder=3)
         link(marks, *(links[i] for i in known))
 
 
-def stack(axis: Any, parts: Sequence[Part], say: Callable[[int, int], str] | None = None) -> None:
-    """Bars of several parts in each row.
+def stack(
+    axis: Any, parts: Sequence[Part], bar_text: Callable[[int, int], str] | None = None
+) -> None:
+    """Draws a bar of several parts in each row.
 
     Args:
-      axis: of `rows_axes`.
+      axis: from `rows_axes`.
       parts: from left to right.
-      say: (part, row) -> what is written into it where there is room; None for nothing.
+      bar_text: (part, row) -> text to write into the part if there is room; None for no text.
     """
     left = np.zeros(len(parts[0].widths))
     room = _ROOM * max(sum(widths) for widths in zip(*(part.widths for part in parts), strict=True))
@@ -280,16 +286,16 @@ def stack(axis: Any, parts: Sequence[Part], say: Callable[[int, int], str] | Non
         for bar, target in zip(bars, part.links, strict=True):
             link(bar, target)
         for row, (width, begin) in enumerate(zip(part.widths, left, strict=True)):
-            if say is not None and width > room:
+            if bar_text is not None and width > room:
                 axis.text(
-                    begin + width / 2, row, say(number, row), ha="center", va="center",
+                    begin + width / 2, row, bar_text(number, row), ha="center", va="center",
                     color=PAPER, fontsize=10,
                 )  # fmt: skip
         left = left + part.widths
 
 
 def legend(figure: Figure, axes: Sequence[Any]) -> None:
-    """One legend above everything, whatever the axes have, each name once."""
+    """Draws one legend above all axes, with each label once."""
     handles: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -311,9 +317,9 @@ def svg(figure: Figure, key: str, title: str) -> str:
     """The figure as SVG, in which marks carry their links as `data-link`.
 
     Args:
-      figure: as drawn.
-      key: distinguishes its ids from those of other figures on a page.
-      title: for those who cannot see it.
+      figure: the Matplotlib figure.
+      key: prefix that makes the figure's ids distinct on a page.
+      title: text for screen readers.
     """
     with _styled(), matplotlib.rc_context({"svg.hashsalt": key}), io.BytesIO() as file:
         figure.savefig(file, format="svg", metadata={"Date": None})
@@ -338,9 +344,15 @@ def _link_marks(root: ET.Element) -> None:
         links = gid.removeprefix(_LINKS).split("|")
         marks = [element]
         if len(links) > 1:
-            defined = {id(one) for defs in element.iter(f"{{{_SVG}}}defs") for one in defs.iter()}
+            defined = {
+                id(shape) for defs in element.iter(f"{{{_SVG}}}defs") for shape in defs.iter()
+            }
             shapes = (f"{{{_SVG}}}use", f"{{{_SVG}}}path")
-            marks = [one for one in element.iter() if one.tag in shapes and id(one) not in defined]
+            marks = [
+                shape
+                for shape in element.iter()
+                if shape.tag in shapes and id(shape) not in defined
+            ]
             if len(marks) != len(links):
                 raise ValueError(f"{len(links)} links for {len(marks)} marks")
         for mark, target in zip(marks, links, strict=True):
@@ -348,7 +360,7 @@ def _link_marks(root: ET.Element) -> None:
 
 
 def _rename_ids(root: ET.Element, key: str) -> None:
-    """Keeps the ids that something refers to, under names of this figure's own."""
+    """Puts `key` in front of the ids that something refers to, and removes all other ids."""
     text = ET.tostring(root, encoding="unicode")
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     for element in root.iter():
@@ -367,7 +379,7 @@ def _rename_ids(root: ET.Element, key: str) -> None:
 
 
 def inline(text: str) -> str:
-    """The SVG for a page: its size, font and colours are the page's."""
+    """Prepares the SVG for the page, which sets its size, font and colours."""
     text = re.sub(r'^(<svg[^>]*?) width="[^"]*"', r"\1", text)
     text = re.sub(r'^(<svg[^>]*?) height="[^"]*"', r"\1", text)
     text = re.sub(r"(font: [^;\"]*?px) [^;\"]+", r"\1 var(--font)", text)

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else: style, script, figures and images are in it."""
+"""The report as one self-contained page of HTML: it includes style, script, figures and images."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _TEMPLATE = pathlib.Path(__file__).parent / "template"
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What the head and the foot of the page say.
+    """The texts of the head and the foot of the page.
 
     Attributes:
-      dataset: its name.
+      dataset: name of the dataset.
       shown: the model that the report is about; empty if there are no models.
       num_images: number of images with an original label; None without original labels.
-      num_classes: number of classes; 0 if that is not known.
+      num_classes: number of classes; 0 if not known.
       num_models: number of models.
-      model_files: the file of each model, by name.
-      seed: of every bootstrap.
-      kicker: the label sets, in a line above the head.
-      sources: who published further label sets, a line each.
+      model_files: the file of each model, by the model's name.
+      seed: seed of every bootstrap.
+      kicker: the line above the heading, which names the label sets.
+      sources: the sources of further label sets, one line each.
     """
 
     dataset: str
@@ -48,20 +48,20 @@ def render(
     thumbnails: Mapping[str, str | None],
     remarks: Sequence[str],
 ) -> str:
-    """Lays out the page.
+    """Renders the page.
 
     Args:
       about: the dataset and the models.
-      sections: what was found.
+      sections: the sections of the report.
       drawings: each figure as SVG for a page (figures.inline), by its key.
-      thumbnails: images by file name, as data: addresses.
-      remarks: what the reader should know first.
+      thumbnails: images by file name, as data: addresses; None for an image that was not found.
+      remarks: sentences to read first.
     """
     return rendered(
         "report.html",
         about=about,
         sections=sections,
-        tiles=[tile for one in sections for tile in one.tiles],
+        tiles=[tile for section in sections for tile in section.tiles],
         drawings=drawings,
         thumbnails=thumbnails,
         remarks=remarks,
@@ -70,7 +70,7 @@ def render(
 
 
 def rendered(template: str, **content: Any) -> str:
-    """A page of one of the templates, with the report's style."""
+    """Renders one of the templates with the report's style sheet."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATE),
         autoescape=True,

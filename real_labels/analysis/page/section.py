@@ -1,4 +1,4 @@
-"""What a section of the report is made of: a sentence, figures, tables that link to them, lists."""
+"""The parts of a section of the report: its lead, figures, linked tables, images and lists."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from real_labels.intervals import Estimate, percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GALLERY = "kind-"  # begins the key of a gallery, and the links of marks to it
-LEVEL = 0.05  # what is called significant
+GALLERY = "kind-"  # prefix of a gallery's key and of the links to it
+LEVEL = 0.05  # of significance
 FIELDS = ("value", "low", "high")  # of a share or difference with its interval
 
 
@@ -23,8 +23,8 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-      text: what it says.
-      value: the number its column is sorted by, None at the end; columns of text are sorted by that.
+      text: its text.
+      value: number that the column is sorted by, with None last; columns of text are sorted by the text.
       note: small print behind the text.
       bar: share in [0, 1] that is drawn as a bar, or None.
     """
@@ -37,12 +37,12 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column: its head, and its cell for each row.
+    """A column of a table.
 
     Attributes:
-      title: its name.
-      cell: what it says of a row; a text alone is a cell of text, a whole number one of a count.
-      help: what it holds, in a sentence.
+      title: its heading.
+      cell: makes the cell of a row; a str stands for a cell of text, an int for a cell with a count.
+      help: an explanation of the column.
       is_text: whether it is aligned and sorted as text.
     """
 
@@ -54,14 +54,14 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table whose rows light up the marks of the figures that have their link.
+    """A table. Pointing at a row highlights the marks in the figures that have the row's link.
 
     Attributes:
       key: its id on the page.
-      title: of what.
-      columns: the heads.
-      rows: (link or "", cells) of each.
-      list_name: the CSV that holds all of it, or "".
+      title: its heading.
+      columns: its columns.
+      rows: (link or "", cells) of each row.
+      list_name: name of the CSV with the whole table, or "".
     """
 
     key: str
@@ -80,7 +80,7 @@ class Table:
         link: Callable[[Any], str] = lambda _: "",
         list_name: str = "",
     ) -> Table:
-        """A row for each item, with the link of its marks in the figures."""
+        """Makes a table with a row for each item; `link` gives the link of an item's marks in the figures."""
         rows = [(link(item), [_cell(column.cell(item)) for column in columns]) for item in items]
         return cls(key, title, columns, rows, list_name)
 
@@ -92,13 +92,13 @@ def _cell(value: Cell | str | int) -> Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class SectionFigure:
     """A figure of a section.
 
     Attributes:
-      key: its file's name.
-      title: what it shows, also for those who cannot see it.
-      figure: as drawn.
+      key: name of its files, without ending.
+      title: caption, also for screen readers.
+      figure: the Matplotlib figure.
     """
 
     key: str
@@ -108,14 +108,14 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One image with what it is said to show.
+    """One image with its labels and the prediction.
 
     Attributes:
-      file_name: of the image.
-      original, predicted: names of the classes.
-      by: title of the label set that judges them.
-      valid: names of its labels.
-      original_valid, predicted_valid: whether they are among those.
+      file_name: name of the image file.
+      original, predicted: names of the original label and of the predicted class.
+      by: title of the label set that judges both.
+      valid: names of the image's labels in that label set.
+      original_valid, predicted_valid: whether the original label and the predicted class are among them.
       notes: small print.
     """
 
@@ -136,9 +136,9 @@ class Gallery:
     Attributes:
       key: of the kind.
       title: of the kind.
-      text: what they have in common.
-      cards: the images.
-      total: how many there are in all.
+      text: description of the kind.
+      cards: some of the images.
+      total: number of all images of the kind.
     """
 
     key: str
@@ -154,8 +154,8 @@ class Tile:
 
     Attributes:
       value: the number.
-      title: what it is.
-      note: its interval, or a word more.
+      title: the meaning of the number.
+      note: its interval, or a remark.
       role: "original", "real", "model" or "", for its colour.
     """
 
@@ -167,16 +167,16 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What an analysis found.
+    """The content of a section: the results of an analysis.
 
     Attributes:
-      lead: what was found, with its numbers; "" where nothing could be.
-      missing: what could not be told and what it would take, a sentence each.
-      remarks: what else the reader should know first.
+      lead: summary of the results, with numbers; "" if there are no results.
+      missing: sentences, each of which names a missing result and the input that it requires.
+      remarks: sentences to read before the results.
       numbers: the results, for report.json, or None.
-      figures, tables, galleries: to look at.
-      lists: CSVs by name, columns by name.
-      notes: how it was computed.
+      figures, tables, galleries: the results to look at.
+      lists: the CSVs by name; of each, the columns by name.
+      notes: how the results were computed.
       tiles: numbers for the head of the page.
     """
 
@@ -184,7 +184,7 @@ class Content:
     missing: Sequence[str] = ()
     remarks: Sequence[str] = ()
     numbers: Any = None
-    figures: Sequence[Drawn] = ()
+    figures: Sequence[SectionFigure] = ()
     tables: Sequence[Table] = ()
     galleries: Sequence[Gallery] = ()
     lists: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
@@ -194,12 +194,12 @@ class Content:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section(Content):
-    """What the report says of one analysis: its content under a head.
+    """A section of the report: the content of one analysis under a heading.
 
     Attributes:
-      key: its id, in report.json, too.
-      title: a few words.
-      question: what it answers.
+      key: its id on the page and in report.json.
+      title: the heading.
+      question: the question that the section answers.
     """
 
     key: str
@@ -208,7 +208,7 @@ class Section(Content):
 
 
 def share(estimate: Estimate | None, *, bar: bool = False) -> Cell:
-    """A share in [0, 1] with its interval, in percent; "–" where there is none."""
+    """A cell with a share in [0, 1] and its interval, in percent; "–" if the share is not known."""
     if estimate is None or not estimate.is_known:
         return Cell("–")
     value, interval = _parts(percent(estimate))
@@ -216,21 +216,21 @@ def share(estimate: Estimate | None, *, bar: bool = False) -> Cell:
 
 
 def points(estimate: Estimate | None) -> Cell:
-    """A difference of shares with its interval, in points."""
+    """A cell with a difference of shares and its interval, in points; "–" if it is not known."""
     if estimate is None or not estimate.is_known:
         return Cell("–")
     value, interval = _parts(percent(estimate, sign="+", unit="").replace("-", "−"))
     return Cell(value, estimate.value, interval)
 
 
-def _parts(said: str) -> tuple[str, str]:
-    """(value, interval), the latter without a break."""
-    value, _, interval = said.partition(" ")
+def _parts(text: str) -> tuple[str, str]:
+    """(value, interval) of a formatted estimate; the interval has no-break spaces."""
+    value, _, interval = text.partition(" ")
     return value, interval.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def p_value(p: float) -> Cell:
-    """A p-value."""
+    """A cell with a p-value."""
     return Cell(p_words(p).removeprefix("p ").removeprefix("= "), p)
 
 
@@ -240,23 +240,25 @@ def p_words(p: float) -> str:
 
 
 def tiles(*shares: tuple[Estimate, str, str]) -> list[Tile]:
-    """Shares for the head of the page: (share, title, role) of each; those of nothing are left out."""
-    cells = [(share(one), title, role) for one, title, role in shares if one.is_known]
+    """Tiles of shares, each given as (share, title, role); shares that are not known are left out."""
+    cells = [
+        (share(estimate), title, role) for estimate, title, role in shares if estimate.is_known
+    ]
     return [Tile(cell.text, title, cell.note, role) for cell, title, role in cells]
 
 
 def columns(
     prefix: str, estimates: Sequence[Any], fields: Sequence[str] = FIELDS
 ) -> dict[str, np.ndarray]:
-    """Columns of a list, PREFIX_FIELD, from the fields of estimates; NaN where there is nothing."""
+    """Columns of a list, PREFIX_FIELD, from fields of estimates; NaN if an estimate lacks the field."""
     return {
         f"{prefix}_{field}": np.array(
-            [getattr(one, field, np.nan) for one in estimates], np.float64
+            [getattr(estimate, field, np.nan) for estimate in estimates], np.float64
         )
         for field in fields
     }
 
 
 def join(words: Sequence[str]) -> str:
-    """ "a, b and c"."""
+    """The words as "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,4 +1,4 @@
-"""Small copies of images, found by file name and written into the page."""
+"""Thumbnails: images found by file name, reduced, and embedded in the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from real_labels.labels.file_names import stem
 if TYPE_CHECKING:
     from PIL import Image
 
-SIZE = 176  # pixels of the longer side; shown at half of it, for screens of two pixels a point
+SIZE = 176  # pixels of the longer side; shown at half the size, for high-density screens
 _ENDINGS = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _QUALITY = 78
 
@@ -27,18 +27,19 @@ _QUALITY = 78
 class Thumbnails:
     """The images below a folder.
 
-    A file name fits an image whose path ends with it; else one of the same name without folders; else one
-    of that name with another ending. What fits several images fits none.
+    A file name matches the image of the same name that shares the most last folders with it. If no image
+    has the name, the file name matches an image of the same name with another ending. A file
+    name that matches several images equally well matches none.
 
     Attributes:
-      folder: where they are.
+      folder: the folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        """Lists the images; none is read yet.
+        """Lists the images without reading them.
 
         Raises:
-          InputError: if there is no such folder, or no image in it.
+          InputError: if the folder does not exist or holds no image.
         """
         self.folder = folder = pathlib.Path(folder)
         if not folder.is_dir():
@@ -57,14 +58,14 @@ class Thumbnails:
             self._paths[key] = None if key in self._paths else path
 
     def find(self, file_name: str) -> pathlib.Path | None:
-        """The image of this file name, or None."""
+        """The path of the image that matches a file name, or None."""
         for key in _keys(normalised(file_name).replace("\\", "/").split("/")):
             if self._paths.get(key) is not None:
                 return self._paths[key]
         return None
 
     def data_uri(self, file_name: str) -> str | None:
-        """The image as a small JPEG in a data: address, or None where it is not there or unreadable."""
+        """The image as a small JPEG in a data: address; None if it is missing or unreadable."""
         path = self.find(file_name)
         small = None if path is None else _small(path)
         if small is None:
@@ -75,7 +76,7 @@ class Thumbnails:
 
 
 def _keys(parts: Sequence[str]) -> list[str]:
-    """What an image is found by: its last folders and name, as many as there are; then its stem."""
+    """Lookup keys of a path: its ends, from the whole path to the bare name, then its stem and a dot."""
     return ["/".join(parts[i:]) for i in range(len(parts))] + [f"{stem(parts[-1])}."]
 
 
@@ -84,10 +85,10 @@ def _small(path: pathlib.Path) -> Image.Image | None:
     from PIL import Image, ImageFile, ImageOps
 
     strict = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = True  # of an image that is cut short, the part that is there
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # show the intact part of a truncated image
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # of damaged metadata, and of large images
+            warnings.simplefilter("ignore")  # about damaged metadata and large images
             image.draft("RGB", (2 * SIZE, 2 * SIZE))  # a JPEG is decoded no larger than needed
             small = _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -99,7 +100,7 @@ def _small(path: pathlib.Path) -> Image.Image | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey images of more than 8 bits, from black to white; others as they are."""
+    """Scales grey images of more than 8 bits to 8 bits; returns other images unchanged."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):

@@ -1,4 +1,4 @@
-"""The site: pages for raters, the administrator's page, and the requests of their scripts."""
+"""The site: the rating page, the administrator's page, and the requests of their scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from real_labels.errors import InputError
 from real_labels.rating import adaptive, people
 from real_labels.rating import status as progress
 from real_labels.rating.database import Database
-from real_labels.rating.queue import Lent, Queue, Refused, image_path
+from real_labels.rating.queue import LentTask, Queue, Refused, image_path
 from real_labels.rating.schema import WARM_UP, classes
 from real_labels.rating.site import examples, guards, markdown
 from real_labels.rating.site.pictures import Pictures
@@ -37,21 +37,21 @@ from real_labels.rating.site.pictures import Pictures
 _HERE = pathlib.Path(__file__).parent
 _LOG = logging.getLogger(__name__)
 COOKIE = "rating_session"
-_AHEAD = 2  # tasks lent at once, so that the next image is there before it is needed
-_BIGGEST = 1 << 16  # bytes of a request
+_LENT_AT_ONCE = 2  # tasks; the browser loads the image of the next task in advance
+_MAX_BYTES = 1 << 16  # size of a request's body
 _SLOW_DOWN = "Too many requests. Wait a moment."
-_LOG_IN = "Your visit has ended. Open your invitation link again; your draft is kept."
+_LOG_IN = "Your session has ended. Open your invitation link again; your draft is kept."
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a site is served.
+    """Options of the site.
 
     Attributes:
-      url: the address that raters open, if it is another than the server's own, as behind a proxy.
-      examples: folder of class folders with example pictures, or None.
-      cache: folder of resized pictures; None: a temporary one.
-      ask_every: seconds between two looks at what is to be asked again, where asking is adaptive.
+      url: address that raters open, if it differs from the server's own, as behind a proxy.
+      examples: folder with one folder of example images for each class; None: no examples.
+      cache: folder for resized images; None: a temporary folder.
+      ask_every: seconds between two checks of which questions to ask again, in adaptive asking.
     """
 
     url: str | None = None
@@ -62,7 +62,12 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class _Visit:
-    """Who sends a request."""
+    """The session and the rater of a request.
+
+    Attributes:
+      session: token of the session.
+      rater: row of the table `raters`; an administrator is a rater with `is_admin`.
+    """
 
     session: str
     rater: Row
@@ -75,23 +80,25 @@ class _Site:
         self.pictures = Pictures(options.cache)
         with database.reading() as connection:
             self.secret = bytes.fromhex(database.fact(connection, "secret"))
-            # Tells the drafts of several projects on one address apart.
+            # Part of the drafts' keys, so that projects at the same address do not mix their drafts.
             self.project = hashlib.sha256(self.secret).hexdigest()[:8]
             self.guidelines = markdown.html(database.fact(connection, "guidelines"))
             class_names = dict(connection.execute(select(classes.c.id, classes.c.name)).all())
-        self.examples = examples.found(options.examples, class_names)
+        self.examples = examples.find(options.examples, class_names)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.by_address = guards.Rates(20, 1)  # invitations opened: guessing is hopeless anyway
+        # Limits the opening of invitations; random tokens cannot be guessed anyway.
+        self.by_address = guards.Rates(20, 1)
         self.by_session = guards.Rates(60, 20)
 
-    # Who is it?
+    # Session and page
 
     def visit(self, request: Request) -> _Visit | None:
+        """Returns session and rater of a request; None without a valid session."""
         session = request.cookies.get(COOKIE)
         if not session:
             return None
@@ -100,6 +107,7 @@ class _Site:
         return None if rater is None else _Visit(session, rater)
 
     def page(self, name: str, visit: _Visit | None, status: int = 200, **more: Any) -> HTMLResponse:
+        """Renders a template; `more` are its other variables."""
         token = guards.csrf_token(self.secret, visit.session) if visit else ""
         template = self.templates.get_template(name)
         text = template.render(
@@ -114,7 +122,7 @@ class _Site:
     # Pages
 
     async def invited(self, request: Request) -> Response:
-        """Begins a session and leaves the secret out of the address."""
+        """Begins a session, and redirects to an address without the invitation's secret."""
         address = request.client.host if request.client else ""
         if not self.by_address.allows(address):
             return self.page("message.html", None, 429, text=_SLOW_DOWN, root="../")
@@ -125,11 +133,11 @@ class _Site:
                 "message.html",
                 None,
                 404,
-                text="This invitation is not known. Ask for a new link.",
+                text="This invitation link is unknown. Ask for a new link.",
                 root="../",
             )
-        answer = RedirectResponse("../", 303)
-        answer.set_cookie(
+        response = RedirectResponse("../", 303)
+        response.set_cookie(
             COOKIE,
             session,
             max_age=int(people.SESSION),
@@ -137,10 +145,10 @@ class _Site:
             samesite="lax",
             secure=guards.origin_of(self.options.url or str(request.base_url)).startswith("https"),
         )
-        return answer
+        return response
 
     async def home(self, request: Request) -> Response:
-        """The administrator's page, the guidelines of a first visit, or the rating page."""
+        """The administrator's page, or the rating page, which shows the guidelines on the first visit."""
         visit = await run_in_threadpool(self.visit, request)
         if visit is None:
             return self.page("message.html", None, 401, text=_LOG_IN)
@@ -157,14 +165,20 @@ class _Site:
 
     # Requests of the scripts
 
-    async def _asked(
+    async def _handle(
         self,
         request: Request,
         work: Callable[[_Visit, dict[str, Any]], Any],
         *,
         admin: bool = False,
     ) -> Response:
-        """Carries out a request of a page that changes something."""
+        """Checks a script's request, and returns the JSON of `work`, or of a refusal.
+
+        Args:
+          request: the request.
+          work: carries out the request, given the visit and the request's fields; runs in a thread.
+          admin: whether the request is for administrators; else it is for raters.
+        """
         visit = await run_in_threadpool(self.visit, request)
         if visit is None:
             return _refusal(401, _LOG_IN)
@@ -174,7 +188,7 @@ class _Site:
         if reason is not None:
             return _refusal(403, reason)
         if bool(visit.rater.is_admin) != admin:
-            return _refusal(403, "This is not yours to do.")
+            return _refusal(403, "Your invitation does not allow this request.")
         try:
             body = await _body(request)
             return JSONResponse(await run_in_threadpool(work, visit, body))
@@ -184,90 +198,96 @@ class _Site:
             return _refusal(400, str(error))
 
     async def next(self, request: Request) -> Response:
-        """The tasks in the rater's hands, and the progress."""
+        """Returns the tasks that the rater holds, filled up with new ones, and the progress."""
 
         def work(visit: _Visit, _body: dict[str, Any]) -> dict[str, Any]:
-            lent = self.queue.lend(visit.rater.id, _AHEAD)
-            return {"tasks": [self._shown(one) for one in lent], "progress": self._progress(visit)}
+            lent = self.queue.lend(visit.rater.id, _LENT_AT_ONCE)
+            return {
+                "tasks": [self._task_json(task) for task in lent],
+                "progress": self._progress(visit),
+            }
 
-        return await self._asked(request, work)
+        return await self._handle(request, work)
 
     async def answer(self, request: Request) -> Response:
-        """Saves answers; the reply is sent after the commit."""
+        """Saves answers. The reply is sent after the commit."""
 
         def work(visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(body["answers"], dict):
-                raise _odd()
+                raise _wrong_type()
             given = {_number(q): _number(a) for q, a in body["answers"].items()}
             key = str(body["key"])
             if not 8 <= len(key) <= 64:
-                raise Refused("The request has no key.")
-            done = self.queue.answer(
+                raise Refused("The key of the request must have 8 to 64 characters.")
+            answered = self.queue.answer(
                 visit.rater.id,
                 _number(body["assignment"]),
                 given,
                 key,
                 _seconds(body.get("seconds", 0)),
             )
-            return {"saved": self._shown(done)}
+            return {"saved": self._task_json(answered)}
 
-        return await self._asked(request, work)
+        return await self._handle(request, work)
 
     async def skip(self, request: Request) -> Response:
-        """Hands a task on."""
+        """Skips a task, so that another rater gets it."""
 
         def work(visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             self.queue.skip(visit.rater.id, _number(body["assignment"]), str(body["reason"]))
             return {}
 
-        return await self._asked(request, work)
+        return await self._handle(request, work)
 
     async def last(self, request: Request) -> Response:
-        """The tasks that the rater answered last."""
+        """Returns the tasks that the rater answered last."""
 
         def work(visit: _Visit, _body: dict[str, Any]) -> dict[str, Any]:
-            return {"tasks": [self._shown(one) for one in self.queue.last(visit.rater.id)]}
+            return {"tasks": [self._task_json(task) for task in self.queue.last(visit.rater.id)]}
 
-        return await self._asked(request, work)
+        return await self._handle(request, work)
 
     async def begin(self, request: Request) -> Response:
-        """Notes that the rater has read the guidelines."""
+        """Stores that the rater has read the guidelines."""
 
         def work(visit: _Visit, _body: dict[str, Any]) -> dict[str, Any]:
-            people.has_read_guidelines(self.database, visit.rater.id, time.time())
+            people.store_reading_of_guidelines(self.database, visit.rater.id, time.time())
             return {}
 
-        return await self._asked(request, work)
+        return await self._handle(request, work)
 
     async def status(self, request: Request) -> Response:
-        """The figures of the administrator's page."""
+        """Returns the figures of the administrator's page."""
 
         def work(_visit: _Visit, _body: dict[str, Any]) -> dict[str, Any]:
             return progress.overview(self.database, time.time())
 
-        return await self._asked(request, work, admin=True)
+        return await self._handle(request, work, admin=True)
 
     async def change(self, request: Request) -> Response:
-        """Pauses or excludes a rater, or undoes that."""
+        """Pauses or excludes a rater, or undoes it, and returns the figures."""
 
         def work(_visit: _Visit, body: dict[str, Any]) -> dict[str, Any]:
             values = {n: bool(body[n]) for n in ("is_paused", "is_excluded") if n in body}
             if not values:
-                raise InputError("The request changes nothing.")
+                raise InputError(
+                    "The request changes nothing: it has neither is_paused nor is_excluded."
+                )
             people.change(self.database, str(body["rater"]), **values)
             return progress.overview(self.database, time.time())
 
-        return await self._asked(request, work, admin=True)
+        return await self._handle(request, work, admin=True)
 
     async def image(self, request: Request) -> Response:
-        """A picture by its number, for those who have a session."""
-        return await self._numbered(request, "page")
+        """Returns an image by its id; a session is required."""
+        return await self._sized_image(request, "page")
 
     async def thumbnail(self, request: Request) -> Response:
-        """A small picture by its number, likewise."""
-        return await self._numbered(request, "thumbnail")
+        """Returns a thumbnail by the id of its image; a session is required."""
+        return await self._sized_image(request, "thumbnail")
 
-    async def _numbered(self, request: Request, size: str) -> Response:
+    async def _sized_image(self, request: Request, size: str) -> Response:
+        """Returns an image by its id, in one of the sizes of `pictures.SIZES`."""
         visit = await run_in_threadpool(self.visit, request)
         if visit is None:
             return Response(status_code=401)
@@ -277,10 +297,10 @@ class _Site:
                 path = image_path(connection, request.path_params["number"])
             return None if path is None else self.pictures.jpeg(path, size)
 
-        return await self._picture(read)
+        return await self._jpeg(read)
 
     async def example(self, request: Request) -> Response:
-        """An example picture of a class, by numbers."""
+        """Returns an example image by class index and number; a session is required."""
         visit = await run_in_threadpool(self.visit, request)
         if visit is None:
             return Response(status_code=401)
@@ -288,95 +308,104 @@ class _Site:
         number = request.path_params["number"]
         if not 0 <= number < len(paths):
             return Response(status_code=404)
-        return await self._picture(lambda: self.pictures.jpeg(paths[number], "thumbnail"))
+        return await self._jpeg(lambda: self.pictures.jpeg(paths[number], "thumbnail"))
 
-    async def _picture(self, read: Callable[[], bytes | None]) -> Response:
+    async def _jpeg(self, read: Callable[[], bytes | None]) -> Response:
+        """Returns the JPEG that `read` returns, or status 404 if it is None or cannot be read."""
         try:
             content = await run_in_threadpool(read)
         except (InputError, OSError):
             content = None
         if content is None:
             return Response(status_code=404)
-        kept = {"cache-control": "private, max-age=86400"}
-        return Response(content, media_type="image/jpeg", headers=kept)
+        headers = {"cache-control": "private, max-age=86400"}
+        return Response(content, media_type="image/jpeg", headers=headers)
 
-    def _shown(self, lent: Lent) -> dict[str, Any]:
-        shown = dataclasses.asdict(lent)
-        for question in shown["questions"]:
+    def _task_json(self, task: LentTask) -> dict[str, Any]:
+        """Returns a task as the page's script reads it, with the number of example images of each class."""
+        record = dataclasses.asdict(task)
+        for question in record["questions"]:
             question["examples"] = len(self.examples.get(question["label"], ()))
-        shown["is_warm_up"] = lent.kind == WARM_UP
-        return shown
+        record["is_warm_up"] = task.kind == WARM_UP
+        return record
 
     def _progress(self, visit: _Visit) -> dict[str, Any]:
         with self.database.reading() as connection:
             return progress.progress(self.database, connection, visit.rater.id, time.time())
 
     async def ask_again(self) -> None:
-        """Looks from time to time at what is to be asked again; at most a tenth of the time goes to it."""
+        """Checks repeatedly which questions to ask again. The checks take at most a tenth of the time."""
         took = 0.0
         while True:
             await asyncio.sleep(max(self.options.ask_every, 9 * took))
             start = time.perf_counter()
             try:
                 await run_in_threadpool(adaptive.ask_again, self.database)
-            except (InputError, SQLAlchemyError) as error:  # the next look may succeed
-                _LOG.warning("What is to be asked again cannot be computed: %s", error)
+            except (InputError, SQLAlchemyError) as error:  # the next check may succeed
+                _LOG.warning("Cannot compute which questions to ask again: %s", error)
             took = time.perf_counter() - start
 
 
 async def _body(request: Request) -> dict[str, Any]:
+    """Reads the JSON object of a request.
+
+    Raises:
+      InputError: if the body is too large, or not a JSON object.
+    """
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > _BIGGEST:
-            raise InputError("The request is too large.")
+        if len(content) > _MAX_BYTES:
+            raise InputError(
+                f"The request is too large: at most {_MAX_BYTES:,} bytes are accepted."
+            )
     try:
         body = json.loads(content or b"{}")
     except (ValueError, RecursionError):
-        raise InputError("The request is no JSON.") from None
+        raise InputError("The request is not JSON.") from None
     if not isinstance(body, dict):
-        raise InputError("The request is no object.")
+        raise InputError("The request is not a JSON object.")
     return _Fields(body)
 
 
-def _odd() -> InputError:
-    return InputError("The request has a field of a wrong kind.")
+def _wrong_type() -> InputError:
+    return InputError("A field of the request has the wrong type.")
 
 
 class _Fields(dict):
-    """The fields of a request; a missing or odd one is the sender's mistake."""
+    """The fields of a request. Reading a missing field raises an InputError, which refuses the request."""
 
     def __missing__(self, name: str) -> Any:
-        raise InputError(f"The request lacks {name}.")
+        raise InputError(f"The request lacks the field {name}.")
 
 
 def _number(value: Any) -> int:
-    """A number of a request that a database can hold.
+    """Converts a field of a request to an integer that fits the database, 0 <= n < 2^31.
 
     Raises:
-      InputError: if it is none.
+      InputError: if it is not a number, or out of range.
     """
     try:
         number = int(value)
     except (ValueError, TypeError, OverflowError):
-        raise _odd() from None
+        raise _wrong_type() from None
     if not 0 <= number < 1 << 31:
-        raise InputError("The request has a number out of range.")
+        raise InputError("A number of the request is out of range.")
     return number
 
 
 def _seconds(value: Any) -> float:
-    """The time that a rater looked at a task, at most an hour.
+    """Converts the time that a rater spent on a task to seconds, clipped to [0, 3600].
 
     Raises:
-      InputError: if it is no number.
+      InputError: if it is not a finite number.
     """
     try:
         seconds = float(value)
     except (ValueError, TypeError, OverflowError):
-        raise _odd() from None
+        raise _wrong_type() from None
     if not math.isfinite(seconds):
-        raise _odd()
+        raise _wrong_type()
     return min(max(seconds, 0.0), 3600.0)
 
 
@@ -385,17 +414,17 @@ def _refusal(status: int, text: str) -> JSONResponse:
 
 
 def create(database: Database, options: Options | None = None) -> Starlette:
-    """The site of a rating database."""
+    """Creates the site (a Starlette application) of a rating database."""
     site = _Site(database, options or Options())
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        repeated = None
+        checks = None
         if site.queue.settings.ask_until is not None:
-            repeated = asyncio.create_task(site.ask_again())
+            checks = asyncio.create_task(site.ask_again())
         yield
-        if repeated is not None:
-            repeated.cancel()
+        if checks is not None:
+            checks.cancel()
 
     post = ["POST"]
     return Starlette(

@@ -1,4 +1,4 @@
-"""Guidelines: Markdown to HTML, without raw HTML, so that a text can bring no script."""
+"""Converts guidelines from Markdown to HTML. Raw HTML is escaped, so that a text cannot add a script."""
 
 from __future__ import annotations
 
@@ -6,5 +6,8 @@ from markdown_it import MarkdownIt
 
 
 def html(text: str) -> str:
-    """The HTML of a Markdown text; tags in it are shown, not obeyed, and links lead to http(s) alone."""
+    """Returns the HTML of a Markdown text. Tags are shown as text, and so are links with unsafe schemes.
+
+    Unsafe are javascript, vbscript, file, and data except some image types.
+    """
     return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)

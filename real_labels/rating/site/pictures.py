@@ -1,4 +1,4 @@
-"""Pictures: decoded and resized here, so that no file of a stranger is sent as it is."""
+"""Decodes and resizes images, so that the server never sends an original file."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from real_labels.errors import InputError
 from real_labels.files.paths import replacing
 
 SIZES = {"page": 1600, "thumbnail": 240}  # longest side, pixels
-_MOST_PIXELS = 200_000_000
+_MAX_PIXELS = 200_000_000
 _QUALITY = 88
 
 
 class Pictures:
-    """Pictures as JPEG, of the sizes that the pages show, kept in a folder."""
+    """Images as JPEG in the sizes of the pages, cached in a folder."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None):
-        """Keeps what was resized in a folder; None: a temporary one."""
-        self._own = None  # kept, as the folder goes with it
+        """Caches resized images in `folder`; None: in a temporary folder."""
+        self._temporary = None  # a reference: the temporary folder is deleted with this object
         if folder is None:
-            self._own = tempfile.TemporaryDirectory(prefix="rating-pictures-")
-            folder = self._own.name
+            self._temporary = tempfile.TemporaryDirectory(prefix="rating-pictures-")
+            folder = self._temporary.name
         self._folder = pathlib.Path(folder)
 
     def jpeg(self, path: str, size: str) -> bytes:
-        """The picture of a file.
+        """Returns the JPEG of an image file, in a size of SIZES.
 
         Raises:
-          InputError: if it is no picture that can be decoded.
+          InputError: if the file cannot be decoded, or has too many pixels.
+          OSError: if there is no such file.
         """
         status = os.stat(path)
         version = f"{path}\0{status.st_mtime_ns}\0{status.st_size}"
         key = f"{hashlib.sha256(version.encode()).hexdigest()}-{size}.jpg"
-        kept = self._folder / key
-        if kept.exists():
-            return kept.read_bytes()
+        cached = self._folder / key
+        if cached.exists():
+            return cached.read_bytes()
         content = _resized(path, SIZES[size])
-        with replacing(kept) as temporary:  # another request may make the same picture just now
+        with replacing(cached) as temporary:  # another request may write the same file now
             temporary.write_bytes(content)
         return content
 
@@ -50,8 +51,10 @@ class Pictures:
 def _resized(path: str, side: int) -> bytes:
     try:
         with Image.open(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise InputError(f"{path}: has {image.width} x {image.height} pixels, too many.")
+            if image.width * image.height > _MAX_PIXELS:
+                raise InputError(
+                    f"{path}: has {image.width} x {image.height} pixels, more than {_MAX_PIXELS:,}."
+                )
             image.draft("RGB", (side, side))
             shown = ImageOps.exif_transpose(image).convert("RGB")
             shown.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -60,5 +63,5 @@ def _resized(path: str, side: int) -> bytes:
             return buffer.getvalue()
     except InputError:
         raise
-    except Exception as error:  # whatever a decoder raises
-        raise InputError(f"{path}: is no picture that can be shown ({error}).") from None
+    except Exception as error:  # decoders raise many kinds of exceptions
+        raise InputError(f"{path}: cannot be decoded as an image ({error}).") from None

@@ -1,4 +1,4 @@
-"""Checkpoints in other people's formats, and the command that looks into and converts them."""
+"""Checkpoints in the public, timm's and a run's format, and the commands inspect and convert."""
 
 import io
 import itertools
@@ -29,12 +29,12 @@ def npz(tmp_path):
     return path
 
 
-def assert_same(ours, theirs):
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+def assert_same(params, expected):
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
 
 
 def test_timms_names_and_axes(tmp_path, npz):
-    """Spelled out, as timm's `_load_weights` for the public files pairs them."""
+    """Expected pairs are written out here, as in timm's `_load_weights` for the public files."""
     arrays = dict(np.load(npz))
     checkpoint.save_safetensors(tmp_path / "timm.safetensors", checkpoint.load_npz(npz))
     tensors = safetensors.numpy.load_file(tmp_path / "timm.safetensors")
@@ -53,18 +53,18 @@ def test_timms_names_and_axes(tmp_path, npz):
         "head.fc.weight": "head/conv2d/kernel",
         "head.fc.bias": "head/conv2d/bias",
     }
-    for theirs, ours in pairs.items():
-        array = arrays[f"resnet/{ours}"]
+    for timm_name, public_name in pairs.items():
+        array = arrays[f"resnet/{public_name}"]
         if array.ndim == 4:
             height, width, channels, outputs = array.shape
-            assert tensors[theirs].shape == (outputs, channels, height, width)
-            assert tensors[theirs][3, 1, 0, -1] == array[0, -1, 1, 3]  # height before width
-            assert tensors[theirs][-1, -1, -1, 0] == array[-1, 0, -1, -1]
+            assert tensors[timm_name].shape == (outputs, channels, height, width)
+            assert tensors[timm_name][3, 1, 0, -1] == array[0, -1, 1, 3]  # height before width
+            assert tensors[timm_name][-1, -1, -1, 0] == array[-1, 0, -1, -1]
         else:
-            np.testing.assert_array_equal(tensors[theirs], array)
+            np.testing.assert_array_equal(tensors[timm_name], array)
     assert len(tensors) == len(arrays)
     assert not any("unit02" in n or "blocks.1.downsample" in n for n in tensors)
-    # PyTorch's loaders ask for this.
+    # PyTorch's loaders require this metadata.
     header = (tmp_path / "timm.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", header[:8])
     assert json.loads(header[8 : 8 + length])["__metadata__"] == {"format": "pt"}
@@ -75,7 +75,7 @@ def test_weights_come_back_from_timm(tmp_path, npz):
     checkpoint.save_safetensors(tmp_path / "timm.safetensors", params)
     assert_same(checkpoint.load(tmp_path / "timm.safetensors"), params)
     tensors = safetensors.numpy.load_file(tmp_path / "timm.safetensors")
-    # A head as a linear layer, and half precision, are the same function.
+    # A linear layer as head, and half precision, give the same parameters.
     tensors["head.fc.weight"] = tensors["head.fc.weight"][:, :, 0, 0]
     tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     safetensors.numpy.save_file(tensors, tmp_path / "half.safetensors")
@@ -85,7 +85,7 @@ def test_weights_come_back_from_timm(tmp_path, npz):
 
 
 def test_the_function_of_timms_file_is_the_references(tmp_path, npz):
-    """The reference takes public names; so what was read from timm's file must be under them."""
+    """The reference takes public names, so parameters read from timm's file must have public names."""
     checkpoint.save_safetensors(tmp_path / "timm.safetensors", checkpoint.load_npz(npz))
     params = checkpoint.load(tmp_path / "timm.safetensors")
     images = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
@@ -121,7 +121,7 @@ def test_a_runs_newest_whole_checkpoint_is_read_whatever_its_optimizer(tmp_path)
     (tmp_path / "checkpoints" / "3" / "state" / "_METADATA").unlink()
     assert checkpoint.read_model(tmp_path) == model
     assert checkpoint.load_run(tmp_path)[0] == 2
-    assert (tmp_path / "checkpoints" / "3").exists()  # only reading moves nothing
+    assert (tmp_path / "checkpoints" / "3").exists()  # reading alone moves no checkpoint
 
 
 def run_command(capsys, *arguments) -> str:
@@ -137,7 +137,7 @@ def test_conversion_goes_all_the_way_round(tmp_path, npz, capsys):
         assert "5 classes" in output
     assert_same(checkpoint.load(places[-1]), checkpoint.load(npz))
     assert np.load(places[-1]).files == np.load(npz).files
-    with pytest.raises(SystemExit, match="is there already; say --overwrite"):
+    with pytest.raises(SystemExit, match="exists already; add --overwrite"):
         command.main(["convert", str(npz), str(places[-1])])
     run_command(capsys, "convert", npz, places[-1], "--overwrite")
     with pytest.raises(SystemExit, match="holds a run already"):
@@ -157,7 +157,7 @@ def test_inspect_says_what_a_checkpoint_is(tmp_path, capsys, kind):
         checkpoint.save_run(path, params, model)
     else:
         save[kind](path, params)
-    assert checkpoint.read_model(path) == model  # depth 50, and not its units
+    assert checkpoint.read_model(path) == model  # depth 50, not the units of its stages
     output = run_command(capsys, "inspect", path)
     assert "R50x1" in output
     assert "1,000 (as many as ILSVRC-2012)" in output
@@ -168,7 +168,7 @@ def test_inspect_says_what_a_checkpoint_is(tmp_path, capsys, kind):
 
 
 def zeros_file(path, model) -> None:
-    """A checkpoint of zeros, as the public files are but packed: some of them have gigabytes."""
+    """Writes a checkpoint of zeros in the public layout, compressed: some public files have gigabytes."""
     shapes = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, leaf in flax.traverse_util.flatten_dict(shapes, sep="/").items():
@@ -178,9 +178,9 @@ def zeros_file(path, model) -> None:
             )
             with archive.open(f"resnet/{name}.npy", "w", force_zip64=True) as member:
                 member.write(header.getvalue())
-                left, chunk = 4 * int(np.prod(leaf.shape)), bytes(1 << 22)
-                while left:
-                    left -= member.write(chunk[: min(left, len(chunk))])
+                remaining, chunk = 4 * int(np.prod(leaf.shape)), bytes(1 << 22)
+                while remaining:
+                    remaining -= member.write(chunk[: min(remaining, len(chunk))])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_what_is_no_array_in_a_file_is_named(npz):
         archive.writestr("README.txt", "hello")
     for read in (checkpoint.load, checkpoint.read_model):
         with pytest.raises(
-            checkpoint.CheckpointError, match=r"holds README\.txt, which is no array"
+            checkpoint.CheckpointError, match=r"holds README\.txt, which is not an array"
         ):
             read(npz)
 
@@ -224,7 +224,7 @@ def write_tensors(path, change):
         (lambda p: p.write_bytes(b"hello"), "cut short"),
         (
             lambda p: write_tensors(p, lambda t: t | {"layer1.0.bn.weight": np.zeros(3)}),
-            "no resnetv2_.*_bit model: it holds layer1",
+            "is not a resnetv2_.*_bit model: it holds layer1",
         ),
         (
             lambda p: write_tensors(p, lambda t: {k: v for k, v in t.items() if k != "norm.bias"}),
@@ -254,7 +254,7 @@ def test_spoilt_timm_files_are_named(tmp_path, npz, spoil, complaint):
         (["convert", "{npz}", "x.npz", "--step=3"], "--step is for workdirs"),
         (
             ["convert", "{npz}", "x.pth", "--overwrite"],
-            "there is no format .pth; .npz is the public",
+            "unknown format .pth. Use .npz for the public layout",
         ),
     ],
 )

@@ -43,7 +43,7 @@ def test_public_files_come_back_byte_for_byte(tmp_path, arrays):
 
 
 def test_the_layout_is_the_published_one(arrays):
-    """Spelled out here once more, so that a slip in the model's names cannot hide."""
+    """Names and shapes are written out here again, so that a mistake in the model's names is noticed."""
     assert {
         "resnet/root_block/standardized_conv2d/kernel": (7, 7, 3, 32),
         "resnet/block1/unit01/a/group_norm/gamma": (32,),
@@ -114,8 +114,8 @@ def test_a_file_of_another_model_does_not_fit(tmp_path, arrays):
     ("spoil", "complaint"),
     [
         (lambda p, a: p.write_bytes(p.read_bytes()[:-2000]), "cut short"),
-        (lambda p, a: p.write_bytes(b"not a zip"), "is no .npz file"),
-        (lambda p, a: write(p, {"x": np.zeros(3)}), "is no BiT checkpoint"),
+        (lambda p, a: p.write_bytes(b"not a zip"), "is not a .npz file"),
+        (lambda p, a: write(p, {"x": np.zeros(3)}), "is not a BiT checkpoint"),
         (
             lambda p, a: write(p, a | {"resnet/group_norm/beta": np.full(256, np.nan, np.float32)}),
             "resnet/group_norm/beta holds NaN",
@@ -124,7 +124,7 @@ def test_a_file_of_another_model_does_not_fit(tmp_path, arrays):
             lambda p, a: write(
                 p, a | {"resnet/root_block/standardized_conv2d_1/kernel": np.zeros((7, 7, 3, 32))}
             ),
-            "two arrays stand for",
+            "two arrays have the name resnet/root_block",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_there():
         checkpoint.load_npz("nowhere.npz")
 
 
-# ---- a run's own --------------------------------------------------------------------------------
+# ---- checkpoints of a run -----------------------------------------------------------------------
 
 
 def state(value):
@@ -179,7 +179,7 @@ def test_nothing_saved_is_nothing_restored(tmp_path):
 
 
 def data_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files that arrays are in, the largest first."""
+    """The files that hold arrays, the largest first."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name == "d"]
     return sorted(files, key=lambda path: -path.stat().st_size)
 
@@ -221,7 +221,7 @@ def test_a_corrupt_checkpoint_is_skipped_with_a_warning(tmp_path, caplog, monkey
 
 
 def test_reads_that_fail_later_print_no_traceback(tmp_path, caplog):
-    """Of the many reads of a bad checkpoint one raises; asyncio complains of the others at any time."""
+    """One of many reads of a damaged checkpoint raises; asyncio may report the other failed reads later."""
     saved(tmp_path, [1], keep=3).close()
     for path in data_files(tmp_path / "checkpoints" / "1"):
         truncate(path)
@@ -243,14 +243,16 @@ def test_reads_that_fail_later_print_no_traceback(tmp_path, caplog):
 
 
 def test_a_changed_bit_is_noticed(tmp_path):
-    """What the file format does not see: other values under a valid encoding."""
+    """The file format does not detect changed values with a valid encoding; the fingerprint does."""
     saved(tmp_path, [1], keep=3).close()
     record = tmp_path / "checkpoints" / "1" / "fingerprint" / "metadata"
     fingerprint = json.loads(record.read_text())
     fingerprint["params/b"] ^= 1
     record.write_text(json.dumps(fingerprint))
     checkpoints = checkpoint.Checkpoints(tmp_path)
-    with pytest.raises(checkpoint.CheckpointError, match="not what was saved"):
+    with pytest.raises(
+        checkpoint.CheckpointError, match="values of 1 arrays differ from the saved ones"
+    ):
         checkpoints.restore(1, state(0))
     checkpoints.close()
 
@@ -273,7 +275,7 @@ def test_fingerprints_tell_values_places_and_signs_apart():
 def test_a_half_written_checkpoint_is_none(tmp_path):
     saved(tmp_path, [1, 2], keep=3).close()
     complete = tmp_path / "checkpoints" / "2"
-    # What a killed process leaves: Orbax's temporary name, never renamed.
+    # A killed process leaves Orbax's temporary folder, which was never renamed.
     complete.rename(tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-7")
     checkpoints = checkpoint.Checkpoints(tmp_path)
     assert checkpoints.restore_latest(state(0))[0] == 1

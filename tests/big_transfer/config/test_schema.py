@@ -36,7 +36,7 @@ CONFIGS = {
 
 
 def test_choices_are_those_of_the_code_they_choose_from():
-    """The schema spells them out, as it imports none of these."""
+    """The schema repeats the names because it does not import the modules that define them."""
     names = {
         "loss": losses.NAMES,
         "sharding": sharding.STRATEGIES,
@@ -53,7 +53,7 @@ def test_choices_are_those_of_the_code_they_choose_from():
 def test_every_config_resolves_and_has_the_common_fields(name):
     config = CONFIGS[name]()
     config_lib.check(config)
-    # Written in the config itself, so that each can be set on the command line.
+    # Each field must exist in the config, so that it can be set on the command line.
     for field in (
         "seed",
         "total_steps",
@@ -75,7 +75,7 @@ def test_every_config_resolves_and_has_the_common_fields(name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_field_can_be_set_on_the_command_line(name):
-    """Which takes a value, or a placeholder that knows its type, in the config itself."""
+    """Each field needs a value, or a placeholder with a type, in the config."""
     config = CONFIGS[name]()
     for field in config_lib.all_fields():
         *parents, last = field.split(".")
@@ -141,11 +141,11 @@ def changed(**fields):
         ({"model__width": "wide"}, "found 'wide'"),
         (
             {"input__batch_size": 0},
-            r"input\.batch_size: expected a whole number from 1 on, found 0",
+            r"input\.batch_size: expected a whole number of at least 1, found 0",
         ),
         ({"input__batch_size": 12.5}, "found 12.5"),
         ({"loss": "hinge"}, "loss: expected one of softmax, sigmoid, found 'hinge'"),
-        ({"total_steps": None}, "total_steps: is missing, and total_epochs too"),
+        ({"total_steps": None}, "total_steps and total_epochs: both are missing"),
         ({"input__resize_to": 20}, r"input\.resize_to: expected at least input\.size = 24"),
         ({"input__accumulate_steps": 3}, "must divide input.batch_size = 16"),
         ({"optimizer__decay_epochs": (30, 20)}, "each later than the one before"),
@@ -153,12 +153,12 @@ def changed(**fields):
         ({"checkpoint_best": "loss"}, "expected one of original/top1"),
         (
             {"checkpoint_best": "mine/top1"},
-            "there is no label set 'mine'; there are original, real",
+            "there is no label set 'mine'; expected one of original, real",
         ),
         ({"eval__label_sets": "a b=c"}, "eval.label_sets: expected label sets joined by commas"),
         ({"checkpoint_best": "real/top1", "eval__real_key": None}, "needs eval.real_key"),
-        ({"model": 50}, "model: expected fields below it, found 50"),
-        ({"mixup_alpha": -0.1}, "mixup_alpha: expected a number from 0 on, found -0.1"),
+        ({"model": 50}, "model: expected a section with fields, found 50"),
+        ({"mixup_alpha": -0.1}, "mixup_alpha: expected a number of at least 0, found -0.1"),
         ({"seed": True}, "seed: expected a whole number"),
         ({"seed": 2**31}, "seed: expected a whole number"),
     ],
@@ -173,9 +173,9 @@ def test_bad_fields_are_named(fields, complaint):
     [
         (50, None, (50, None)),
         (None, (2,), (None, (2,))),
-        (None, [3, 4, 6, 3], (50, None)),  # a member of the family has a depth
+        (None, [3, 4, 6, 3], (50, None)),  # units of a model of the family become its depth
         (50, (3, 4, 6, 3), (50, (3, 4, 6, 3))),
-        # As recorded by earlier versions: units in the place of the depth, and what was made of a number.
+        # Values recorded by earlier versions: units as depth, and a depth as a tuple.
         ([1, 1, 1, 1], None, (None, (1, 1, 1, 1))),
         ([3, 4, 23, 3], None, (101, None)),
         ((50,), None, (50, None)),
@@ -231,7 +231,7 @@ def test_a_checked_config_stays_as_it_is():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_complete_config_has_a_value_in_every_open_field(name):
-    """Or says which are missing; transfer leaves them to the dataset and the HyperRule."""
+    """Transfer configs leave fields to the dataset and the HyperRule; the error names these fields."""
     checked = config_lib.check(CONFIGS[name]())
     if not name.startswith("bit_transfer"):
         complete = config_lib.completed(checked, config_lib.TrainingConfig)
@@ -309,7 +309,7 @@ def test_total_steps_wins_over_total_epochs():
 
 
 def test_the_configs_for_noisy_labels():
-    """Sigmoid's head begins at the log-odds of a class's share; the steps stretch with the schedule."""
+    """The sigmoid head starts at the log-odds of a class's share; decay epochs scale with the schedule."""
     config = noisy_imagenet.get_config("loss=sigmoid,labels=clean,epochs=900")
     assert config.loss == "sigmoid" and config.total_epochs == 900
     assert config.optimizer.decay_epochs == (300, 600, 800)
@@ -320,7 +320,7 @@ def test_the_configs_for_noisy_labels():
     digits = noisy_digit_scenes.get_config("steps=14400")
     assert 1 / (1 + math.exp(-digits.model.head_bias)) == pytest.approx(0.1)
     assert digits.total_steps == 14_400
-    # What differs from the demo's config is what the argument names.
+    # Only the fields that follow from the argument differ from the config of digit_scenes.
     ours, demo = (
         flatten_dict(one.to_dict(), sep=".") for one in (digits, digit_scenes.get_config())
     )

@@ -1,4 +1,4 @@
-"""The training images of a config: kept ones, and those of the other folds."""
+"""The training images of a config: listed images and folds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_training_and_its_fold_share_no_image(scenes_dir, tmp_path):
     kept = {"input.keep": str(tmp_path / "keep.txt"), "folds": 4}
     seen = []
     for fold in range(4):
-        one = config_of(scenes_dir, fold=fold, **kept)
+        config = config_of(scenes_dir, fold=fold, **kept)
         learned, left_out = (
-            set(names_of(s)) for s in (sources.training_source(one), sources.fold_source(one))
+            set(names_of(s)) for s in (sources.training_source(config), sources.fold_source(config))
         )
         assert not learned & left_out and learned | left_out == set(every[::2])
         seen += left_out
@@ -39,7 +39,7 @@ def test_training_and_its_fold_share_no_image(scenes_dir, tmp_path):
 
 
 def test_an_open_label_key_is_the_datasets(scenes_dir):
-    """Also before the config is complete, as where cross-validation checks the labels."""
+    """The label key is found before the config is complete; cross-validation needs it to check labels."""
     config = config_of(scenes_dir, **{"input.label_key": ""})
     assert config.input.label_key is None
     assert sources.kept_source(config).label_keys == ("original_label",)

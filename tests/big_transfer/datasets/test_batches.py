@@ -49,9 +49,9 @@ def eval_batches(source, batch_size, **changes):
     )
 
 
-def assert_same(ours, theirs):
-    assert len(ours) == len(theirs)
-    for a, b in zip(ours, theirs):
+def assert_same(batches, expected):
+    assert len(batches) == len(expected)
+    for a, b in zip(batches, expected):
         assert sorted(a) == sorted(b)
         for key in a:
             np.testing.assert_array_equal(a[key], b[key])
@@ -140,9 +140,9 @@ def test_batches_become_global_arrays(train):
     mesh = sharding.make_mesh()
     batches = train_batches(train, range(2), put=lambda local: sharding.put_batch(mesh, local))
     plain = train_batches(train, range(2))
-    for ours, theirs in zip(batches, plain):
-        assert ours["image"].sharding == sharding.batch_sharding(mesh)
-        np.testing.assert_array_equal(ours["image"], theirs["image"])
+    for batch, expected in zip(batches, plain):
+        assert batch["image"].sharding == sharding.batch_sharding(mesh)
+        np.testing.assert_array_equal(batch["image"], expected["image"])
 
 
 def test_too_many_labels_for_the_config_are_named(validation):

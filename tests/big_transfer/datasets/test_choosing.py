@@ -1,4 +1,4 @@
-"""Which training images are learned from, and with which labels."""
+"""Choosing training images and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from big_transfer.datasets.source import DatasetError
 
 
 class Words:
-    """A source of images without content, whose file names only the examples have."""
+    """A source with empty images; file names are only in the examples."""
 
     dataset, split, label_keys = "words", "train", ("label",)
     num_classes = types.MappingProxyType({"label": 4})
@@ -50,7 +50,7 @@ def test_a_list_of_images_to_keep(tmp_path, caplog):
         range(15)
     )
     assert "Learning from the 15 of 60 images" in caplog.text
-    assert "1 names of" in caplog.text and "of another split.JPEG" in caplog.text
+    assert "1 names in" in caplog.text and "of another split.JPEG" in caplog.text
     assert datasets.file_names_of(kept).tolist() == NAMES[5:20]
 
 
@@ -60,8 +60,8 @@ def test_the_published_list_has_names_without_folders(tmp_path):
 
 
 def test_lists_that_are_none(tmp_path):
-    for lines, says in (([], "is empty"), (["x.png", "y.png"], "none of the 2 names")):
-        with pytest.raises(DatasetError, match=says) as error:
+    for lines, complaint in (([], "is empty"), (["x.png", "y.png"], "none of the 2 names")):
+        with pytest.raises(DatasetError, match=complaint) as error:
             choosing.kept(Words(NAMES), write(tmp_path / "keep.txt", lines))
         assert "keep.txt" in str(error.value)
     with pytest.raises(DatasetError, match="no such file") as error:
@@ -80,7 +80,7 @@ def test_other_labels_for_some_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "loss", "says"),
+    ("labels", "loss", "complaint"),
     [
         ({NAMES[0]: [4]}, "softmax", "has class 4, but words has 4 classes"),
         ({NAMES[0]: [1, 2, 3]}, "sigmoid", "has 3 labels .* raise input.max_labels"),
@@ -89,9 +89,9 @@ def test_other_labels_for_some_images(tmp_path):
         ([1, 2], "softmax", "labels.json"),
     ],
 )
-def test_labels_that_do_not_fit(tmp_path, labels, loss, says):
+def test_labels_that_do_not_fit(tmp_path, labels, loss, complaint):
     (tmp_path / "labels.json").write_text(json.dumps(labels))
-    with pytest.raises(DatasetError, match=says):
+    with pytest.raises(DatasetError, match=complaint):
         choosing.relabelled(
             Words(NAMES), "label", str(tmp_path / "labels.json"), max_labels=2, loss=loss
         )
@@ -123,12 +123,12 @@ def test_file_names_are_kept_beside_the_dataset(scenes_dir):
     again = datasets.open_source(
         "digit_scenes", "train[:50%]", ["original_label"], data_dir=scenes_dir
     )
-    again._source = range(len(again))  # an example can no longer be read
+    again._source = range(len(again))  # examples can no longer be read
     assert datasets.file_names_of(again).tolist() == names.tolist()
 
 
 def test_labels_are_known_through_lists_and_other_labels_without_an_image(tmp_path):
-    """Few-shot training asks for the labels of every image of a folder."""
+    """Few-shot training needs the labels of every image in a folder."""
 
     class Folder(Words):
         @property

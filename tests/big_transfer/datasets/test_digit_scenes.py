@@ -14,12 +14,12 @@ def validation():
 
 
 def test_its_features_are_those_of_imagenet2012_real(tmp_path):
-    ours = tfds.builder("digit_scenes", data_dir=str(tmp_path)).info.features
-    theirs = tfds.builder("imagenet2012_real", data_dir=str(tmp_path)).info.features
-    assert sorted(ours) == sorted(theirs)
-    for name in theirs:
-        assert type(ours[name]) is type(theirs[name])
-    assert type(ours["real_label"].feature) is type(theirs["real_label"].feature)
+    features = tfds.builder("digit_scenes", data_dir=str(tmp_path)).info.features
+    expected = tfds.builder("imagenet2012_real", data_dir=str(tmp_path)).info.features
+    assert sorted(features) == sorted(expected)
+    for name in expected:
+        assert type(features[name]) is type(expected[name])
+    assert type(features["real_label"].feature) is type(expected["real_label"].feature)
 
 
 def test_the_digits_of_train_and_validation_are_disjoint():
@@ -45,7 +45,7 @@ def test_a_scene_is_a_function_of_split_and_index():
 
 
 def within(count, n, rate):
-    """Whether a count of n is plausible for a rate (p > 0.001)."""
+    """Whether `count` of `n` is plausible for a rate (binomial test, p > 0.001)."""
     return scipy.stats.binomtest(count, n, rate).pvalue > 0.001
 
 
@@ -64,7 +64,7 @@ def test_the_original_labels_are_as_wrong_as_imagenets(validation):
 def test_wrong_labels_are_mostly_look_alikes(validation):
     wrong = [(o, p) for _, o, p in validation if len(p) == 1 and o not in p]
     first = sum(original == digit_scenes.LOOK_ALIKES[present[0]][0] for original, present in wrong)
-    # Two thirds look-alikes, and a ninth of the rest by chance.
+    # Two thirds of the wrong labels are look-alikes; a ninth of the others match by chance.
     share = (digit_scenes.LOOK_ALIKE_RATE + digit_scenes.ABSENT_RATE / 9) / 0.1
     assert within(first, len(wrong), share)
 
@@ -92,7 +92,7 @@ def test_the_learner_sees_no_real_labels(scenes_dir):
 
 
 def test_each_half_is_of_its_own_digits_alone(tmp_path, monkeypatch):
-    """Labels are numbered from 0, and name what is in the scene as often as in the whole."""
+    """Labels are numbered from 0, and are correct as often as in the whole dataset."""
     monkeypatch.setattr(digit_scenes, "NUM_EXAMPLES", {"train": 30, "validation": 300})
     for name, digits in (("digit_scenes_low", range(5)), ("digit_scenes_high", range(5, 10))):
         source = tfds_source.TfdsSource(

@@ -18,7 +18,7 @@ def encoded(seed: int) -> bytes:
 
 
 def folder(root, names):
-    """A folder with an image under each of the names; the k-th is of seed k."""
+    """Writes an image under each of the names; the k-th image has seed k."""
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def test_class_folders_are_numbered_in_sorted_order(tmp_path):
     assert [example["label"] for example in source] == [(0,), (0,), (1,), (1,), (2,)]
     assert source.labels_of("label") == [(0,), (0,), (1,), (1,), (2,)]
     assert [example["index"] for example in source] == list(range(5))
-    assert source[0]["image"] == encoded(4)  # the last written
+    assert source[0]["image"] == encoded(4)  # the image written last
 
 
 def test_folders_of_splits_are_told(tmp_path):
@@ -54,7 +54,7 @@ def test_folders_of_splits_are_told(tmp_path):
     root = str(folder(tmp_path, [*names, "annotations/dog/1.jpg"]))
     assert image_files.splits_of(root) == ["train", "validation", "test"]
     validation = image_files.ImageFiles(root, "validation")
-    # Numbered like the training set, though it has no cat.
+    # Class indices are those of the training set, although this split has no cat.
     assert [(e["file_name"], e["label"]) for e in validation] == [("dog/2.jpg", (1,))]
     assert len(image_files.ImageFiles(root, "train")) == 2
     assert datasets.evaluation_split_of(root, None, False) == "test"
@@ -69,7 +69,7 @@ def test_without_folders_of_splits_a_tenth_is_held_out(tmp_path):
     assert names["train"] | names["validation"] == names["all"]
     assert not names["train"] & names["validation"]
     assert 8 <= len(names["validation"]) <= 35
-    # One image more moves no other.
+    # An added image does not move the others.
     folder(tmp_path, ["a/new.jpg"])
     again = {e["file_name"] for e in image_files.ImageFiles(root, "validation")}
     assert again - {"a/new.jpg"} == names["validation"]
@@ -78,11 +78,11 @@ def test_without_folders_of_splits_a_tenth_is_held_out(tmp_path):
 @pytest.mark.parametrize("top", ["", "./", "data/v1/"])
 def test_a_tar_of_class_folders_is_like_the_folder(tmp_path, top):
     path = tar(tmp_path / "pets.tar", [top + name for name in PETS])
-    ours = image_files.ImageFiles(str(path), "all")
-    theirs = image_files.ImageFiles(str(folder(tmp_path / "pets", PETS)), "all")
-    assert list(ours) == list(theirs)
-    # It travels to worker processes.
-    assert list(pickle.loads(pickle.dumps(ours))) == list(theirs)
+    from_tar = image_files.ImageFiles(str(path), "all")
+    from_folder = image_files.ImageFiles(str(folder(tmp_path / "pets", PETS)), "all")
+    assert list(from_tar) == list(from_folder)
+    # Worker processes receive a pickled copy.
+    assert list(pickle.loads(pickle.dumps(from_tar))) == list(from_folder)
 
 
 def test_a_tar_with_splits(tmp_path):
@@ -132,7 +132,7 @@ def test_one_odd_image_among_imagenets_is_named(tmp_path):
 
 
 def test_a_training_folder_alone_is_divided(tmp_path, caplog, monkeypatch):
-    """As competitions have it: class folders for training, and a heap without labels."""
+    """As in many competitions: class folders for training, and test images without labels."""
     import logging
 
     monkeypatch.setattr(logging.getLogger("big_transfer"), "propagate", True)
@@ -142,7 +142,9 @@ def test_a_training_folder_alone_is_divided(tmp_path, caplog, monkeypatch):
     sizes = [len(image_files.ImageFiles(root, split)) for split in ("train", "validation")]
     assert sum(sizes) == 80
     assert min(sizes) > 0
-    assert "1 images beside the folders train are left out (first: test/1.jpg)" in caplog.text
+    assert (
+        "1 images outside the split folders train are left out (first: test/1.jpg)" in caplog.text
+    )
 
 
 def test_what_is_left_out_is_said(tmp_path, caplog, monkeypatch):
@@ -151,8 +153,8 @@ def test_what_is_left_out_is_said(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("big_transfer"), "propagate", True)
     root = folder(tmp_path, [*PETS, "cat/5.heic"])
     image_files.ImageFiles(str(root), "all")
-    assert "1 files with other endings than images' are left out (first: cat/5.heic)" in caplog.text
-    with pytest.raises(datasets.DatasetError, match="the images of val lie in no class folders"):
+    assert "1 files without an image extension are left out (first: cat/5.heic)" in caplog.text
+    with pytest.raises(datasets.DatasetError, match="the images of val are not in class folders"):
         image_files.ImageFiles(str(folder(tmp_path / "x", ["train/a/1.jpg", "val/2.jpg"])), "train")
 
 
@@ -193,7 +195,7 @@ def test_the_published_real_labels_are_the_default(tmp_path, published, monkeypa
 
 
 def test_tfds_imagenet2012_gets_its_real_labels_by_name(monkeypatch, published):
-    """Its validation split has the original labels alone, under another name."""
+    """The validation split of imagenet2012 has only the original labels, under another name."""
     from big_transfer.datasets import tfds_source
 
     class Bare(tfds_source.TfdsSource):
@@ -210,16 +212,16 @@ def test_tfds_imagenet2012_gets_its_real_labels_by_name(monkeypatch, published):
 
 
 def test_features_of_a_label_set_are_the_datasets_own(tmp_path, monkeypatch):
-    """They are never looked up by name, as the labels of ILSVRC-2012 are."""
+    """They are never looked up by file name, unlike the labels of ILSVRC-2012."""
     from big_transfer.datasets import tfds_source
 
     with pytest.raises(datasets.DatasetError, match="has no feature tags; it has"):
         datasets.open_source(str(folder(tmp_path, PETS)), "all", ["label"], features=["tags"])
-    asked = []
+    requested = []
 
     class Bare(tfds_source.TfdsSource):
         def __init__(self, dataset, split, label_keys, **_):
-            asked.append(list(label_keys))
+            requested.append(list(label_keys))
             self.dataset, self.split, self.label_keys = dataset, split, tuple(label_keys)
             self.class_names = {key: imagenet.wordnet_ids() for key in label_keys}
             self.num_classes = dict.fromkeys(label_keys, 1000)
@@ -228,7 +230,9 @@ def test_features_of_a_label_set_are_the_datasets_own(tmp_path, monkeypatch):
     source = datasets.open_source(
         "imagenet2012", "validation", ["original_label"], features=["real_label"]
     )
-    assert asked == [["real_label"]]  # the dataset is asked, though it has none by that name
+    assert requested == [
+        ["real_label"]
+    ]  # from the dataset, although imagenet2012 lacks this feature
     assert source.label_keys == ("original_label", "real_label")
 
 
@@ -241,7 +245,9 @@ def test_reassessed_labels_of_any_dataset_come_from_a_file(tmp_path):
     assert [e["real_label"] for e in source] == [(0,), (0, 1), (), (1,), (2,)]
     assert source.class_names["real_label"] == ("cat", "dog", "yak")
     LabelSets.from_lists(PETS[:2], [[0], [1]]).to_json(tmp_path / "short.json")
-    with pytest.raises(datasets.DatasetError, match=r"no entry for dog/1\.jpg .*begin with cat/1"):
+    with pytest.raises(
+        datasets.DatasetError, match=r"no entry for dog/1\.jpg .*first entry is cat/1"
+    ):
         datasets.open_source(
             str(root), "all", ["label", "real_label"], real_labels=str(tmp_path / "short.json")
         )
@@ -253,7 +259,7 @@ def test_reassessed_labels_of_any_dataset_come_from_a_file(tmp_path):
             str(root), "all", ["label", "real_label"], real_labels=str(tmp_path / "high.json")
         )
     with pytest.raises(
-        datasets.DatasetError, match=r"name a file with --config\.eval\.real_labels"
+        datasets.DatasetError, match=r"give a file with --config\.eval\.real_labels"
     ):
         datasets.open_source(str(root), "all", ["label", "real_label"])
 
@@ -318,13 +324,13 @@ def no_tar(root):
     [
         (lambda r: r / "nowhere", "nowhere: there is no such folder or tar"),
         (lambda r: folder(r, ["cat/readme.txt"]), "holds no images, but 1 other files"),
-        (lambda r: folder(r, ["cat/1.jpg", "2.jpg"]), r"2\.jpg lies in no class folder"),
-        (lambda r: tar(r / "x.tar", ["a/1.jpg", "1.jpg"]), r"1\.jpg lies in no class folder"),
+        (lambda r: folder(r, ["cat/1.jpg", "2.jpg"]), r"2\.jpg is not in a class folder"),
+        (lambda r: tar(r / "x.tar", ["a/1.jpg", "1.jpg"]), r"1\.jpg is not in a class folder"),
         (gzipped, "compressed"),
         (cut, "cut short"),
         (cut_in_the_last, "cut short"),
         (cut_in_a_header, "cut short"),
-        (no_tar, "is no tar"),
+        (no_tar, "is not a tar"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, make, complaint):
@@ -357,7 +363,7 @@ def test_few_shot_takes_so_many_of_each_class(many, caplog, monkeypatch):
     chosen = datasets.few_shot(many, "label", 3, seed=1)
     labels = [example["label"][0] for example in chosen]
     assert np.bincount(labels).tolist() == [3, 3, 3, 1]
-    assert "Class d has 1 of the 3 examples asked for" in caplog.text
+    assert "Class d has only 1 of the 3 requested examples" in caplog.text
     assert [example["index"] for example in chosen] == list(range(10))
     names = [example["file_name"] for example in chosen]
     assert names == [e["file_name"] for e in datasets.few_shot(many, "label", 3, seed=1)]
@@ -373,11 +379,11 @@ def test_the_typical_area_is_the_images(tmp_path):
     assert datasets.typical_area(image_files.ImageFiles(str(tmp_path), "all")) == 600
 
 
-# ---- odd files, as ILSVRC-2012 has them ----------------------------------------------------------
+# ---- unusual files, as in ILSVRC-2012 ------------------------------------------------------------
 
 
 def test_a_cmyk_jpeg_is_decoded():
-    """As Pillow, an independent decoder, shows it."""
+    """The result equals that of Pillow, an independent decoder."""
     from PIL import Image
 
     rgb = cv2.resize(photo(6, 8), (64, 48), interpolation=cv2.INTER_CUBIC)

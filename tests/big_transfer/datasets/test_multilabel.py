@@ -1,4 +1,4 @@
-"""TFDS's imagenet2012_multilabel, prepared from the published CSV, gives the same labels."""
+"""TFDS's imagenet2012_multilabel, prepared from the published CSV, gives the labels of the CSV."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from real_labels.labels import published
 
 @pytest.fixture(scope="module")
 def prepared(shared, tmp_path_factory):
-    """A TFDS folder with the dataset of as many rows as the CSV, and a pixel for each image."""
+    """A TFDS folder with an example for each row of the CSV; each image is one pixel."""
     folder = tmp_path_factory.mktemp("tfds")
 
     def numbers(text):
@@ -52,11 +52,11 @@ def prepared(shared, tmp_path_factory):
 
 
 def test_it_is_the_published_reassessment(prepared, shared, monkeypatch, tmp_path):
-    found, expected = multilabel.read(prepared), published.reassessment("shankar", shared)
-    order = found.labels.rows(expected.labels.file_names)
-    assert found.labels.take(order).to_lists() == expected.labels.to_lists()
-    assert (found.title, found.counting) == (expected.title, expected.counting)
-    # A config that names it finds it there, where the CSV was not fetched.
+    read, expected = multilabel.read(prepared), published.reassessment("shankar", shared)
+    order = read.labels.rows(expected.labels.file_names)
+    assert read.labels.take(order).to_lists() == expected.labels.to_lists()
+    assert (read.title, read.counting) == (expected.title, expected.counting)
+    # A config with the label set reads it from TFDS if the CSV was not downloaded.
     monkeypatch.setenv("REAL_LABELS_DIR", str(tmp_path))
     config = bit_evaluate.get_config("R50x1")
     config.eval.size, config.eval.label_sets, config.eval.real_key = 64, "shankar", ""
@@ -66,8 +66,8 @@ def test_it_is_the_published_reassessment(prepared, shared, monkeypatch, tmp_pat
         checked = config_lib.check(config, training=False)
         return sources.other_label_sets(config_lib.completed(checked, EvaluationConfig))
 
-    (one,) = label_sets(prepared).values()
-    assert one.labels.counts.sum() == expected.labels.counts.sum()
+    (label_set,) = label_sets(prepared).values()
+    assert label_set.labels.counts.sum() == expected.labels.counts.sum()
     with pytest.raises(DatasetError, match="fetch --label-sets shankar"):
         label_sets(str(tmp_path))
 

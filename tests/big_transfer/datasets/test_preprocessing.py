@@ -8,7 +8,7 @@ from big_transfer.datasets import preprocessing
 
 
 def photo(height, width, seed=0):
-    """Something smooth enough for JPEG, with colour and edges."""
+    """A random image, smooth enough for JPEG, with colours and edges."""
     rng = np.random.default_rng(seed)
     image = cv2.resize(
         rng.uniform(0, 255, (9, 9, 3)), (width, height), interpolation=cv2.INTER_CUBIC
@@ -34,7 +34,7 @@ def test_resize_is_tensorflows(size, new):
 
 def test_decode_is_tensorflows():
     encoded = jpeg(photo(60, 81))
-    # Accurate, as TensorFlow's faster default rounds coarsely.
+    # The accurate method, because TensorFlow's faster default rounds coarsely.
     expected = tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE").numpy().astype(int)
     found = preprocessing.decode(encoded, "photo.jpg")
     assert found.shape == (60, 81, 3)
@@ -67,8 +67,8 @@ def test_scale_is_the_published_formula():
 def test_inception_boxes_are_distributed_as_tensorflows(size):
     rng = np.random.default_rng(0)
     n = 1500
-    ours = np.array([preprocessing.inception_box(*size, rng) for _ in range(n)])
-    theirs = []
+    boxes = np.array([preprocessing.inception_box(*size, rng) for _ in range(n)])
+    expected = []
     for i in range(n):
         begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
             (*size, 3),
@@ -80,17 +80,17 @@ def test_inception_boxes_are_distributed_as_tensorflows(size):
             max_attempts=100,
             use_image_if_no_bounding_boxes=True,
         )
-        theirs.append([*begin.numpy()[:2], *extent.numpy()[:2]])
-    theirs = np.array(theirs)
-    assert (ours[:, :2] >= 0).all()
-    assert (ours[:, :2] + ours[:, 2:] <= size).all()
+        expected.append([*begin.numpy()[:2], *extent.numpy()[:2]])
+    expected = np.array(expected)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, :2] + boxes[:, 2:] <= size).all()
     for measure in (
         lambda b: b[:, 2] * b[:, 3],
         lambda b: b[:, 3] / b[:, 2],
         lambda b: b[:, 0],
         lambda b: b[:, 1],
     ):
-        assert scipy.stats.ks_2samp(measure(ours), measure(theirs)).pvalue > 1e-3
+        assert scipy.stats.ks_2samp(measure(boxes), measure(expected)).pvalue > 1e-3
 
 
 def test_an_image_too_long_for_any_box_is_taken_whole():

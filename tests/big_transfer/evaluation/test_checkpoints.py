@@ -1,4 +1,4 @@
-"""Measuring public checkpoints, from wherever the images come."""
+"""Evaluating checkpoints on images from TFDS, tars and folders."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory, images):
-    """The same images as a tar, a flat folder, class folders, and prepared by TFDS."""
+    """The same images as a tar, a flat folder and class folders, and their ReaL labels."""
     root = tmp_path_factory.mktemp("images")
     original = imagenet.original_labels().classes[:COUNT]
     for name, label, image in zip(NAMES, original, images):
@@ -53,7 +53,7 @@ def disk(tmp_path_factory, images):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, images):
-    """The images as TFDS's own builder of imagenet2012_real keeps them; only its download is mocked."""
+    """The images prepared by TFDS's builder of imagenet2012_real; only the download is mocked."""
     import tensorflow_datasets as tfds
 
     folder = str(tmp_path_factory.mktemp("tfds"))
@@ -80,7 +80,7 @@ def prepared(tmp_path_factory, images):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory):
-    """Every evaluation here compiles the same few programs."""
+    """A compilation cache, because all evaluations here compile the same programs."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     yield
@@ -89,7 +89,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Two small checkpoints of 1,000 classes; their classes are seldom right."""
+    """Two small random checkpoints with 1,000 classes."""
     folder = tmp_path_factory.mktemp("small")
     for name, seed in (("first", 0), ("second", 1)):
         checkpoint.save_npz(folder / f"{name}.npz", jax.device_get(random_params(SMALL, seed)))
@@ -112,7 +112,7 @@ def measured(folder, npz, dataset, real_labels=None, argument="", **changes):
 
 
 def evaluated(*arguments, **changes):
-    """As JSON; None if it was asked to stop."""
+    """The record as JSON; None if the evaluation was asked to stop."""
     found = measured(*arguments, **changes)
     return found and found.as_json()
 
@@ -141,7 +141,7 @@ def test_full_size_r50x1_predicts_the_same_from_everywhere(tmp_path, disk, prepa
         assert record["original_labels"]["real_top1"]["value"] == 1
     assert files[1:] == files[:1] * 3
     assert records[1:] == records[:1] * 3
-    # And they are the model's: one image by hand, in one piece, kernels standardized as they go.
+    # The predictions are the model's: apply the model to one image, without standardized parameters.
     predictions = Predictions.load(tmp_path / "tar" / "predictions.npz")
     assert predictions.file_names.tolist() == NAMES
     image = preprocessing.eval_image((disk / "flat" / NAMES[7]).read_bytes(), "", 32)
@@ -152,7 +152,7 @@ def test_full_size_r50x1_predicts_the_same_from_everywhere(tmp_path, disk, prepa
 def test_an_unreadable_image_is_named_and_costs_only_itself(
     tmp_path, disk, small, caplog, monkeypatch
 ):
-    """And the evaluation goes on where it was, to the same file as an undisturbed one."""
+    """The evaluation then continues where it stopped and gives the results of an undisturbed evaluation."""
     monkeypatch.setattr(logging.getLogger("big_transfer"), "propagate", True)
     caplog.set_level(logging.INFO, "big_transfer")
     shutil.copytree(disk / "flat", tmp_path / "flat")
@@ -173,11 +173,11 @@ def test_an_unreadable_image_is_named_and_costs_only_itself(
         return lambda params, batch: seen.append(int(batch["mask"].sum())) or step(params, batch)
 
     monkeypatch.setattr(evaluator, "make_eval_step", counting)
-    # Another batch size will do; the images seen are those not seen before.
+    # Any batch size may continue; only images that were not evaluated before are evaluated.
     evaluated(tmp_path / "run", *arguments, eval__batch_size=16)
     done = COUNT - sum(seen)
     assert done >= 8
-    assert f"Going on after {done} of {COUNT} images" in caplog.text
+    assert f"Continuing after {done} of {COUNT} images" in caplog.text
     evaluated(tmp_path / "undisturbed", *arguments)
     ours, theirs = (
         Predictions.load(tmp_path / run / "predictions.npz") for run in ("run", "undisturbed")
@@ -212,9 +212,9 @@ def test_a_stopped_evaluation_of_several_goes_on_with_the_rest(tmp_path, disk, s
 
     monkeypatch.setattr(datasets, "eval_batches", counting)
     record = evaluated(tmp_path, both, disk / "flat", disk / "real.json")
-    assert seen == [COUNT, 16]  # the first was done, the second had two batches of eight
+    assert seen == [COUNT, 16]  # the first was complete, the second had two batches of eight
     assert [model["name"] for model in record["models"]] == ["first", "second"]
-    # And when all are done, nothing is computed again, nor written otherwise.
+    # When all are complete, nothing is computed again and the record stays the same.
     seen.clear()
     assert evaluated(tmp_path, both, disk / "flat", disk / "real.json") == record
     assert seen == [COUNT, COUNT]
@@ -225,28 +225,28 @@ def test_other_results_in_the_way_of_several_are_found_before_the_first(
 ):
     labels = (disk / "flat", disk / "real.json")
     evaluated(tmp_path / "second", small / "second.npz", *labels, eval__size=40)
-    monkeypatch.setattr(Evaluator, "run", None)  # it is not to run
+    monkeypatch.setattr(Evaluator, "run", None)  # a call would raise an error
     with pytest.raises(workdir.WorkdirError, match=r"another evaluation \(.*second\.npz at 40 pix"):
         evaluated(tmp_path, f"{small / 'first.npz'},{small / 'second.npz'}", *labels)
 
 
 def test_other_parameters_or_sizes_are_another_evaluation(tmp_path, disk, small):
-    """What was found for one checkpoint is never taken for another's."""
+    """Partial results of one checkpoint are never used for another checkpoint."""
     from big_transfer.evaluation import partial_results
 
-    one = partial_results.PartialResults(tmp_path, {"parameters": {"a": 1}})
-    found = partial_results.Found()
+    partial = partial_results.PartialResults(tmp_path, {"parameters": {"a": 1}})
+    collected = partial_results.CollectedOutputs()
     mask = np.array([True, False])
     outputs = {"classes": np.zeros((2, 5), np.int32), "scores": np.zeros((2, 5), np.float32)}
     outputs |= {"loss": np.zeros(2, np.float32), "mask": mask}
-    found.add(outputs, [{"file_name": "a", "index": 0}], 1)
-    one.save(found)
-    assert one.load().examples == [{"file_name": "a", "index": 0}]
-    assert one.load().columns()["classes"].shape == (1, 5)
+    collected.add(outputs, [{"file_name": "a", "index": 0}], 1)
+    partial.save(collected)
+    assert partial.load().examples == [{"file_name": "a", "index": 0}]
+    assert partial.load().columns()["classes"].shape == (1, 5)
     assert partial_results.PartialResults(tmp_path, {"parameters": {"a": 2}}).load() is None
     path = next(tmp_path.glob("*partial*"))
-    path.write_bytes(path.read_bytes()[:-50])  # a damaged file costs only itself
-    assert one.load() is None
+    path.write_bytes(path.read_bytes()[:-50])  # a damaged file is ignored
+    assert partial.load() is None
 
 
 def test_several_checkpoints_give_one_table_with_paired_tests(tmp_path, disk, small):
@@ -283,7 +283,7 @@ def test_a_finished_evaluation_says_so_and_another_is_refused(tmp_path, disk, sm
     record = evaluated(tmp_path / "run", small / "first.npz", *labels)
     before = (tmp_path / "run" / "results.json").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluator, "run", None)  # it is not to run
+        patch.setattr(Evaluator, "run", None)  # a call would raise an error
         assert evaluated(tmp_path / "run", small / "first.npz", *labels) == record
     for npz, changes in (("second", {}), ("first", {"eval__size": 40})):
         with pytest.raises(
@@ -323,7 +323,7 @@ def test_timms_files_and_workdirs_are_evaluated_alike(tmp_path, disk, small):
     labels = (disk / "flat", disk / "real.json")
     evaluated(tmp_path / "npz", small / "first.npz", *labels)
     evaluated(tmp_path / "timm", tmp_path / "timm.safetensors", *labels)
-    evaluated(tmp_path / "run", "", *labels)  # the workdir holds what is evaluated
+    evaluated(tmp_path / "run", "", *labels)  # the run in the workdir is evaluated
     expected = (tmp_path / "npz" / "predictions.npz").read_bytes()
     for name in ("timm", "run"):
         assert (tmp_path / name / "predictions.npz").read_bytes() == expected

@@ -46,7 +46,7 @@ def test_any_batch_size_on_any_devices_counts_each_image_once(scenes_dir, plain,
 
 
 def test_one_pass_costs_one_forward_pass_per_image(scenes_dir, monkeypatch):
-    """Counted: both label sets, top-k and loss come from 61 images rounded up to whole batches."""
+    """Counts images: both label sets, top-k and loss need 61 images, rounded up to whole batches."""
     images = []
     make = make_eval_step
 
@@ -81,7 +81,7 @@ def test_an_image_that_cannot_be_read_is_named(scenes_dir, monkeypatch):
 
 @pytest.fixture
 def named(tmp_path, scenes_dir, plain):
-    """Files of two label sets: one of some of the scenes, one of strangers; and the former's labels."""
+    """A folder with two label sets (of some scenes, and of other images), and the labels of the first."""
     names = plain.predictions.file_names[::3]
     mine = LabelSets.from_lists(names, [[i % 10, 3] for i in range(len(names))])
     mine.to_json(tmp_path / "mine.json")
@@ -102,7 +102,7 @@ def test_every_label_set_is_scored_from_one_pass(scenes_dir, monkeypatch, named,
     monkeypatch.setattr(evaluator.log, "propagate", True)
     sets = f"mine={folder}/mine.json,also=feature:real_label,strangers={folder}/strangers.json"
     found = evaluated(scenes_dir, 16, **{"eval.label_sets": sets})
-    assert sum(images) == 64  # of 61, in whole batches: once
+    assert sum(images) == 64  # one pass over 61 images in whole batches
     assert list(found.reassessments) == ["real", "mine", "also"]
     assert "The label set strangers has none of the images" in caplog.text
     record = found.record("digit_scenes", "validation", 0).as_json()
@@ -163,5 +163,5 @@ def test_the_picture_says_nothing_of_images_that_nobody_looked_at(scenes_dir, na
     found = evaluated(scenes_dir, 16, **changes)
     known = set(mine.file_names.tolist())
     for row, kind in gallery.choose(found, 61, seed=0):
-        if kind != "Any others":
+        if kind != "Other images":
             assert str(found.predictions.file_names[row]) in known, kind

@@ -1,4 +1,4 @@
-"""One run owns a workdir: on local disks by a kernel lock, elsewhere by a heartbeat."""
+"""Ownership of a workdir: by a kernel lock on local disks, by a heartbeat elsewhere."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_second_run_is_refused_and_told_the_first(tmp_path, holder):
         assert json.loads((tmp_path / "run" / ownership.NAME).read_text())["pid"] == os.getpid()
     assert list((tmp_path / "run").iterdir()) == []
     enter(tmp_path / "a" / "b")
-    assert not (tmp_path / "a").exists()  # nothing was begun there
+    assert not (tmp_path / "a").exists()  # new empty folders are removed
 
 
 def test_of_many_at_once_one_is_the_owner(tmp_path):
@@ -91,7 +91,7 @@ def test_of_many_at_once_one_is_the_owner(tmp_path):
 
 @pytest.fixture
 def network(monkeypatch):
-    """Folders count as those of a network disk, and a minute is a fraction of a second."""
+    """Treats folders as on a network disk, and shortens the waiting times to fractions of a second."""
     monkeypatch.setattr(ownership, "is_local", lambda _: False)
     monkeypatch.setattr(ownership, "BEAT", 0.05)
     monkeypatch.setattr(ownership, "PATIENCE", 0.6)
@@ -99,14 +99,14 @@ def network(monkeypatch):
 
 def owner_file(folder, **changes):
     folder.mkdir(exist_ok=True)
-    me = ownership._me(["elsewhere"]) | {"host": "elsewhere", "beat": 7} | changes
-    (folder / ownership.NAME).write_text(json.dumps(me))
+    record = ownership._new_record(["elsewhere"]) | {"host": "elsewhere", "beat": 7} | changes
+    (folder / ownership.NAME).write_text(json.dumps(record))
 
 
 def test_a_heartbeat_refuses_the_second(tmp_path, network, monkeypatch):
     with ownership.owned(tmp_path / "run") as owner:
         owner.check()
-        # Another host is another name.
+        # Another name stands for another host.
         monkeypatch.setattr(ownership.socket, "gethostname", lambda: "another")
         with pytest.raises(WorkdirError, match=f"by process {os.getpid()} on "):
             enter(tmp_path / "run")
@@ -131,20 +131,20 @@ def test_the_same_run_on_the_same_hosts_takes_over_at_once(tmp_path, network, mo
 
 
 def test_a_container_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, monkeypatch):
-    """Its owner's process number is unknown here, or equal to one's own, though it lives."""
+    """The owner is alive in another container, where its process number has another meaning."""
     monkeypatch.setattr(ownership, "PATIENCE", 600)
     monkeypatch.setattr(ownership, "BEAT", 0.2)
     for pid in (os.getpid(), 2**22 - 1):
         changes = {"namespace": "pid:[1]", "pid": pid, "hosts": ownership._hosts()}
         with ownership.owned(tmp_path / "run") as owner:
             token = json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"]
-            owner._me |= changes | {"host": ownership._hosts()[0]}
-            time.sleep(0.5)  # it has said so
+            owner._record |= changes | {"host": ownership._hosts()[0]}
+            time.sleep(0.5)  # the next heartbeat has written the changes
             with pytest.raises(WorkdirError, match=f"by process {pid} on "):
                 enter(tmp_path / "run")
             owner.check()
             assert json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"] == token
-    owner_file(tmp_path / "run", host=ownership._hosts()[0], **changes)  # one that is dead
+    owner_file(tmp_path / "run", host=ownership._hosts()[0], **changes)  # a dead owner
     enter(tmp_path / "run")
 
 
@@ -152,10 +152,10 @@ def test_a_container_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, m
 def test_a_file_that_cannot_be_read_for_a_moment_gives_nothing_away(
     tmp_path, network, monkeypatch, failing
 ):
-    real, calls, me = ownership._read, [], threading.get_ident()
+    real, calls, this_thread = ownership._read, [], threading.get_ident()
 
     def read(path):
-        if threading.get_ident() == me:
+        if threading.get_ident() == this_thread:
             calls.append(path)
             if len(calls) == failing:
                 raise OSError(116, "Stale file handle")
@@ -171,20 +171,20 @@ def test_a_file_that_cannot_be_read_for_a_moment_gives_nothing_away(
 
 def test_a_file_that_can_never_be_read_is_said(tmp_path, network):
     (tmp_path / ownership.NAME).write_text("{")
-    with pytest.raises(WorkdirError, match="cannot be read .*Remove it if none does"):
+    with pytest.raises(WorkdirError, match="cannot be read .*Remove this file if no run does"):
         enter(tmp_path)
 
 
 def test_of_two_heartbeats_at_once_one_stays(tmp_path, network, monkeypatch):
-    """Both look before either has written, and one writes late."""
+    """Both runs read before either has written, and one writes late."""
     monkeypatch.setattr(ownership, "BEAT", 0.3)
     write, start, late = ownership._beat, threading.Barrier(2), threading.local()
 
-    def beat(path, me, number):
+    def beat(path, record, number):
         if number == 0:
             start.wait()
             time.sleep(late.seconds)
-        write(path, me, number)
+        write(path, record, number)
 
     monkeypatch.setattr(ownership, "_beat", beat)
     ends = {}
@@ -218,7 +218,7 @@ def test_a_run_that_was_taken_over_stops(tmp_path, network):
         owner_file(tmp_path / "run")
         with pytest.raises(WorkdirError, match="on elsewhere"):
             watch(owner)
-    assert (tmp_path / "run" / ownership.NAME).exists()  # it is the other's
+    assert (tmp_path / "run" / ownership.NAME).exists()  # the file belongs to the other run
 
 
 def test_which_disks_are_local(tmp_path):

@@ -1,4 +1,4 @@
-"""TensorBoard files, by clu and without TensorFlow, read back by TensorBoard itself."""
+"""TensorBoard files, written by clu and without TensorFlow, and read back by TensorBoard."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def without_tensorflow(monkeypatch):
 
 
 def scalars(folder) -> dict[str, list[tuple[int, float]]]:
-    """tag -> (step, value), whichever way a writer stores numbers."""
+    """Returns {tag: [(step, value), …]}, from scalars and tensors: writers store numbers in either form."""
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0}).Reload()
     tags = events.Tags()
-    found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]}
+    values = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]}
     for tag in tags["tensors"]:
-        found[tag] = [
+        values[tag] = [
             (e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)
         ]
-    return found
+    return values
 
 
 def write(folder) -> None:
@@ -48,9 +48,9 @@ def test_both_writers_leave_the_same_numbers(tmp_path, monkeypatch, request):
     write(tmp_path / "clu")
     request.getfixturevalue("without_tensorflow")
     write(tmp_path / "tensorboardX")
-    ours, theirs = scalars(tmp_path / "tensorboardX"), scalars(tmp_path / "clu")
-    assert ours == theirs
-    assert set(ours) == {"train/loss", "eval/real/top1"} and len(ours["train/loss"]) == 3
+    by_tensorboardx, by_clu = scalars(tmp_path / "tensorboardX"), scalars(tmp_path / "clu")
+    assert by_tensorboardx == by_clu
+    assert set(by_clu) == {"train/loss", "eval/real/top1"} and len(by_clu["train/loss"]) == 3
 
 
 def test_it_has_every_method_of_clus():
@@ -77,7 +77,7 @@ def test_images_texts_histograms_arrays_and_settings_are_written(tmp_path):
     writer.write_summaries(3, {"raw": np.arange(6.0).reshape(2, 3)})
     writer.write_hparams({"loss": "sigmoid", "depth": (1, 1), "width": 0.5})
     writer.close()
-    assert len(list(tmp_path.rglob("*"))) == 1  # all is in the one event file
+    assert len(list(tmp_path.rglob("*"))) == 1  # a single event file holds everything
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0, "images": 0}).Reload()
     tags = events.Tags()
     assert "examples" in " ".join(tags["images"])

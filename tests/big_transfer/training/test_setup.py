@@ -24,7 +24,7 @@ def test_the_heads_bias_is_the_configs_and_all_else_the_seeds(scenes_dir, tmp_pa
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(zero), jax.tree.leaves(biased)):
         is_bias = jax.tree_util.keystr(path) == "['head']['conv2d']['bias']"
         np.testing.assert_array_equal(b, np.full_like(a, -2.2) if is_bias else a)
-    # A new head on a checkpoint begins there, too; a checkpoint's own head stays.
+    # A new head on a checkpoint also starts at this bias; the checkpoint's own head stays unchanged.
     with_head = jax.tree.map(lambda x: x + 1, zero)
     checkpoint.save_npz(tmp_path / "BiT.npz", with_head)
     start = {"checkpoint": str(tmp_path / "BiT.npz"), "model__head_bias": -2.2}

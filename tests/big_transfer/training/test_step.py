@@ -147,12 +147,12 @@ def test_batches_that_do_not_divide_are_refused():
 def test_a_diverged_run_stops_with_step_and_last_checkpoint(tmp_path, value):
     checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.save(4, {"x": jnp.ones(3)})
-    watch = training.Watch(checkpoints)
-    watch.add(5, {"loss": jnp.float32(1.0), "grad_norm": jnp.float32(1.0)})
-    watch.add(6, {"loss": jnp.float32(value), "grad_norm": jnp.float32(1.0)})
-    watch.add(7, {"loss": jnp.float32(1.0), "grad_norm": jnp.float32(1.0)})
+    monitor = training.StepMonitor(checkpoints)
+    monitor.add(5, {"loss": jnp.float32(1.0), "grad_norm": jnp.float32(1.0)})
+    monitor.add(6, {"loss": jnp.float32(value), "grad_norm": jnp.float32(1.0)})
+    monitor.add(7, {"loss": jnp.float32(1.0), "grad_norm": jnp.float32(1.0)})
     with pytest.raises(training.TrainingDiverged) as error:
-        watch.finish()
+        monitor.finish()
     assert f"loss is {value} at step 6" in str(error.value)
     assert str(tmp_path / "checkpoints" / "4") in str(error.value)
     checkpoints.close()

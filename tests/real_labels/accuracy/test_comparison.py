@@ -11,7 +11,7 @@ NAMES = [f"{i}.jpg" for i in range(40)]
 
 
 def models():
-    """Three models that are right on the first 30, 20 and 24 of 40 images, whose label is 0."""
+    """Three models that are right on the first 30, 20 and 24 of 40 images; every label is 0."""
     return {
         name: Predictions(NAMES, np.where(np.arange(40) < right, 0, 1)[:, None])
         for name, right in (("good", 30), ("bad", 20), ("fair", 24))

@@ -92,7 +92,7 @@ def test_a_background_class_is_reported_and_repaired_only_when_asked(tmp_path, i
     assert assumed.results.as_json()["original"] == scored.repaired.as_json()["original"]
     assert assumed.repair is None and len(assumed.warnings) == 1
     wrong = scoring.score(tmp_path / "p.npy", imagenet_labels, ["one-too-low"])
-    assert wrong.repair is not None  # the wrong repair is found out
+    assert wrong.repair is not None  # the wrong repair is detected
 
 
 def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_labels):
@@ -111,7 +111,7 @@ def test_rows_in_folder_order_come_back_with_their_scores(tmp_path, imagenet_lab
 
 
 def test_the_order_is_that_of_the_names_not_of_the_file(tmp_path, imagenet_labels):
-    """Sorted names beside predictions in folder order, and then all rows turned round."""
+    """Predictions in folder order beside sorted names, with all rows reversed."""
     real, original = imagenet_labels.reassessments["real"].labels, imagenet_labels.original
     top1 = simulate.model(real, original, 0.7, "uniform", np.random.default_rng(0))
     mixed = top1[np.argsort(original.classes, kind="stable")]
@@ -245,9 +245,11 @@ def test_repairs_need_original_labels(tmp_path):
     own_dataset(tmp_path)
     np.save(tmp_path / "p.npy", np.array([0, 1, 2, 1]))
     reference = Reference.load(tmp_path / "real.json")
-    with pytest.raises(InputError, match="give them with --original"):
+    with pytest.raises(
+        InputError, match="every image has an original label; give the labels with --original"
+    ):
         scoring.score(tmp_path / "p.npy", reference, ["class-folder-order"])
-    assert scoring.score(tmp_path / "p.npy", reference, ["one-based"]).warnings  # needs none
+    assert scoring.score(tmp_path / "p.npy", reference, ["one-based"]).warnings  # needs no labels
     with pytest.raises(InputError, match="each repair can be done once"):
         scoring.score(tmp_path / "p.npy", reference, ["one-based", "one-based"])
 
@@ -285,7 +287,7 @@ def test_images_of_class_folders_with_the_same_names(tmp_path):
 
 
 def test_a_taste_among_valid_labels_is_no_mixup(tmp_path):
-    """Siblings that are both valid: the model says the other one most of the time."""
+    """Two similar classes are both valid; the model mostly predicts the one that is not the label."""
     rng = np.random.default_rng(0)
     names = [f"{i:04d}.png" for i in range(400)]
     truth = rng.integers(0, 4, 400)

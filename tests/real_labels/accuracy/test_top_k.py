@@ -72,7 +72,7 @@ def test_the_original_imagenet_labels_score_what_the_paper_says(published):
 
 
 def test_original_labels_are_those_of_tensorflow_datasets():
-    """Our own file against the installed package's, whose texts are read without importing it."""
+    """Compares our file with those of the installed package, which are read without importing it."""
     spec = importlib.util.find_spec("tensorflow_datasets")
     if spec is None:
         pytest.skip("tensorflow-datasets is not installed")
@@ -121,7 +121,7 @@ def test_real_labels_needs_neither_jax_nor_tensorflow():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-# ---- what few predictions can tell --------------------------------------------------------------
+# ---- few predicted classes ----------------------------------------------------------------------
 
 
 def test_top5_of_one_class_each_is_no_figure():

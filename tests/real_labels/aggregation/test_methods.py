@@ -1,4 +1,4 @@
-"""Majority, Dawid and Skene, gold-calibrated: by hand, and on simulated raters."""
+"""Majority, Dawid & Skene, gold-calibrated: by hand, and on simulated raters."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.real_labels import simulate
 
 
 def test_gold_helps_where_raters_agree_on_nonsense():
-    """Most raters answer the opposite: only gold can tell."""
+    """Most raters answer the opposite of the truth, so only gold shows which raters are right."""
     rng = np.random.default_rng(2)
     truth = rng.random(2000) < 0.5
     honest = np.array([[[0.9, 0.1], [0.1, 0.9]]] * 2)
@@ -49,7 +49,7 @@ def test_few_answers_each_need_shrinkage():
     [(500, 250, 3), (1000, 50, 2), (300, 20, 5), (400, 5, 3)],
 )
 def test_the_default_is_no_worse_than_the_majority(questions, raters, answers_each):
-    """Mean over five crowds; maximum likelihood collapses on the first kind."""
+    """Mean over five crowds; maximum likelihood fails on crowds of the first setting."""
     right = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def test_the_default_is_no_worse_than_the_majority(questions, raters, answers_ea
     assert fitted > majority - 0.005
 
 
-def test_what_answers_cannot_tell_is_said():
+def test_doubts_name_the_weaknesses_of_a_fit():
     rng = np.random.default_rng(0)
     truth = rng.random(600) < 0.3
 
@@ -73,7 +73,7 @@ def test_what_answers_cannot_tell_is_said():
     assert "Most questions have one answer" in doubts(10, 1)
     assert "Most questions have one answer" in doubts(1, 1)
     assert "EM did not converge" in doubts(10, 5, max_passes=2)
-    assert "it has given up on them" in doubts(300, 3, shrinkage=0, smoothing=1)
+    assert "the fit ignores the raters" in doubts(300, 3, shrinkage=0, smoothing=1)
     unanimous = simulate.rate(truth[:50], np.array([[[0, 0, 1.0]] * 2] * 3), 3, rng)
     assert aggregation.doubts(aggregation.dawid_skene(unanimous), unanimous) == []
     answers = simulate.rate(truth, simulate.confusions(3, 3, rng), 3, rng)
@@ -111,7 +111,7 @@ def test_majority_is_the_share_of_yes():
     )
     aggregate = aggregation.majority(answers)
     np.testing.assert_allclose(aggregate.scores.probability, [2 / 3, 1 / 3])
-    # y says yes to both; the first is present by majority, the second absent.
+    # y says yes to both questions; by majority the first label is present, the second absent.
     np.testing.assert_array_equal(aggregate.counts[1], [[0, 0, 1], [0, 0, 1]])
 
 
@@ -137,7 +137,7 @@ def test_gold_calibrated_by_hand():
     aggregate = aggregation.gold_calibrated(answers, gold, gold_answers)
     x = np.array([[2, 1, 1], [1, 1, 2]]) / 4
     y = np.array([[1, 1, 2], [1, 1, 2]]) / 4
-    z = (x + y) / 2  # nothing is known of z
+    z = (x + y) / 2  # z has no gold answers
     np.testing.assert_allclose(aggregate.confusion, [x, y, z])
     present = [0.5 * x[1, 2] * y[1, 0], 0.5 * x[1, 0] * z[1, 1]]
     absent = [0.5 * x[0, 2] * y[0, 0], 0.5 * x[0, 0] * z[0, 1]]
@@ -158,7 +158,7 @@ def test_a_pseudo_rater_is_measured_on_all_gold_and_votes_on_its_classes():
     assert aggregate.raters.tolist() == ["x", "labels"]
     np.testing.assert_array_equal(aggregate.counts[1], [[2, 0, 0], [0, 0, 2]])
     without = aggregation.gold_calibrated(answers, gold, gold_answers)
-    # It says yes to class 0 of a, and nothing to class 5, where its no would have counted.
+    # The label set says yes to class 0 of a. It does not vote on class 5, where it would say no.
     assert aggregate.scores.probability[0] > without.scores.probability[0]
     assert aggregate.scores.probability[1] == without.scores.probability[1]
     for method in (aggregation.majority, aggregation.dawid_skene):
@@ -183,7 +183,7 @@ def test_a_pseudo_rater_is_measured_on_all_gold_and_votes_on_its_classes():
         ),
         (
             dict(pseudo_raters=[PseudoRater("n", LabelSets.from_lists(["z"], [[0]]))]),
-            "nothing to say",
+            "answers none of the",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_dawid_skene_refuses(change, complaint):
         aggregation.dawid_skene(answers, **change)
 
 
-def test_gold_that_nobody_answered_is_an_error():
+def test_gold_without_answers_is_an_error():
     answers = small_answers([("a", 0, "x", "yes"), ("b", 0, "x", "no")])
     elsewhere = Gold(Questions(["z"], np.array([0]), np.array([0])), np.array([True]))
     with pytest.raises(InputError, match="None of the 1 gold questions .*gold answers"):

@@ -1,4 +1,4 @@
-"""Small sets of answers, where the raters' model has little to go by."""
+"""Small sets of answers, which hold little information on the raters."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_on_many_questions_the_prior_costs_nothing():
 
 
 def test_raters_of_few_and_lopsided_answers_are_learned_from_the_crowd():
-    """They say yes to 30-70% of what is present and 0-10% of the rest: the prior expects 80% and 20%."""
+    """Raters say yes to 30-70% of the present and 0-10% of the absent labels; the prior has 80% and 20%."""
     rng = np.random.default_rng(0)
     truth = rng.random(2_000) < 0.2
     sure = np.stack([rng.uniform(0, 0.1, 1_000), rng.uniform(0.3, 0.7, 1_000)], axis=1)
@@ -60,17 +60,18 @@ def doubts(answers, **options):
     return " ".join(aggregation.doubts(aggregation.dawid_skene(answers, **options), answers))
 
 
-def test_answers_that_tell_nothing_are_doubted():
+def test_random_answers_are_doubted():
     for shares in ((0.5, 0, 0.5), (0.6, 0.1, 0.3)):
-        found = doubts(random_answers(20_000, 5, shares))
-        assert "agree hardly more often than random answers" in found
-        assert "decided otherwise than by the majority" in found
+        reasons = doubts(random_answers(20_000, 5, shares))
+        assert "agree hardly more often than random answers" in reasons
+        assert "the fit decides differently from the majority" in reasons
 
 
-def test_a_fit_that_leans_on_the_prior_is_doubted():
+def test_a_fit_that_depends_on_the_prior_is_doubted():
     few, many = (simulate.crowd(n, 1, 3, 3, 0.5, 0.0, seed=1)[1] for n in (20, 2_000))
-    assert "60 answers in all and 20 of a typical rater, the scores lean on the prior" in doubts(
-        few
+    reasons = doubts(few)
+    assert (
+        "60 answers in total and 20 from a typical rater, the scores depend on the prior" in reasons
     )
     assert doubts(many) == ""
 
@@ -82,8 +83,8 @@ def test_everything_present_is_doubted():
     assert doubts(unanimous) == ""
 
 
-def test_without_shrinkage_it_is_the_maximum_of_the_likelihood():
-    """A nudge to any parameter of the fit lowers the likelihood of the answers."""
+def test_without_shrinkage_the_fit_maximises_the_likelihood():
+    """A small change of the parameters lowers the likelihood of the answers."""
     _, answers = simulate.crowd(60, 1, 5, 5, 0.4, 0.1, seed=3)
     fit = aggregation.dawid_skene(answers, shrinkage=0, tolerance=1e-10)
 

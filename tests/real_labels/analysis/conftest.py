@@ -1,4 +1,4 @@
-"""The labels that the analyses are tested on: made-up ones, and the published ones."""
+"""Labels for the tests of the analyses: made-up labels and the published labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def small():
 
 @pytest.fixture(scope="session")
 def rated(small):
-    """(answers, scores) about every second one."""
+    """(answers, scores) about every second image."""
     return worlds.rated(*small)
 
 
@@ -46,7 +46,7 @@ def imagenets_scores(published):
 
 @pytest.fixture(scope="session")
 def simulated(imagenets):
-    """A model on ImageNet that is right on 85% of the images, with made-up second to fifth classes."""
+    """A simulated model on ImageNet with 85% accuracy and made-up second to fifth classes."""
     original, real = imagenets
     rng = np.random.default_rng(7)
     top = simulate.model(real, original, 0.85, "near", rng)

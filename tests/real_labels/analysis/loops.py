@@ -1,4 +1,4 @@
-"""Every analysis once more, as plainly as it can be said: dicts, sets and loops."""
+"""Reference implementations of the analyses with dicts, sets and loops."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def picks_original(predictions, original, real):
 
 
 def rank_is_valid(predictions, original, real, rank):
-    """((hits, images) with so many labels or more, (hits, images) with any)."""
+    """((hits, images) with `rank` labels or more, (hits, images) with any label)."""
     enough, every = [], []
     for _, ranked, _, valid in worlds(predictions, original, real):
         hit = ranked[rank - 1] in valid
@@ -72,18 +72,18 @@ def rank_is_valid(predictions, original, real, rank):
 
 def preference(predictions, original, answers):
     """(mean shares for model, neither, original; images; images with common raters)."""
-    said = collections.defaultdict(dict)
+    answered = collections.defaultdict(dict)
     questions = answers.questions
     for question, rater, answer in zip(
         answers.question.tolist(), answers.rater.tolist(), answers.answer.tolist()
     ):
         name = questions.file_names[questions.image[question]]
-        said[name, int(questions.label[question])][rater] = answer
+        answered[name, int(questions.label[question])][rater] = answer
     labels = dict(zip(original.file_names.tolist(), original.to_lists()))
     total, images, same = [0.0, 0.0, 0.0], 0, 0
     for name, ranked in zip(predictions.file_names.tolist(), predictions.classes.tolist()):
         (label,) = labels[name]
-        model, old = said.get((name, ranked[0])), said.get((name, label))
+        model, old = answered.get((name, ranked[0])), answered.get((name, label))
         if ranked[0] == label or not model or not old:
             continue
         images += 1

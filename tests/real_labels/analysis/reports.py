@@ -12,7 +12,7 @@ from tests.conftest import PROJECT
 
 
 def run(capsys, *arguments, fails: bool = False):
-    """(sections of report.json, what was printed, what was complained of)."""
+    """(report.json or None, standard output, error message and standard error)."""
     arguments = ["report", *map(str, arguments)]
     if fails:
         with pytest.raises(SystemExit) as exit_:

@@ -44,7 +44,7 @@ def test_accuracies_and_tests_are_those_of_loops(small):
         expected = stats.binomtest(only[0], sum(only)).pvalue
         assert pair.by["real"].p_value == pytest.approx(expected)
         p_values.append(expected)
-    # Holm: the smallest of three times 3, the next times 2, never falling.
+    # Holm: the smallest of three p-values times 3, the next times 2, never decreasing.
     ranked = sorted(p_values)
     holm = [min(1, ranked[0] * 3)]
     holm.append(max(holm[0], min(1, ranked[1] * 2)))
@@ -69,7 +69,7 @@ def test_models_of_different_images_are_compared_on_the_common_ones(small):
     assert part == whole
 
 
-def test_models_without_a_common_image_are_no_test(small):
+def test_models_without_a_common_image_are_not_tested(small):
     original, real = small
     a, b, c = (
         worlds.model(original, real, seed=s, accuracy=p) for s, p in ((1, 0.9), (2, 0.5), (3, 0.8))
@@ -86,4 +86,4 @@ def test_models_without_a_common_image_are_no_test(small):
             and math.isnan(pair.by["real"].value)
             and pair.p_holm["real"] == 1
         )
-    assert ac.p_holm["real"] == ac.by["real"].p_value < 1  # the only one tested
+    assert ac.p_holm["real"] == ac.by["real"].p_value < 1  # the only pair that is tested

@@ -58,7 +58,7 @@ def test_two_sets_against_loops(seed):
             total = round(sum(support), 9)
             sides.append("first" if total > 0 else "second" if total < 0 else "neither")
     assert (found.covered, found.labelled) == (covered, len(kinds))
-    for kind in agreement.SIDES:
+    for kind in agreement.RELATIONS:
         assert getattr(found, kind).value == pytest.approx(kinds.count(kind) / len(kinds))
     assert found.raters.n == len(sides)
     for side in ("first", "second", "neither"):
@@ -144,7 +144,7 @@ def test_the_panel_says_on_how_many_reassessments_a_prediction_is_valid(panel):
                 valid.append(name)
         assert columns["valid_by"][i] == " ".join(valid)
         assert (columns["num_valid_by"][i], columns["num_reassessments"][i]) == (len(valid), judges)
-        assert found.say(i) == (
+        assert found.describe(i) == (
             f"valid on {len(valid)} of {judges} reassessments" if judges else ""
         )
     assert sum(one.count for one in found.counts()) == len(listed.row)
@@ -167,7 +167,7 @@ def test_many_models_are_drawn_over_their_accuracy_and_listed_on_request(panel, 
     for key in ("accuracy", "triage", "several_labels"):
         (drawn,) = by[key].figures
         axes = drawn.figure.axes
-        # A figure of rows grows with the models; this one has an axis for accuracy instead.
+        # The height of a figure of rows grows with the models; these figures have an axis of accuracy.
         assert drawn.figure.get_size_inches()[1] < 5
         assert any("accuracy" in axis.get_xlabel() for axis in axes) or drawn.figure._supxlabel
     svg = (tmp_path / "figures" / "triage.svg").read_text()
@@ -177,7 +177,7 @@ def test_many_models_are_drawn_over_their_accuracy_and_listed_on_request(panel, 
     }  # fmt: skip
 
 
-def test_one_reassessment_alone_agrees_with_nobody(panel, tmp_path):
+def test_one_reassessment_alone_has_no_section_on_agreement(panel, tmp_path):
     original, reassessments, models = panel
     study = Study(
         models={"m3": models["m3"]}, original=original, shown="m3", num_classes=12,
@@ -189,7 +189,7 @@ def test_one_reassessment_alone_agrees_with_nobody(panel, tmp_path):
 
 
 def test_the_published_sets(shared, tmp_path):
-    """Shares of the facts: sets equal to ReaL's where both have labels."""
+    """Known shares of equal sets, of the images that both ReaL and another set label."""
     study, _, _ = gather(Inputs(label_sets=publications.NAMES, data_dir=shared))
     sets = agreement.make(study).numbers.sets
     equal = {(o.first, o.second): round(100 * o.equal.value, 1) for o in sets}
@@ -231,13 +231,13 @@ FIRST = "ILSVRC2012_val_00000001.JPEG"
     ("content", "says"),
     [
         ([], "expected an object from file name to a mistake"),
-        ({"cat.jpg": {}}, "is about cat.jpg, which is none of ILSVRC-2012's"),
+        ({"cat.jpg": {}}, "is about cat.jpg, which is not one of ILSVRC-2012's"),
         ({FIRST: {"top_prediction": 3}}, "expected top_prediction, failure category"),
         ({FIRST: _mistake("a")}, "the top_prediction is 'a'; expected 0 to 999"),
         ({FIRST: _mistake(65)}, "1 of its 1 predictions are the original label"),
     ],
 )
-def test_reviewed_mistakes_that_are_none(tmp_path, content, says):
+def test_files_that_are_not_reviewed_mistakes(tmp_path, content, says):
     (tmp_path / "vit3b_mistakes.json").write_text(json.dumps(content))
     assert reviewed_mistakes.sentence((), None) == ""
     with pytest.raises(InputError, match=says):
@@ -253,7 +253,7 @@ def test_reviewed_mistakes_of_another_model(shared, tmp_path):
 
 @pytest.mark.long
 def test_sixty_models_by_every_reassessment(shared, tmp_path):
-    """The report of all real models: its size, and the ranking of the facts page."""
+    """The report of all real models: its size, and known rankings."""
     study, origin, errors = gather(
         Inputs(
             predictions=[str(shared / "imagenet_models" / "top5.npz")],
@@ -265,7 +265,7 @@ def test_sixty_models_by_every_reassessment(shared, tmp_path):
     kept = [tmp_path / "report.json", *(tmp_path / "lists").iterdir()]
     assert sum(path.stat().st_size for path in kept) < 30e6
     numbers = next(one for one in made.sections if one.key == "agreement").numbers
-    # Of the 30 best models: how far the original labels rank them as the others do.
+    # How far the original labels and each reassessment rank the 30 best models alike.
     found = {o.second: round(o.spearman.value, 3) for o in numbers.rankings_of_best[:4]}
     assert found == {"real": 0.972, "shankar": 0.984, "tsipras": 0.945, "northcutt": 0.978}
     preference = next(one for one in made.sections if one.key == "rater_preference").numbers

@@ -19,14 +19,14 @@ def test_calibration_error_is_that_of_a_loop():
     assert found.ece.low < expected < found.ece.high
     assert found.overconfidence.value == pytest.approx(confidence.mean() - right.mean())
     assert sum(one.n for one in found.bins) == len(confidence)
-    # Against drawing images one by one.
+    # Compared with a bootstrap that draws single images.
     draws = []
     for _ in range(300):
         rows = rng.integers(0, len(confidence), len(confidence))
         place = np.digitize(confidence[rows], np.linspace(0, 1, 16), right=True)
         gap = np.bincount(place, confidence[rows] - right[rows])
         draws.append(np.abs(gap).sum() / len(rows))
-    # Moved by what draws are larger than the data.
+    # Minus the mean excess of the draws over the data.
     low, high = np.quantile(draws, [0.025, 0.975]) - (np.mean(draws) - expected)
     assert found.ece.low == pytest.approx(low, abs=0.004)
     assert found.ece.high == pytest.approx(high, abs=0.004)
@@ -42,7 +42,7 @@ def test_the_upper_edge_belongs_to_a_bin():
     assert calibration.measure(np.zeros(0), np.zeros(0, bool)) is None
 
 
-def test_a_model_that_knows_how_sure_it_may_be_is_calibrated():
+def test_a_model_whose_confidence_is_its_accuracy_is_calibrated():
     rng = np.random.default_rng(1)
     confidence = rng.random(40_000).astype(np.float32)
     right = rng.random(40_000) < confidence

@@ -67,8 +67,8 @@ def test_intervals_of_pairs_hold_the_truth_and_have_a_width():
     assert 0.92 <= held / 300 <= 0.99 and min(widths) > 0.05
 
 
-def test_a_coin_is_at_chance_and_a_knower_above():
-    """Two classes: one model throws a coin that likes the first, the other repeats the original labels."""
+def test_guesses_are_at_chance_and_correct_predictions_above():
+    """Two classes: one model guesses and favours the first, the other repeats the original labels."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 400)
     original = LabelSets.from_lists([f"{i}.jpg" for i in range(400)], truth[:, None].tolist())

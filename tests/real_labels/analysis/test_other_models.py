@@ -75,7 +75,7 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ([a, write(tmp_path / "d.csv", model=["q"], top1=[1])], "no model in common"),
         ([a, write(tmp_path / "e.csv", model=["x"], accuracy5=[1])], "e.csv: has no column top1"),
         ([a, write(tmp_path / "f.csv", kind=["x"], top1=[1])], "f.csv: has no column model"),
-        ([a, write(tmp_path / "g.csv", model=["x", "x"], top1=[1, 2])], "row 2 has x once more"),
+        ([a, write(tmp_path / "g.csv", model=["x", "x"], top1=[1, 2])], "row 2 repeats x"),
         ([a, write(tmp_path / "h.csv", model=["x"], top1=[180])], "row 1 has the top1 180"),
         (
             [a, write(tmp_path / "i.csv", model=["x"], top1=["?"])],
@@ -83,11 +83,15 @@ def test_tables_of_accuracies_that_do_not_fit(tmp_path):
         ),
         (
             [twice, write(tmp_path / "j.csv", model=["x"], top1=[1])],
-            "c.csv: has x at several image sizes, which .*j.csv does not tell apart: that one",
+            "c.csv: has x at several image sizes, but .*j.csv has no image sizes; add a column "
+            "img_size to .*j.csv",
         ),
         ([a, tmp_path / "missing.csv"], "missing.csv: there is no such file"),
-        ([a, a, a], "of more than two tables, each but the first two is given with its label set"),
-        ([f"real={a}", f"shankar={a}"], "none of the tables is the original labels'"),
+        ([a, a, a], "a.csv: expected NAME=FILE for each table after the first two"),
+        (
+            [f"real={a}", f"shankar={a}"],
+            "no table is for the original labels; give one first, or as original=FILE",
+        ),
         ([a, f"real={a}", f"real={a}"], "there are two tables of real accuracies"),
         ([a, f"my set={a}"], "a name begins with a letter"),
     ):
@@ -102,7 +106,7 @@ def test_a_table_with_two_columns_of_one_name_but_for_capitals_is_refused(tmp_pa
 
 
 def test_tables_of_any_number_of_label_sets(tmp_path, capsys):
-    """In columns of one table, or in a table each; a model may lack some."""
+    """In columns of one table, or in one table each; a model may lack accuracies."""
     original = [70.0, 75, 80]
     values = {"real": [77.0, 82, 86], "shankar": [80.0, 84, 90], "mine": [60.0, 66, 69]}
     one = tmp_path / "one.csv"
@@ -150,4 +154,4 @@ def test_each_label_set_has_the_models_of_its_table(small, tmp_path, capsys):
     assert slope("real_over_original") == pytest.approx(0.5)
     assert slope("real_over_original_mine") == pytest.approx(0.25)
     missing = " ".join(sections["real_over_original_third"]["missing"])
-    assert "hold ReaL and mine accuracies, so their models are not among these" in missing
+    assert "hold ReaL and mine accuracies only, so this section leaves their models out" in missing

@@ -32,8 +32,10 @@ def test_preferences_of_the_published_raters(imagenets, imagenets_answers, simul
     assert found == pytest.approx(shares) and sum(found) == pytest.approx(1)
 
 
-def test_raters_prefer_a_model_that_names_what_they_say_yes_to(imagenets, imagenets_answers):
-    """And the original label to one that names what they say no to."""
+def test_raters_prefer_a_model_that_names_the_label_with_the_most_votes(
+    imagenets, imagenets_answers
+):
+    """And they prefer the original label to a model that names the label with the fewest votes."""
     original, _ = imagenets
     asked = imagenets_answers.questions
     votes = imagenets_answers.votes()
@@ -47,7 +49,7 @@ def test_raters_prefer_a_model_that_names_what_they_say_yes_to(imagenets, imagen
 
 @pytest.mark.parametrize("n", [1, 6, 49, 200])
 def test_raters_who_always_say_the_same(n):
-    """Rounding must not put an interval beside its value."""
+    """Rounding must not move an interval away from its value."""
     names = [f"{i}.jpg" for i in range(n)]
     original = LabelSets.from_lists(names, [[0]] * n)
     questions = Questions.from_pairs(np.repeat(names, 2), np.tile([0, 1], n))

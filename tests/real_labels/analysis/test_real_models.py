@@ -1,4 +1,4 @@
-"""What docs/real_models.md says of sixty real models, on their predictions."""
+"""The statements of docs/real_models.md about sixty real models, checked on their predictions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_its_claims(measured):
     assert (
         sum(one.picks_original.value > one.oracle.value for one in record["picks"].values()) == 60
     )
-    gold = record["gold"]  # of the facts: the published scores at 0.8, and a majority of yes
+    gold = record["gold"]  # known values: the published scores at 0.8, and a majority of yes
     assert (round(gold["published"].precision, 3), round(gold["published"].recall, 3)) == (
         0.898,
         0.778,
@@ -107,7 +107,7 @@ def test_who_proposed_the_labels_by_plain_loops(measured, shared):
 
 
 def test_public_files_in_class_folder_order_are_put_right(shared, reference, tmp_path):
-    """As modestyachts/ImageNetV2 has them: (50000, 5) by class folder, a file a model."""
+    """Files as in modestyachts/ImageNetV2: one for each model, (50000, 5), in the order of class folders."""
     with np.load(shared / "imagenet_models" / "top5.npz") as file:
         rows = [file["models"].tolist().index(name) for name in ("resnet50", "vgg16")]
         classes = file["classes"][rows]

@@ -1,4 +1,4 @@
-"""python -m real_labels report: what it writes."""
+"""python -m real_labels report: the files that it writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from real_labels.analysis import report
 from tests.real_labels.analysis import loops, worlds
 from tests.real_labels.analysis.reports import labels_of, run, write
 
-# Of ReaL alone: there is nothing to agree with, and nobody reviewed mistakes on these images.
+# With ReaL alone there is no section on agreement, and there are no reviewed mistakes on these images.
 KEYS = [a.key for a in report.ANALYSES if a.key not in ("agreement", "reviewed_mistakes")]
 
 
@@ -78,7 +78,9 @@ def test_on_imagenet_the_published_files_are_found(published, tmp_path, capsys, 
     )
     sections = record["sections"]
     assert record["dataset"] == "ILSVRC-2012 validation"
-    assert list(record["models"]) == [tmp_path.name]  # for the file's own name says nothing
+    assert list(record["models"]) == [
+        tmp_path.name
+    ]  # the folder's name, since the file is called predictions
     for key in KEYS:
         assert sections[key]["lead"], key
     errors = sections["label_errors"]["numbers"]
@@ -141,7 +143,7 @@ def test_logits_are_calibrated_as_their_softmax(files, tmp_path, capsys, small):
     for name in ("percent", "rounded"):
         assert found[name]["original"]["confidence"] == pytest.approx(softmax.mean(), abs=2e-3)
     assert found["sigmoid"]["original"]["confidence"] == pytest.approx(sigmoids.max(axis=1).mean())
-    assert "top" not in found and "top: its scores are no probabilities" in section["missing"][0]
+    assert "top" not in found and "top: its scores are not probabilities" in section["missing"][0]
 
 
 def test_two_classes(tmp_path, capsys):

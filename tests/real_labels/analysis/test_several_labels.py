@@ -67,7 +67,7 @@ def test_the_oracles_p_value_is_the_binomial_tests(hits):
     real = LabelSets.from_lists(names, [[0, 1]] * 24)
     predictions = Predictions(names, np.where(np.arange(24) < hits, 0, 1)[:, None])
     record = several_labels.measure(Outcomes.of(predictions, original, real), predictions, real)
-    expected = stats.binomtest(hits, 24, 0.5).pvalue  # at ½ either tail is the other's mirror
+    expected = stats.binomtest(hits, 24, 0.5).pvalue  # at ½ the distribution is symmetric
     assert record.p_value == pytest.approx(expected)
     low, high = stats.binom.ppf([0.025, 0.975], 24, 0.5) / 24
     assert (record.oracle.low, record.oracle.high) == (low, high)

@@ -69,15 +69,15 @@ def test_mistakes_are_listed_by_how_sure_the_raters_were(small, rated):
     found = outcomes.file_names[listed.row].tolist()
     for name, value in zip(found, listed.sureness.tolist()):
         assert value == pytest.approx(sureness[name]) if name in sureness else math.isnan(value)
-    # Raters' words on both labels come before those on one; what nobody was asked about comes last.
+    # Mistakes with answers on both labels come first, then on one label, then on none.
     asked = np.array([number[name] for name in found])
     assert (np.diff(asked) <= 0).all() and (np.bincount(asked) > 10).all()
     for n, by in ((2, listed.sureness), (1, listed.sureness), (0, outcomes.confidence[listed.row])):
         assert (np.diff(by[asked == n]) <= 1e-12).all()
     record = triage.measure(outcomes, scores)
     kind = dict(zip(found, np.array(triage.KINDS)[listed.kind].tolist()))
-    told = {row[0]: row[1][0] for row in loops.worlds(predictions, original, real)}
-    expected = collections.Counter(kind[name] for name in found if (name, told[name]) in of)
+    predicted = {row[0]: row[1][0] for row in loops.worlds(predictions, original, real)}
+    expected = collections.Counter(kind[name] for name in found if (name, predicted[name]) in of)
     for name, one in record.kinds.items():
         assert one.prediction_asked == expected[name]
     assert triage.measure(outcomes).kinds["neither"].prediction_asked is None

@@ -1,4 +1,4 @@
-"""python -m real_labels report: what it says of inputs that do not fit."""
+"""python -m real_labels report: its messages about inputs that do not fit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_good_report_is_not_lost_to_a_bad_command(files, tmp_path, capsys):
     )
     assert "gone.npz: there is no such file" in complaint and "is left as it is" in complaint
     assert (out / "index.html").read_text() == before and not printed
-    # Another report takes its place, and what only the first one wrote goes.
+    # Another report replaces it, and removes the files that only the first report wrote.
     run(capsys, files / "bad.npz", "--out", out, *labels_of(files))
     assert not (out / "lists" / "mistakes_good.csv").exists()
     assert (out / "lists" / "mistakes_bad.csv").exists() and (out / "lists" / "mine.csv").exists()
@@ -93,8 +93,11 @@ def test_letters_that_the_figures_font_lacks(files, tmp_path, capsys):
         (["--show", "best"], "--show best: there is no such model; there are good"),
         (["--seed", "-1"], "The seed must be at least 0"),
         (["--assume", "upside-down"], "upside-down"),
-        (["--scores", "answers.csv"], "answers.csv: is no .npz file"),
-        (["--accuracy-table", "a", "b", "c"], "is given with its label set"),
+        (["--scores", "answers.csv"], "answers.csv: is not a .npz file"),
+        (
+            ["--accuracy-table", "a", "b", "c"],
+            "--accuracy-table c: expected NAME=FILE for each table after the first two, such as shankar=c.",
+        ),
         (["--out", "names.json"], "names.json: is a file; name a folder"),
         (["--out", ""], "--out: name a folder"),
         (["--accuracy-table", "all.csv"], "are the same; is one file given twice?"),

@@ -1,4 +1,4 @@
-"""Small datasets whose labels, raters and models are made up, for the tests of the analyses."""
+"""Small datasets with made-up labels, raters and models, for the tests of the analyses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from real_labels.labels.reassessment import mine
 
 
 def labels(images: int = 600, classes: int = 12, seed: int = 0) -> tuple[LabelSets, LabelSets]:
-    """(original, ReaL): images of 0 to 4 classes, of which 1 and 2 often come together; a tenth is wrong."""
+    """(original, ReaL) labels of images with 0 to 4 classes; classes 1 and 2 often occur together.
+
+    A tenth of the original labels is wrong.
+    """
     rng = np.random.default_rng(seed)
     names = [f"folder/image{i:05d}.jpg" for i in range(images)]
     sets, original = [], []
@@ -36,10 +39,10 @@ def model(
     with_scores: bool = True,
     seed: int = 1,
 ) -> Predictions:
-    """Names a valid class with probability `accuracy`, else any.
+    """Predictions of a model that names a valid class with probability `accuracy`, else any class.
 
-    Of several valid ones it names the original label, where that is one, with probability
-    `picks_original` (and else each of the others alike); None for any of them.
+    If several classes are valid and the original label is one of them, the model names the original label
+    with probability `picks_original`, else any other valid class. With None, it names any valid class.
     """
     rng = np.random.default_rng(seed)
     k = min(k, classes)
@@ -68,9 +71,9 @@ def model(
 def rated(
     original: LabelSets, real: LabelSets, *, classes: int = 12, seed: int = 2
 ) -> tuple[Answers, Scores]:
-    """Answers of raters who are mostly right, to some questions of every second image, and their scores.
+    """Mostly correct answers of raters to some questions about every second image, and their scores.
 
-    An image's questions go to different raters now and then.
+    Some questions about an image go to other raters than the rest.
     """
     rng = np.random.default_rng(seed)
     names, asked, answer, question, rater, probability = [], [], [], [], [], []

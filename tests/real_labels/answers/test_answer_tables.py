@@ -1,4 +1,4 @@
-"""Tables of answers as people have them: empty cells, repeats, other names, a column a rater."""
+"""Tables of answers: empty cells, repeats, other column names, one column per rater."""
 
 import numpy as np
 import pandas as pd
@@ -109,13 +109,15 @@ def test_gold_of_other_names_and_forms(tmp_path):
 
 def test_zero_and_one_of_three_categories_are_not_no_and_maybe(tmp_path):
     binary = frame([(n, c, r, {"yes": 1, "no": 0, "maybe": 0}[a]) for n, c, r, a in ROWS])
-    with pytest.raises(InputError, match="has the answers 0, 1, and of no < maybe < yes .* no,yes"):
+    with pytest.raises(
+        InputError, match="has the answers 0, 1, .* no, maybe .* no < maybe < yes.* no,yes"
+    ):
         load(tmp_path, binary)
     assert load(tmp_path, binary, categories=("no", "yes")).answer.tolist() == [1, 0, 0, 1]
     full = binary.assign(answer=[2, 1, 0, 2])
     assert load(tmp_path, full).answer.tolist() == [2, 1, 0, 2]
     wide = pd.DataFrame({"file_name": ["a", "b"], "label": [1, 1], "anna": [0, 1], "ben": [1, 1]})
-    with pytest.raises(InputError, match="say --categories no,yes"):
+    with pytest.raises(InputError, match="use --categories no,yes"):
         load(tmp_path, wide)
 
 
@@ -125,7 +127,7 @@ def test_a_truth_beside_the_raters_does_not_vote(tmp_path, column):
         frame().pivot(index=["file_name", "label"], columns="rater", values="answer").reset_index()
     )
     wide[column] = "yes"
-    with pytest.raises(InputError, match=f"{column}, which is no rater's by name"):
+    with pytest.raises(InputError, match=f"by name {column} is not a rater: remove .* or rename"):
         load(tmp_path, wide)
 
 
@@ -144,7 +146,7 @@ def test_files_of_answers_are_about_the_same_images_whatever_their_folders(tmp_p
     with pytest.raises(InputError, match="contradict"):
         Answers.join([plain, load(tmp_path, frame([("data/a.jpg", 1, "anna", "no")]))])
     batches = [load(tmp_path, frame([(f"{b}/1.jpg", 1, "anna", "yes")])) for b in ("one", "two")]
-    assert len(Answers.join(batches).questions) == 2  # folders of their own: other images
+    assert len(Answers.join(batches).questions) == 2  # different folders: different images
 
 
 def test_wordnet_ids_of_other_images_are_remarked(tmp_path):

@@ -211,7 +211,7 @@ def twice():
     [
         (dict(tensor=np.zeros((2, 3, 2))), r"shape \(2, 3, 3\).*found \(2, 3, 2\)"),
         (dict(tensor=twice()), "rater 10 gives two answers to question 1"),
-        (dict(tensor=archive_of()["tensor"] / 2), "0 and 1 alone"),
+        (dict(tensor=archive_of()["tensor"] / 2), "must hold only 0 and 1"),
         (dict(info=np.array([["a", "x"]] * 3)), "row 1 has the label 'x'"),
         (dict(info=np.array([["a", "1"], ["a", "1"], ["b", "1"]])), "occur more than once"),
         (dict(info=np.zeros((3, 2))), "info must be"),
@@ -254,7 +254,7 @@ def test_truncated_and_missing_files(tmp_path):
     whole = path.read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:cut])
-        with pytest.raises(InputError, match=r"raters.npz: is no \.npz file, or cut short"):
+        with pytest.raises(InputError, match=r"raters.npz: is not a \.npz file, or is cut short"):
             Answers.load(path)
     damaged = bytearray(whole)
     damaged[120] ^= 0xFF
@@ -324,7 +324,7 @@ def test_gold_tables(tmp_path):
     assert Gold.load(experts, at_least=1).present.sum() == 1
     for path, at_least, complaint in (
         (truths, 2, "holds truths"),
-        (experts, 7, "At least 7 votes were asked for, of 2"),
+        (experts, 7, "At least 7 votes are required; expected 1 to 2, the number of experts"),
     ):
         with pytest.raises(InputError, match=complaint):
             Gold.load(path, at_least)

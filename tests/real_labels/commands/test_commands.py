@@ -1,4 +1,4 @@
-"""The command line as its users meet it: processes, what they print, what they leave."""
+"""The commands, run as processes: exit status, printed text and written files."""
 
 import json
 import os
@@ -28,13 +28,13 @@ def run(*arguments, **environment):
 
 
 def printed(capsys, *arguments):
-    """What a command prints, run in this process."""
+    """Runs a command in this process and returns the printed text."""
     cli.main([str(a) for a in arguments])
     return capsys.readouterr().out
 
 
 def refused(*arguments):
-    """The one line a command ends with."""
+    """Runs a command that must fail, and returns its error, which must be one line."""
     with pytest.raises(SystemExit) as stop:
         cli.main([str(a) for a in arguments])
     assert str(stop.value.code).startswith("Error: ") and "\n" not in str(stop.value.code)
@@ -43,7 +43,7 @@ def refused(*arguments):
 
 @pytest.fixture
 def rated(tmp_path):
-    """A folder with simulated answers, gold and truth."""
+    """Returns a folder with answers.csv and gold.csv, the simulated truth, and the questions."""
     rng = np.random.default_rng(0)
     truth = rng.random(800) < 0.3
     answers = simulate.rate(truth, simulate.confusions(8, 3, rng), 5, rng)
@@ -61,10 +61,10 @@ def rated(tmp_path):
 
 
 def test_help_names_every_command_and_imports_no_framework():
-    found = run("--help")
-    assert found.returncode == 0
+    process = run("--help")
+    assert process.returncode == 0
     for name in ("fetch", "aggregate", "curve", "raters", "score", "compare"):
-        assert name in found.stdout
+        assert name in process.stdout
         assert run(name, "--help").stdout.startswith(f"usage: python -m real_labels {name}")
     program = (
         "import sys; from real_labels import cli\n"
@@ -79,19 +79,22 @@ def test_help_names_every_command_and_imports_no_framework():
 
 
 def test_the_preset_rebuilds_what_was_published(tmp_path, published):
-    found = run(
+    process = run(
         "aggregate", "--preset", "reassessed-imagenet", "--data-dir", published,
         "--scores-out", tmp_path / "S.npz", "--labels-out", tmp_path / "L.json",
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    assert "57,553 labels on 46,837 of 50,000 images" in found.stdout
-    assert "7,443 with several" in found.stdout
-    assert "50,000 of 50,000 label sets are equal" in found.stdout
-    theirs = json.loads((published / "real.json").read_text())
-    assert json.loads((tmp_path / "L.json").read_text()) == [sorted(s) for s in theirs]
-    with np.load(tmp_path / "S.npz") as ours, np.load(published / "scores.npz") as published_scores:
-        np.testing.assert_array_equal(ours["info"], published_scores["info"])
-        np.testing.assert_allclose(ours["tensor"], published_scores["tensor"], rtol=0, atol=1e-12)
+    assert process.returncode == 0, process.stderr
+    assert "57,553 labels on 46,837 of 50,000 images" in process.stdout
+    assert "7,443 with several" in process.stdout
+    assert "50,000 of 50,000 label sets are equal" in process.stdout
+    published_labels = json.loads((published / "real.json").read_text())
+    assert json.loads((tmp_path / "L.json").read_text()) == [sorted(s) for s in published_labels]
+    with (
+        np.load(tmp_path / "S.npz") as scores,
+        np.load(published / "scores.npz") as published_scores,
+    ):
+        np.testing.assert_array_equal(scores["info"], published_scores["info"])
+        np.testing.assert_allclose(scores["tensor"], published_scores["tensor"], rtol=0, atol=1e-12)
 
 
 def test_the_preset_takes_no_other_recipe(published):
@@ -187,7 +190,7 @@ def test_pseudo_raters_on_the_command_line(rated, capsys):
 
 def test_the_useless_published_rater_is_named(published, capsys):
     out = printed(capsys, "raters", "--preset", "reassessed-imagenet", "--data-dir", published)
-    assert "Drop (their answers tell next to nothing): 145\n" in out
+    assert "Drop (answers carry almost no information): 145\n" in out
     assert "Too few answers to tell: 189, 111, 132, 146, 134, 153, 167" in out
 
 
@@ -244,7 +247,7 @@ def test_compare_says_which_is_better_and_on_which_labels(published, capsys, tmp
         "--json", tmp_path / "out.json",
     )  # fmt: skip
     assert "On original top-1 B is better by" in out
-    assert "Compared on the 20,000 images that both cover." in out
+    assert "Compared on the 20,000 images that both files cover." in out
     record = json.loads((tmp_path / "out.json").read_text())
     part = slice(20_000)
     only_b = ((b == original.classes) & (a != original.classes))[part].sum()
@@ -257,7 +260,7 @@ def test_compare_says_which_is_better_and_on_which_labels(published, capsys, tmp
     same = printed(
         capsys, "compare", tmp_path / "a.npy", tmp_path / "a.npy", "--data-dir", published
     )
-    assert "On ReaL top-1 they cannot be told apart (p = 1)." in same
+    assert "On ReaL top-1 A and B do not differ significantly (p = 1)." in same
 
 
 def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
@@ -278,7 +281,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
     assert "--hold-gold needs --gold" in refused(
         "aggregate", "--answers", answers, "--hold-gold", *out
     )
-    assert "--method majority has no use for --smoothing, --start" in refused(
+    assert "--method majority does not use --smoothing, --start; leave them out" in refused(
         "aggregate", "--answers", answers, "--method", "majority", "--smoothing", "2",
         "--start", "x", *out,
     )  # fmt: skip
@@ -306,7 +309,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(rated):
     assert "threshold must lie in [0, 1]" in refused(
         "aggregate", "--answers", answers, "--threshold", "7", *out
     )
-    assert "this is written as .npz" in refused(
+    assert "S.csv: the file name must end in .npz" in refused(
         "aggregate", "--answers", answers, "--scores-out", folder / "S.csv"
     )
     contrary = pd.read_csv(answers)[:1]
@@ -335,20 +338,20 @@ def _predictions(folder):
 
 
 def test_an_error_is_one_line_on_stderr_and_status_1(tmp_path):
-    found = run("score", tmp_path / "nothing.csv", REAL_LABELS_DIR=str(tmp_path))
-    assert found.returncode == 1 and found.stdout == ""
-    assert found.stderr.startswith("Error: ") and found.stderr.count("\n") == 1
-    assert "python -m real_labels fetch" in found.stderr
+    process = run("score", tmp_path / "nothing.csv", REAL_LABELS_DIR=str(tmp_path))
+    assert process.returncode == 1 and process.stdout == ""
+    assert process.stderr.startswith("Error: ") and process.stderr.count("\n") == 1
+    assert "python -m real_labels fetch" in process.stderr
     (tmp_path / "labels.json").write_text('{"a": [1]}')
     (tmp_path / "p.csv").write_text("file,class\na,1\n")
     blocked = tmp_path / "file"
     blocked.write_text("")
-    found = run(
+    process = run(
         "score", tmp_path / "p.csv", "--labels", tmp_path / "labels.json",
         "--json", blocked / "out.json",
     )  # fmt: skip
-    assert found.returncode == 1 and found.stderr.count("\n") == 1
-    assert str(blocked / "out.json") in found.stderr and found.stdout == ""
+    assert process.returncode == 1 and process.stderr.count("\n") == 1
+    assert str(blocked / "out.json") in process.stderr and process.stdout == ""
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path):
@@ -356,11 +359,11 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
     (tmp_path / "good.csv").write_text("file,class\na,1\n")
     (tmp_path / "bad.csv").write_text("file,class\nz,1\n")
     names = [tmp_path / n for n in ("bad.csv", "good.csv", "missing.csv")]
-    found = run(
+    process = run(
         "score", *names, "--labels", tmp_path / "labels.json", "--json", tmp_path / "out.json"
     )
-    assert found.returncode == 1 and "100.00%" in found.stdout
-    assert [line.split(": ")[:2] for line in found.stderr.splitlines()] == [
+    assert process.returncode == 1 and "100.00%" in process.stdout
+    assert [line.split(": ")[:2] for line in process.stderr.splitlines()] == [
         ["Error", str(names[0])],
         ["Error", str(names[2])],
     ]
@@ -379,7 +382,7 @@ def test_gold_that_only_measures_does_not_stop_the_work(rated, capsys):
 
 
 def test_raters_may_be_measured_on_other_images(rated, capsys):
-    """Gold questions of their own, as published: --gold-answers beside --answers."""
+    """The raters answered the gold questions in a file of its own (--gold-answers), as published."""
     folder, _, _ = rated
     table = pd.read_csv(folder / "answers.csv")
     gold_images = [f"image{i:06d}.jpg" for i in range(50)]
@@ -426,7 +429,7 @@ def test_a_tie_is_no_label(tmp_path, capsys):
     assert json.loads((tmp_path / "L.json").read_text()) == {"a.jpg": []}
 
 
-# ---- what people type, and what they see --------------------------------------------------------
+# ---- options and printed text -------------------------------------------------------------------
 
 
 def own_dataset(folder, names=("a.jpg", "b.jpg", "c.jpg", "d.jpg")):
@@ -438,7 +441,7 @@ def own_dataset(folder, names=("a.jpg", "b.jpg", "c.jpg", "d.jpg")):
 
 @pytest.mark.parametrize("command", ["score", "compare", "aggregate", "raters", "curve"])
 def test_outputs_are_written_though_nobody_reads_the_text(rated, command):
-    """As with `… | head -1`: standard output is closed before the first line is printed."""
+    """Standard output is closed before the first line is printed, as with `… | head -1`."""
     folder, _, _ = rated
     original, predictions = own_dataset(folder)
     answers, gold = folder / "answers.csv", folder / "gold.csv"
@@ -483,8 +486,8 @@ def test_options_may_be_spelled_with_underscores(rated, capsys):
 def test_a_third_file_to_compare_gets_a_hint(rated):
     folder, _, _ = rated
     original, predictions = own_dataset(folder)
-    said = refused("compare", predictions, predictions, predictions, "--original", original)
-    assert "compare takes two files, found 3. `score` puts any number" in said
+    message = refused("compare", predictions, predictions, predictions, "--original", original)
+    assert "compare takes two files, found 3. `score` lists any number" in message
 
 
 def test_predictions_for_other_images_are_not_told_to_fetch_imagenets_labels(rated, monkeypatch):
@@ -492,9 +495,9 @@ def test_predictions_for_other_images_are_not_told_to_fetch_imagenets_labels(rat
     _, predictions = own_dataset(folder)
     monkeypatch.setenv("REAL_LABELS_DIR", str(folder / "nowhere"))
     for command in (["score", predictions], ["compare", predictions, predictions]):
-        said = refused(*command)
-        assert "(a.jpg, …) are not ILSVRC-2012's; name their labels with --original" in said
-        assert "fetch" not in said
+        message = refused(*command)
+        assert "(a.jpg, …) are not ILSVRC-2012's; name their labels with --original" in message
+        assert "fetch" not in message
 
 
 def test_long_paths_are_short_in_the_table_and_a_remark_stands_once(rated, capsys):

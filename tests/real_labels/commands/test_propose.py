@@ -1,4 +1,4 @@
-"""propose, tasks, next and replay as their users meet them."""
+"""The commands propose, tasks, next and replay: printed text, written files and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = [f"img{i:03d}.png" for i in range(60)]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder, which is the current one, of predictions of ten classes."""
+    """The current folder, with predictions of ten classes by several models, original labels and gold."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     original = {name: i % 10 for i, name in enumerate(NAMES)}
@@ -46,14 +46,14 @@ BASE = ("--original", "original.json")
 
 
 def test_from_predictions_to_the_next_round(folder, capsys):
-    """The whole loop on a small dataset: proposals, tasks, answers, what to ask again, labels."""
+    """The whole loop on a small dataset: proposals, tasks, answers, questions to ask again, labels."""
     text = printed(
         capsys, "propose", "a.csv", "b.csv", "part.csv", *BASE, "--top-k", 2, "--gold", "gold.json",
         "--recall", 0.6, "--out", "p.csv", "--unrated-out", "u.json", "--json", "p.json",
         "--front", "f.png", "--front", "f.csv", "--pools-out", "pools.csv",
     )  # fmt: skip
     record = json.loads((folder / "p.json").read_text())
-    assert "The smallest pool of recall 60% or more (all 7 pools were searched)" in text
+    assert "The smallest pool with a recall of 60% or more (all 7 pools were searched)" in text
     assert record["enough_recall"] and record["every_subset_searched"]
     assert set(record["recall"]) == set(record["recall_held_out"]) == {"value", "low", "high", "n"}
     assert record["recall"]["n"] == 40 and record["recall"]["value"] >= 0.6
@@ -81,10 +81,10 @@ def test_from_predictions_to_the_next_round(folder, capsys):
     rng = np.random.default_rng(1)
     rows = []
     for name, label in asked:
-        there = label in (NAMES.index(name) % 10, (NAMES.index(name) + 1) % 10)
+        is_present = label in (NAMES.index(name) % 10, (NAMES.index(name) + 1) % 10)
         for rater in rng.permutation(9)[:3]:
             is_right = rng.random() < 0.85
-            rows.append((name, label, f"r{rater}", "yes" if there == is_right else "no"))
+            rows.append((name, label, f"r{rater}", "yes" if is_present == is_right else "no"))
     table = pd.DataFrame(rows, columns=["file_name", "label", "rater", "answer"])
     table.to_csv("answers.csv", index=False)
     text = printed(capsys, "next", "answers.csv", "--tasks", "t.jsonl", "--out", "more.jsonl")
@@ -146,7 +146,7 @@ def test_label_studio_and_back(folder, capsys):
 
     answers = Answers.load("export.json", ("absent", "present"))
     asked = answers.questions
-    found = {
+    loaded = {
         (name, label, int(rater), answers.categories[answer])
         for name, label, rater, answer in zip(
             asked.file_name()[answers.question].tolist(),
@@ -155,7 +155,7 @@ def test_label_studio_and_back(folder, capsys):
             answers.answer.tolist(),
         )
     }
-    assert found == wanted
+    assert loaded == wanted
     text = printed(
         capsys, "aggregate", "--answers", "export.json", "--categories", "absent,present"
     )
@@ -166,8 +166,8 @@ def test_without_gold_pools_have_agreement_and_cost(folder, capsys):
     text = printed(capsys, "propose", "a.csv", "b.csv", *BASE, "--json", "p.json")
     record = json.loads((folder / "p.json").read_text())
     assert record["pool"] == ["a", "b"] and record["recall"] is None and record["front"] == []
-    assert "all agree with the original label" in text and "recall" not in text
-    assert "The pool of fewest proposals of each size" in text
+    assert "all models agree with the original label" in text and "recall" not in text
+    assert "For each size, the pool with the fewest proposals" in text
     for part in record["models"]:
         assert part["recall_alone"] is None and part["adds_proposals_per_image"] > 0
 
@@ -195,11 +195,11 @@ def test_one_class_or_nothing_to_ask(folder, capsys):
 
 
 def test_mixed_up_predictions_propose_nothing_until_repaired(folder, capsys):
-    says = refused("propose", "a.csv", "off.csv", *BASE)
-    assert says.startswith(
+    message = refused("propose", "a.csv", "off.csv", *BASE)
+    assert message.startswith(
         "Error: off.csv: is mixed up, so its proposals would be wrong. Class indices"
     )
-    assert says.endswith("Say --assume=one-based to undo that.")
+    assert message.endswith("Give --assume=one-based to undo the mix-up.")
     text = printed(
         capsys, "propose", "a.csv", "off.csv", *BASE, "--assume", "one-based", "--json", "p.json"
     )
@@ -225,7 +225,7 @@ def test_models_are_called_after_their_files(folder, capsys):
 
 
 def test_gold_questions_may_be_about_unrated_images(folder, capsys):
-    """Label sets as gold tell the truth of all questions about their images, and answers replace labels."""
+    """Gold label sets hold the truth of all questions about their images; answers replace unrated labels."""
     rows = [(NAMES[i], c, f"r{r}", "yes" if c == i else "no")
             for i in range(8) for c in (i, i + 1) for r in range(3)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["file_name", "label", "rater", "answer"])
@@ -238,17 +238,17 @@ def test_gold_questions_may_be_about_unrated_images(folder, capsys):
         "--gold", "gold.json", "--labels-out", "l.json",
     )  # fmt: skip
     assert "On gold, threshold" in text and "(12 of 12 gold questions were asked)" in text
-    assert "4 of them were not rated and keep the labels of u.json" in text
+    assert "4 images were not rated and keep the labels of u.json" in text
     wanted = {NAMES[i]: [i] for i in range(8)} | {NAMES[i]: [9] for i in range(8, 12)}
     assert json.loads((folder / "l.json").read_text()) == wanted
     (folder / "none.json").write_text("{}")  # every image was rated
     text = printed(capsys, "aggregate", "--answers", "answers.csv", "--unrated", "none.json")
     assert "on 8 of 8 images" in text and "were not rated" not in text
     (folder / "gold.json").write_text('{"other.png": [1]}')
-    says = refused(
+    message = refused(
         "aggregate", "--answers", "answers.csv", "--method", "gold", "--gold", "gold.json"
     )
-    assert says.startswith(
+    assert message.startswith(
         "Error: gold.json: None of the 16 questions is about one of its 1 images"
     )
 
@@ -261,7 +261,7 @@ def test_bad_input_is_one_line(folder, capsys):
     (folder / "none.json").write_text('{"img000.png": []}')
     for arguments, says in (
         (("propose", "a.csv", "other.csv", *BASE), "other.csv: 2 of 2 file names are of no image"),
-        (("propose", "a.csv"), "are not ILSVRC-2012's; name their labels with --original FILE.json: an"),
+        (("propose", "a.csv"), "are not ILSVRC-2012's; name their labels with --original FILE.json: a JSON"),
         (("propose", "a.csv", "./a.csv", *BASE), "a.csv: is named twice"),
         (("propose", "a.csv", *BASE, "--above", 0.1), "a.csv: has no scores"),
         (("propose", "a.csv", *BASE, "--top-k", 4), "a.csv: has 3 ranked classes"),
@@ -273,7 +273,7 @@ def test_bad_input_is_one_line(folder, capsys):
         (("replay", "a.csv", "--gold", "h.csv", "--hold-gold"), "Leave --hold-gold out"),
         (("compare", "a.csv", "a.csv", "--seed", -1), "The seed must be at least 0"),
         (("propose", "a.csv", *BASE, "--gold", "none.json"), "no label of the gold is present"),
-        (("propose", "a.csv", *BASE, "--gold", "gold.json", "--gold-votes", 3), "holds label sets, so no"),
+        (("propose", "a.csv", *BASE, "--gold", "gold.json", "--gold-votes", 3), "holds label sets, so a"),
         (
             ("next", "a.csv", "--tasks", "t.jsonl", "--out", "m.jsonl", "--gold", "gold.json"),
             "--gold would be ignored",
@@ -285,7 +285,7 @@ def test_bad_input_is_one_line(folder, capsys):
         (("propose", "gone.csv", *BASE), "gone.csv: there is no such file"),
         (("tasks", "--out", "t.jsonl"), "Give a table of PROPOSALS, or --preset"),
         (("tasks", "a.csv", "--out", "t.jsonl"), "a.csv: lacks the column label"),
-        (("tasks", "many.csv", "--out", "t.txt"), "t.txt: this is written as .jsonl"),
+        (("tasks", "many.csv", "--out", "t.txt"), "t.txt: the file name must end in .jsonl"),
         (("tasks", "many.csv", "--out", "t.jsonl", "--hierarchy", "cycle.csv"), "x -> y -> x"),
         (
             ("tasks", "many.csv", "--out", "t.jsonl", "--rule", "reassessed-imagenet", "--max-labels", 9),
@@ -297,14 +297,14 @@ def test_bad_input_is_one_line(folder, capsys):
         (("next", "many.csv", "--tasks", "gone.jsonl", "--out", "m.jsonl"), "gone.jsonl: there is no"),
         (
             ("next", "many.csv", "--tasks", "t.jsonl", "--out", "m.jsonl", "--ask-until", 0.4),
-            "--ask-until 0.4: expected more than 0.5",
+            "--ask-until 0.4: expected a sureness above 0.5",
         ),
         (
             ("next", "many.csv", "--tasks", "t.jsonl", "--out", "m.jsonl", "--at-least", 4, "--at-most", 2),
             "--at-least 4 --at-most 2",
         ),
         (("replay", "many.csv"), "replay needs --gold"),
-        (("replay", "many.csv", "--gold", "g.csv", "--policies", "9-3"), "'9-3' is no policy"),
+        (("replay", "many.csv", "--gold", "g.csv", "--policies", "9-3"), "'9-3' is not a policy"),
     ):  # fmt: skip
         assert says in refused(*arguments), arguments
     text = printed(capsys, "tasks", "many.csv", "--out", "t.jsonl", "--hierarchy", "h.csv")
@@ -318,18 +318,19 @@ def test_the_preset_is_the_published_tasks(published, shared, tmp_path, capsys):
     assert "38,189 tasks on 24,889 images with 184,962 questions" in printed(
         capsys, *arguments, tmp_path / "t.jsonl"
     )
-    theirs = json.loads(
+    published_tasks = json.loads(
         gzip.decompress((shared / "published_tasks" / "published_tasks.json.gz").read_bytes())
     )
-    ours: dict[str, list[list[int]]] = {}
+    tasks: dict[str, list[list[int]]] = {}
     for line in (tmp_path / "t.jsonl").read_text().splitlines():
         record = json.loads(line)
         assert set(record) == {"task", "file_name", "labels"}
-        ours.setdefault(record["file_name"], []).append(record["labels"])
-    assert set(ours) == set(theirs)
-    equal = sum(sorted(ours[n]) == sorted(groups) for n, groups in theirs.items())
+        tasks.setdefault(record["file_name"], []).append(record["labels"])
+    assert set(tasks) == set(published_tasks)
+    equal = sum(sorted(tasks[n]) == sorted(groups) for n, groups in published_tasks.items())
     sizes = sum(
-        sorted(map(len, ours[n])) == sorted(map(len, groups)) for n, groups in theirs.items()
+        sorted(map(len, tasks[n])) == sorted(map(len, groups))
+        for n, groups in published_tasks.items()
     )
     assert (equal, sizes) == (23_003, 24_887)
     assert " 9  " not in printed(capsys, *arguments, tmp_path / "t.jsonl", "--max-labels", 8)

@@ -1,4 +1,4 @@
-"""score, compare and report write what an earlier version wrote, and more."""
+"""score, compare and report still write all JSON content that an earlier version wrote."""
 
 from __future__ import annotations
 

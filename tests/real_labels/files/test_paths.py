@@ -1,4 +1,4 @@
-"""Paths of files and of buckets, and writing that leaves no half a file."""
+"""Paths on disk and in buckets, and atomic writing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Says which of the packages that read buckets are installed."""
+    """Returns a function that sets which of the packages for buckets are installed."""
 
     def only(*names):
         asked = {"tensorflow", "etils", "gcsfs", "google.cloud.storage"}

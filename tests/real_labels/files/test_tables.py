@@ -1,4 +1,4 @@
-"""Tables: cells stay text, delimiters and encodings are found, every layout of JSON is known."""
+"""Tables: cells stay text; delimiters, encodings and layouts of JSON are detected."""
 
 import gzip
 import json
@@ -92,7 +92,7 @@ DELIMITED = [
     ('a;b\nx.jpg;"1,2,3"\n', [["x.jpg"], ["1,2,3"]]),
     ('a,b\n"x;y.jpg",3\n', [["x;y.jpg"], ["3"]]),
     ("a,b\nx.jpg,3\n\n\n", [["x.jpg"], ["3"]]),
-    ("a,b\nx.jpg,3\n,\n,\n", [["x.jpg"], ["3"]]),  # empty rows at the end, as Excel leaves
+    ("a,b\nx.jpg,3\n,\n,\n", [["x.jpg"], ["3"]]),  # empty rows at the end, as Excel writes them
     ("a,b\r\nx.jpg,3\r\n", [["x.jpg"], ["3"]]),
     ('a,b\nx.jpg,"[1 2\n 3]"\n', [["x.jpg"], ["[1 2\n 3]"]]),
     ("\ufeffa,b\nx.jpg,3\n", [["x.jpg"], ["3"]]),

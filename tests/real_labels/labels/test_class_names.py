@@ -1,4 +1,4 @@
-"""Names of classes: ImageNet's, and those in files."""
+"""Class names: ImageNet's, and read from files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_class_names(tmp_path):
         ("[1, 2]", "expected a list of texts in the order of the class indices"),
         ('{"a": "cat"}', "expected class indices as keys, found 'a'"),
         ('{"0": "cat", "2": "dog"}', "has 2 names, but none for class 1"),
-        ('["cat"', "is no JSON, or cut short"),
+        ('["cat"', "is not JSON, or is cut short"),
     ):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(InputError, match=says):

@@ -1,4 +1,4 @@
-"""Images are the same whatever their folders, their accents' code points and ILSVRC's suffixes."""
+"""Names match despite different folders, Unicode forms and ILSVRC-2012 suffixes."""
 
 import json
 import unicodedata
@@ -32,7 +32,7 @@ def test_names_are_found_both_ways(write):
         order = [2, 0, 3]
         written = np.array([write(str(known[i])) for i in order])
         if known is PLAIN and not written[0].endswith("1.jpg"):
-            continue  # a stem alone does not tell ant/1 from bee/1
+            continue  # the stem is the same for ant/1 and bee/1
         assert match(known, written).tolist() == order
         found = match(written, known)
         assert found.tolist() == [1, -1, 0, 2]

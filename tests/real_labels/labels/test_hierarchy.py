@@ -1,4 +1,4 @@
-"""Hierarchies: the categories of the published tasks, any graph against a loop, and what goes wrong."""
+"""Hierarchies: the published categories, random graphs against a plain loop, and errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_table_is_wordnets(shared):
 
 
 def data_noun(folder, shift=0):
-    """A data.noun with our nodes at the positions that their ids say."""
+    """Writes a data.noun with our nodes at the byte positions given by their ids, plus `shift`."""
     hierarchy = wordnet.hierarchy()
     content = bytearray(b" " * (16 << 20))
     for node in hierarchy.names:
@@ -74,7 +74,7 @@ def test_another_wordnet_is_refused(tmp_path):
 
 @st.composite
 def graphs(draw):
-    """(parents of each node, classes): edges lead to lower numbers, so there is no circle."""
+    """(parents of each node, classes); parents have lower numbers, so there is no cycle."""
     n = draw(st.integers(2, 14))
     parents = {
         str(node): [str(p) for p in draw(st.sets(st.integers(0, node - 1), max_size=3))]
@@ -103,7 +103,7 @@ def test_categories_of_any_graph_are_those_of_a_plain_loop(graph):
             kept.add(nearest_root)
 
     def links(node, target):
-        """Fewest links, by trying every path."""
+        """Fewest links, over all paths."""
         if node == target:
             return 0
         return min((1 + links(p, target) for p in parents.get(node, [])), default=float("inf"))
@@ -146,8 +146,14 @@ def test_a_file_of_child_and_parent(tmp_path):
 
 def test_files_that_are_no_hierarchy(tmp_path):
     for links, says in (
-        ([(0, "x"), ("x", "y"), ("y", "x")], r"go in a circle, x -> y -> x\.$"),
-        ([(3, 3)], "in a circle, 3 -> 3. If parents are numbered apart"),
+        (
+            [(0, "x"), ("x", "y"), ("y", "x")],
+            r"is not a hierarchy: its links form a cycle, x -> y -> x\.$",
+        ),
+        (
+            [(3, 3)],
+            "form a cycle, 3 -> 3. If parents have numbers that are not class indices, rename",
+        ),
         ([("", "x")], "row 1 has no child"),
         ([("cat", "pet")], r"none of its nodes \(cat, pet, …\) is a class"),
         ([(1, "x"), ("1.0", "y")], "names class 1 twice, as 1 and as 1.0"),

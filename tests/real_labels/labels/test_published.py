@@ -13,7 +13,7 @@ CONTENT = {"real.json": b"[[1]]" * 5000, "scores.npz": bytes(range(256)) * 2000}
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves bytes with ranges, as GitHub does; may hang up early, and remembers what was asked."""
+    """Serves bytes with ranges, as GitHub does; may close the connection early; records the requests."""
 
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -78,7 +78,7 @@ def test_an_interrupted_download_goes_on_where_it_was(tmp_path, server):
         InputError, match=r"scores.npz: cannot be downloaded .*Fetch again"
     ) as error:
         files.fetch(tmp_path, mirror=server.url)
-    assert "scores.npz.part holds what came so far" in str(error.value)
+    assert "scores.npz.part holds the bytes received so far" in str(error.value)
     assert (tmp_path / "real.json").read_bytes() == CONTENT["real.json"]
     assert not (tmp_path / "scores.npz").exists()
     assert (tmp_path / "scores.npz.part").stat().st_size == 180_000  # three tries

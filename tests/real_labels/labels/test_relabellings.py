@@ -1,4 +1,4 @@
-"""The published reassessments beside ReaL, against plain loops over their raw files."""
+"""The published reassessments, against plain loops over their raw files."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ RAW = {
 
 @pytest.fixture(scope="session")
 def raw(shared):
-    """{name: {file name: set of classes}} of the raw files, by plain loops."""
+    """{name: {file name: set of classes}}, read from the raw files by plain loops."""
     folder = shared / "relabellings"
     found = {
         "real": dict(
@@ -84,7 +84,7 @@ def test_the_sets_are_what_the_raw_files_say(raw, shared):
 
 @pytest.fixture(scope="session")
 def pnasnet(shared, tmp_path_factory):
-    """The file of the best of the sixty real models."""
+    """(file, first predictions) of the best of the sixty real models."""
     with np.load(shared / "imagenet_models" / "top5.npz") as file:
         classes = file["classes"][file["models"].tolist().index("pnasnet_large_tf")]
     path = tmp_path_factory.mktemp("pnasnet") / "pnasnet_large_tf.npz"
@@ -116,7 +116,7 @@ def test_a_real_model_by_every_reassessment(five, raw, pnasnet):
             own,
         )
         assert one.covered == {"shankar": 18_692, "northcutt": 4_842}.get(name, len(raw[name]))
-    # As its authors count: the mean over the classes of the share of each.
+    # As its authors count: the mean over the classes of the accuracy in each.
     shares = [[] for _ in range(1000)]
     for image, valid in raw["shankar"].items():
         if valid:
@@ -203,7 +203,7 @@ def test_an_absent_set_is_a_line_with_the_command(shared, pnasnet, tmp_path, cap
 
 
 def _csv(path, edit):
-    """Writes a raw CSV again with its rows edited."""
+    """Rewrites a raw CSV with edited rows."""
     with open(path) as file:
         rows = list(csv.DictReader(file))
     path.unlink()
@@ -252,9 +252,12 @@ def _nonsense(rows):
             r"2 of its [\d,]+ original labels are not ImageNet's \(first: row 1, .*other images",
         ),
         (_shift, r"original labels are not ImageNet's"),
-        (_strangers, r"row 1 is about cat_0.jpg, which is none of ILSVRC-2012's"),
-        (_other_version, r"its labels are not those of the published file \(commit 04fb51b\)"),
-        (_twice, r"row \d+ is about ILSVRC2012_val_\d+.JPEG, as row 1 is"),
+        (
+            _strangers,
+            r"row 1 has the file name 'cat_0.jpg'; expected one of ILSVRC-2012's validation images",
+        ),
+        (_other_version, r"its labels differ from the published file \(commit 04fb51b\)"),
+        (_twice, r"rows 1 and \d+ are both about ILSVRC2012_val_\d+.JPEG"),
         (_nonsense, r"row 4 has the proposed_labels 'cat'"),
         (lambda rows: rows[:900], r"has 900 images; expected [\d,]+. Is it cut short"),
         (
@@ -312,12 +315,14 @@ def test_damaged_and_exchanged_files(shared, tmp_path):
     ):
         published.reassessment("nobody", tmp_path)
     (tmp_path / "real.json").write_text(json.dumps([[0]] * 50_000))
-    with pytest.raises(InputError, match=r"real.json: its labels are not those .*commit bcd006f"):
+    with pytest.raises(
+        InputError, match=r"real.json: its labels differ from the published file .*commit bcd006f"
+    ):
         published.reassessment("real", tmp_path)
 
 
 def test_imagenet_v2_is_a_dataset_of_its_own(tmp_path, capsys):
-    """In the layout of its multi-labels: hashed names, classes as text, some images without any."""
+    """In the layout of its multi-labels: hashed names, classes as text, some images without classes."""
     names = [f"{i:040x}.jpeg" for i in range(60)]
     refined = {
         name: [] if i % 12 == 5 else [str(i % 10), str(i % 10 + 1)] for i, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""What else stands in people's files: the right accuracy comes out, or a refusal names the candidates."""
+"""Files with other columns beside the predictions: scored correctly, or refused with the candidates."""
 
 import json
 
@@ -35,7 +35,7 @@ def scored(path, reference, **options):
 
 
 def right_or_refused(path, reference, right, must_be_read=False, **options):
-    """Refusals name what may be the predictions, or why nothing can."""
+    """A refusal lists the possible predictions, or says why there are none."""
     refusal = ""
     try:
         found = scored(path, reference, **options)
@@ -50,7 +50,7 @@ def table(path, **columns):
     return path
 
 
-# Columns beside the predictions p and the truth t (which is 99.3% the original labels), of 2 classes.
+# Columns of the predictions p and q of two models, and of true labels t (99.3% equal the original labels).
 SEVERAL_MODELS = [
     lambda p, q, t: {"pred_1": p, "pred_2": q},
     lambda p, q, t: {"label_0": p, "label_1": q},
@@ -86,7 +86,8 @@ def test_lists_that_are_filled_up_are_no_scores(tmp_path):
     reference = reference_of(tmp_path, original, num_classes=5)
     path = table(tmp_path / "p.csv", **{f"top{i + 1}": filled[:, i] for i in range(5)})
     with pytest.raises(
-        InputError, match="has -1 in some rows, as lists of classes that are filled up"
+        InputError,
+        match="has -1 in some rows, as in lists of classes that are padded with -1; expected 5 ",
     ):
         scored(path, reference)
     assert scored(path, reference, column="top1") == (p == original).mean()
@@ -150,12 +151,12 @@ TEXTS = {
 def test_the_truth_beside_predictions_in_words_is_not_scored(tmp_path, name, rows):
     original, p, t = world(12)
     if rows < N:
-        t = original  # so few that nearly all are right
+        t = original  # with so few images, nearly all are right
     reference = reference_of(tmp_path, original, num_classes=12)
     path = table(tmp_path / "p.csv", label=t, **{name: TEXTS[name](p)})
     pd.read_csv(path)[:rows].to_csv(path, index=False)
     with pytest.raises(
-        InputError, match=f"label is the original label of .*{name} the predictions"
+        InputError, match=f"label is the original label of .* the predictions may be in .*{name}"
     ):
         scored(path, reference)
 
@@ -176,7 +177,7 @@ def test_a_score_for_each_class_under_its_name(tmp_path, classes):
     np.savez(tmp_path / "b.npz", file_names=np.array(NAMES), labels=t, probs=scores[:, 1])
     if classes == 2:
         with pytest.raises(
-            InputError, match="labels is the original label of .*probs the predictions"
+            InputError, match="labels is the original label of .* the predictions may be in .*probs"
         ):
             scored(tmp_path / "b.npz", reference)
 
@@ -234,7 +235,7 @@ def test_names_are_found_whatever_their_column_is_called(tmp_path, column):
 
 
 def test_the_truth_in_mixed_up_rows_is_not_recommended(tmp_path):
-    """Rows in the order of class folders: the truth would be all right once that is undone."""
+    """Rows in the order of class folders: with that undone, the true labels are right on nearly all."""
     original, p, t = world(5)
     reference = reference_of(tmp_path, original, num_classes=5)
     order = np.argsort(original, kind="stable")
@@ -243,7 +244,7 @@ def test_the_truth_in_mixed_up_rows_is_not_recommended(tmp_path):
         tmp_path / "q.csv", index=False
     )
     for path in (tmp_path / "p.csv", tmp_path / "q.csv"):
-        with pytest.raises(InputError, match="may be the true labels|may be the predictions"):
+        with pytest.raises(InputError, match="may hold the true labels|may be the predictions"):
             scored(path, reference)
 
 

@@ -1,4 +1,4 @@
-"""Which column or array holds the predictions, and that the truth beside them is never scored."""
+"""Finding the column or array of the predictions; true labels beside them are never scored."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ NAMES = [f"x{i:03d}.png" for i in range(N)]
 
 @pytest.fixture
 def world(tmp_path):
-    """Original labels; these with 1% noise, as the truth in a file; predictions, 70% right; scores."""
+    """Original labels; true labels in a file (1% differ); predictions, 70% right; scores of every class."""
     rng = np.random.default_rng(0)
     original = rng.integers(0, C, N)
     truth = original.copy()
@@ -96,13 +96,13 @@ def test_what_stays_undecided_is_refused_with_the_candidates(world, tmp_path):
     nearly[5:8] = (nearly[5:8] + 3) % C
     noise = np.random.default_rng(1).integers(0, C, N)
     for columns, says in (
-        ({"class": truth, "label": nearly}, "class, label"),  # both agree as the truth does
+        ({"class": truth, "label": nearly}, "class, label"),  # both agree as much as true labels do
         ({"class": predicted, "label": np.where(noise % 2, original, noise)}, "class, label"),
         ({"pred_a": predicted, "pred_b": nearly}, "pred_a, pred_b"),
         (
             {"label": truth, "cluster": noise},
             "label, cluster",
-        ),  # the other says nothing of the labels
+        ),  # the other column is unrelated to the labels
     ):
         pd.DataFrame({"file_name": NAMES, **columns}).to_csv(tmp_path / "p.csv", index=False)
         with pytest.raises(InputError, match=rf"may be the predictions: {says}\. Name .*--column"):
@@ -110,7 +110,7 @@ def test_what_stays_undecided_is_refused_with_the_candidates(world, tmp_path):
 
 
 def test_a_good_models_lone_column_is_scored(world, tmp_path):
-    """99.5% right is a good model, if nothing else in the file can be the predictions."""
+    """99.5% right is a good model if no other column in the file can be the predictions."""
     original, *_ = world
     good = original.copy()
     good[:2] = (good[:2] + 1) % C
@@ -118,7 +118,7 @@ def test_a_good_models_lone_column_is_scored(world, tmp_path):
         {"pred": good},
         {"label": good},
         {"label": good, "confidence": np.linspace(0, 1, N)},
-        {"label": good, "wnid": [f"name {c}" for c in good]},  # another word for the same classes
+        {"label": good, "wnid": [f"name {c}" for c in good]},  # other names of the same classes
         {"class": good, "gt": original},
     ):
         pd.DataFrame({"file_name": NAMES, **columns}).to_csv(tmp_path / "p.csv", index=False)
@@ -143,7 +143,7 @@ def test_equal_to_the_labels_everywhere_is_refused_unless_named(world, tmp_path)
 
 
 def test_the_truth_is_looked_for_after_a_repair_too(world, tmp_path):
-    """One-based true labels agree with nothing as given, and with everything once they are repaired."""
+    """One-based true labels agree with no label as given, and with every label after the repair."""
     original, truth, predicted, _ = world
     pd.DataFrame({"file_name": NAMES, "label": original + 1}).to_csv(
         tmp_path / "p.csv", index=False
@@ -247,7 +247,9 @@ def test_a_permutation_that_nothing_decides_is_refused(tmp_path):
 
     rows = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]])
     np.savez(tmp_path / "p.npz", whatever=rows)
-    with pytest.raises(InputError, match="whatever may hold 3 ranked classes or a whole score"):
+    with pytest.raises(
+        InputError, match="whatever may hold 3 ranked classes or a whole-number score for each of 3"
+    ):
         reading.read(tmp_path / "p.npz")
     np.savez(tmp_path / "q.npz", ranking=rows)
     assert reading.read(tmp_path / "q.npz").classes.tolist() == rows.tolist()
@@ -280,7 +282,7 @@ def test_boxes_are_no_classes(tmp_path):
 
 
 def test_wordnet_ids_of_another_dataset(tmp_path):
-    """Ten of ILSVRC-2012's classes, numbered 0 to 9 as folders are: their ids are not its indices."""
+    """Ten classes of ILSVRC-2012, numbered 0 to 9 like folders, not by their index in ILSVRC-2012."""
     from real_labels.labels import ClassNames, imagenet
 
     ids = imagenet.wordnet_ids()[::100]
@@ -302,7 +304,7 @@ def test_wordnet_ids_of_another_dataset(tmp_path):
     assert found.results.original.top1.value == 0.9
     (tmp_path / "l.json").write_text(json.dumps({"a.jpg": [ids[0]]}))
     with pytest.raises(
-        InputError, match="a.jpg has the WordNet id n01440764; .* Write the class indices"
+        InputError, match="a.jpg has the WordNet id n01440764, .* Write the class indices"
     ):
         Reference.load(original=tmp_path / "l.json")
 
@@ -323,7 +325,7 @@ def test_ties_among_the_best_are_said_and_many_leave_top5_out(world, tmp_path):
     np.savez(tmp_path / "p.npz", file_names=np.array(NAMES), scores=fine)
     scored = scoring.score(tmp_path / "p.npz", reference)
     assert scored.results.original.top5.is_known
-    assert "8 of 400 images, where top-5 counts the lower class index" in scored.warnings[0]
+    assert "8 of 400 images; there, top-5 counts the lower class index" in scored.warnings[0]
 
 
 @pytest.mark.parametrize("with_scores", [False, True])

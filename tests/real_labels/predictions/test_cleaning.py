@@ -1,4 +1,4 @@
-"""Rules of cleaning: against plain loops, and cleanlab on the same probabilities."""
+"""Rules of cleaning, compared with plain loops and with cleanlab on the same probabilities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def of(probabilities, label):
 
 
 def first(found, k):
-    """The same with k classes of each image."""
+    """Returns the predictions with the first k classes of each image."""
     return dataclasses.replace(
         found, classes=found.classes[:, :k], scores=found.scores[:, :k], score_sum=found.total
     )
@@ -56,7 +56,7 @@ def test_confident_is_cleanlabs(seed):
 @pytest.mark.parametrize("kind", ["tenths", "float16", "certain"])
 @pytest.mark.parametrize("seed", range(10))
 def test_confident_is_cleanlabs_where_classes_are_as_likely(seed, kind):
-    """Rounded probabilities, in which the label ties with another class, and classes nobody predicts."""
+    """Rounded probabilities: the label ties with another class, or a class is never predicted."""
     probabilities, label = drawn(seed, images=150, classes=6)
     if kind == "tenths":
         probabilities = np.round(probabilities * 10) + 1e-9

@@ -1,4 +1,4 @@
-"""Several models together, against plain loops."""
+"""Ensembles of several models, compared with plain loops."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_ranks_are_votes(folder, capsys):
 
 
 def test_scores_of_the_first_classes_are_averaged(folder, capsys):
-    """As our own predictions.npz has them; they count as 0 for the other classes."""
+    """As in our own predictions.npz; the other classes count as 0."""
     rng = np.random.default_rng(3)
     total = np.zeros((80, 7))
     for number in range(2):
@@ -120,10 +120,14 @@ def test_what_does_not_go_together(folder):
     fails(
         "l0.npz",
         "part.npz",
-        says=r"part.npz: is about other images .*70 beside 80, of which it lacks 10",
+        says=r"part.npz: has other images .*found 70 images, expected the same 80, of which 10 are missing",
     )
     np.savez(folder / "wide.npz", file_names=NAMES, logits=np.eye(8)[LABEL] * 3.0)
-    fails("l0.npz", "wide.npz", says="wide.npz: scores 8 classes, the first file 7")
+    fails(
+        "l0.npz",
+        "wide.npz",
+        says="wide.npz: has scores of 8 classes; expected 7, as in the first file",
+    )
     Predictions(NAMES, (LABEL[:, None] + np.arange(1, 4)) % 8).save(folder / "shifted.npz")
     fails("l0.npz", "shifted.npz", says="shifted.npz: is mixed up, so it would spoil the others")
     fails("l0.npz", "l0.npz", says="l0.npz: is given twice")

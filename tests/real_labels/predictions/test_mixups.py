@@ -16,7 +16,7 @@ def validation(published):
 
 
 def folder_order(original):
-    """Rows as torchvision's ImageFolder lists them: folder by folder, by name within."""
+    """Rows in the order of torchvision's ImageFolder: by folder, and by name in each folder."""
     return np.array([i for c in range(1000) for i in np.flatnonzero(original.classes == c)])
 
 
@@ -56,12 +56,12 @@ def test_each_mixup_is_named_and_undone(validation, name, accuracy):
         found = diagnose(mixed, original)
         assert found is not None and found.repair == name, (errors, found)
         if name is None:
-            assert "nothing to do with the original labels" in found.evidence
+            assert "are unrelated to the original labels" in found.evidence
             continue
         undone = mixups.repair(
             mixed[:, None], name.split(","), original.classes.astype(int), original.file_names, 1000
         )[:, 0]
-        if "renumbered" in name:  # a class that is hardly ever predicted may be taken for another
+        if "renumbered" in name:  # a rarely predicted class may be taken for another class
             assert (undone == top1).mean() > 0.9
             assert (
                 abs((undone == original.classes).mean() - (top1 == original.classes).mean()) < 0.02
@@ -125,7 +125,7 @@ def test_few_classes(num_classes):
 
 
 def test_known_numberings_are_named(validation):
-    """Index 1 of the devkit is kit fox, 2 English setter, and so on; here the rest is made up."""
+    """In the devkit, index 1 is kit fox, 2 is English setter, …; the other indices here are made up."""
     real, original = validation
     begins = {1: "n02119789", 2: "n02100735", 3: "n02110185", 4: "n02096294", 5: "n02102040"}
     index = imagenet.class_of_wordnet_id()
@@ -183,7 +183,7 @@ def test_constant_predictions_and_tiny_sets():
 
 
 def test_two_classes_that_changed_places_are_renumbered_not_reordered():
-    """Agreement as given is below chance; an order that merely reaches chance explains nothing."""
+    """Agreement as given is below chance; an order that only reaches chance is no explanation."""
     for seed in range(30):
         rng = np.random.default_rng(seed)
         n, accuracy = 4000, rng.uniform(0.84, 0.97)
@@ -195,7 +195,7 @@ def test_two_classes_that_changed_places_are_renumbered_not_reordered():
 
 
 def test_an_order_that_merely_reaches_chance_explains_nothing():
-    """Predictions that are mostly wrong, of two classes: any shuffling is better, and no way out."""
+    """Mostly wrong predictions of two classes: any shuffling agrees more, but is no explanation."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         truth = rng.integers(0, 2, 6000)

@@ -41,7 +41,7 @@ def test_bad_files_are_named(tmp_path):
     Predictions(["a"], [[1]]).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="predictions.npz: is no .npz file, or cut short"):
+    with pytest.raises(ValueError, match="predictions.npz: is not a .npz file, or is cut short"):
         Predictions.load(path)
     np.savez(path, classes=[[1]])
     with pytest.raises(ValueError, match="lacks file_names"):

@@ -146,7 +146,7 @@ def test_tables_as_people_have_them(tmp_path, ranked):
     check(tmp_path / "m.parquet", top)
 
 
-# Each has the truth, or row numbers, beside the predictions 5, 7, 9.
+# Each file has true labels, or row numbers, beside the predictions 5, 7, 9.
 BESIDE_OTHERS = [
     "file_name,class,pred\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
     "file_name,class_id,predicted_class\na.jpg,1,5\nb.jpg,2,7\nc.jpg,4,9\n",
@@ -230,7 +230,7 @@ def test_logits_go_before_a_class_that_may_be_the_truth(tmp_path, ranked):
 
 
 class Surprise:
-    """Unpickling this would leave a trace."""
+    """An object whose unpickling raises an error."""
 
     def __reduce__(self):
         return (exec, ("raise SystemError('a pickle was loaded')",))
@@ -247,10 +247,10 @@ BAD_TABLES = [
     ("a.csv", "file_name,index\na.jpg,[1 2]\nb.jpg,[1 x]\n", "row 2 has the index 'x'"),
     ("a.csv", "file_name,width\na.jpg,wide\n", "found the columns file_name, width"),
     ("a.csv", "file_name,index\na.jpg,1\nb.jpg\n", "line 3 has 1 cells where the first has 2"),
-    ("a.json", '{"a.jpg": [1, 2', "is no JSON, or cut short"),
+    ("a.json", '{"a.jpg": [1, 2', "is not JSON, or is cut short"),
     ("a.json", '[1, {"a": 2}]', "expected a list of records"),
-    ("a.json", '{"columns": ["a"], "data": [[1, 2]]}', 'row 1 of its "data" is no list of 1 cells'),
-    ("a.json", '{"columns": ["a"], "data": 5}', 'its "data" is no list of rows'),
+    ("a.json", '{"columns": ["a"], "data": [[1, 2]]}', 'row 1 of its "data" is not a list of 1 cells'),
+    ("a.json", '{"columns": ["a"], "data": 5}', 'its "data" is not a list of rows'),
     ("a.csv", "file_name,index\na.jpg,99999999999999999999\n", "row 1 has the index '99999999999999999999'"),
     ("a.csv", "file_name,index\na.jpg,n01440764\nb.jpg,--5\n", "row 2 has the index '--5'"),
     ("a.json", '{"a.jpg": [1], "a.jpg": [2]}', "a.jpg occurs more than once"),
@@ -258,7 +258,7 @@ BAD_TABLES = [
     ("a.json", '[{"file_name": "a", "index": {"b": 1}}]', "something unexpected"),
     ("a.json", '[{"file_name": "a", "index": 1000000000000000000000000000000}]', "a.json: "),
     ("a.csv", "file_name,index,index\na.jpg,1,2\n", "several columns named index"),
-    ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "line 2 is no JSON, or cut short"),
+    ("a.jsonl", '{"file_name": "a.jpg", "index": 1}\n{"file_name"', "line 2 is not JSON, or is cut short"),
     ("a.parquet", "PAR1 and nothing", "cannot be read as parquet"),
     ("a.xls", "1", "unknown ending '.xls'"),
 ]  # fmt: skip
@@ -298,7 +298,9 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
     whole = path.read_bytes()
     for cut in (0, 5, 60, len(whole) - 8):
         path.write_bytes(whole[:cut])
-        with pytest.raises(InputError, match=r"a.npy: is (empty|no \.npy file, or cut short)"):
+        with pytest.raises(
+            InputError, match=r"a.npy: is (empty|not a \.npy file, or is cut short)"
+        ):
             reading.read(path)
     np.savez(tmp_path / "b.npz", file_names=np.array(NAMES[1:]), classes=top)
     with pytest.raises(InputError, match="classes has 40 rows, .* 39 file names"):
@@ -309,7 +311,7 @@ def test_bad_arrays_are_explained(tmp_path, ranked):
     with pytest.raises(InputError, match="there is no such file"):
         reading.read(tmp_path / "nowhere.csv")
     np.savez(tmp_path / "e.npz", file_names=np.array([b"\xff.jpg"]), classes=[1])
-    with pytest.raises(InputError, match=r"e.npz: file_names is no UTF-8 text"):
+    with pytest.raises(InputError, match=r"e.npz: file_names is not UTF-8 text"):
         reading.read(tmp_path / "e.npz")
     np.save(path, np.array([1e300]))
     with pytest.raises(InputError, match=r"row 1 holds 1e\+300"):

@@ -22,7 +22,7 @@ from tests.real_labels.proposals.worlds import pools_of
 
 
 def as_sets(original, models, pool, k):
-    """{image: proposed classes} by a plain loop, over the images that any model predicts."""
+    """{image: proposed classes} by a plain loop, for the images that any model predicts."""
     seen = set(itertools.chain.from_iterable(p.file_names.tolist() for _, p in models))
     of = dict(zip(original.file_names.tolist(), original.classes.tolist()))
     found = {name: {of[name]} for name in seen}
@@ -51,18 +51,23 @@ def test_a_pool_is_measured_as_by_loops(k, complete, ask_all):
     for pool in (("m0",), ("m1", "m4"), names):
         columns = pools.proposals.columns(pool)
         found = as_sets(original, models, pool, k)
-        one = pools.measure(columns)
-        assert one.models == pool
-        assert one.proposals_per_image == pytest.approx(np.mean([len(s) for s in found.values()]))
+        measured = pools.measure(columns)
+        assert measured.models == pool
+        assert measured.proposals_per_image == pytest.approx(
+            np.mean([len(s) for s in found.values()])
+        )
         present = [(i, c) for i, labels in truth.items() for c, there in labels.items() if there]
         hits = [c in found[i] for i, c in present]
-        assert one.recall.value == pytest.approx(np.mean(hits)) == pools.recall(columns)
-        assert one.recall.n == len(present) and one.recall.low < one.recall.value < one.recall.high
+        assert measured.recall.value == pytest.approx(np.mean(hits)) == pools.recall(columns)
+        assert measured.recall.n == len(present)
+        assert measured.recall.low < measured.recall.value < measured.recall.high
         judged = [
             truth[i].get(c, False) for i in truth for c in found[i] if complete or c in truth[i]
         ]
-        assert one.precision.n == len(judged)
-        assert one.precision.value == pytest.approx(np.mean(judged)) == pools.precision(columns)
+        assert measured.precision.n == len(judged)
+        assert (
+            measured.precision.value == pytest.approx(np.mean(judged)) == pools.precision(columns)
+        )
         firsts = {image: [] for image in found}
         for name, predictions in models:
             if name in pool:
@@ -71,15 +76,15 @@ def test_a_pool_is_measured_as_by_loops(k, complete, ask_all):
         unrated = {i for i, first in firsts.items() if first and set(first) == {of[i]}}
         if ask_all:
             unrated = {i for i, s in found.items() if s == {of[i]} and firsts[i]}
-        assert one.unrated == len(unrated)
+        assert measured.unrated == len(unrated)
         delivered = [c in found[i] and (i not in unrated or c == of[i]) for i, c in present]
-        assert one.recall_asked.value == pytest.approx(np.mean(delivered))
-        assert not ask_all or one.recall_asked == one.recall
-        assert one.questions == sum(len(s) for i, s in found.items() if i not in unrated)
+        assert measured.recall_asked.value == pytest.approx(np.mean(delivered))
+        assert not ask_all or measured.recall_asked == measured.recall
+        assert measured.questions == sum(len(s) for i, s in found.items() if i not in unrated)
 
 
 def test_the_interval_is_over_images():
-    """Labels of an image come together: the interval is that of whole images, drawn by a plain loop."""
+    """The bootstrap draws whole images, with all their labels; here a plain loop draws them."""
     _, _, pools = pools_of(5, num_images=200, num_gold=100)
     columns = [0, 1]
     found, image = pools.found(columns), pools.present_image
@@ -89,8 +94,10 @@ def test_the_interval_is_over_images():
         images = rng.integers(0, pools.num_gold_images, pools.num_gold_images)
         hits = np.bincount(image, found, pools.num_gold_images)[images].sum()
         drawn.append(hits / np.bincount(image, minlength=pools.num_gold_images)[images].sum())
-    one = pools.measure(columns).recall
-    np.testing.assert_allclose([one.low, one.high], np.quantile(drawn, (0.025, 0.975)), atol=0.01)
+    recall = pools.measure(columns).recall
+    np.testing.assert_allclose(
+        [recall.low, recall.high], np.quantile(drawn, (0.025, 0.975)), atol=0.01
+    )
 
 
 @given(st.integers(1, 9), st.integers(0, 40), st.integers(0, 10_000))
@@ -105,17 +112,17 @@ def test_counts_over_all_subsets(num_models, num_pairs, seed):
 
 @pytest.mark.parametrize("ask_all", [False, True])
 @pytest.mark.parametrize("complete", [True, False])
-def test_tables_of_every_pool_are_those_of_single_ones(tmp_path, complete, ask_all):
+def test_tables_of_every_pool_agree_with_single_pools(tmp_path, complete, ask_all):
     _, _, pools = pools_of(8, Rules(2, ask_all=ask_all), complete, num_models=5)
     front.save_every_pool(tmp_path / "p.csv", pools)
     table = pd.read_csv(tmp_path / "p.csv")
     assert len(table) == 31 and table["number"].is_monotonic_increasing
     for row in table.itertuples():
-        one = pools.measure(pools.proposals.columns(row.models.split(";")))
-        assert row.number == len(one.models) and row.unrated == one.unrated
-        assert row.proposals_per_image == pytest.approx(one.proposals_per_image)
-        assert row.recall == pytest.approx(one.recall.value)
-        assert row.precision == pytest.approx(one.precision.value)
+        measured = pools.measure(pools.proposals.columns(row.models.split(";")))
+        assert row.number == len(measured.models) and row.unrated == measured.unrated
+        assert row.proposals_per_image == pytest.approx(measured.proposals_per_image)
+        assert row.recall == pytest.approx(measured.recall.value)
+        assert row.precision == pytest.approx(measured.precision.value)
     cheapest = table.groupby("number")["proposals_per_image"].min().tolist()
     sizes = front.cheapest_of_each_size(pools)
     assert [per_image for _, per_image, _ in sizes] == pytest.approx(cheapest)
@@ -123,7 +130,7 @@ def test_tables_of_every_pool_are_those_of_single_ones(tmp_path, complete, ask_a
 
 @pytest.mark.parametrize("num_models", [3, 11, 19])
 def test_the_written_proposals_name_their_models(tmp_path, num_models):
-    """Of any number of models, also where their bits fill several bytes."""
+    """Holds for any number of models, also if the bits of a pair fill several bytes."""
     original, models, pools = pools_of(4, Rules(2), num_models=num_models)
     names = pools.proposals.models
     for pool in (names, names[1:]):
@@ -133,11 +140,11 @@ def test_the_written_proposals_name_their_models(tmp_path, num_models):
         found = {(row.file_name, row.label): row.models for row in table.itertuples()}
         wanted = {}
         for name in pool:
-            one = as_sets(original, models, {name}, 2)
+            proposed = as_sets(original, models, {name}, 2)
             of = dict(zip(original.file_names.tolist(), original.classes.tolist()))
             predictions = dict(models)[name]
             ranked = dict(zip(predictions.file_names.tolist(), predictions.classes.tolist()))
-            for image in one:
+            for image in proposed:
                 wanted.setdefault((image, of[image]), [])
                 for class_ in ranked.get(image, [])[:2]:
                     wanted.setdefault((image, class_), []).append(name)
@@ -187,8 +194,8 @@ def test_held_out_recall_is_that_of_pools_chosen_on_other_images():
     fold = part[pools.present_image]
     models = range(len(pools.proposals.models))
     hits = 0
-    for one in range(10):
-        others = fold != one
+    for held_out in range(10):
+        others = fold != held_out
         every = [s for size in models for s in itertools.combinations(models, size + 1)]
         most = pools.found(list(models))[others].sum()
         wanted = min(0.8 * others.sum() - 1e-9, most)
@@ -200,7 +207,7 @@ def test_held_out_recall_is_that_of_pools_chosen_on_other_images():
 
 
 def test_the_greedy_search_comes_close(monkeypatch):
-    """On 30 worlds of 9 models: never below the recall, at most one model more than needed."""
+    """In 30 worlds of 9 models, the pool reaches the recall with at most one model more than needed."""
     larger = reached = points = 0
     for seed in range(30):
         _, _, pools = pools_of(seed, Rules(1), num_models=9, num_images=150, num_gold=80)
@@ -222,7 +229,7 @@ def test_the_greedy_search_comes_close(monkeypatch):
     assert larger <= 6 and reached >= 0.8 * points
 
 
-def test_bad_questions_to_a_search():
+def test_bad_arguments_of_a_search():
     _, _, pools = pools_of(0)
     for recall in (0, 1.5, float("nan")):
         with pytest.raises(InputError, match="expected a share"):
@@ -239,8 +246,8 @@ def by_name(shared, names):
     return archive["classes"][rows]
 
 
-def test_real_models_find_what_sets_say(shared, published, tmp_path, capsys):
-    """Five real models' first classes and the original labels find 71.4% of the published gold labels."""
+def test_real_models_agree_with_plain_sets(shared, published, tmp_path, capsys):
+    """The first classes of five real models and the original labels find 71.4% of the gold labels."""
     from real_labels.labels import imagenet
 
     names = ["nasnet_large_tf", "inception_v3", "resnet152", "resnet50", "vgg16"]
@@ -303,7 +310,7 @@ def test_24_real_models_against_brute_force_and_60_greedily(shared, published, k
 
 
 def test_fewest_models_come_before_fewest_proposals():
-    """One model of five proposals finds as much as two of one each: alone it is the smaller pool."""
+    """One model with five proposals finds as much as two with one each, and is the smaller pool."""
     names = np.array([f"{i}.png" for i in range(5)])
     original = LabelSets(names, np.arange(6), np.zeros(5, int))
     firsts = {"much": [1, 2, 3, 3, 3], "one": [1, 0, 0, 0, 0], "two": [0, 2, 0, 0, 0]}

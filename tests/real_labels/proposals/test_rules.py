@@ -1,4 +1,4 @@
-"""What a model proposes: against plain NumPy over all probabilities."""
+"""The proposals of a model, against plain NumPy over all probabilities."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def proposed(folder, *options):
-    """{(file name, label): models} of propose, and of the images that stand unrated."""
+    """Runs propose; returns {(file name, label): models} and the labels of the unrated images."""
     arguments = ["propose", folder / "a.npz", folder / "b.npz", "--out", folder / "p.csv"]
     arguments += ["--original", folder / "original.json", "--unrated-out", folder / "u.json"]
     cli.main([str(a) for a in (*arguments, *options)])
@@ -80,17 +80,17 @@ def test_proposals_of_logits(folder, options):
     }
 
 
-def test_ranked_files_propose_what_they_have(folder):
+def test_ranked_files_propose_their_ranked_classes(folder):
     classes = np.tile([[0, 1, 2]], (N, 1))
     scores = np.tile(np.float32([[0.6, 0.3, 0.05]]), (N, 1))
-    found = PredictionFile(np.array(NAMES), classes, scores)
-    assert Rules(3, 0.1).ranked(found) is found
-    (remark,) = Rules(3, 0.04).ranked(found).remarks
-    assert remark.startswith("On 50 images the last of its 3 ranked classes is proposed")
-    for rules, one, says in (
-        (Rules(4), found, r"has 3 ranked classes an image, and --top-k 4 needs 4"),
+    ranked = PredictionFile(np.array(NAMES), classes, scores)
+    assert Rules(3, 0.1).ranked(ranked) is ranked
+    (remark,) = Rules(3, 0.04).ranked(ranked).remarks
+    assert remark.startswith("On 50 images the last of the 3 ranked classes is proposed")
+    for rules, file, message in (
+        (Rules(4), ranked, r"has 3 ranked classes per image, but --top-k 4 needs 4"),
         (Rules(above=0.1), PredictionFile(None, classes), "has no scores"),
-        (Rules(above=0.1), PredictionFile(None, classes, 9 * scores), "no probabilities"),
+        (Rules(above=0.1), PredictionFile(None, classes, 9 * scores), "not probabilities"),
         (
             Rules(above=0.1),
             PredictionFile(None, classes, scores[:, ::-1]),
@@ -98,8 +98,8 @@ def test_ranked_files_propose_what_they_have(folder):
         ),
         (Rules(9), PredictionFile(None, classes, scores, np.ones((N, 5))), "has 5 classes, fewer"),
     ):
-        with pytest.raises(InputError, match=says):
-            rules.ranked(one)
+        with pytest.raises(InputError, match=message):
+            rules.ranked(file)
 
 
 def test_bad_rules():
@@ -110,7 +110,7 @@ def test_bad_rules():
 
 
 def test_sigmoids_need_not_add_up(folder):
-    """Scores within 0 and 1 are probabilities already: several classes may be above a half."""
+    """Scores between 0 and 1 are taken as probabilities, so several classes may be above ½."""
     chance = np.full((N, C), 0.1)
     chance[:, :4] = 0.9
     np.savez(folder / "a.npz", file_names=np.array(NAMES), sigmoid=chance)

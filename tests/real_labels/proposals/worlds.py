@@ -11,7 +11,7 @@ from real_labels.proposals import ExpertLabels, Pools, Proposals, Rules
 
 
 def world(seed, num_models=6, num_images=60, num_classes=7, k=3, num_gold=25):
-    """(proposals, experts) of random rankings that lean to the images' two valid labels."""
+    """(original labels, models, valid labels): random rankings that favour the images' two valid labels."""
     rng = np.random.default_rng(seed)
     names = np.array([f"{i:03d}.png" for i in range(num_images)])
     valid = np.array([rng.permutation(num_classes)[:2] for _ in range(num_images)])
@@ -30,9 +30,10 @@ def world(seed, num_models=6, num_images=60, num_classes=7, k=3, num_gold=25):
 
 
 def pools_of(seed, rules=Rules(), complete=True, **sizes):  # noqa: B008
+    """(original labels, models, pools) of a random world."""
     original, models, labels = world(seed, **sizes)
     experts = ExpertLabels.of_label_sets(labels)
-    if not complete:  # as gold questions: some of the labels, and one that is absent
+    if not complete:  # gold questions: some of the labels, present and absent
         rng = np.random.default_rng(seed)
         image = np.repeat(np.arange(len(labels)), 3)
         asked = np.stack([rng.permutation(7)[:3] for _ in range(len(labels))]).ravel()

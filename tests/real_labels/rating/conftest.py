@@ -1,4 +1,4 @@
-"""Rating projects on SQLite, and on PostgreSQL where it can be started."""
+"""Fixtures: databases of rating projects on SQLite, and on PostgreSQL if it can be started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _program(name: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory):
-    """URL of a PostgreSQL server of our own, or a skip where it is not installed."""
+    """URL of a PostgreSQL server that the tests start; skips if PostgreSQL is not installed."""
     programs = {name: _program(name) for name in ("initdb", "postgres", "createdb")}
     if None in programs.values():
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -50,12 +50,12 @@ def postgresql(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data = folder / "data"
-    made = subprocess.run(
+    initdb = subprocess.run(
         [*run_as, programs["initdb"], "-D", data, "-U", "tester", "--auth=trust", "--no-sync"],
         capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip().splitlines()[-1]}")
+    if initdb.returncode:
+        pytest.skip(f"PostgreSQL cannot be set up here: {initdb.stderr.strip().splitlines()[-1]}")
     server = subprocess.Popen(
         [*run_as, programs["postgres"], "-D", data, "-p", str(port), "-k", str(folder), "-h", "127.0.0.1",
          "-c", "max_connections=200"],
@@ -73,7 +73,7 @@ def postgresql(tmp_path_factory):
                 time.sleep(0.1)
         yield base
     finally:
-        server.send_signal(signal.SIGINT)  # ends sessions, too; SIGTERM would wait for them
+        server.send_signal(signal.SIGINT)  # also ends open sessions; SIGTERM would wait for them
         server.wait()
 
 
@@ -96,7 +96,7 @@ def tasks_of(number: int, labels=(1, 2, 3), ask=None) -> list[Task]:
 
 
 def gold_of(tasks, first: int = 0) -> Gold:
-    """Gold of all labels of these tasks: odd classes are present."""
+    """Gold of all labels of the tasks: odd classes are present."""
     names = np.array([t.file_name for t in tasks])
     image = np.repeat(np.arange(len(tasks)), [len(t.labels) for t in tasks])
     label = np.concatenate([t.labels for t in tasks])

@@ -1,4 +1,4 @@
-"""Servers killed under load: no acknowledged answer is lost, none counts twice, every task is done."""
+"""A server that is killed under load: no acknowledged answer is lost or counted twice, every task is done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATERS = 6
 
 
 class Persistent(simulation.Visitor):
-    """A visitor who sends again with the same key until there is a reply, as the page does."""
+    """A visitor that repeats a request, with the same key, until the server answers, as the page does."""
 
     def ask(self, path, body=None):
         for _ in range(2_000):
@@ -59,7 +59,7 @@ def killed(url, kills, tasks, seed=0):
         number += 1
     for thread in threads:
         thread.join()
-    # What a killed server had lent comes back when the leases end.
+    # Tasks that a killed server had lent are free again when their leases end.
     time.sleep(settings.lease + 0.5)
     for place in range(RATERS):
         work(place)

@@ -1,4 +1,4 @@
-"""Fifty raters at once, over HTTP: every task gets exactly the wanted raters, without an error."""
+"""Fifty raters at once, over HTTP: every task gets exactly the wanted number of raters, without errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_fifty_raters_at_once(url):
     project.add_tasks(opened, tasks_of(TASKS), None, {}, {})
     tokens = [people.invite(opened) for _ in range(RATERS)]
     with contextlib.ExitStack() as stack:
-        # PostgreSQL serves several processes side by side.
+        # With PostgreSQL, several server processes can share the database.
         number = 1 if opened.is_sqlite else 2
         servers = [stack.enter_context(simulation.Server(url)) for _ in range(number)]
         visitors = [
@@ -30,11 +30,11 @@ def test_fifty_raters_at_once(url):
         done = simulation.side_by_side(visitors, skills, lambda i, c: (i + c) % 2 == 0, 0)
     assert done == WANTED * TASKS
     with opened.reading() as connection:
-        found = results.rows(connection, work=True)
+        rows = results.rows(connection, work=True)
         counts = connection.execute(
             sqlalchemy.text("SELECT count(*) FROM assignments WHERE state = 'done' GROUP BY task")
         ).scalars()
         assert list(counts) == [WANTED] * TASKS
-    assert len({(row.question, row.pseudonym) for row in found}) == len(found) == 3 * done
+    assert len({(row.question, row.pseudonym) for row in rows}) == len(rows) == 3 * done
     acknowledged = sum(len(given) for v in visitors for _, given in v.acknowledged)
-    assert len(found) == acknowledged
+    assert len(rows) == acknowledged

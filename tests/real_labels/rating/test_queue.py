@@ -1,4 +1,4 @@
-"""The queue on both databases: exact numbers of raters, leases, skipping, revising, gold, excluding."""
+"""The queue on both databases: number of raters, leases, skipping, revising, gold, excluding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 def begin(url, tasks, gold=None, raters=3, **settings):
-    """(database, queue, clock) of a new project with as many raters as asked."""
+    """Creates a project with `raters` raters; returns (database, queue, clock)."""
     opened = database.create(url)
     plain = {"raters": 2, "warm_up": 0, "gold_share": 0.0, "lease": 100.0}
     project.store(opened, Settings("test", **plain | settings), "Be careful.")
@@ -42,9 +42,11 @@ def begin(url, tasks, gold=None, raters=3, **settings):
     return opened, Queue(opened, clock), clock
 
 
-def give(queue, rater, one, category=2, key=None):
-    answers = {q.id: category for q in one.questions if q.is_asked}
-    return queue.answer(rater, one.assignment, answers, key or f"key-{rater}-{one.assignment}", 4.0)
+def give(queue, rater, task, category=2, key=None):
+    answers = {q.id: category for q in task.questions if q.is_asked}
+    return queue.answer(
+        rater, task.assignment, answers, key or f"key-{rater}-{task.assignment}", 4.0
+    )
 
 
 def done_by_task(opened):
@@ -74,8 +76,8 @@ def test_many_raters_at_once_leave_no_task_short_or_over(url):
         rng = random.Random(rater)
         try:
             while lent := queue.lend(rater, 2):
-                for one in lent:
-                    give(queue, rater, one, rng.randrange(3))
+                for task in lent:
+                    give(queue, rater, task, rng.randrange(3))
         except Exception as error:
             problems.append(repr(error))
 
@@ -96,8 +98,10 @@ def test_a_lease_that_ends_returns_the_task(url):
     (first,), (second,) = queue.lend(1), queue.lend(2)
     assert queue.lend(3) == []
     clock.now += 60
-    assert [one.assignment for one in queue.lend(1)] == [first.assignment]  # renewed, not lent anew
-    clock.now += 60  # the second's lease is over
+    assert [task.assignment for task in queue.lend(1)] == [
+        first.assignment
+    ]  # renewed: the same assignment
+    clock.now += 60  # the lease of the second rater has ended
     (third,) = queue.lend(3)
     give(queue, 1, first)
     give(queue, 3, third)
@@ -112,18 +116,18 @@ def test_a_lease_that_ends_returns_the_task(url):
 
 def test_an_answer_after_the_lease_counts_if_there_is_a_place(url):
     opened, queue, clock = begin(url, tasks_of(1), raters=2)
-    (one,) = queue.lend(1)
+    (task,) = queue.lend(1)
     clock.now += 1_000
-    give(queue, 1, one)
+    give(queue, 1, task)
     assert done_by_task(opened) == {1: 1}
 
 
 def test_skipping_hands_the_task_on_with_the_reason(url):
     opened, queue, _ = begin(url, tasks_of(1), raters=3)
-    (one,) = queue.lend(1)
-    with pytest.raises(Refused, match="Say why"):
-        queue.skip(1, one.assignment, "  ")
-    queue.skip(1, one.assignment, "too dark")
+    (task,) = queue.lend(1)
+    with pytest.raises(Refused, match="Give a reason"):
+        queue.skip(1, task.assignment, "  ")
+    queue.skip(1, task.assignment, "too dark")
     assert queue.lend(1) == []
     for rater in (2, 3):
         give(queue, rater, queue.lend(rater)[0])
@@ -135,12 +139,12 @@ def test_skipping_hands_the_task_on_with_the_reason(url):
 
 def test_answers_are_revised_and_the_history_is_kept(url):
     opened, queue, _ = begin(url, tasks_of(2), raters=1)
-    (one,) = queue.lend(1)
-    give(queue, 1, one, 2)
+    (task,) = queue.lend(1)
+    give(queue, 1, task, 2)
     assert [q.answer for q in queue.last(1)[0].questions] == [2, 2, 2]
-    give(queue, 1, one, 0, key="another key")
+    give(queue, 1, task, 0, key="another key")
     assert [q.answer for q in queue.last(1)[0].questions] == [0, 0, 0]
-    give(queue, 1, one, 1, key="another key")  # sent twice: counts once
+    give(queue, 1, task, 1, key="another key")  # sent twice: counts once
     with opened.reading() as connection:
         kept = connection.execute(
             sqlalchemy.text("SELECT revision, category FROM answers ORDER BY id")
@@ -150,24 +154,24 @@ def test_answers_are_revised_and_the_history_is_kept(url):
     assert now.answer.tolist() == [0, 0, 0]
 
 
-def test_nobody_answers_for_others_or_in_part(url):
+def test_answers_for_others_and_incomplete_answers_are_refused(url):
     _, queue, _ = begin(url, tasks_of(2), raters=2)
-    (one,) = queue.lend(1)
-    with pytest.raises(Refused, match="not yours"):
-        give(queue, 2, one)
+    (task,) = queue.lend(1)
+    with pytest.raises(Refused, match="not assigned to you"):
+        give(queue, 2, task)
     with pytest.raises(Refused, match="2 of 3 labels have no answer"):
-        queue.answer(1, one.assignment, {one.questions[0].id: 0}, "key-12345")
-    with pytest.raises(Refused, match="none of no, maybe, yes"):
-        queue.answer(1, one.assignment, {q.id: 3 for q in one.questions}, "key-12345")
-    with pytest.raises(Refused, match="not to this task's questions"):
-        queue.answer(1, one.assignment, {999: 1}, "key-12345")
+        queue.answer(1, task.assignment, {task.questions[0].id: 0}, "key-12345")
+    with pytest.raises(Refused, match="must be one of no, maybe, yes"):
+        queue.answer(1, task.assignment, {q.id: 3 for q in task.questions}, "key-12345")
+    with pytest.raises(Refused, match="do not belong to this task's questions"):
+        queue.answer(1, task.assignment, {999: 1}, "key-12345")
 
 
 def test_labels_for_contrast_are_shown_and_not_asked(url):
     _, queue, _ = begin(url, tasks_of(1, (1, 2, 3), (2,)), raters=1)
-    (one,) = queue.lend(1)
-    assert [(q.label, q.is_asked) for q in one.questions] == [(1, False), (2, True), (3, False)]
-    assert give(queue, 1, one).questions[1].answer == 2
+    (task,) = queue.lend(1)
+    assert [(q.label, q.is_asked) for q in task.questions] == [(1, False), (2, True), (3, False)]
+    assert give(queue, 1, task).questions[1].answer == 2
 
 
 def test_warm_up_shows_the_truth_and_hidden_gold_does_not(url):
@@ -176,10 +180,10 @@ def test_warm_up_shows_the_truth_and_hidden_gold_does_not(url):
     opened, queue, _ = begin(url, tasks, gold, raters=1, warm_up=2, gold_share=0.25)
     kinds, truths = [], []
     while lent := queue.lend(1, 2):
-        for one in lent:
-            assert all(q.truth is None for q in one.questions)
-            saved = give(queue, 1, one)
-            kinds.append(one.kind)
+        for task in lent:
+            assert all(q.truth is None for q in task.questions)
+            saved = give(queue, 1, task)
+            kinds.append(task.kind)
             truths.append([q.truth for q in saved.questions])
     assert kinds[:2] == [WARM_UP] * 2 and WARM_UP not in kinds[2:]
     assert truths[:2] == [[True, False, True]] * 2 and all(t == [None] * 3 for t in truths[2:])
@@ -188,7 +192,7 @@ def test_warm_up_shows_the_truth_and_hidden_gold_does_not(url):
         hidden = results.answers(connection, queue.settings, work=False)
         truth = results.gold(connection)
     assert len(work.questions.file_names) == 18 and len(hidden.questions.file_names) == 2 + 6
-    # Of the 6 + 18 tasks after the warm-up, a quarter was asked to be gold.
+    # The gold share is 0.25, so 6 of the 6 + 18 tasks after the warm-up are gold.
     assert len(truth) == 36 and (truth.present == (truth.questions.label % 2 == 1)).all()
     assert status.gold_record(hidden, truth) == [("rater-001", 16, 24)]
 
@@ -233,8 +237,8 @@ def test_adaptive_asking_asks_only_the_unsure_again(url):
     )
     rng = np.random.default_rng(0)
 
-    def truth(one, question):
-        return (one.image + question.label) % 3 == 0
+    def truth(task, question):
+        return (task.image + question.label) % 3 == 0
 
     rounds = 0
     while rounds < 20:
@@ -242,13 +246,13 @@ def test_adaptive_asking_asks_only_the_unsure_again(url):
         done = 0
         for rater in range(1, 10):
             while lent := queue.lend(rater):
-                (one,) = lent
+                (task,) = lent
                 answers = {
-                    q.id: (2 if truth(one, q) != (rng.random() < 0.12) else 0)
-                    for q in one.questions
+                    q.id: (2 if truth(task, q) != (rng.random() < 0.12) else 0)
+                    for q in task.questions
                     if q.is_asked
                 }
-                queue.answer(rater, one.assignment, answers, f"k{rater}-{one.assignment}x", 1.0)
+                queue.answer(rater, task.assignment, answers, f"k{rater}-{task.assignment}x", 1.0)
                 done += 1
         if not adaptive.ask_again(opened) and not done:
             break
@@ -260,7 +264,7 @@ def test_adaptive_asking_asks_only_the_unsure_again(url):
     assert now.open_tasks == 0 and now.answers == now.wanted == len(answers)
 
 
-def test_the_export_is_what_aggregate_reads(url, tmp_path):
+def test_the_export_can_be_read_by_aggregate(url, tmp_path):
     opened, queue, _ = begin(url, tasks_of(3), raters=2)
     for rater in (1, 2):
         while lent := queue.lend(rater):
@@ -274,17 +278,17 @@ def test_the_export_is_what_aggregate_reads(url, tmp_path):
     assert (outside.votes() == 1).all() and (outside.votes(1) == 1).all()
 
 
-def test_what_is_no_rating_database_is_refused(url, tmp_path):
+def test_other_files_and_addresses_are_refused_as_databases(url, tmp_path):
     begin(url, tasks_of(1))
-    with pytest.raises(InputError, match="is a rating database already"):
+    with pytest.raises(InputError, match="already holds a rating database"):
         database.create(url)
     opened = database.opened(url)
     with opened.writing() as connection:
-        opened.state_fact(connection, "schema", 99)
-    with pytest.raises(InputError, match=r"newer version .*tables 99"):
+        opened.store_fact(connection, "schema", 99)
+    with pytest.raises(InputError, match=r"newer version .*tables of version 99"):
         database.opened(url)
     for wrong, says in (
-        ("sqlite:////nowhere/at/all.db", "there is no such database"),
+        ("sqlite:////nowhere/at/all.db", "this database does not exist"),
         ("mysql://host/name", "expected sqlite:///FILE or postgresql"),
         ("rating.db", "expected sqlite:///FILE"),
         ("postgresql://tester:secret@127.0.0.1:1/x", "cannot be opened"),
@@ -293,7 +297,7 @@ def test_what_is_no_rating_database_is_refused(url, tmp_path):
             database.opened(wrong)
         assert "secret" not in str(error.value)
     (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 9)
-    with pytest.raises(InputError, match="cannot be opened|no rating database"):
+    with pytest.raises(InputError, match="cannot be opened|is not a rating database"):
         database.opened(f"sqlite:///{tmp_path / 'text.db'}")
 
 
@@ -333,13 +337,13 @@ def test_warm_up_answers_stay_as_they_were_before_the_feedback(url):
     with pytest.raises(Refused, match="cannot be changed"):
         give(queue, 1, warm_up, 2, key="another-key")
     give(queue, 1, work, 0, key="another-key")
-    assert [one.assignment for one in queue.last(1)] == [work.assignment]
+    assert [task.assignment for task in queue.last(1)] == [work.assignment]
     with opened.reading() as connection:
         on_gold = results.answers(connection, queue.settings, work=False)
     assert set(on_gold.answer.tolist()) == {1}
 
 
-def test_raters_get_gold_in_orders_of_their_own(url):
+def test_each_rater_gets_gold_in_another_order(url):
     tasks = tasks_of(60)
     gold = gold_of(tasks[:40])
     _, queue, _ = begin(url, tasks, gold, raters=4, warm_up=40, gold_share=0.0)
@@ -351,8 +355,8 @@ def test_raters_get_gold_in_orders_of_their_own(url):
             give(queue, rater, lent[0])
         orders.append(tuple(seen))
     assert len({frozenset(order) for order in orders}) == 1 and len(orders[0]) == 40
-    for one, other in itertools.combinations(orders, 2):
-        assert sum(a == b for a, b in zip(one, other)) < 12  # 1 by chance
+    for first, second in itertools.combinations(orders, 2):
+        assert sum(a == b for a, b in zip(first, second)) < 12  # about 1 is expected by chance
 
 
 def test_a_later_batch_asks_no_question_twice_and_changes_no_task(url):
@@ -365,12 +369,20 @@ def test_a_later_batch_asks_no_question_twice_and_changes_no_task(url):
         give(queue, 1, lent[0])
     assert len(asked) == len(set(asked)) == 5
     with pytest.raises(
-        InputError, match=r"t0 is there already, with other labels \(\[1, 2\] there"
+        InputError, match=r"Task t0 already exists with other labels \(\[1, 2\] in the database"
     ):
         project.add_tasks(opened, tasks_of(2, (1, 2, 3)), None, {}, {})
 
 
-def test_open_tasks_that_nobody_can_take_are_told(url):
+def test_a_later_task_with_the_id_of_a_gold_task_is_refused(url):
+    gold = tasks_of(2)
+    opened, _, _ = begin(url, tasks_of(4), gold_of(gold), raters=1, warm_up=1)
+    assert project.add_tasks(opened, gold, None, {}, {}) == (0, 0)  # is there, as gold
+    with pytest.raises(InputError, match=r"Task t0 already exists with other labels"):
+        project.add_tasks(opened, tasks_of(1, (7, 8)), None, {}, {})
+
+
+def test_open_tasks_that_no_rater_can_take_are_counted(url):
     opened, queue, clock = begin(url, tasks_of(3), raters=2, **{"lease": 50.0})
     opened.close()
     with opened.reading() as connection:
@@ -382,16 +394,16 @@ def test_open_tasks_that_nobody_can_take_are_told(url):
         assert status.needs_raters(connection) == 3
         assert status.progress(opened, connection, 1, clock.now)["wait"] is None
     people.change(opened, "rater-002", is_paused=False)
-    one = queue.lend(2)[0]
-    queue.skip(2, one.assignment, "too dark")
-    queue.skip(2, one.assignment, "too dark")  # sent twice
+    task = queue.lend(2)[0]
+    queue.skip(2, task.assignment, "too dark")
+    queue.skip(2, task.assignment, "too dark")  # sent twice
     with opened.reading() as connection:
         assert status.needs_raters(connection) == 1
         (skipped,) = status.skipped(connection)
     assert (skipped["rater"], skipped["reason"]) == ("rater-002", "too dark")
 
 
-def test_progress_does_not_tell_gold_from_work(url):
+def test_progress_does_not_reveal_gold(url):
     tasks = tasks_of(40)
     opened, queue, clock = begin(
         url, tasks, gold_of(tasks[:10]), raters=1, gold_share=0.25, **{"warm_up": 0}

@@ -1,4 +1,4 @@
-"""The whole loop of `make relabel`, on a few images."""
+"""The complete loop of `make relabel`, on a few images."""
 
 from __future__ import annotations
 
@@ -62,4 +62,4 @@ def test_new_labels_are_better_than_the_original_ones(tmp_path):
     assert 3 <= summary["answers_per_question"] < 5
     assert summary["proposals"].keys() == {"recall", "precision", "per_image"}
     assert summary["models"].keys() == {"m0", "m1", "m2"}
-    assert all(one.keys() == {"original", "new", "true"} for one in summary["models"].values())
+    assert all(model.keys() == {"original", "new", "true"} for model in summary["models"].values())

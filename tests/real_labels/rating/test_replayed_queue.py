@@ -1,4 +1,4 @@
-"""Published answers replayed through the real queue: asking adaptively costs less and ends as well."""
+"""Published answers replayed through the real queue: adaptive asking beside five raters for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THRESHOLD = 0.8
 
 
 def by_image(gold):
-    """A task an image, of all its gold questions."""
+    """One task for each image, with all its gold questions."""
     labels = {}
     for name, label in zip(gold.questions.file_name().tolist(), gold.questions.label.tolist()):
         labels.setdefault(name, []).append(label)
@@ -33,7 +33,7 @@ def replayed(folder, answers, gold, **policy):
 
 
 def quality(collected, gold):
-    """(answers a question, precision, recall)"""
+    """Returns (answers per question, precision, recall)."""
     scores = collected.aggregate().scores
     kept = scores.probability[scores.questions.find(gold.questions)] >= THRESHOLD
     hits = np.count_nonzero(kept & gold.present)
@@ -57,7 +57,7 @@ def test_adaptive_asking_beside_five_raters(published, tmp_path):
     assert asked.min() == 3 and asked.max() <= 9
     assert ((sureness >= 0.95) | (asked == 9)).all()
 
-    # Each answer is the one that this rater gave.
+    # Each answer equals the published answer of the same rater.
     published_answer = np.empty((len(answers.questions), len(answers.raters)), np.int64)
     published_answer[answers.question, answers.rater] = answers.answer
     rows = answers.questions.find(adaptive.work.questions)[adaptive.work.question]

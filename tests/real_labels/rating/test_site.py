@@ -1,4 +1,4 @@
-"""The site's requests: who may do what, and attacks."""
+"""Requests of the site: permissions and attacks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def site(tmp_path):
 
 
 def visit(client, token):
-    """Opens an invitation; a function that sends the page's requests."""
+    """Opens an invitation, and returns a function that sends the page's requests."""
     page = client.get(f"/invite/{token}")
     csrf = re.search(r'data-token="([0-9a-f]+)"', page.text)[1]
 
@@ -84,15 +84,15 @@ def test_a_visit_from_the_invitation_to_the_last_task(site):
             ).json()
             assert [q["answer"] for q in reply["saved"]["questions"]] == [1, 1, 1]
             done += 1
-    assert done == 1 + 4 + 1  # the warm-up, the work, and one hidden gold of a share of 0.2
+    assert done == 1 + 4 + 1  # the warm-up task, the work, and one hidden gold task (share 0.2)
     now = ask("next").json()["progress"]
     assert now["left"] == 0 and now["done"] == done
-    assert len(ask("last").json()["tasks"]) == done - 1  # the warm-up cannot be changed
+    assert len(ask("last").json()["tasks"]) == done - 1  # warm-up answers cannot be changed
     with opened.reading() as connection:
         assert people.of_session(connection, browser.cookies[app.COOKIE], time.time()).id == 1
 
 
-def test_nothing_is_stored_from_which_a_link_could_be_made(site, tmp_path):
+def test_the_database_stores_hashes_and_no_tokens(site, tmp_path):
     opened, client, tokens = site
     browser = client()
     visit(browser, tokens[0])
@@ -122,7 +122,7 @@ def test_no_change_without_session_origin_and_token(site, path):
     assert client().get(f"/{path}").status_code == 405
 
 
-def test_a_token_of_another_session_is_no_use(site):
+def test_the_token_of_another_session_is_refused(site):
     _, client, tokens = site
     first, second = client(), client()
     visit(first, tokens[0])
@@ -132,7 +132,7 @@ def test_a_token_of_another_session_is_no_use(site):
     assert reply.status_code == 403
 
 
-def test_raters_are_no_administrators_and_the_other_way_round(site):
+def test_raters_and_administrators_cannot_use_each_others_requests(site):
     _, client, tokens = site
     rater, admin = visit(client(), tokens[0]), visit(client(), tokens[2])
     assert rater("status").status_code == rater("change", {"rater": "rater-002"}).status_code == 403
@@ -144,7 +144,7 @@ def test_raters_are_no_administrators_and_the_other_way_round(site):
     assert admin("change", {"rater": "nobody", "is_paused": True}).status_code == 400
 
 
-def test_nobody_sees_or_touches_anothers_answers(site):
+def test_raters_cannot_see_or_change_answers_of_others(site):
     _, client, tokens = site
     first, second = visit(client(), tokens[0]), visit(client(), tokens[1])
     task = first("next").json()["tasks"][0]
@@ -157,7 +157,7 @@ def test_nobody_sees_or_touches_anothers_answers(site):
         assert all(q["answer"] is None and q["truth"] is None for q in task["questions"])
 
 
-def test_gold_cannot_be_told_from_work(site):
+def test_gold_looks_like_work(site):
     _, client, tokens = site
     ask = visit(client(), tokens[0])
     warm_up = ask("next").json()["tasks"]
@@ -190,18 +190,18 @@ def test_gold_cannot_be_told_from_work(site):
         {"assignment": 1, "answers": {"1": float("inf")}, "key": "12345678"},
     ],
 )
-def test_odd_requests_are_refused(site, body):
+def test_invalid_fields_are_refused(site, body):
     _, client, tokens = site
     ask = visit(client(), tokens[0])
     ask("next")
-    content = json.dumps(body)  # JSON has no infinity, and yet every parser reads it
+    content = json.dumps(body)  # JSON has no infinity, but Python's parser reads it
     reply = ask("answer", None, content=content)
     assert reply.status_code in (400, 409) and reply.json()["error"]
     admin = visit(client(), tokens[2])
     assert admin("status").status_code == 200 and ask("next").status_code == 200
 
 
-def test_bodies_that_are_none(site):
+def test_invalid_bodies_are_refused(site):
     _, client, tokens = site
     browser = client()
     visit(browser, tokens[0])
@@ -212,7 +212,7 @@ def test_bodies_that_are_none(site):
         assert reply.status_code == 400, content[:5]
 
 
-def test_images_come_by_number_and_to_raters_alone(site):
+def test_images_need_a_session_and_a_valid_id(site):
     _, client, tokens = site
     assert client().get("/image/1").status_code == 401
     browser = client()
@@ -225,7 +225,7 @@ def test_images_come_by_number_and_to_raters_alone(site):
         assert browser.get(path).status_code in (404, 405), path
 
 
-def test_an_image_that_is_none_is_not_sent(site, tmp_path):
+def test_a_file_that_is_not_an_image_is_not_sent(site, tmp_path):
     _, client, tokens = site
     (tmp_path / "images" / "000.png").write_text("<script>alert(1)</script>")
     browser = client()
@@ -235,16 +235,16 @@ def test_an_image_that_is_none_is_not_sent(site, tmp_path):
     assert browser.get(f"/image/{number}").status_code == 404
 
 
-def test_texts_stay_texts(site):
+def test_texts_are_escaped(site):
     _, client, tokens = site
     page = client().get(f"/invite/{tokens[0]}").text
     assert "<b>Fish</b>" not in page and "&lt;b&gt;Fish&lt;/b&gt;" in page
     assert "<script>x" not in page and "&lt;script&gt;x" in page
-    assert "onerror" not in page  # names come as JSON and are set as text
+    assert "onerror" not in page  # the page gets class names as JSON and sets them as text
 
 
-def test_a_key_is_of_its_task_alone(site):
-    """A key that another rater used before is no reason to drop an answer."""
+def test_a_key_belongs_to_one_assignment(site):
+    """An answer is saved although another rater has used the same key."""
     _, client, tokens = site
     for token in tokens[:2]:
         ask = visit(client(), token)
@@ -270,7 +270,7 @@ def test_every_reply_forbids_frames_and_foreign_scripts(site):
     assert "httponly" in cookie and "samesite=lax" in cookie and "secure" not in cookie
 
 
-def test_behind_a_proxy_the_address_is_the_one_given(site, tmp_path):
+def test_behind_a_proxy_the_origin_is_that_of_the_url_option(site, tmp_path):
     opened, _, tokens = site
     behind = app.create(opened, app.Options(url="https://rate.example.org/", cache=str(tmp_path)))
     browser = TestClient(behind, base_url="http://10.0.0.1:8000")
@@ -301,7 +301,7 @@ def test_a_flood_of_requests_is_slowed_down(site):
     assert codes[0] == 200 and 429 in codes
 
 
-def test_a_session_that_ran_out_asks_for_the_link(site):
+def test_an_expired_session_asks_for_the_invitation_link(site):
     opened, client, tokens = site
     browser = client()
     ask = visit(browser, tokens[0])
@@ -321,9 +321,9 @@ def test_rates_refill():
 
 
 def test_secrets_are_not_in_the_log(site):
-    """The server as it is started, through refused, odd and failing requests."""
+    """Checks the output of a real server after refused, invalid and failing requests."""
     opened, _, tokens = site
-    with Server(str(opened.engine.url), says=subprocess.PIPE) as server:
+    with Server(str(opened.engine.url), stdout=subprocess.PIPE) as server:
         visitor = Visitor(f"{server.address}/invite/{tokens[0]}")
         session = visitor._headers["cookie"].partition("=")[2]
         for path in ("/invite/wrong", "/nowhere", "/image/99999", f"/invite/{tokens[1]}"):
@@ -331,7 +331,7 @@ def test_secrets_are_not_in_the_log(site):
                 visitor._send("GET", path)
         with contextlib.suppress(RequestRefused):
             visitor.ask("answer", {"assignment": 1, "answers": {}, "key": "12345678"})
-        with opened.writing() as connection:  # an error of the server
+        with opened.writing() as connection:  # makes the next request fail in the server
             connection.execute(text("ALTER TABLE assignments RENAME TO gone"))
         with contextlib.suppress(RequestRefused):
             visitor.ask("next")
@@ -339,12 +339,12 @@ def test_secrets_are_not_in_the_log(site):
             raw.sendall(f"GET /invite/{tokens[1]} HTTP/9\r\nCookie: {session}\r\n\r\n".encode())
             raw.recv(100)
         server.kill()
-        said = server.output()
-    assert "Serving" in said and "no such table" in said  # it does log
-    assert not any(secret in said for secret in (*tokens, session))
+        output = server.output()
+    assert "Serving" in output and "no such table" in output  # the server does log
+    assert not any(secret in output for secret in (*tokens, session))
 
 
-def test_the_page_speaks_to_nobody_else():
+def test_the_pages_send_no_requests_to_other_sites():
     folder = app._HERE
     for path in (*folder.glob("static/*"), *folder.glob("templates/*")):
         content = path.read_text()
@@ -359,17 +359,17 @@ def test_the_queue_survives_a_restart(site):
     ask = visit(client(), tokens[0])
     first = ask("next").json()["tasks"]
     again = Queue(opened).lend(1, 2)
-    assert [one.assignment for one in again] == [task["assignment"] for task in first]
+    assert [task.assignment for task in again] == [task["assignment"] for task in first]
 
 
-def test_one_picture_is_asked_for_by_many_at_once(tmp_path):
+def test_many_concurrent_requests_for_one_picture(tmp_path):
     pictures(tmp_path / "images", ["a.png"])
-    made = Pictures(tmp_path / "cache")
+    cache = Pictures(tmp_path / "cache")
     path = str(tmp_path / "images" / "a.png")
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        jobs = [pool.submit(made.jpeg, path, "page") for _ in range(64)]
-        found = {job.result() for job in jobs}
-    assert len(found) == 1 and next(iter(found)).startswith(b"\xff\xd8")
+        jobs = [pool.submit(cache.jpeg, path, "page") for _ in range(64)]
+        contents = {job.result() for job in jobs}
+    assert len(contents) == 1 and next(iter(contents)).startswith(b"\xff\xd8")
     assert len(list((tmp_path / "cache").iterdir())) == 1
-    small = Image.open(io.BytesIO(made.jpeg(path, "thumbnail")))
+    small = Image.open(io.BytesIO(cache.jpeg(path, "thumbnail")))
     assert max(small.size) == 240

@@ -1,4 +1,4 @@
-"""Tasks from proposals: the published ones, the limit, and datasets without a hierarchy."""
+"""Splitting proposals into tasks: the published rule, the upper limit, datasets without a hierarchy."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_the_published_tasks(published_groups):
         several += len(ours) > 1
         whole += len(ours) > 1 and all(len(places) == 1 for places in by_category.values())
     assert (tasks, equal_sizes, equal) == (38_189, 24_887, 23_003)
-    assert whole == several > 7_000  # no category is torn
+    assert whole == several > 7_000  # every category stays in one task
 
 
-def test_with_a_limit_no_task_is_above_it_and_none_needlessly_small(published_groups):
+def test_tasks_keep_the_limit_and_the_least_size(published_groups):
     for groups in published_groups.values():
         labels = list(itertools.chain.from_iterable(groups))
         uncapped = splitting.published_tasks(labels, HIERARCHY)
@@ -58,7 +58,7 @@ def test_any_labels_and_any_limit(labels, limit):
     tasks = splitting.along_hierarchy(sorted(labels), HIERARCHY, limit)
     assert sorted(itertools.chain.from_iterable(tasks)) == sorted(labels)
     assert all(task == sorted(task) and len(task) <= limit for task in tasks)
-    if limit >= 5:  # any number from 3 on is a sum of numbers from 3 to 5
+    if limit >= 5:  # every number from 3 on is a sum of numbers from 3 to 5
         assert all(len(task) >= min(3, len(labels)) for task in tasks)
     whole = splitting.published_tasks(sorted(labels), HIERARCHY)
     if all(len(task) <= limit for task in whole) and len(labels) > min(6, limit):
@@ -75,7 +75,7 @@ def compositions(n):
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.integers(1, 9))
-def test_a_cut_is_the_best_of_all(costs, limit):
+def test_a_cut_is_as_cheap_as_the_cheapest_of_all_cuts(costs, limit):
     n = len(costs) + 1
 
     def price(sizes):
@@ -97,7 +97,7 @@ def test_related_labels_stay_together():
 
 
 def confusable(rng, groups, images=300):
-    """Questions about images for which most classes of one group, or of two, are proposed."""
+    """Questions about images; for each image, most classes of one or two groups are proposed."""
     pairs = set()
     for image in range(images):
         chosen = rng.permutation(len(groups))[: 1 + image % 2]
@@ -108,7 +108,7 @@ def confusable(rng, groups, images=300):
     return Questions(np.array([f"{i}.png" for i in range(images)]), image, label)
 
 
-def test_confusions_stand_for_a_hierarchy():
+def test_confusions_replace_a_hierarchy():
     rng = np.random.default_rng(0)
     mixed = rng.permutation(30)
     groups = [mixed[:10], mixed[10:16], mixed[16:30]]
@@ -122,21 +122,21 @@ def test_confusions_stand_for_a_hierarchy():
     assert confusions.tasks(groups[0].tolist(), 10) == [sorted(groups[0].tolist())]
 
 
-def test_the_similarity_is_that_of_a_loop():
+def test_the_similarity_equals_a_plain_loop():
     questions = confusable(np.random.default_rng(1), [np.arange(5), np.arange(5, 9)], 40)
     images = [set(questions.image[questions.label == c].tolist()) for c in range(9)]
     wanted = [[len(a & b) / (len(a) * len(b)) ** 0.5 for a in images] for b in images]
     np.testing.assert_allclose(splitting.Confusions(questions).similarity(np.arange(9)), wanted)
 
 
-def test_a_class_index_costs_no_memory():
+def test_large_class_indices_need_no_memory():
     questions = Questions(np.array(["a.png"]), np.zeros(9, int), np.arange(9) + 2_000_000_000)
     tasks = splitting.Confusions(questions).tasks(questions.label.tolist(), 8)
     assert sorted(map(len, tasks)) == [4, 5]
 
 
 @pytest.mark.parametrize("number", [1, 2, 9, 100])
-def test_classes_that_were_never_confused(number):
+def test_classes_that_are_never_proposed_together(number):
     questions = Questions(
         np.array([f"{i}.png" for i in range(number)]), np.arange(number), np.arange(number)
     )

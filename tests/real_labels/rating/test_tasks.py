@@ -1,4 +1,4 @@
-"""tasks.jsonl: what is written is read, and each bad line is named; which questions are asked again."""
+"""Reading and writing tasks.jsonl, messages about bad lines, asking again, and Label Studio."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_round_trip(tmp_path):
     }  # fmt: skip
     asked = rated.questions_of(tasks)
     assert list(zip(asked.file_name().tolist(), asked.label.tolist()))[-1] == ("c.png", 3)
-    with pytest.raises(InputError, match="names of 3 classes, and none of class 5, which task b"):
+    with pytest.raises(InputError, match="names of 3 classes only, but task b .* shows class 5"):
         rated.described(tasks, texts[:3])
 
 
@@ -46,15 +46,15 @@ def test_bad_lines_are_named(tmp_path):
     path = tmp_path / "t.jsonl"
     good = {"task": "a", "file_name": "a.png", "labels": [1, 2]}
     for change, says in (
-        ({"labels": [1, 1]}, "labels must be distinct"),
-        ({"labels": []}, "labels must be distinct classes, found"),
+        ({"labels": [1, 1]}, "labels must be one or more distinct classes"),
+        ({"labels": []}, "labels must be one or more distinct classes, found"),
         ({"labels": [-1]}, "labels must be a list of class indices"),
         ({"labels": [1 << 31]}, "labels must be a list of class indices"),
         ({"labels": [True]}, "labels must be a list of class indices"),
         ({"labels": "1"}, "labels must be a list"),
-        ({"ask": [3]}, "asks about 3, which is none of its labels"),
-        ({"ask": []}, "ask must be distinct"),
-        ({"task": None}, "expected a text task"),
+        ({"ask": [3]}, "asks about class 3, which is not among its labels"),
+        ({"ask": []}, "ask must be one or more distinct"),
+        ({"task": None}, "task must be a text"),
         ({"file_name": ""}, "file_name is empty"),
         ({"names": ["x"]}, "has 1 names for 2 labels"),
         ({"names": [1, 2]}, "names must be a list of texts"),
@@ -64,9 +64,9 @@ def test_bad_lines_are_named(tmp_path):
             rated.load(path)
     for content, says in (
         ("[1, 2]", "line 1: expected an object"),
-        ("{", "line 1: is no JSON"),
+        ("{", "line 1: is not JSON"),
         ("", "holds no tasks"),
-        (f"{json.dumps(good)}\n" * 2, "2 tasks are called 'a'"),
+        (f"{json.dumps(good)}\n" * 2, "2 tasks have the id 'a'"),
         ("[" * 100_000, "line 1: "),
     ):
         path.write_text(content)
@@ -91,7 +91,7 @@ def test_the_rule_of_asking(questions, until, at_least, more):
             assert need == (sure < until)
 
 
-def test_the_next_round_asks_what_is_unsure():
+def test_the_next_round_asks_unsure_questions():
     tasks = [
         Task("t1", "x/a.png", (1, 2, 3), (1, 2, 3)),
         Task("t2", "x/b.png", (4, 5), (4,)),
@@ -119,7 +119,7 @@ def test_the_next_round_asks_what_is_unsure():
 
 
 def test_a_replay_stops_when_sure_and_counts_every_answer():
-    """Raters who are always right: two agreeing answers are enough, whatever may be asked."""
+    """Adaptive asking needs fewer answers than nine for each question, and has a higher F1 than three."""
     from real_labels import aggregation
     from tests.real_labels import simulate
 
@@ -137,7 +137,7 @@ def test_a_replay_stops_when_sure_and_counts_every_answer():
     each = [
         replay.replay(answers, gold, asking.Policy(0.95, n, n), calibrated, 0.5, 0) for n in (3, 9)
     ]
-    assert [one.answers_per_question for one in each] == [3, 9]
+    assert [outcome.answers_per_question for outcome in each] == [3, 9]
     adaptive = replay.replay(answers, gold, asking.Policy(0.95, 3, 9), calibrated, 0.5, 0)
     assert 3 < adaptive.answers_per_question < 6
     assert each[0].f1 < adaptive.f1 <= each[1].f1 + 0.03
@@ -145,7 +145,7 @@ def test_a_replay_stops_when_sure_and_counts_every_answer():
     assert 3.5 < never.answers_per_question <= 4
 
 
-def test_label_studios_interface_repeats_each_question():
+def test_the_interface_of_label_studio_repeats_for_each_question():
     text = label_studio.interface(('no "never"', "yes & sure"))
     root = ET.fromstring(text)
     repeater = root.find(".//Repeater")
@@ -176,7 +176,7 @@ def test_bad_exports_are_named(tmp_path):
         ([{"data": data, "annotations": [{**by, "result": "x"}]}], "must be a list of objects"),
         (
             [{"data": data, "annotations": [{**by, "result": [{**answer, "from_name": "answer_1"}]}]}],
-            "task 1 has answer_1, but 1 questions",
+            "task 1 has answer_1, but only 1 questions",
         ),
         (
             [{"data": data, "annotations": [{**by, "result": [{**answer, "value": {"choices": ["eh"]}}]}]}],

@@ -1,4 +1,4 @@
-"""Raters' visits in a real browser: by keyboard and touch, side by side, through lost connections."""
+"""Visits in a real browser: by keyboard and touch, by two raters at once, with a lost connection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def visit(chromium):
-    """Opens a link in a browser of its own; a test fails if a page complains or speaks to strangers."""
+    """Opens a link in a new browser context. Fails on console errors and on requests to other sites."""
     complaints, contexts = [], []
 
     def begin(link, **settings):
@@ -82,7 +82,7 @@ def kept(opened):
 
 
 def until(page, expression):
-    """Waits until an expression is true. (Playwright's own waiting is eval, which the page forbids.)"""
+    """Waits until an expression is true. (Playwright's own wait uses eval, which the page forbids.)"""
     end = time.monotonic() + PATIENCE
     while not page.evaluate(expression):
         assert time.monotonic() < end, expression
@@ -160,7 +160,7 @@ def test_by_touch_on_a_phone_beside_another_rater(site, visit):
         assert connection.scalar(sqlalchemy.text("SELECT count(*) FROM tasks WHERE is_open")) == 0
 
 
-def test_drafts_outlive_a_reload_and_the_back_button(site, visit):
+def test_drafts_survive_a_reload_and_the_back_button(site, visit):
     opened, _, links = site
     page = visit(links[0])
     begin_work(page)
@@ -194,7 +194,7 @@ def test_a_lost_connection_keeps_the_answers_and_sends_them_once(site, visit):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     until(page, "document.getElementById('said').textContent.includes('kept in this browser')")
-    # What waits to be sent is not changed any more: the draft would be lost with the reply.
+    # Answers that wait to be sent cannot be changed: the reply would remove the draft of the change.
     page.keyboard.press("1")
     page.keyboard.press("m")
     assert page.locator("#labels input:checked").first.get_attribute("value") == "2"
@@ -208,7 +208,7 @@ def test_a_lost_connection_keeps_the_answers_and_sends_them_once(site, visit):
     visit.complaints[:] = [c for c in visit.complaints if c not in lost]
 
 
-def test_a_slip_is_mended_and_a_task_skipped(site, visit):
+def test_revising_an_answer_and_skipping_a_task(site, visit):
     opened, _, links = site
     page = visit(links[0])
     begin_work(page)
@@ -270,7 +270,7 @@ def test_the_administrators_page(site, visit):
 
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory):
-    """The source of axe-core, or a skip where npm cannot bring it."""
+    """Source of axe-core; skips if npm cannot install it."""
     folder = tmp_path_factory.mktemp("axe")
     try:
         done = subprocess.run(
@@ -278,10 +278,10 @@ def axe(tmp_path_factory):
             cwd=folder, capture_output=True, check=False, timeout=300,
         )  # fmt: skip
     except FileNotFoundError:
-        pytest.skip("npm is not installed, so axe-core cannot be had")
+        pytest.skip("npm is not installed, so axe-core cannot be installed")
     path = pathlib.Path(folder) / "node_modules" / "axe-core" / "axe.min.js"
     if done.returncode or not path.exists():
-        pytest.skip("npm could not bring axe-core")
+        pytest.skip("npm could not install axe-core")
     return path.read_text()
 
 
@@ -289,7 +289,7 @@ def axe(tmp_path_factory):
 def test_accessibility(site, visit, axe, settings):
     _, _, links = site
     rater, admin = visit(links[0], **settings), visit(links[2], **settings)
-    found = {}
+    violations = {}
     for name, page in (("guidelines", rater), ("rating", rater), ("admin", admin)):
         if name == "rating":
             begin_work(page)
@@ -298,7 +298,6 @@ def test_accessibility(site, visit, axe, settings):
         if name == "admin":
             page.wait_for_selector("#raters tr")
         page.evaluate(axe)
-        violations = page.evaluate("axe.run().then(r => r.violations)")
-        for one in violations:
-            found[name, one["id"]] = [node["html"][:150] for node in one["nodes"]]
-    assert found == {}
+        for violation in page.evaluate("axe.run().then(r => r.violations)"):
+            violations[name, violation["id"]] = [node["html"][:150] for node in violation["nodes"]]
+    assert violations == {}

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const SHOWN = 20; // rows of a long table until the reader asks for all
+  const SHOWN = 20; // rows of a long table that are shown at first
 
   class DataTable {
     constructor(table) {
@@ -9,7 +9,7 @@
       this.rows = [...this.body.rows];
       this.box = table.closest(".table");
       this.more = this.box.querySelector(".more");
-      this.cut = this.box.querySelector(".cut"); // said on paper, and where no row fits
+      this.cut = this.box.querySelector(".cut"); // shown in print, and if no row matches the filter
       this.filter = this.box.querySelector("input");
       this.expanded = false;
       [...table.tHead.rows[0].cells].forEach((head, column) => {
@@ -26,7 +26,7 @@
     sort(head, column) {
       const isText = head.classList.contains("text");
       const before = head.getAttribute("aria-sort");
-      // Numbers first go down, names first go up.
+      // The first click sorts numbers in descending and names in ascending order.
       const down = before ? before === "ascending" : !isText;
       for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -37,7 +37,7 @@
       };
       const keyed = this.rows.map((row) => [value(row), row]);
       keyed.sort(([a], [b]) => {
-        if (a === null || b === null) return (a === null) - (b === null); // nothing comes last
+        if (a === null || b === null) return (a === null) - (b === null); // rows without a value come last
         const order = isText ? a.localeCompare(b, "en", { numeric: true }) : a - b;
         return down ? -order : order;
       });
@@ -57,7 +57,7 @@
       }
       const all = this.rows.length.toLocaleString("en");
       const shown = this.expanded ? fitting : Math.min(fitting, SHOWN);
-      this.cut.textContent = !fitting ? "No row has this." : shown < this.rows.length ? `${shown} of ${all} rows.` : "";
+      this.cut.textContent = !fitting ? "No row matches." : shown < this.rows.length ? `${shown} of ${all} rows.` : "";
       this.cut.classList.toggle("nothing", !fitting);
       this.more.hidden = fitting <= SHOWN;
       this.more.textContent = this.expanded ? `Show ${SHOWN} rows` : `Show all ${fitting.toLocaleString("en")} rows`;
@@ -71,7 +71,7 @@
       }
       row.scrollIntoView({ block: "center" });
       row.classList.remove("found");
-      void row.offsetWidth; // so that the animation starts again
+      void row.offsetWidth; // forces a reflow, which restarts the animation
       row.classList.add("found");
     }
   }
@@ -79,7 +79,7 @@
   const tables = new Map();
   for (const table of document.querySelectorAll("table.data")) tables.set(table, new DataTable(table));
 
-  // Marks and rows of one model, class or pair light up together.
+  // Pointing at a mark or row highlights all marks and rows of the same model, class or pair.
   const byLink = new Map();
   for (const element of document.querySelectorAll("[data-link]")) {
     for (const link of element.dataset.link.split(" ")) {
@@ -100,7 +100,7 @@
     lit = [];
     tip.hidden = true;
   };
-  const tell = (mark, event) => {
+  const showTip = (mark, event) => {
     const row = rowOf(mark);
     if (!row) return;
     const heads = row.closest("table").tHead.rows[0].cells;
@@ -121,7 +121,7 @@
     if (!element || element.classList.contains("gallery")) return;
     lit = partners(element).filter((one) => !one.classList.contains("gallery"));
     for (const partner of lit) partner.classList.add("lit");
-    if (element.closest("figure")) tell(element, event);
+    if (element.closest("figure")) showTip(element, event);
   });
   document.addEventListener("click", (event) => {
     const mark = event.target.closest("figure [data-link]");
@@ -135,23 +135,23 @@
     }
   });
 
-  // On paper nothing can be unfolded.
+  // Readers of a printed page cannot unfold anything, so everything is unfolded for print.
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
   });
 
-  // The section that is being read is marked in the bar.
+  // Highlights the section that is being read in the navigation bar.
   const anchors = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
   const bar = document.querySelector("nav");
   const mark = () => {
     const sections = [...document.querySelectorAll("main section")];
     const here = sections.filter((one) => one.getBoundingClientRect().top < 120).at(-1);
     for (const [key, anchor] of anchors) {
-      const is = here?.id === key;
-      if (is && !anchor.classList.contains("here")) {
+      const isHere = here?.id === key;
+      if (isHere && !anchor.classList.contains("here")) {
         bar.scrollTo({ left: anchor.offsetLeft - bar.clientWidth / 2 + anchor.offsetWidth / 2 });
       }
-      anchor.classList.toggle("here", is);
+      anchor.classList.toggle("here", isHere);
     }
   };
   document.addEventListener("scroll", mark, { passive: true });

@@ -3,19 +3,19 @@
 
 const number = (value, digits = 0) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
-function figures(now) {
-  $("bar").max = Math.max(1, now.wanted);
-  $("bar").value = now.answers;
-  const hours = now.per_hour ? (now.wanted - now.answers) / now.per_hour : null;
+function showFigures(figures) {
+  $("bar").max = Math.max(1, figures.wanted);
+  $("bar").value = figures.answers;
+  const hours = figures.per_hour ? (figures.wanted - figures.answers) / figures.per_hour : null;
   const rows = {
-    "tasks done": `${now.tasks - now.open_tasks} of ${now.tasks}`,
-    "answers": `${now.answers} of ${now.wanted}`,
-    "in hands": now.lent,
-    "answers in the last hour": now.per_hour,
-    "hours left at this speed": now.open_tasks ? number(hours, 1) : "0",
-    "equal answers": now.agreement === null ? "–" : `${(100 * now.agreement).toFixed(1)}%`,
-    "labels so far": now.labels ?? "–",
-    "unsure questions": now.unsure ?? "–",
+    "tasks done": `${figures.tasks - figures.open_tasks} of ${figures.tasks}`,
+    "answers": `${figures.answers} of ${figures.wanted}`,
+    "tasks held by raters": figures.lent,
+    "answers in the last hour": figures.per_hour,
+    "hours left at this speed": figures.open_tasks ? number(hours, 1) : "0",
+    "equal pairs of answers": figures.agreement === null ? "–" : `${(100 * figures.agreement).toFixed(1)}%`,
+    "labels so far": figures.labels ?? "–",
+    "unsure questions": figures.unsure ?? "–",
   };
   $("figures").replaceChildren(...Object.entries(rows).map(([name, value]) => {
     const part = document.createElement("div");
@@ -26,18 +26,18 @@ function figures(now) {
     part.append(term, text);
     return part;
   }));
-  $("raters").replaceChildren(...now.raters.map(raterRow));
-  list("unsure", now.unsure_questions, unsureRow);
-  list("skipped", now.last_skipped, (item) => pictureRow(item, [item.rater, item.reason ?? ""]));
-  list("labels-so-far", now.last_images, labelsRow);
-  const invite = now.needs_raters
-    ? ` ${now.needs_raters} open task${now.needs_raters === 1 ? "" : "s"} can be given to none of the raters: invite more.`
+  $("raters").replaceChildren(...figures.raters.map(raterRow));
+  fillTable("unsure", figures.unsure_questions, unsureRow);
+  fillTable("skipped", figures.last_skipped, (item) => pictureRow(item, [item.rater, item.reason ?? ""]));
+  fillTable("labels-so-far", figures.last_images, labelsRow);
+  const invite = figures.needs_raters
+    ? ` No rater can take ${figures.needs_raters} of the open tasks, as all raters have had them: invite more raters.`
     : "";
   say(`As of ${new Date().toLocaleTimeString()}.${invite}`, Boolean(invite));
 }
 
-// Fills a table, which is shown if it has rows, in place of the note before it.
-function list(id, items, row) {
+// Fills a table. A table with rows is shown; otherwise the note before the table is shown instead.
+function fillTable(id, items, row) {
   const body = $(id);
   body.replaceChildren(...items.map(row));
   body.closest("table").hidden = !items.length;
@@ -64,7 +64,7 @@ function unsureRow(item) {
 }
 
 function labelsRow(item) {
-  const labels = item.labels.map((one) => `${one.name} (${one.score.toFixed(2)})`).join(", ");
+  const labels = item.labels.map((label) => `${label.name} (${label.score.toFixed(2)})`).join(", ");
   return pictureRow(item, [labels || "none"]);
 }
 
@@ -97,7 +97,7 @@ function change(rater, name, values) {
 
 async function load(path = "status", body = {}) {
   try {
-    figures(await ask(path, body));
+    showFigures(await ask(path, body));
   } catch (error) {
     say(error.message, true);
   }

@@ -1,20 +1,20 @@
 "use strict";
-// The rating page: one task at a time, the next one's image loaded ahead, drafts kept in this browser.
+// The rating page: shows one task, preloads the image of the next task, and keeps drafts in this browser.
 
 const categories = JSON.parse($("rating").dataset.categories);
 const letters = categories.map((name) => name[0].toLowerCase());
 const haveLetters = new Set(letters).size === letters.length;
-let waiting = []; // tasks in hands, the current one first
+let heldTasks = []; // the tasks that the rater holds, the current task first
 let current = null; // the task that is shown
 let isRevision = false;
-let isChecked = false; // whether a warm-up task shows the truth
+let showsTruth = false; // whether a warm-up task shows the experts' answers
 let isSending = false;
-let place = 0; // of the label that the keys are for
+let currentLabel = 0; // position of the label that the keys answer
 let shownAt = 0;
-let lookingAgain = 0; // timer, while there is nothing to do
-const LOOK_AGAIN = 30000; // milliseconds
+let checkTimer = 0; // timer of the next check, while there are no tasks
+const CHECK_INTERVAL = 30000; // milliseconds
 
-// Drafts: answers not yet saved, by assignment; they survive a reload, a lost connection and a login that ran out.
+// Drafts: unsaved answers, by assignment. They survive a reload, a lost connection and an expired session.
 
 const key = (task) => `draft:${$("rating").dataset.project}:${task.assignment}`;
 
@@ -26,13 +26,13 @@ function draftOf(task) {
   }
 }
 
-function keep(task, draft) {
+function saveDraft(task, draft) {
   try {
     localStorage.setItem(key(task), JSON.stringify(draft));
-  } catch { /* a full or forbidden store: the page works without drafts */ }
+  } catch { /* storage is full or forbidden: the page works without drafts */ }
 }
 
-function forget(task) {
+function removeDraft(task) {
   localStorage.removeItem(key(task));
 }
 
@@ -42,7 +42,7 @@ function asked(task) {
   return task.questions.filter((question) => question.is_asked);
 }
 
-function row(question, number, draft) {
+function labelRow(question, number, draft) {
   const part = $("label-row").content.cloneNode(true);
   const field = part.querySelector("fieldset");
   field.dataset.question = question.id;
@@ -76,7 +76,7 @@ function choice(question, name, category, draft) {
   input.value = category;
   const given = draft[question.id] ?? question.answer;
   input.checked = given === category;
-  input.addEventListener("change", () => noted(question));
+  input.addEventListener("change", () => answerChanged(question));
   if (category === 0) label.className = "first";
   if (category === categories.length - 1) label.className = "last";
   label.append(input, name);
@@ -86,7 +86,7 @@ function choice(question, name, category, draft) {
 function show(task, revision = false) {
   current = task;
   isRevision = revision;
-  isChecked = false;
+  showsTruth = false;
   shownAt = performance.now();
   $("over").hidden = true;
   $("rating").hidden = false;
@@ -101,28 +101,28 @@ function show(task, revision = false) {
   let number = 0;
   const draft = draftOf(task);
   $("labels").replaceChildren(
-    ...task.questions.map((question) => row(question, question.is_asked ? (number += 1) : 0, draft)),
+    ...task.questions.map((question) => labelRow(question, question.is_asked ? (number += 1) : 0, draft)),
   );
-  choose(0, false);
+  chooseLabel(0, false);
   scrollTo(0, 0);
-  if (!revision && waiting.length > 1) new Image().src = `image/${waiting[1].image}`;
+  if (!revision && heldTasks.length > 1) new Image().src = `image/${heldTasks[1].image}`;
 }
 
 function fields() {
   return [...document.querySelectorAll("#labels fieldset:not(.contrast)")];
 }
 
-function choose(next, scroll = true) {
+function chooseLabel(position, scroll = true) {
   const all = fields();
   if (!all.length) return;
-  place = Math.max(0, Math.min(all.length - 1, next));
-  all.forEach((field, i) => field.classList.toggle("current", i === place));
-  const input = all[place].querySelector("input:checked") || all[place].querySelector("input");
+  currentLabel = Math.max(0, Math.min(all.length - 1, position));
+  all.forEach((field, i) => field.classList.toggle("current", i === currentLabel));
+  const input = all[currentLabel].querySelector("input:checked") || all[currentLabel].querySelector("input");
   input.focus({ preventScroll: !scroll });
-  if (scroll) all[place].scrollIntoView({ block: "nearest" });
+  if (scroll) all[currentLabel].scrollIntoView({ block: "nearest" });
 }
 
-function given() {
+function chosenAnswers() {
   const answers = {};
   for (const field of fields()) {
     const input = field.querySelector("input:checked");
@@ -131,42 +131,43 @@ function given() {
   return answers;
 }
 
-function noted(question) {
-  keep(current, given());
+function answerChanged(question) {
+  saveDraft(current, chosenAnswers());
   $("missing").textContent = "";
-  place = fields().findIndex((field) => field.dataset.question === String(question.id));
-  fields().forEach((field, i) => field.classList.toggle("current", i === place));
+  currentLabel = fields().findIndex((field) => field.dataset.question === String(question.id));
+  fields().forEach((field, i) => field.classList.toggle("current", i === currentLabel));
 }
 
-function give(category) {
-  if (isChecked || isSending) return;
-  const field = fields()[place];
+function answerCurrentLabel(category) {
+  if (showsTruth || isSending) return;
+  const field = fields()[currentLabel];
   const input = field.querySelectorAll("input")[category];
   input.checked = true;
-  keep(current, given());
+  saveDraft(current, chosenAnswers());
   $("missing").textContent = "";
-  const open = fields().findIndex((one, i) => i > place && !one.querySelector("input:checked"));
-  if (open >= 0) choose(open);
+  const open = fields().findIndex((field, i) => i > currentLabel && !field.querySelector("input:checked"));
+  if (open >= 0) chooseLabel(open);
   else $("send").focus();
 }
 
 // Sending.
 
-function progress(now) {
-  if (!now) return;
-  const time = now.minutes === null ? "" : now.minutes < 90
-    ? `, about ${Math.max(1, Math.round(now.minutes))} minutes`
-    : `, about ${Math.round(now.minutes / 60)} hours`;
-  $("progress").textContent = `${now.done} done, ${now.left} left for you${now.left ? time : ""}`;
+function showProgress(progress) {
+  if (!progress) return;
+  const { done, left, minutes } = progress;
+  const time = minutes === null ? "" : minutes < 90
+    ? `, about ${Math.max(1, Math.round(minutes))} minutes`
+    : `, about ${Math.round(minutes / 60)} hours`;
+  $("progress").textContent = `${done} done, ${left} left for you${left ? time : ""}`;
 }
 
-async function persistently(path, body) {
+async function askUntilAnswered(path, body) {
   for (let wait = 1; ; wait = Math.min(30, wait * 2)) {
     try {
       return await ask(path, body);
     } catch (error) {
       if (!(error instanceof NoConnection)) throw error;
-      say(`${error.message} Your answers are kept in this browser and sent again by themselves.`, true);
+      say(`${error.message} Your answers are kept in this browser and are sent again automatically.`, true);
       await new Promise((done) => {
         const timer = setTimeout(done, 1000 * wait);
         addEventListener("online", () => { clearTimeout(timer); done(); }, { once: true });
@@ -177,34 +178,34 @@ async function persistently(path, body) {
 
 async function send() {
   if (isSending || !current) return;
-  if (isChecked) {
-    await next();
+  if (showsTruth) {
+    await showNext();
     return;
   }
-  const answers = given();
+  const answers = chosenAnswers();
   const missing = fields().findIndex((field) => !field.querySelector("input:checked"));
   if (missing >= 0) {
     $("missing").textContent = "Answer every label, or skip the task.";
-    choose(missing);
+    chooseLabel(missing);
     return;
   }
   isSending = true;
   lock(true);
   const task = current;
   try {
-    const reply = await persistently("answer", {
+    const reply = await askUntilAnswered("answer", {
       assignment: task.assignment,
       answers,
       key: crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random()}`.padEnd(16, "0"),
       seconds: Math.min(3600, (performance.now() - shownAt) / 1000),
     });
-    forget(task);
-    waiting = waiting.filter((one) => one.assignment !== task.assignment);
+    removeDraft(task);
+    heldTasks = heldTasks.filter((other) => other.assignment !== task.assignment);
     say("Saved.");
-    if (task.is_warm_up && !isRevision) check(reply.saved);
-    else await next();
+    if (task.is_warm_up && !isRevision) showTruth(reply.saved);
+    else await showNext();
   } catch (error) {
-    refused(error);
+    showRefusal(error);
   } finally {
     isSending = false;
     lock(false);
@@ -212,14 +213,14 @@ async function send() {
   }
 }
 
-// What is being sent cannot be changed until the server has answered.
+// Answers that are being sent cannot be changed until the server has answered.
 function lock(on) {
   $("send").disabled = on;
-  fields().forEach((field) => { field.disabled = on || isChecked; });
+  fields().forEach((field) => { field.disabled = on || showsTruth; });
 }
 
-function check(saved) {
-  isChecked = true;
+function showTruth(saved) {
+  showsTruth = true;
   let right = 0;
   for (const question of saved.questions) {
     const field = document.querySelector(`[data-question="${question.id}"]`);
@@ -231,50 +232,53 @@ function check(saved) {
     truth.className = `truth ${isRight ? "right" : "wrong"}`;
     truth.textContent = `${isRight ? "Right" : "The experts say"}: ${categories[question.truth ? categories.length - 1 : 0]}`;
   }
-  say(`${right} of ${saved.questions.length} as the experts answered.`);
+  say(`${right} of ${saved.questions.length} answers are the same as the experts'.`);
   $("send").firstChild.textContent = "Next ";
   $("send").focus();
 }
 
-async function next() {
-  clearTimeout(lookingAgain);
+async function showNext() {
+  clearTimeout(checkTimer);
   try {
-    const reply = await persistently("next");
-    waiting = reply.tasks;
-    progress(reply.progress);
-    if (waiting.length) show(waiting[0]);
-    else over(reply.progress);
+    const reply = await askUntilAnswered("next");
+    heldTasks = reply.tasks;
+    showProgress(reply.progress);
+    if (heldTasks.length) show(heldTasks[0]);
+    else showNoTasks(reply.progress);
   } catch (error) {
-    refused(error);
+    showRefusal(error);
   }
 }
 
-function over(now) {
+function showNoTasks(progress) {
   current = null;
   $("rating").hidden = true;
   $("over").hidden = false;
-  const minutes = now.wait === null ? null : Math.max(1, Math.ceil(now.wait / 60));
-  const tasks = `${now.left} task${now.left === 1 ? " is" : "s are"} left, in other hands`;
+  const { left, wait, may_ask_again: mayAskAgain } = progress;
+  const minutes = wait === null ? null : Math.max(1, Math.ceil(wait / 60));
+  const tasks = left === 1
+    ? "1 task is left, but another rater is working on it"
+    : `${left} tasks are left, but other raters are working on them`;
   $("over-text").textContent = minutes !== null
-    ? `${tasks}. The next may be free in ${minutes} minute${minutes === 1 ? "" : "s"}.`
-    : now.may_ask_again
-      ? "Nothing is left at the moment. Unsure questions may be asked again."
-      : "Nothing is left to ask you. Thank you for your answers.";
-  $("over-title").textContent = minutes !== null || now.may_ask_again ? "Nothing to do just now" : "Thank you";
-  $("looks-again").hidden = minutes === null && !now.may_ask_again;
+    ? `${tasks}. A task may be free in ${minutes} minute${minutes === 1 ? "" : "s"}.`
+    : mayAskAgain
+      ? "There are no tasks at the moment. Unsure questions may be asked again."
+      : "There are no more tasks for you. Thank you for your answers.";
+  $("over-title").textContent = minutes !== null || mayAskAgain ? "No tasks at the moment" : "Thank you";
+  $("looks-again").hidden = minutes === null && !mayAskAgain;
   $("look-again").focus();
-  clearTimeout(lookingAgain);
-  if (!$("looks-again").hidden) lookingAgain = setTimeout(next, LOOK_AGAIN);
+  clearTimeout(checkTimer);
+  if (!$("looks-again").hidden) checkTimer = setTimeout(showNext, CHECK_INTERVAL);
 }
 
-function refused(error) {
+function showRefusal(error) {
   if (!(error instanceof Refusal)) throw error;
   say(error.message, true);
-  if (!current) $("rating").hidden = true; // nothing was shown yet, as to a rater who is paused
-  if (error.status === 409 && !isRevision && current) waiting = [];
+  if (!current) $("rating").hidden = true; // no task was shown yet, for example because the rater is paused
+  if (error.status === 409 && !isRevision && current) heldTasks = [];
 }
 
-// Skipping, own last answers, guidelines, zoom.
+// Skipping, the rater's last answers, guidelines, zoom.
 
 async function skip(reason) {
   if (!reason.trim()) {
@@ -283,16 +287,16 @@ async function skip(reason) {
   }
   $("skipping").close();
   try {
-    await persistently("skip", { assignment: current.assignment, reason });
-    forget(current);
-    say("Skipped; somebody else gets it.");
-    await next();
+    await askUntilAnswered("skip", { assignment: current.assignment, reason });
+    removeDraft(current);
+    say("Skipped. Another rater gets this task.");
+    await showNext();
   } catch (error) {
-    refused(error);
+    showRefusal(error);
   }
 }
 
-async function last() {
+async function showLast() {
   try {
     const { tasks } = await ask("last");
     $("last-list").replaceChildren(...tasks.map((task) => {
@@ -311,7 +315,7 @@ async function last() {
     $("last").showModal();
   } catch (error) {
     if (error instanceof NoConnection) say(error.message, true);
-    else refused(error);
+    else showRefusal(error);
   }
 }
 
@@ -323,7 +327,7 @@ function begin() {
   if (!$("rating").dataset.first || $("rating").dataset.first === "false") return;
   $("rating").dataset.first = "false";
   $("close-guidelines").textContent = "Close";
-  persistently("begin").then(next, refused);
+  askUntilAnswered("begin").then(showNext, showRefusal);
 }
 
 addEventListener("keydown", (event) => {
@@ -333,14 +337,14 @@ addEventListener("keydown", (event) => {
   const count = fields().length;
   const act = {
     g: () => $("guidelines").showModal(),
-    b: () => isSending || last(),
+    b: () => isSending || showLast(),
     z: () => zoom($("zoom").getAttribute("aria-pressed") !== "true"),
     s: () => !isRevision && !isSending && current && $("skipping").showModal(),
-    arrowdown: () => choose(place + 1),
-    arrowup: () => choose(place - 1),
+    arrowdown: () => chooseLabel(currentLabel + 1),
+    arrowup: () => chooseLabel(currentLabel - 1),
   };
-  if (current && haveLetters && letters.includes(pressed) && count) give(letters.indexOf(pressed));
-  else if (current && /^[1-9]$/.test(pressed) && Number(pressed) <= count) choose(Number(pressed) - 1);
+  if (current && haveLetters && letters.includes(pressed) && count) answerCurrentLabel(letters.indexOf(pressed));
+  else if (current && /^[1-9]$/.test(pressed) && Number(pressed) <= count) chooseLabel(Number(pressed) - 1);
   else if (pressed === "enter" && current && !event.target.matches("button:not(#send)")) send();
   else if (act[pressed]) act[pressed]();
   else return;
@@ -354,10 +358,10 @@ $("keep").addEventListener("click", () => $("skipping").close());
 document.querySelectorAll(".reasons button").forEach((button) => {
   button.addEventListener("click", () => skip(button.textContent));
 });
-$("show-last").addEventListener("click", last);
+$("show-last").addEventListener("click", showLast);
 $("close-last").addEventListener("click", () => $("last").close());
-$("back-to-work").addEventListener("click", next);
-$("look-again").addEventListener("click", next);
+$("back-to-work").addEventListener("click", showNext);
+$("look-again").addEventListener("click", showNext);
 $("zoom").addEventListener("click", () => zoom($("zoom").getAttribute("aria-pressed") !== "true"));
 $("show-guidelines").addEventListener("click", () => $("guidelines").showModal());
 $("close-guidelines").addEventListener("click", () => $("guidelines").close());
@@ -365,4 +369,4 @@ $("guidelines").addEventListener("close", begin);
 $("image").addEventListener("error", () => say("The image cannot be shown. Skip the task, or load the page again.", true));
 
 if ($("rating").dataset.first === "true") $("guidelines").showModal();
-else next();
+else showNext();

@@ -1,5 +1,6 @@
 "use strict";
-// Requests of the pages. A change is sent with the page's token, and again with the same key until it is answered.
+// Requests of the pages' scripts, each with the page's token. The rating page repeats a request, with the same key,
+// until the server answers (see askUntilAnswered in rate.js).
 
 const token = document.body.dataset.token;
 

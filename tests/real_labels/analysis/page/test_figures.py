@@ -1,4 +1,4 @@
-"""Bars and lines of the figures against the numbers they stand for."""
+"""Bars and lines of the figures against the numbers that they show."""
 
 from __future__ import annotations
 

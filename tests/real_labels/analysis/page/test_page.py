@@ -43,7 +43,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def opened(chromium, written):
-    """Opens the page with the given settings, and lists all that should not happen."""
+    """Opens the page with the given settings; collects console messages, errors and outside requests."""
     pages = []
 
     def open_page(**settings):
@@ -86,7 +86,7 @@ def test_all_figures_are_there_and_nothing_goes_wrong(opened, written, width, sc
     assert min(heights) > 10
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 20, 24)"
     assert dark == (scheme == "dark")
-    # What is drawn in the figures' ink can be told from what it is drawn on.
+    # The figures' ink contrasts with the paper.
     ink, paper = page.evaluate(
         "['ink', 'paper'].map(n => getComputedStyle(document.documentElement)"
         ".getPropertyValue('--' + n).trim())"
@@ -96,8 +96,10 @@ def test_all_figures_are_there_and_nothing_goes_wrong(opened, written, width, sc
     fills = page.eval_on_selector_all(
         "figure svg text", "all => [...new Set(all.map(t => getComputedStyle(t).fill))]"
     )
-    said = [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in (ink, paper)]
-    assert said[0] in fills and set(fills) <= set(said)  # on the ground, and inside of bars
+    colours = [
+        f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in (ink, paper)
+    ]
+    assert colours[0] in fills and set(fills) <= set(colours)  # on paper, and inside bars
     images = page.eval_on_selector_all(".card img", "all => all.map(i => i.naturalWidth)")
     assert len(images) > 30 and min(images) > 0
     assert page.complaints == []
@@ -148,7 +150,7 @@ def test_figures_and_tables_light_each_other_up(opened, written):
     assert marks.count() > 10
     assert page.locator("#triage figure .lit").count() == 5  # a mark for each of five kinds
     assert page.locator(f"#accuracy figure [data-link='{link}'].lit").count() == 1
-    # Each mark stands for the row that it lights up: those further right and up are more often right.
+    # Each mark belongs to the row that it highlights: marks further right and up have higher accuracy.
     numbers = json.loads((written / "report.json").read_text())["sections"]["accuracy"]["numbers"]
     for side, key, sign in (("x", "original", 1), ("y", "real", -1)):
         across = {}
@@ -161,7 +163,7 @@ def test_figures_and_tables_light_each_other_up(opened, written):
         assert [across[name] for name in ordered] == pytest.approx(sorted(across.values()), abs=0.5)
         named = page.locator("#accuracy-models tr", has_text=MODELS[3])
         assert named.get_attribute("data-link") == "model-3"
-    # The mark of a model whose row is hidden: hovering tells of it, a click shows the row.
+    # The mark of a model whose row is hidden: pointing at it shows a tip, a click shows the row.
     worst = column(page, "accuracy-models", 0)
     hidden = next(name for name in MODELS if name not in worst)
     hidden_row = page.locator("#accuracy-models tr", has_text=hidden)
@@ -204,7 +206,7 @@ def test_images_come_with_their_labels_in_colour(opened, written):
     assert len(seen) == listed["kind"].nunique() == 5  # of different images
 
 
-def test_it_prints_without_what_only_a_screen_can_do(opened, tmp_path):
+def test_it_prints_without_controls_for_the_screen(opened, tmp_path):
     page = opened(color_scheme="dark")
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden()

@@ -39,7 +39,7 @@ def shown(images, name) -> np.ndarray:
 
 
 def test_odd_images_are_shown_as_they_are(tmp_path):
-    """Grey ramps of 16 bits and of floats, a palette, CMYK, transparency, and an image lying on its side."""
+    """Grey ramps of 16 bits and of floats, a palette, CMYK, transparency, and a rotated image."""
     ramp = np.tile(np.linspace(0, 1, 100), (60, 1))
     Image.fromarray((ramp * 65_535).astype(np.uint16)).save(tmp_path / "deep.png")
     Image.fromarray((ramp * 65_535).astype(np.uint16)).save(tmp_path / "deep.tif")
@@ -66,7 +66,7 @@ def test_odd_images_are_shown_as_they_are(tmp_path):
     np.testing.assert_allclose(upright[10:40].mean(axis=(0, 1)), (200, 30, 30), atol=12)
 
 
-def test_what_is_there_of_a_damaged_image_is_shown(tmp_path, recwarn):
+def test_the_intact_part_of_a_damaged_image_is_shown(tmp_path, recwarn):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (400, 300, 3), np.uint8)).save(tmp_path / "whole.jpg")
     whole = (tmp_path / "whole.jpg").read_bytes()
