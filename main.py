@@ -9,9 +9,9 @@ Any field of the config can be set on the command line: --config.input.batch_siz
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
+import signal
 import sys
 
 # TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
@@ -25,10 +25,10 @@ from ml_collections import config_flags
 
 from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
-from big_transfer.run import hardware, memory
+from big_transfer.run import hardware, memory, processes
 from big_transfer.run.spelling import underscored
 from real_labels import files
-from real_labels.errors import ExpectedError
+from real_labels.errors import ExpectedError, printable
 
 log = logging.getLogger("big_transfer")
 
@@ -63,6 +63,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     _set_up_logging()
+    # SIGTERM before and after the loop is like Ctrl-C; in the loop, `preemption.Notice` handles both.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         # The config is checked before any device is touched, so that a mistyped field is reported at once.
         config.replace_alternatives(_CONFIG.value, _fields_given())
@@ -71,6 +73,9 @@ def main(arguments: list[str]) -> None:
             raise config.ConfigError("--fold needs --mode=cross_validate")
         workdir = _WORKDIR.value
         assert workdir is not None  # the flag is required
+        if not workdir.strip():
+            raise config.ConfigError("--workdir: is empty; give a folder, such as runs/first")
+        processes.check(*_process_flags())
         files.check_reachable(workdir, "google-cloud-storage")
         _set_up_jax()
         run = {
@@ -81,10 +86,18 @@ def main(arguments: list[str]) -> None:
         }[_MODE.value]
         record = run(checked, workdir)
     except (ExpectedError, OSError) as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(printable(f"Error: {error}"))
+    except KeyboardInterrupt as error:
+        log.warning("Interrupted. Run the same command again to continue.")
+        sys.exit(128 + next(iter(error.args), signal.SIGINT))
     if record is not None and jax.process_index() == 0:
-        print(_as_text(record))
+        print(printable(_as_text(record)))
         log.info("All results are in %s.", _WORKDIR.value)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del frame
+    raise KeyboardInterrupt(number)
 
 
 def _as_text(record: object) -> str:
@@ -94,10 +107,17 @@ def _as_text(record: object) -> str:
     return results.table(record) if isinstance(record, evaluation.Record) else f"\n{record}\n"
 
 
+class _Formatter(logging.Formatter):
+    """Formats log lines, with control characters such as those of a file name as escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _set_up_logging() -> None:
     """Logs this project's lines to stderr; absl's info lines (clu, Orbax, TFDS) only with --verbosity=0."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -105,19 +125,15 @@ def _set_up_logging() -> None:
         absl_logging.set_verbosity(absl_logging.WARNING)
 
 
+def _process_flags() -> tuple[str | None, int | None, int | None]:
+    return _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+
+
 def _set_up_jax() -> None:
     """Joins the other processes, if any, and sets JAX options before the first computation."""
     if not hardware.has_accelerator():
         memory.keep_freed_memory()
-    if _COORDINATOR.value is not None:
-        jax.distributed.initialize(
-            _COORDINATOR.value, num_processes=_NUM_PROCESSES.value, process_id=_PROCESS_ID.value
-        )
-    elif hardware.is_tpu_vm():
-        if importlib.util.find_spec("libtpu") is None:
-            log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
-        else:
-            jax.distributed.initialize()  # JAX finds the other hosts of the TPU slice
+    processes.join(*_process_flags())
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -3,8 +3,8 @@ r"""BiT-M: R50x1 on ImageNet-21k, as published (Kolesnikov et al. 2019, section 
     python main.py --config=configs/bit_m_imagenet21k.py --workdir=gs://BUCKET/bit_m_r50x1
 
 Needs ImageNet-21k as ArrayRecord files (`python -m big_transfer.datasets.prepare imagenet21k`; see
-`big_transfer/datasets/imagenet21k.py` for the one file to fetch by hand), and 32 or more devices for
-the batch of 4,096. Choose another published model with --config.model.depth=152 --config.model.width=4.
+`big_transfer/datasets/builders/imagenet21k.py` for the one file to fetch by hand), and 32 or more devices
+for the batch of 4,096. Choose another published model with --config.model.depth=152 --config.model.width=4.
 
 Add `:debug` for a one-minute end-to-end test: a small model, a few steps, random images:
 

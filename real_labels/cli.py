@@ -28,7 +28,7 @@ from real_labels.commands import (
     score,
     tasks,
 )
-from real_labels.errors import ExpectedError
+from real_labels.errors import ExpectedError, printable
 
 _COMMANDS = {
     "fetch": fetch,
@@ -61,13 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"Error: {error}")
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            sys.exit(f"Error: {where}{error.strerror or error}.")
+            sys.exit(printable(f"Error: {where}{error.strerror or error}."))
         except KeyboardInterrupt:
             sys.exit(130)
 
 
 class _Output:
-    """Standard output that may be closed, or whose reader, such as `head`, may exit; the command runs on."""
+    """Standard output for a command.
+
+    It may be closed, or its reader, such as `head`, may exit; the command runs on. Control characters, such
+    as those of a file name, are written as escapes.
+    """
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
@@ -76,7 +80,7 @@ class _Output:
         """Writes the text; discards it once the reader is gone."""
         if self._stream is not None:
             try:
-                return self._stream.write(text)
+                return self._stream.write(printable(text))
             except BrokenPipeError:
                 self._discard()
         return len(text)

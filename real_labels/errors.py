@@ -8,10 +8,15 @@ from collections.abc import Iterator
 
 
 class ExpectedError(Exception):
-    """An error that the user can fix; the message states what, where, expected, found and the fix.
+    """An error that the user can fix.
 
-    The programs print it without a traceback. Any other exception is a bug in this project.
+    The message states what is wrong and where, what was expected, what was found, and how to fix it.
+
+    The programs print it, as they print an OSError, without a traceback. Other exceptions are bugs.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InputError(ExpectedError, ValueError):
@@ -20,9 +25,10 @@ class InputError(ExpectedError, ValueError):
 
 @contextlib.contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Prefixes each InputError raised inside with the file's name, unless it begins with that name.
+    """Puts a file's name in front of the message of an InputError raised in this context.
 
-    An OSError raised inside becomes an InputError, too.
+    A message that begins with the name stays. The error becomes a plain InputError, in one line. An OSError
+    becomes an InputError, too.
     """
     try:
         yield
@@ -33,7 +39,18 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
 
 
+def printable(text: str) -> str:
+    """Returns the text with control characters as escapes such as \\x1b; line breaks and tabs stay.
+
+    A file name may hold commands to a terminal; as escapes they are shown, and not executed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def _in_one_line(text: str) -> str:
-    """Returns the text with line breaks and tabs as spaces, and control characters as �."""
-    text = " ".join(text.splitlines()).replace("\t", " ")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    """Returns the text with line breaks and tabs as spaces."""
+    return " ".join(text.splitlines()).replace("\t", " ")

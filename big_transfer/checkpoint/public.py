@@ -14,6 +14,7 @@ from typing import Any
 
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -28,7 +29,10 @@ log = logging.getLogger("big_transfer")
 PREFIX = "resnet/"
 _HEAD = ("head/conv2d/kernel", "head/conv2d/bias")
 _NUMBERED = re.compile(r"\bstandardized_conv2d_\d+(?=/)")
-_UNIT = re.compile(r"block(\d+)/unit(\d+)/")
+_UNIT = re.compile(r"block(\d{1,4})/unit(\d{1,4})/")
+# Limits, far above the family's 50 units (R152) and width 4: the model of a hostile file must not be built.
+_MAX_UNITS = 200
+_MAX_WIDTH = 16
 
 
 def load_npz(path: epath.PathLike, model: resnet.ResNetV2 | None = None) -> dict:
@@ -60,7 +64,16 @@ def save_npz(path: epath.PathLike, params: Mapping[str, Any]) -> None:
 
 
 def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
-    """Reads the arrays of a `.npz` by parameter name, without checking names or shapes."""
+    """Reads the arrays of a `.npz` by parameter name.
+
+    Names, shapes and dtypes are checked first, by the headers, so that only a model's arrays are read.
+
+    Raises:
+      FileNotFoundError, CheckpointError: see `load_npz`.
+    """
+    shapes = npz_shapes(path)
+    check_names_and_shapes(path, shapes, model_of(path, shapes))
+    check_dtypes(path, shapes)
     with _opened(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return _by_parameter(path, arrays)
@@ -124,10 +137,11 @@ def as_parameters(
 ) -> dict:
     """Checks a file's arrays against the model and returns them as parameters (see `load_npz`)."""
     parameters = dict(arrays)
+    check_dtypes(path, parameters)
     if model is None:
         model = model_of(path, parameters)
     kernel = parameters.get(_HEAD[0])
-    classes = model.num_classes if kernel is None else kernel.shape[-1]
+    classes = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else model.num_classes
     check_names_and_shapes(path, parameters, model.clone(num_classes=classes))
     if classes != model.num_classes:
         log.info(
@@ -138,11 +152,30 @@ def as_parameters(
         )
         expected = _expected_shapes(model)
         parameters |= {name: np.zeros(expected[name], np.float32) for name in _HEAD}
-    for name, array in parameters.items():
-        if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {PREFIX}{name} holds NaN or infinite values.")
-    parameters = {name: np.asarray(a, dtype=np.float32) for name, a in parameters.items()}
+    parameters = {name: _as_float32(path, name, array) for name, array in parameters.items()}
     return flax.traverse_util.unflatten_dict(parameters, sep="/")
+
+
+def _as_float32(path: epath.PathLike, name: str, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # reported below
+        parameter = np.asarray(array, dtype=np.float32)
+    if np.isfinite(parameter).all():
+        return parameter
+    if np.isfinite(array).all():
+        largest = np.abs(array).max()
+        raise CheckpointError(
+            f"{path}: {PREFIX}{name} holds {largest:.3g}, which is beyond the range of float32."
+        )
+    raise CheckpointError(f"{path}: {PREFIX}{name} holds NaN or infinite values.")
+
+
+def check_dtypes(path: epath.PathLike, arrays: Mapping[str, Any]) -> None:
+    """Raises CheckpointError if an array does not hold real floating-point numbers."""
+    for name, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, np.floating):
+            raise CheckpointError(
+                f"{path}: {PREFIX}{name} holds {np.dtype(array.dtype).name}; expected floating-point numbers."
+            )
 
 
 def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
@@ -161,22 +194,28 @@ def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResN
     Raises:
       CheckpointError: if the file does not hold a BiT model.
     """
-    stages: dict[int, int] = {}
+    stages: dict[int, set[int]] = {}
     for name in parameters:
         if match := _UNIT.match(name):
-            stage, unit = int(match[1]), int(match[2])
-            stages[stage] = max(stages.get(stage, 0), unit)
+            stages.setdefault(int(match[1]), set()).add(int(match[2]))
     root = parameters.get("root_block/standardized_conv2d/kernel")
     head = parameters.get(_HEAD[1])
-    if root is None or head is None or sorted(stages) != list(range(1, len(stages) + 1)):
+    has_stages = sorted(stages) == list(range(1, len(stages) + 1))
+    if root is None or head is None or root.ndim != 4 or head.ndim != 1 or not has_stages:
         found = ", ".join(PREFIX + name for name in list(parameters)[:3]) or "nothing"
         raise CheckpointError(
             f"{path}: is not a BiT checkpoint: expected {PREFIX}root_block/standardized_conv2d/kernel, "
             f"{PREFIX}block1/unit01/…, {PREFIX}{_HEAD[1]}; found {found}."
         )
+    units = tuple(max(stages[i]) for i in sorted(stages))
+    if sum(units) > _MAX_UNITS or root.shape[-1] > 64 * _MAX_WIDTH:
+        raise CheckpointError(
+            f"{path}: does not hold a BiT model: units {max(units):,} in a stage and {root.shape[-1]:,} root "
+            f"channels are more than any BiT model has (R152x4: 36 and 256)."
+        )
     try:
         return resnet.ResNetV2(
-            depth=resnet.depth_of(tuple(stages[i] for i in sorted(stages))),
+            depth=resnet.depth_of(units),
             width=resnet.root_channels(root.shape[-1] / 64) / 64,
             num_classes=head.shape[-1],
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import gc
 import logging
 import sys
@@ -19,6 +21,8 @@ from orbax.checkpoint import checkpoint_managers
 from big_transfer.checkpoint.errors import CheckpointError, CorruptCheckpointError
 
 log = logging.getLogger("big_transfer")
+
+_FULL_DISK = ("RESOURCE_EXHAUSTED", "No space left on device", "Disk quota exceeded")
 
 
 class Checkpoints:
@@ -60,15 +64,17 @@ class Checkpoints:
             best_fn=(lambda metrics: metrics[best_metric]) if best_metric is not None else None,
             enable_async_checkpointing=True,
         )
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=self._options,
-            # Named here, so that metadata can be read before the first save or restore.
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "fingerprint": ocp.JsonCheckpointHandler(),
-            },
-        )
+        _drop_reports_of_failed_writes()
+        with self._saving():
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=self._options,
+                # Named here, so that metadata can be read before the first save or restore.
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "fingerprint": ocp.JsonCheckpointHandler(),
+                },
+            )
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, ascending."""
@@ -82,18 +88,40 @@ class Checkpoints:
         """Starts saving, and returns once the arrays are copied off the devices.
 
         A step that is already saved is skipped.
+
+        Raises:
+          CheckpointError: if this checkpoint, or the one before it, cannot be written, as on a full disk.
         """
-        if step in self._manager.all_steps():
-            return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                fingerprint=ocp.args.JsonSave(fingerprint(state)),
-            ),
-            metrics=dict(metrics) if metrics is not None else None,
-            force=True,
-        )
+        with self._saving():
+            if step in self._manager.all_steps():
+                return
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    fingerprint=ocp.args.JsonSave(fingerprint(state)),
+                ),
+                metrics=dict(metrics) if metrics is not None else None,
+                force=True,
+            )
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Turns the failure of a save, which Orbax reports at a later call, into one line."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:  # TensorStore raises ValueErrors, Orbax and the system others
+            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            is_full |= any(words in str(error) for words in _FULL_DISK)
+            reason = " ".join(str(error).split())
+            found = "the disk is full" if is_full else f"{type(error).__name__}: {reason[:200]}"
+            fix = "Free space" if is_full else "Make the folder writable"
+            raise CheckpointError(
+                f"{self.directory}: a checkpoint cannot be saved ({found}). {fix}, and run the same command "
+                f"again: it continues from the newest complete checkpoint."
+            ) from None
 
     def restore(self, step: int, like: Any) -> Any:
         """Restores one checkpoint.
@@ -213,11 +241,13 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Waits until all checkpoints passed to `save` are on disk."""
-        self._manager.wait_until_finished()
+        with self._saving():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits as `wait` does, then closes the Orbax manager."""
-        self._manager.close()
+        with self._saving():
+            self._manager.close()
 
 
 @jax.jit
@@ -264,7 +294,28 @@ class _DroppedReads(logging.Filter):
         return "exception was never retrieved" not in record.getMessage()
 
 
+class _DroppedTracebacks(logging.Filter):
+    """Drops the tracebacks that each of Orbax's threads logs; `Checkpoints` raises the error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not ("orbax" in record.pathname and record.exc_info)
+
+
 _DROPPED_READS = _DroppedReads()
+
+
+@functools.cache
+def _drop_reports_of_failed_writes() -> None:
+    """Hides the tracebacks of the writes that follow a failed write; the error itself is raised by `wait`."""
+    hook = sys.unraisablehook
+
+    def drop(unraisable) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = drop
+    logging.getLogger("asyncio").addFilter(_DROPPED_READS)
+    logging.getLogger("absl").addFilter(_DroppedTracebacks())
 
 
 @contextlib.contextmanager

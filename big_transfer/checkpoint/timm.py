@@ -19,13 +19,14 @@ from typing import Any
 
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
 
+from big_transfer.checkpoint import public
 from big_transfer.checkpoint.errors import CheckpointError
-from big_transfer.checkpoint.public import check_exists
 from real_labels import files
 
 _FIXED = {
@@ -48,6 +49,13 @@ _PUBLIC_FIXED = {name: public_name for public_name, name in _FIXED.items()}
 _PUBLIC_IN_UNIT = {name: public_name for public_name, name in _IN_UNIT.items()}
 _PUBLIC_UNIT = re.compile(r"block(\d+)/unit(\d+)/(.+)")
 _TIMM_UNIT = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.(.+)")
+
+
+# safetensors' names of dtypes; other dtypes are of no use here.
+_DTYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16, "I64": np.int64,
+    "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
 
 
 def timm_name(name: str) -> str:
@@ -74,17 +82,20 @@ def public_name_of(name: str) -> str | None:
 def read_safetensors(path: epath.PathLike) -> dict[str, np.ndarray]:
     """Reads the arrays of a timm model, with names of the public layout and kernels as HWIO.
 
-    Shapes, and missing arrays, are not checked.
+    Names, shapes and dtypes are checked first, by the header, so that only a model's arrays are read.
 
     Raises:
       FileNotFoundError: if there is no such file.
       CheckpointError: if it is not a `.safetensors` file, is cut short, or holds another model than
         `resnetv2_*_bit`.
     """
+    shapes = safetensors_shapes(path)
+    public.check_names_and_shapes(path, shapes, public.model_of(path, shapes))
+    public.check_dtypes(path, shapes)
     with _opened(path) as archive:
         arrays = {}
         for name in archive.keys():  # noqa: SIM118 (not a dict)
-            array = archive.get_tensor(name).astype(np.float32)
+            array = np.asarray(archive.get_tensor(name))
             arrays[_checked_name(path, name)] = _to_hwio(array, name)
     return arrays
 
@@ -97,10 +108,8 @@ def safetensors_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
             view = archive.get_slice(name)
             stand_in = np.broadcast_to(np.float32(0), view.get_shape())
             shape = _to_hwio(stand_in, name).shape
-            dtype = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-            shapes[_checked_name(path, name)] = jax.ShapeDtypeStruct(
-                shape, dtype.get(view.get_dtype(), "float32")
-            )
+            dtype = np.dtype(_DTYPES.get(view.get_dtype(), object))
+            shapes[_checked_name(path, name)] = jax.ShapeDtypeStruct(shape, dtype)
     return shapes
 
 
@@ -120,9 +129,9 @@ def save_safetensors(path: epath.PathLike, params: Mapping[str, Any]) -> None:
 
 
 def _opened(path: epath.PathLike):
-    check_exists(path)
+    public.check_exists(path)
     try:
-        return safetensors.safe_open(str(path), framework="flax")
+        return safetensors.safe_open(str(path), framework="numpy")
     except safetensors.SafetensorError as error:
         raise CheckpointError(
             f"{path}: is not a .safetensors file, or is cut short ({error}). Download it again."

@@ -83,7 +83,7 @@ def open_evaluation(
     """
     recorded_eval = (recorded or {}).get("eval", {})
     if recorded_eval.get("dataset") == config.eval.dataset:
-        values = {field: recorded_eval[field] for field in ("split", "original_key", "size")}
+        values = {field: recorded_eval.get(field) for field in ("split", "original_key", "size")}
         config = dataclasses.replace(config, eval=_filled(config.eval, **values))
     config = _with_evaluation_named(config)
     source = sources.evaluation_source(config)

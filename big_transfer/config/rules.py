@@ -55,6 +55,7 @@ def _rising(elements: str, is_element: Callable[[Any], bool]) -> Rule:
     return Rule(f"{elements}, each later than the one before", usable)
 
 
+_MAX_STAGES = 8  # each doubles the channels
 _BEST = re.compile(r"([A-Za-z][\w-]*)/top[15]")
 
 Count: TypeAlias = Annotated[int, _whole(0)]
@@ -71,6 +72,15 @@ NotNegative: TypeAlias = Annotated[
 BelowOne: TypeAlias = Annotated[
     float, Rule("a number of at least 0 and below 1", lambda v: _is_number(v) and 0 <= v < 1)
 ]
+FileName: TypeAlias = Annotated[
+    str,
+    Rule(
+        "the name of a file, without a folder",
+        lambda v: (
+            isinstance(v, str) and bool(v) and v not in (".", "..") and not set(v) & set("/\\\0")
+        ),
+    ),
+]
 Text: TypeAlias = Annotated[str, Rule("a text", lambda v: isinstance(v, str) and bool(v))]
 Epochs: TypeAlias = Annotated[tuple[float, ...], _rising("epochs", _is_number)]
 Steps: TypeAlias = Annotated[tuple[int, ...], _rising("steps", _is_int)]
@@ -84,8 +94,12 @@ Depth: TypeAlias = Annotated[
 Units: TypeAlias = Annotated[
     tuple[int, ...],
     Rule(
-        "the units of each stage, such as (3, 4, 6, 3)",
-        lambda v: isinstance(v, (tuple, list)) and _passes(resnet.units_per_stage, v),
+        f"the units of each stage, such as (3, 4, 6, 3), in at most {_MAX_STAGES} stages",
+        lambda v: (
+            isinstance(v, (tuple, list))
+            and len(v) <= _MAX_STAGES
+            and _passes(resnet.units_per_stage, v)
+        ),
     ),
 ]
 Width: TypeAlias = Annotated[

@@ -27,6 +27,7 @@ from big_transfer.config.rules import (
     Count,
     Depth,
     Epochs,
+    FileName,
     Finite,
     LabelSetNames,
     NotNegative,
@@ -182,7 +183,9 @@ class Config:
     num_classes: TwoOrMore | None = None
     checkpoint: Text | None = None  # file or workdir to start from; to evaluate, also several: a,b
     reset_head: bool = False  # replace the checkpoint's head by zeros
-    export_npz: Text | None = None  # file name, in the workdir, for the model in the public layout
+    export_npz: FileName | None = (
+        None  # file name, in the workdir, for the model in the public layout
+    )
     loss: Literal["softmax", "sigmoid"]
     mixup_alpha: NotNegative | None = 0.0  # 0: no MixUp
     sharding: Literal["replicated", "fsdp"] = "replicated"

@@ -30,7 +30,8 @@ def training_source(config: Config) -> datasets.Source:
     this number of examples of each class.
 
     Raises:
-      DatasetError: if the dataset cannot be read, or if the fold holds none or all of the images.
+      DatasetError: if the dataset cannot be read, if it is empty, or if the fold holds none or all of
+        the images.
     """
     source = kept_source(config)
     if config.fold is not None:
@@ -41,6 +42,9 @@ def training_source(config: Config) -> datasets.Source:
                 f"images; use fewer folds."
             )
         source = datasets.Subset(source, np.flatnonzero(~in_fold))
+    if not len(source):
+        data = config.input
+        raise datasets.DatasetError(f"input.split: {data.dataset} has no images in {data.split!r}.")
     count = config.input.examples_per_class
     if count is None:
         return source

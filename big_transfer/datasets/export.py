@@ -3,8 +3,8 @@
     python -m big_transfer.datasets.export digit_scenes --split=validation --out=digit_scenes_validation
 
 writes images/…, original.json, class_names.json and, if the dataset has ReaL labels, real.json. The
-commands score, compare and report of `python -m real_labels` read these files. The dataset may also be the
-path of a folder or tar of images.
+commands `score`, `compare` and `report` of `python -m real_labels` read these files. The dataset may also be
+the path of a folder or tar of images.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def label_keys(
 ) -> list[str]:
     """Returns the label features to export.
 
-    These are the requested features; by default the original and ReaL labels of a dataset that has both, else
-    the label that a classifier learns.
+    If neither feature is given and the dataset has original and ReaL labels, these are both. Otherwise they
+    are `original`, by default the label that a classifier learns, and `real`, if it is given.
     """
     if original is None and real is None and not image_files.is_path(name):
         features = tfds_source_for(name).load_builder(name, data_dir).info.features
@@ -82,9 +82,14 @@ def _define_flags() -> None:
     flags.DEFINE_string(
         "original_key",
         None,
-        "Feature of the original labels; by default the label that a classifier learns.",
+        "Feature of the original labels; by default the original labels of a dataset that has ReaL "
+        "labels, too, else the label that a classifier learns.",
     )
-    flags.DEFINE_string("real_key", None, "Feature of the ReaL labels, if there are any.")
+    flags.DEFINE_string(
+        "real_key",
+        None,
+        "Feature of the ReaL labels; by default the dataset's, unless --original_key is given.",
+    )
     flags.DEFINE_string("data_dir", None, "TFDS data folder; TFDS's default if not given.")
 
 

@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 import pathlib
+import stat
 import tarfile
 from collections.abc import Sequence
 from typing import Any
@@ -303,8 +304,15 @@ class _Folder:
             ]
 
     def read(self, path: str) -> bytes:
-        with open(f"{self._root}/{path}", "rb") as file:
+        # Without waiting: a pipe would block until something is written into it.
+        with open(f"{self._root}/{path}", "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise DatasetError(f"{self._root}/{path}: is not a regular file. Remove it.")
             return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _Tar:

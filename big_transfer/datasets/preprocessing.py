@@ -7,7 +7,9 @@ antialiasing.
 
 from __future__ import annotations
 
+import io
 import math
+import os
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from jaxtyping import Float, UInt8
 
 from real_labels.errors import ExpectedError
 
+MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # set by the package, or by the user
 # The pipeline decodes in many threads; OpenCV's own threads would compete with them.
 cv2.setNumThreads(0)
 
@@ -38,10 +41,30 @@ def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"
     # second half alone: an embedded preview has an end marker in the first half.
     half = len(encoded.rstrip(b"\0")) // 2
     is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0
-    image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
+    try:
+        image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
+    except cv2.error:  # such as an image of too many pixels
+        raise ImageError(f"{file_name}: cannot be decoded{_too_large(encoded)}.") from None
     if image is None:
         raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
     return image
+
+
+def _too_large(encoded: bytes) -> str:
+    """Says how many pixels an image has, if there are more than MAX_PIXELS."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            width, height = image.size
+    except Exception as error:  # decoders raise many types; the pixels are not counted
+        return f" ({type(error).__name__})"
+    is_too_large = width * height > MAX_PIXELS
+    return (
+        f": {width:,}×{height:,} pixels are more than OPENCV_IO_MAX_IMAGE_PIXELS = {MAX_PIXELS:,}"
+        if is_too_large
+        else ""
+    )
 
 
 def resize(

@@ -200,8 +200,12 @@ class TfdsSource(Sequence):
                 builder = make_ready(builder, dataset, data_dir)
             try:
                 self._source = as_data_source(builder, split, decoders)
-            except ValueError as error:
-                raise DatasetError(f"{dataset}: {error}") from None
+                if not mock:
+                    len(self._source)
+            except ValueError as error:  # such as train[50%:10%], which has a negative length
+                raise DatasetError(
+                    f"{dataset}: the split {split!r} cannot be read ({error})."
+                ) from None
         self._folder = None if mock else epath.Path(builder.data_dir)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
         self.class_names = {

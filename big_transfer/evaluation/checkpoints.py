@@ -47,6 +47,8 @@ def evaluate_only(
       CheckpointError: if a checkpoint has another model or other classes than the config.
     """
     checked = config_lib.check(config, training=False)
+    if jax.process_index() == 0:
+        files.remove_leftovers(folder)
     paths = [path.strip() for path in (checked.checkpoint or "").split(",") if path.strip()]
     is_run, recorded = workdir.has_checkpoints(folder), workdirs.recorded(folder)
     if is_run and recorded is not None and paths and paths != [recorded.get("checkpoint")]:

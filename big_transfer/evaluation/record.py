@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from big_transfer.run import workdir
 from real_labels.accuracy import Pair, Results
 
 MOCK = "mock"  # key in a record: true if the images were random (input.mock)
@@ -38,11 +39,20 @@ class Record:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Record:
-        """Reads the output of `as_json`, also of versions in which label sets had no names."""
-        accuracies = Results.from_json(record)
-        known = {*_FIELDS, *accuracies.as_json()}
-        about = {key: value for key, value in record.items() if key not in known}
-        return cls(**{key: record[key] for key in _FIELDS}, accuracies=accuracies, about=about)
+        """Reads the output of `as_json`, also of versions in which label sets had no names.
+
+        Raises:
+          WorkdirError: if a field is missing or unusable.
+        """
+        try:
+            accuracies = Results.from_json(record)
+            known = {*_FIELDS, *accuracies.as_json()}
+            about = {key: value for key, value in record.items() if key not in known}
+            return cls(**{key: record[key] for key in _FIELDS}, accuracies=accuracies, about=about)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            repair = workdir.REPAIRS["results.json"]
+            raise workdir.WorkdirError(f"results.json is damaged ({reason}). {repair}") from None
 
     def as_json(self) -> dict[str, Any]:
         """All fields as one dict; the fields of `accuracies` and `about` are on its top level."""

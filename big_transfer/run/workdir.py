@@ -12,8 +12,13 @@ from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 
 from real_labels import files
-from real_labels.errors import ExpectedError
+from real_labels.errors import ExpectedError, InputError
+from real_labels.files import json_text
 
+REPAIRS = {
+    "config.json": "If the workdir is of this config, remove config.json and run the same command again.",
+    "results.json": "Remove results.json; the same command then evaluates the newest checkpoint again.",
+}
 # Fields with paths that may differ: the config also records the hash of each file's content.
 _BY_CONTENT = {"input.keep", "input.relabel"}
 
@@ -77,6 +82,9 @@ def _read_json(path: epath.Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise WorkdirError(f"{path}: is not JSON, or is cut short ({error}).") from None
+        content = json_text.read(path)
+        if not isinstance(content, dict):
+            raise InputError(f"expected an object, found {type(content).__name__}.")
+    except InputError as error:
+        raise WorkdirError(f"{path}: {error} {REPAIRS[path.name]}") from None
+    return content

@@ -24,6 +24,7 @@ from big_transfer.run.progress import Progress, log_overview
 from big_transfer.run.writers import make_writer
 from big_transfer.training.setup import Run, build, check_class_names, fresh_state
 from big_transfer.training.step import make_train_step
+from real_labels import files
 from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
@@ -65,6 +66,8 @@ def train_and_evaluate(config: config_lib.AnyConfig, folder: epath.PathLike) -> 
     with ownership.owned(folder) as owner:
         # Check again, because another run may have used the workdir in the meantime.
         workdirs.check_belongs(folder, run.config)
+        if jax.process_index() == 0:
+            files.remove_leftovers(folder)
         return _train_in_workdir(run, evaluator, folder, owner)
 
 
@@ -117,6 +120,7 @@ def _train(
     monitor = StepMonitor(checkpoints)
     progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
     evaluation: Evaluation | None = None
+    step, stopping = first, False
     with preemption.Notice() as notice, make_writer(folder) as writer:
         for step in range(first + 1, run.total_steps + 1):
             state, metrics = train_step(state, next(batches))
@@ -140,22 +144,32 @@ def _train(
                 if saving and not needs_metrics:
                     checkpoints.save(step, state)
                 if evaluating:
-                    evaluation = _evaluate(evaluator, state)
+                    # The checkpoint of the last step is saved, so the last evaluation may be interrupted.
+                    may_stop = is_last and not needs_metrics
+                    evaluation = _evaluate(evaluator, state, notice if may_stop else None)
+                    if evaluation is None:
+                        stopping = True
+                        break
                     report_evaluation(step, evaluation, writer, final=is_last)
                     if needs_metrics:
                         checkpoints.save(step, state, best_metrics(evaluation.accuracies))
             if stopping:
-                checkpoints.wait()
-                log.warning(
-                    "Asked to stop: step %d is saved in %s; run the same command again to continue.",
-                    step,
-                    checkpoints.path(step),
-                )
-                return None
-        if evaluation is None:  # the last checkpoint was saved already, but the results were not
-            evaluation = _evaluate(evaluator, state)
-            report_evaluation(run.total_steps, evaluation, writer, final=True)
+                break
+        else:
+            if (
+                evaluation is None
+            ):  # the last checkpoint was saved already, but the results were not
+                evaluation = _evaluate(evaluator, state, notice)
+                if evaluation is not None:
+                    report_evaluation(run.total_steps, evaluation, writer, final=True)
     checkpoints.wait()
+    if stopping or evaluation is None:
+        log.warning(
+            "Asked to stop: step %d is saved in %s; run the same command again to continue.",
+            step,
+            checkpoints.path(step),
+        )
+        return None
     if config.export_npz is not None:
         _export(state["params"], epath.Path(folder) / config.export_npz, run.mesh)
     record = evaluation.record(config.eval.dataset, config.eval.split, run.total_steps)
@@ -191,10 +205,13 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
     )
 
 
-def _evaluate(evaluator: Evaluator, state: Any) -> Evaluation:
-    evaluation = evaluator.run(state["params"])
-    assert evaluation is not None  # without a notice, the evaluator never stops early
-    return evaluation
+def _evaluate(
+    evaluator: Evaluator, state: Any, notice: preemption.Notice | None
+) -> Evaluation | None:
+    """Evaluates the parameters; None if a notice stopped the evaluation."""
+    if jax.process_count() > 1:  # JAX's preemption service counts the steps of training
+        notice = None
+    return evaluator.run(state["params"], notice=notice)
 
 
 class StepMonitor:

@@ -1,4 +1,8 @@
-"""Scores files of predictions against the labels of a dataset, and looks for mix-ups."""
+"""Scores files of predictions against the labels of a dataset, and looks for mix-ups.
+
+A mix-up is a systematic error of a prediction file, such as another order of the images or another numbering
+of the classes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from real_labels.predictions.reading import PredictionFile
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
 
-_FEWEST_SUSPICIOUS = 20  # images; with fewer, predictions that are all right are not suspicious
+_FEWEST_SUSPICIOUS = 20  # images on which predictions that are 100% correct are suspicious
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,9 +34,10 @@ class Scored:
     Attributes:
       file: path of the file.
       predictions: the predictions that were scored, under the reference's file names.
-      results: accuracy by every label set.
+      results: accuracy on every label set.
       warnings: warnings for the user, one or two sentences each.
-      repair: the value of `assume` that would undo the suspected mix-up, or None.
+      repair: value of --assume, names joined by commas, that undoes the suspected mix-up and those
+        undone already; or None.
       repaired: accuracy with the mix-up undone, or None.
       evidence: why a mix-up is suspected, or None; also among the warnings.
       model: name of the model if the file holds several models, else None.
@@ -48,7 +53,11 @@ class Scored:
     model: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the schema of results.json with "file", "warnings", and "model" if there are several."""
+        """Returns the fields of results.json for one model.
+
+        They are "file", "num_images", the accuracies and "warnings"; also "model" if the file holds several
+        models, and "repair" if a mix-up can be undone.
+        """
         record: dict[str, Any] = {"file": self.file}
         if self.model is not None:
             record["model"] = self.model
@@ -96,18 +105,19 @@ def score_all(
       assume: mix-ups to undo first, in all models (names from mixups.REPAIRS); no other mix-up is undone.
       column: the column of the predictions (see reading.read).
       class_names: names of the classes, if the file may hold names; or None.
-      probabilities: whether to turn logits of every class into probabilities, as scores of the predictions.
+      probabilities: whether to replace logits of every class by probabilities (softmax) as the scores of
+        the predictions.
 
     Raises:
       InputError: naming the file, if it cannot be read or does not fit the labels.
     """
     labels = _ReferenceLabels(reference, assume)
-    ranked = PredictionFile.with_probabilities if probabilities else None
+    prepare = PredictionFile.with_probabilities if probabilities else None
     scored = []
     for name, content in several_models.read_each(path, column, labels, class_names):
         where = str(path) if name is None else f"{path}: {name}"
-        model_scored = _score_named(where, content, labels, class_names, ranked)
-        scored.append(dataclasses.replace(model_scored, file=str(path), model=name))
+        result = _score_named(where, content, labels, class_names, prepare)
+        scored.append(dataclasses.replace(result, file=str(path), model=name))
     return scored
 
 
@@ -118,15 +128,16 @@ def score_each(
     *,
     column: str | None = None,
     class_names: ClassNames | None = None,
-    ranked: Callable[[PredictionFile], PredictionFile] | None = None,
+    prepare: Callable[[PredictionFile], PredictionFile] | None = None,
 ) -> Iterator[tuple[str | None, Scored, PredictionFile]]:
-    """Yields (name, scored predictions, content of the file) of each model; see several_models.read_each.
+    """Yields, for each model of a file, its name, its result and its predictions as read.
 
     Args:
-      path, reference, column, class_names: see `score`.
-      assume: mix-ups to undo in each model that shows only mix-ups from this list; other models stay as they
-        are.
-      ranked: selects the predictions to score from a model's file; None: all that were read.
+      path, reference, column, class_names: see `score_all`.
+      assume: mix-ups to undo in each model whose suspected mix-ups are all in this list; other models stay
+        as they are.
+      prepare: function applied to a model's predictions before they are scored; None: they are scored as
+        read.
     """
     labels = _ReferenceLabels(reference, ())
     for name, content in several_models.read_each(path, column, labels, class_names):
@@ -136,10 +147,10 @@ def score_each(
                 "Has no file names: its rows are taken to be in the order of the sorted file names."
             )
             content = dataclasses.replace(content, remarks=(*content.remarks, remark))
-        scored = _score_named(where, content, labels, class_names, ranked)
+        scored = _score_named(where, content, labels, class_names, prepare)
         if assume and scored.repair is not None and set(scored.repair.split(",")) <= set(assume):
             repairing = _ReferenceLabels(reference, assume)
-            scored = _score_named(where, content, repairing, class_names, ranked)
+            scored = _score_named(where, content, repairing, class_names, prepare)
         yield name, scored, content
 
 
@@ -148,17 +159,20 @@ def _score_named(
     content: PredictionFile,
     labels: _ReferenceLabels,
     class_names: ClassNames | None,
-    ranked: Callable[[PredictionFile], PredictionFile] | None,
+    prepare: Callable[[PredictionFile], PredictionFile] | None,
 ) -> Scored:
-    """Scores the predictions of one model; errors begin with `where`."""
+    """Scores the predictions of one model; error messages begin with `where`."""
     with naming(where):
         if content.are_wordnet_ids and class_names is None:
             _check_wordnet_ids(content, labels.reference)
-        return _score(where, ranked(content) if ranked else content, labels)
+        return _score(where, prepare(content) if prepare else content, labels)
 
 
 def _check_wordnet_ids(content: PredictionFile, reference: Reference) -> None:
-    """Refuses WordNet ids if the dataset numbers its classes differently from ILSVRC-2012."""
+    """Refuses WordNet ids if the labels seem to number the classes differently from ILSVRC-2012.
+
+    They seem to if they are not ImageNet's, and fewer than half of the top-1 classes occur in them.
+    """
     label_classes = np.unique(reference.truth.classes)
     if not reference.is_imagenet and np.isin(content.classes[:, 0], label_classes).mean() < 0.5:
         raise InputError(
@@ -177,9 +191,9 @@ class _Images:
       rows: (n,) row of each image in the reference.
       order: (n,) row of each image in the file.
       names: (n,) str file names.
-      truth: (n,) original label of each image; without original labels, its only label in the first
-        reassessment; 0 where that is not known.
-      known: (n,) whether the image has such a label.
+      truth: (n,) the single label of each image in the original labels or, if there are none, in the first
+        reassessment; 0 for an image without exactly one label.
+      known: (n,) whether the image has exactly one label.
     """
 
     rows: Int[np.ndarray, "n"]
@@ -193,7 +207,7 @@ class _Images:
         rows = _match(file_names, number, reference)
         by_name = np.argsort(reference.file_names[rows], kind="stable")
         rows = rows[by_name]
-        # Keep the same array if possible: find_rows then recognises it at once.
+        # Keep the array of the reference if no row changes: find_rows compares by identity first.
         names = reference.file_names
         if len(rows) < len(names) or (rows != np.arange(len(rows))).any():
             names = names[rows]
@@ -206,11 +220,11 @@ class _Images:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Aligned:
-    """Predictions and labels of the same images, sorted by file name, the order that mix-ups refer to.
+    """Predictions and labels of the same images, sorted by file name; mix-ups of rows refer to this order.
 
     Attributes:
       images: the images.
-      classes: (n, k) int64 ranked classes, any range.
+      classes: (n, k) int64 predicted classes, best first; may be negative or too large.
       scores: (n, k) scores of the classes, or None.
     """
 
@@ -228,7 +242,7 @@ class _Aligned:
         return self.images.truth[self.images.known]
 
     def can_undo(self, names: Sequence[str]) -> bool:
-        """Whether the labels that undoing these mix-ups needs are known."""
+        """Whether these mix-ups can be undone: for some, every image must have a known label."""
         return bool(self.images.known.all()) or not set(names) & set(mixups.NEED_LABELS)
 
     def repaired(self, names: Sequence[str], num_classes: int) -> _Aligned:
@@ -251,15 +265,20 @@ class _Aligned:
         return dataclasses.replace(self, classes=classes, scores=scores)
 
     def predictions(self, num_classes: int) -> Predictions:
-        """Returns the predictions, with an index that is never a label in the place of indices below 0."""
-        beyond = 1 + max(num_classes, int(self.classes.max()))
-        classes = np.where(self.classes < 0, beyond, self.classes)
+        """Returns the predictions, with an index that no label has in the place of negative classes.
+
+        Scores that are not descending are dropped.
+        """
+        no_label = 1 + max(num_classes, int(self.classes.max()))
+        classes = np.where(self.classes < 0, no_label, self.classes)
         scores = self.scores if _are_descending(self.scores) else None
         return Predictions(self.images.names, classes, scores)
 
 
 class _ReferenceLabels(KnownLabels):
-    """The labels of a reference; the images of a file are matched once for all its columns.
+    """The labels of a reference, and the mix-ups to undo.
+
+    The images of a file are matched once, because several columns of the file may be tried.
 
     Attributes:
       reference: the labels.
@@ -292,14 +311,18 @@ class _ReferenceLabels(KnownLabels):
     def hits(
         self, file_names: np.ndarray | None, classes: Int[np.ndarray, "images k"]
     ) -> Bool[np.ndarray, "n"] | None:
-        """Hits of the predictions as given, or with the mix-ups undone, whichever are more."""
+        """Whether each top-1 prediction is the known label; None if the images are not the reference's.
+
+        Of the predictions as given and the predictions with the mix-ups undone, those with more hits count.
+        """
         try:
-            ways = [self.aligned(file_names, classes)]
+            variants = [self.aligned(file_names, classes)]
             if self.assume:
-                ways.append(ways[0].repaired(self.assume, self.reference.num_known_classes))
+                variants.append(variants[0].repaired(self.assume, self.reference.num_known_classes))
         except InputError:
             return None  # other images; scoring them raises the error
-        return max((way.known_classes(0) == way.known_labels for way in ways), key=np.count_nonzero)
+        hits = (variant.known_classes(0) == variant.known_labels for variant in variants)
+        return max(hits, key=np.count_nonzero)
 
     def know(self, file_names: np.ndarray) -> bool:
         return bool((match(self.reference.file_names, file_names) >= 0).all())
@@ -311,7 +334,10 @@ def _are_descending(scores: np.ndarray | None) -> bool:
 
 
 def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
-    """Accuracy of the original labels by each reassessment, on all images; empty without original labels."""
+    """Accuracy of the original labels, as if they were predictions, on each reassessment and all its images.
+
+    Empty without original labels.
+    """
     if reference.original is None:
         return {}
     predictions = Predictions.from_labels(reference.original)
@@ -322,10 +348,14 @@ def original_on_reassessments(reference: Reference) -> dict[str, Accuracy]:
 
 
 def _score(path: str, content: PredictionFile, labels: _ReferenceLabels) -> Scored:
+    """Scores the predictions of one model, and looks for a mix-up.
+
+    A suspected mix-up becomes a warning; its repair and the repaired accuracy are returned beside the result.
+    """
     reference, assume = labels.reference, labels.assume
     num_classes = reference.num_known_classes
     _check_columns(content, reference)
-    check_classes(np.abs(content.classes), "classes")
+    check_classes(np.abs(content.classes), "classes")  # negative classes are reported below
     aligned = labels.aligned(content.file_names, content.classes, content.scores)
     warnings = _remarks(aligned, content, reference)
     if content.scores is not None and not (
@@ -337,7 +367,9 @@ def _score(path: str, content: PredictionFile, labels: _ReferenceLabels) -> Scor
     if assume:
         aligned = aligned.repaired(assume, num_classes)
         warnings.append(f"Repaired as asked: {'; '.join(mixups.REPAIRS[name] for name in assume)}.")
-    is_ranked = aligned.classes.shape[1] > 1 and content.every_score is None  # ranked in the file
+    is_ranked = (
+        aligned.classes.shape[1] > 1 and content.every_score is None
+    )  # the file ranks the classes
     mixup = mixups.diagnose(
         aligned.known_classes(0),
         aligned.known_labels,
@@ -362,6 +394,7 @@ def _score(path: str, content: PredictionFile, labels: _ReferenceLabels) -> Scor
         return dataclasses.replace(scored, warnings=tuple(warnings))
     repaired = _results(undone.predictions(num_classes), reference)
     if mixups.RENUMBERED in names and _is_preference(results, repaired):
+        # No mix-up: the model prefers the other of two equivalent classes.
         return dataclasses.replace(scored, evidence=None)
     accuracy = repaired.original.top1.value if repaired.original is not None else 0.0
     if content.rivals and aligned.classes.shape[1] == 1 and accuracy >= choice.TRUTH_SHARE:
@@ -383,9 +416,10 @@ def _results(predictions: Predictions, reference: Reference) -> Results:
 
 
 def _is_preference(results: Results, repaired: Results) -> bool:
-    """Whether another numbering would raise the accuracy on the original labels only.
+    """Whether renumbering gains over twice as much on the original labels as on every reassessment.
 
-    Then the model merely prefers one of two classes that are both valid (sunglass, sunglasses).
+    In this case the numbering is right, and the model prefers one of two equivalent classes, such as sunglass
+    and sunglasses.
     """
     if results.original is None or repaired.original is None:
         return False
@@ -432,7 +466,10 @@ def _check_columns(content: PredictionFile, reference: Reference) -> None:
 def _match(
     names: np.ndarray | None, number: int, reference: Reference
 ) -> Int[np.ndarray, "images"]:
-    """Row in the reference of each of `number` predictions: by name, or by position in the sorted names."""
+    """Returns the reference row of each prediction, matched by file name.
+
+    Without file names, the predictions are in the order of the sorted file names of the reference.
+    """
     known = reference.file_names
     if names is None:
         if number != len(known):
@@ -464,18 +501,21 @@ def _match(
 def _check_range(
     aligned: _Aligned, content: PredictionFile, reference: Reference, allow_background: bool
 ) -> None:
-    """Refuses classes that do not exist; after a repair, a background class has the index after the last."""
-    lowest_beyond = np.inf if reference.num_classes is None else reference.num_classes
-    lowest_beyond += allow_background
-    outside = ((aligned.classes < 0) | (aligned.classes >= lowest_beyond)).any(axis=1)
+    """Refuses classes that do not exist.
+
+    After a repair, the index num_classes is allowed, too: it stands for a background class.
+    """
+    upper_limit = np.inf if reference.num_classes is None else reference.num_classes
+    upper_limit += allow_background
+    outside = ((aligned.classes < 0) | (aligned.classes >= upper_limit)).any(axis=1)
     if outside.any():
-        where = int(np.argmax(outside))
+        first = int(np.argmax(outside))
         n = reference.num_known_classes
         columns = (
             f", though the file has {content.num_columns:,} columns" if content.num_columns else ""
         )
         raise InputError(
             f"{np.count_nonzero(outside):,} images have a class out of range (first: "
-            f"{aligned.images.names[where]}, {aligned.classes[where].tolist()}); there are {n:,} classes, "
+            f"{aligned.images.names[first]}, {aligned.classes[first].tolist()}); there are {n:,} classes, "
             f"0 to {n - 1:,}{columns}."
         )

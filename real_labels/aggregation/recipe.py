@@ -26,8 +26,8 @@ def rebuild(
     The published labels are `rebuild().scores.label_sets(THRESHOLD, unrated=imagenet.original_labels())`.
 
     The recipe reproduces all 184,962 scores and 50,000 label sets, as a test verifies. The confusion
-    matrices are measured on the gold questions (present iff 3 of the 5 experts said yes), with one added
-    to every count. The original label votes as an additional rater on animals (measured against 2 of 5
+    matrices are measured on the gold questions (present if at least 3 of the 5 experts said yes), with one
+    added to every count. The original label votes as an additional rater on animals (measured against 2 of 5
     experts). Labels with a score of 0.8 or more are kept. Images that were not rated keep their original
     label. See docs/labels.md.
 

@@ -60,6 +60,7 @@ class Analysis:
             section = dataclasses.replace(
                 section, title=section.title + by, remarks=[*remarks, *section.remarks]
             )
+            # The first section keeps its keys.
             sections.append(_renamed(section, name) if sections else section)
         return sections
 
@@ -73,9 +74,10 @@ class Analysis:
 
 
 def _renamed(section: Section, name: str) -> Section:
-    """Adds the name of a further label set to all keys, links and lists of a section, to make them distinct.
+    """Adds the name of a label set to the keys, gallery links and lists of a section, and removes its tiles.
 
-    Lists are also named after models. These names hold no @, so `LIST@NAME` cannot be a model's list.
+    So the section can stand beside the section of the first label set. Some lists are named after models.
+    The name of a model holds no @, so LIST@NAME never equals the list of a model.
     """
     suffix = f"_{name}"
     for figure in section.figures:

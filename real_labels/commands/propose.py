@@ -237,7 +237,7 @@ class _Models:
                 common.repairs(options.assume),
                 column=options.column,
                 class_names=class_names,
-                ranked=self._rules.ranked,
+                prepare=self._rules.ranked,
             ):
                 _refuse_mixed_up(scored)
                 name = _checked_name(stem if model is None else model, path)

@@ -4,8 +4,9 @@ from real_labels.files.paths import (
     check_reachable,
     path_of,
     readable,
+    remove_leftovers,
     replacing,
     write_json,
 )
 
-__all__ = ["check_reachable", "path_of", "readable", "replacing", "write_json"]
+__all__ = ["check_reachable", "path_of", "readable", "remove_leftovers", "replacing", "write_json"]

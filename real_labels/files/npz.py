@@ -6,6 +6,7 @@ Pickled arrays are never loaded, because unpickling can run any code.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from real_labels.files.parsing import parsing
 from real_labels.files.paths import readable
 
 _NO_ARCHIVE = "is not a .npz file, or is cut short"
+_MOST_BYTES = (
+    4 << 30
+)  # of an array that is compressed to less than a hundredth, as a decompression bomb is
 _NO_ARRAY = "is not a .npy file, or is cut short"
 
 
@@ -35,6 +39,7 @@ class Archive:
         Raises:
           InputError: if the array is damaged or pickled.
         """
+        self._check_size(name)
         with parsing(_NO_ARCHIVE):
             try:
                 return self._archive[name]
@@ -42,6 +47,24 @@ class Archive:
                 if "allow_pickle" in str(error):
                     raise pickled() from None
                 raise
+
+    def _check_size(self, name: str) -> None:
+        """Compares the size in an array's header with the size of its file, before memory is allocated."""
+        with self.member(name) as file:
+            shape, _, dtype = read_header(file)
+            header = file.tell()
+        entry = self._zip.getinfo(f"{name}.npy")
+        stated, stored = math.prod(shape) * dtype.itemsize, entry.file_size - header
+        if stated != stored:
+            raise InputError(
+                f"{_NO_ARCHIVE}: the header of {name} says {shape} of {dtype}, which are {stated:,} "
+                f"bytes, but the file holds {stored:,}."
+            )
+        if stored > _MOST_BYTES and stored > 100 * entry.compress_size:
+            raise InputError(
+                f"{name} grows from {entry.compress_size:,} to {stored:,} bytes when decompressed. If that "
+                f"is meant, save it without compression: np.savez."
+            )
 
     @property
     def members(self) -> list[str]:

@@ -7,12 +7,16 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from real_labels.errors import InputError
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}\..")  # names of temporary files
+_WRITING_SECONDS = 60.0
 _MODULES = {
     "google-cloud-storage": "google.cloud.storage"
 }  # packages whose module has another name
@@ -61,13 +65,16 @@ def readable(path: str | os.PathLike[str]) -> pathlib.Path:
     """Returns the path as an object if it is an existing file.
 
     Raises:
-      InputError: if there is no file; without the path (see errors.naming).
+      InputError: if there is no file, or it is a folder, a pipe or a device; without the path (see
+        errors.naming).
     """
     path = path_of(path)
     if not path.exists():
         raise InputError("there is no such file.")
     if path.is_dir():
         raise InputError("is a folder.")
+    if "://" not in str(path) and not path.is_file():
+        raise InputError("is a pipe or a device; expected a regular file.")
     return path
 
 
@@ -90,7 +97,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path = path_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Keep the ending: some writers choose the format by it.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # see _TEMPORARY
     try:
         yield temporary
         temporary.replace(path)
@@ -100,6 +107,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes the temporary files of `replacing` that killed programs left in a folder.
+
+    Files that were changed within the last minute stay: another program may be writing them.
+    """
+    folder = path_of(folder)
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another program may remove it, too
+            if (
+                _TEMPORARY.match(path.name)
+                and time.time() - path.stat().st_mtime > _WRITING_SECONDS
+            ):
+                path.unlink()
 
 
 def write_json(path: str | os.PathLike[str], content: Any, indent: int | None = None) -> None:

@@ -13,6 +13,8 @@ from real_labels.errors import InputError
 
 _TRIES = 3
 _CHUNK = 1 << 16
+_SLOWEST = 10_000  # bytes a second; a slower server, or one that never ends, is given up
+_PATIENCE = 60  # seconds without a byte, and before the speed is judged
 
 
 def download(url: str, path: pathlib.Path, sha256: str, size: int) -> None:
@@ -87,7 +89,8 @@ def _continue(url: str, part: pathlib.Path, size: int) -> None:
     request = urllib.request.Request(
         url, headers={"Range": f"bytes={received}-"} if received else {}
     )
-    with urllib.request.urlopen(request, timeout=60) as reply:
+    deadline = time.monotonic() + _PATIENCE + size / _SLOWEST
+    with urllib.request.urlopen(request, timeout=_PATIENCE) as reply:
         if (
             received and reply.status != 206
         ):  # the server ignored the range and sends the whole file
@@ -105,9 +108,11 @@ def _continue(url: str, part: pathlib.Path, size: int) -> None:
             ) as bar,
         ):
             left = size + 1 - received
-            while left > 0 and (chunk := reply.read(min(_CHUNK, left))):
+            while left > 0 and (chunk := reply.read1(min(_CHUNK, left))):
                 file.write(chunk)
                 bar.update(len(chunk))
                 left -= len(chunk)
+                if time.monotonic() > deadline:
+                    raise OSError(f"the server sends less than {_SLOWEST:,} bytes a second")
     if length and part.stat().st_size < min(received + length, size + 1):
         raise OSError("the connection ended early")

@@ -19,13 +19,14 @@ _COLUMNS = ("child", "parent")
 
 @dataclasses.dataclass(frozen=True)
 class Hierarchy:
-    """A directed acyclic graph from each node to its parents, with the nodes that are classes.
+    """A directed acyclic graph whose edges go from each node to its parents; some nodes are classes.
 
     Attributes:
       parents: the parents of each node; a node that occurs only as a parent has no parents.
       node_of: the node of each class.
-      names: names of nodes, by which `tree_parent` chooses among several parents; the default is the node.
-      exceptions: category of single classes that overrides the rule of `category`.
+      names: display names of nodes; a node without one is its own name. Of several parents, `tree_parent`
+        takes the parent whose name sorts first.
+      exceptions: category of particular classes, in place of the rule in `category`; must be above the class.
     """
 
     parents: Mapping[str, Sequence[str]]
@@ -52,15 +53,15 @@ class Hierarchy:
 
     def chain(self, node: str) -> tuple[str, ...]:
         """Returns the node, its tree parent, the parent's tree parent, and so on up to a root."""
-        links = [node]
-        while (parent := self.tree_parent(links[-1])) is not None:
-            links.append(parent)
-        return tuple(links)
+        nodes = [node]
+        while (parent := self.tree_parent(nodes[-1])) is not None:
+            nodes.append(parent)
+        return tuple(nodes)
 
     def path(self, class_: int) -> tuple[str, ...]:
         """Returns the nodes from a root through the category down to the class.
 
-        The path of a class outside the hierarchy is one node of its own.
+        A class outside the hierarchy has the single node "class N".
         """
         return self._paths.get(class_) or (f"class {class_}",)
 
@@ -69,8 +70,10 @@ class Hierarchy:
 
         1. The tree parent of each class is a candidate. On the chain of tree parents of each class, the
            candidate nearest the root is kept.
-        2. The category of a class is the nearest kept candidate: by the fewest links over all parents, then
-           by the longest chain of tree parents to the root.
+        2. The category of a class is the kept candidate reached over the fewest links, along all parents. Of
+           several, it is the candidate farthest from the root along tree parents.
+
+        `exceptions` replace both steps. A class without a kept candidate above it is its own category.
         """
         return self._categories.get(class_) or f"class {class_}"
 

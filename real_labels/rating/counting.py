@@ -34,7 +34,7 @@ _COUNTS = and_(assignments.c.state == DONE, ~raters.c.is_excluded)
 def number(
     connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None
 ) -> int:
-    """Returns the number that a counting statement selects; 0 for a sum over no rows."""
+    """Returns the single whole number that a statement selects; 0 if it selects NULL or no row."""
     return int(connection.scalar(statement, values) or 0)
 
 

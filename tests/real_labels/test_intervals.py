@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from real_labels.intervals import bootstrap_means, holm, mcnemar, wilson_interval
 
@@ -38,6 +40,37 @@ def test_wilson_interval_refuses(hits, n, confidence):
 def test_mcnemar_is_scipys_binomial_test(b, c):
     expected = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
     assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9)
+
+
+def exact_mcnemar(b, c):
+    """The sum in whole numbers."""
+    n, fewer = b + c, min(b, c)
+    term = total = 1
+    for i in range(1, fewer + 1):
+        term = term * (n - i + 1) // i
+        total += term
+    return float(min(Fraction(1), Fraction(2 * total, 1 << n)))
+
+
+@pytest.mark.parametrize("size", [10, 300, 5_000, 20_000])
+def test_mcnemar_is_exact(size):
+    rng = np.random.default_rng(size)
+    for _ in range(40):
+        n = int(rng.integers(1, size))
+        shift = abs(rng.normal()) * np.sqrt(n) * rng.choice([0.5, 3, 10])
+        b = int(np.clip(n / 2 - shift, 0, n))
+        expected = exact_mcnemar(b, n - b)
+        tolerance = 1e-12 if expected > 1e-240 else 1e-8
+        assert mcnemar(b, n - b) == pytest.approx(expected, rel=tolerance, abs=1e-300), (b, n - b)
+        assert mcnemar(b, n - b) == mcnemar(n - b, b)
+
+
+def test_mcnemar_of_a_billion_pairs_takes_no_time():
+    """By the normal approximation with its continuity correction, which is close there."""
+    b, c = 499_970_000, 500_030_000
+    expected = 2 * special.ndtr(-(c - b - 1) / np.sqrt(b + c))
+    assert mcnemar(b, c) == pytest.approx(expected, rel=1e-5)
+    assert mcnemar(0, 10**9) == 0.0
 
 
 def test_mcnemar_of_many_images():

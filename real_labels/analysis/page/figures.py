@@ -100,12 +100,16 @@ def new(height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple
 
 
 def link(artist: Artist, *links: str) -> None:
-    """Links a mark (or each mark of a scatter) to the table rows with the same link."""
+    """Stores the link of a mark, or the links of the marks of a scatter, in the id of the artist.
+
+    The page highlights the marks and table rows with the same link together. A link may be several links,
+    separated by spaces.
+    """
     artist.set_gid(_LINKS + "|".join(links))
 
 
 def relink(figure: Figure, rename: Callable[[str], str]) -> None:
-    """Renames the links of all marks."""
+    """Applies `rename` to every link of a figure."""
     for artist in figure.findobj(lambda artist: (artist.get_gid() or "").startswith(_LINKS)):
         marks = (artist.get_gid() or "").removeprefix(_LINKS).split("|")
         artist.set_gid(
@@ -123,7 +127,13 @@ def shorten(name: str, length: int) -> str:
 
 
 def rows_axes(names: Sequence[str], *, columns: int = 1, extra: float = 0.9) -> tuple[Figure, Any]:
-    """Axes with a row for each name, the first at the top; a name may have two lines."""
+    """Returns a figure and its axes, with a row for each name, the first at the top.
+
+    Args:
+      names: of the rows; a name may have two lines.
+      columns: number of axes side by side.
+      extra: inches for axis labels and legend.
+    """
     row = 0.42 if any("\n" in name for name in names) else 0.3
     figure, axes = new(extra + row * max(len(names), 2), columns, squeeze=False)
     for axis in axes[0]:

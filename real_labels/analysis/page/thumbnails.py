@@ -67,7 +67,7 @@ class Thumbnails:
     def data_uri(self, file_name: str) -> str | None:
         """The image as a small JPEG in a data: address; None if it is missing or unreadable."""
         path = self.find(file_name)
-        small = None if path is None else _small(path)
+        small = _small(path) if path is not None and path.is_file() else None
         if small is None:
             return None
         jpeg = io.BytesIO()

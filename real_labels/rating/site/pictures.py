@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pathlib
+import stat
 import tempfile
 
 from PIL import Image, ImageOps
@@ -37,6 +38,8 @@ class Pictures:
           OSError: if there is no such file.
         """
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: is not a regular file.")
         version = f"{path}\0{status.st_mtime_ns}\0{status.st_size}"
         key = f"{hashlib.sha256(version.encode()).hexdigest()}-{size}.jpg"
         cached = self._folder / key

@@ -157,6 +157,16 @@ def changed(**fields):
         ),
         ({"eval__label_sets": "a b=c"}, "eval.label_sets: expected label sets joined by commas"),
         ({"checkpoint_best": "real/top1", "eval__real_key": None}, "needs eval.real_key"),
+        (
+            {"export_npz": "../../BiT.npz"},
+            "export_npz: expected the name of a file, without a folder",
+        ),
+        (
+            {"export_npz": "/tmp/BiT.npz"},
+            "export_npz: expected the name of a file, without a folder",
+        ),
+        ({"export_npz": ".."}, "export_npz: expected the name of a file"),
+        ({"model__units": (1,) * 60}, r"model\.units: expected .* in at most 8 stages"),
         ({"model": 50}, "model: expected a section with fields, found 50"),
         ({"mixup_alpha": -0.1}, "mixup_alpha: expected a number of at least 0, found -0.1"),
         ({"seed": True}, "seed: expected a whole number"),
