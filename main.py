@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from typing import NoReturn
 
 # TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,7 +26,7 @@ from ml_collections import config_flags
 
 from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
-from big_transfer.run import hardware, memory, processes
+from big_transfer.run import hardware, memory, peers, processes
 from big_transfer.run.spelling import underscored
 from real_labels import files
 from real_labels.errors import ExpectedError, printable
@@ -53,6 +54,12 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 )
 _PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "With --coordinator_address: this process, from 0."
+)
+_PEER_TIMEOUT = flags.DEFINE_float(
+    "peer_timeout",
+    peers.TIMEOUT,
+    "Seconds without a sign of life after which another process counts as lost, and the run ends.",
+    lower_bound=1.0,
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder that keeps compiled programs for later starts."
@@ -84,15 +91,23 @@ def main(arguments: list[str]) -> None:
             "cross_validate": functools.partial(training.cross_validate, only=_FOLD.value),
             "features": evaluation.write_features,
         }[_MODE.value]
-        record = run(checked, workdir)
+        with peers.PeerMonitor(_PEER_TIMEOUT.value):
+            record = run(checked, workdir)
     except (ExpectedError, OSError) as error:
-        sys.exit(printable(f"Error: {error}"))
+        _exit(1, f"Error: {error}")
     except KeyboardInterrupt as error:
-        log.warning("Interrupted. Run the same command again to continue.")
-        sys.exit(128 + next(iter(error.args), signal.SIGINT))
+        status = 128 + next(iter(error.args), signal.SIGINT)
+        _exit(status, "Interrupted. Run the same command again to continue.")
     if record is not None and jax.process_index() == 0:
         print(printable(_as_text(record)))
         log.info("All results are in %s.", _WORKDIR.value)
+
+
+def _exit(status: int, message: str) -> NoReturn:
+    print(printable(message), file=sys.stderr)
+    if _COORDINATOR.value is not None and jax.process_count() > 1:
+        peers.end_process(status)
+    sys.exit(status)
 
 
 def _interrupt(number: int, frame: object) -> None:

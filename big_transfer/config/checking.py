@@ -95,15 +95,16 @@ def defaults() -> dict[str, Any]:
 
 
 def check(config: AnyConfig, *, training: bool = True) -> Config:
-    """Checks a config and sets fields that are left out to their defaults.
+    """Checks a config, and gives each omitted field its default.
 
     Args:
-      config: the fields of the config, also under earlier names; open fields may be None. A checked config is
-        returned unchanged.
+      config: the config; earlier names of fields are accepted, and open fields may be None. A Config counts
+        as checked, and is returned unchanged.
       training: whether the fields that only training needs must have values.
 
     Raises:
-      ConfigError: listing every unknown, missing and invalid field.
+      ConfigError: listing every unknown, missing and invalid field or, if there are none, every contradiction
+        between fields.
     """
     if isinstance(config, Config):
         return config
@@ -124,10 +125,11 @@ def check(config: AnyConfig, *, training: bool = True) -> Config:
 
 
 def completed(config: Config, cls: type[Complete]) -> Complete:
-    """Turns a config whose open fields were filled into an object of the complete class `cls`.
+    """Converts a config to the complete class `cls`; all open fields must have values.
 
     Raises:
-      ConfigError: listing every field that is still open or was filled with an invalid value.
+      ConfigError: listing every field that is still open or has an invalid value or, if there are none, every
+        contradiction between fields.
     """
     values, annotations = flattened(config), _annotations(cls)
     may_be_none = {n: rules.field_type(a).is_optional for n, (a, _) in annotations.items()}
@@ -136,7 +138,8 @@ def completed(config: Config, cls: type[Complete]) -> Complete:
     if not problems:
         complete = _build(cls, values)
         problems = [*_contradictions(complete, isinstance(complete, TrainingConfig))]
-        if complete.model.depth is None and complete.model.units is None:
+        has_no_depth = complete.model.depth is None and complete.model.units is None
+        if has_no_depth and _no_depth() not in problems:
             problems.append(_no_depth())
         if not problems:
             return complete

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import socket
+import time
 
 import jax
 
-from big_transfer.run import hardware
+from big_transfer.run import aborts, hardware
 from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
 
+_RUNTIME_PATIENCE = (
+    600  # seconds; JAX's own check ends in a page of messages, after `peers` found the loss
+)
 _JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the start
 
 
@@ -64,19 +69,48 @@ def join(address: str | None, number: int | None, process: int | None) -> None:
       ProcessError: if the processes do not reach each other within two minutes.
     """
     if address is not None:
-        try:
-            jax.distributed.initialize(
-                address, number, process, initialization_timeout=_JOIN_SECONDS
-            )
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0][:200]
-            raise ProcessError(
-                f"process {process} of {number} could not join the others at {address} ({reason}). Start "
-                f"all {number} processes within {_JOIN_SECONDS} seconds, process 0 on the host of "
-                f"--coordinator_address."
-            ) from None
+        fix = (
+            f"Start all {number} processes within {_JOIN_SECONDS} seconds, process 0 on the host of "
+            f"--coordinator_address."
+        )
+        if process:
+            _wait_for(address, fix)
+        with aborts.reported(f"Error: the {number} processes did not meet at {address}. {fix}"):
+            try:
+                jax.distributed.initialize(
+                    address,
+                    number,
+                    process,
+                    initialization_timeout=_JOIN_SECONDS,
+                    heartbeat_timeout_seconds=_RUNTIME_PATIENCE,
+                )
+            except (RuntimeError, ValueError) as error:
+                reason = str(error).strip().partition("\n")[0][:200]
+                raise ProcessError(
+                    f"process {process} could not join the others at {address} ({reason}). {fix}"
+                ) from None
     elif hardware.is_tpu_vm():
         if importlib.util.find_spec("libtpu") is None:
             log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
         else:
             jax.distributed.initialize()  # JAX finds the other hosts of the TPU slice
+
+
+def _wait_for(address: str, fix: str) -> None:
+    """Waits until process 0 answers at its address.
+
+    Raises:
+      ProcessError: if it does not within two minutes.
+    """
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + _JOIN_SECONDS
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_JOIN_SECONDS):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline or isinstance(error, socket.gaierror):
+                raise ProcessError(
+                    f"process 0 does not answer at {address} ({error.strerror or error}). {fix}"
+                ) from None
+            time.sleep(0.5)

@@ -1,8 +1,9 @@
 """Memory layout of the answers for fast passes of EM.
 
-EM computes questions with the same answers of the same raters only once, with a weight. The distinct
-questions are grouped by their number of answers, so that a pass consists of a few gathers, sums and
-counts of arrays that stay in the cache.
+A pattern is a group of equal questions: the same raters gave the same answers, and the known truth and the
+initial probability are equal. EM computes each pattern once, with the number of its questions as weight.
+Patterns with equally many answers lie side by side, so that a pass consists of a few gathers, sums and counts
+of arrays that stay in the cache.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from real_labels.aggregation.rater_model import probability_and_log_sum
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-_BLOCK = 1 << 17  # answers computed at a time
-_REGULAR = 16  # largest number of answers of questions that form a rectangular array
-_MOST_DISTINCT = 0.8  # share of distinct questions above which grouping saves nothing
+_BLOCK = 1 << 17  # number of answers in a block, about
+_REGULAR = 16  # questions with at most this number of answers are stored in rectangular arrays
+_MOST_DISTINCT = 0.8  # share of distinct questions above which merging would save too little
 
 
 class AnswerPatterns:
     """The answers and the current P(present) of each question, laid out for repeated EM passes.
+
+    A code is a pair of rater and category, as one number.
 
     Attributes:
       num_answered: number of questions with answers.
@@ -44,10 +47,10 @@ class AnswerPatterns:
         """Lays out the answers.
 
         Args:
-          codes: rater · K + answer of each answer, question by question (see em.fit).
-          offsets: question q has the answers offsets[q] to offsets[q + 1].
+          codes: of each answer, rater · K + category, with K categories; sorted by question (see em.fit).
+          offsets: question q has the answers from offsets[q] up to, and without, offsets[q + 1].
           num_codes: number of codes.
-          start: initial P(present) of each question, or None.
+          start: initial P(present) of each question; None: 0 for every question.
           held: known truth of each question (0 or 1), -1 where it is unknown; None if all are unknown.
         """
         lengths = np.diff(offsets)
@@ -55,7 +58,7 @@ class AnswerPatterns:
         truth = np.full(len(lengths), -1, np.int8) if held is None else np.asarray(held, np.int8)
         self._truth_of_all = truth
         p = np.zeros(len(lengths)) if start is None else np.asarray(start, np.float64)
-        # From here on, rows are questions with answers; `_distinct` reduces them to distinct questions.
+        # From here on, a row is a question with answers, and after `_distinct` a pattern.
         self._answered = np.flatnonzero(lengths)
         rows = self._answered
         lengths, truth, p = lengths[rows], truth[rows], p[rows]
@@ -95,7 +98,7 @@ class AnswerPatterns:
         return np.bincount(block.codes.ravel(), spread, self._num_codes)
 
     def sums_of_start(self) -> tuple[np.ndarray, float]:
-        """(codes,) sums of the initial p over the answers of each code, and Σ p over the questions."""
+        """(codes,) sums of the current p over the answers of each code, and Σ p over the questions."""
         present, sum_present = np.zeros(self._num_codes), 0.0
         for block in self._blocks:
             p = self._p[block.rows]
@@ -112,7 +115,7 @@ class AnswerPatterns:
         """Updates the probabilities and `change`.
 
         Args:
-          prior: π.
+          prior: P(present) before any answer.
           log_absent, log_present: log-probability of each code if the label is absent, present.
 
         Returns:
@@ -120,26 +123,25 @@ class AnswerPatterns:
         """
         log_odds = log_present - log_absent
         prior = min(max(prior, 1e-300), 1 - 1e-16)
-        prior_odds = np.log(prior) - np.log1p(-prior)
+        prior_log_odds = np.log(prior) - np.log1p(-prior)
         present, sum_present, change = np.zeros(self._num_codes), 0.0, 0.0
-        # log P(answers, all labels absent), to which each question adds log(1 + odds).
-        likelihood = self.num_answered * np.log1p(-prior) + float(self.totals @ log_absent)
+        # log P(answers, all labels absent), to which each question adds log(1 + exp(posterior_log_odds)).
+        log_likelihood = self.num_answered * np.log1p(-prior) + float(self.totals @ log_absent)
         for block in self._blocks:
-            odds = block.sum(log_odds) + prior_odds
-            p, log_sum = probability_and_log_sum(odds)
+            posterior_log_odds = block.sum(log_odds) + prior_log_odds
+            p, log_sum = probability_and_log_sum(posterior_log_odds)
             first, last = np.searchsorted(self._held, [block.rows.start, block.rows.stop])
             if first < last:
                 held, truth = self._held[first:last] - block.rows.start, self._truth[first:last]
-                log_sum[held] = truth * odds[held]
+                log_sum[held] = truth * posterior_log_odds[held]
                 p[held] = truth
-            before = self._p[block.rows]
-            change = max(change, float(np.abs(p - before).max()))
-            before[:] = p
+            change = max(change, float(np.abs(p - self._p[block.rows]).max()))
+            self._p[block.rows] = p
             present += self._count(block, p)
             sum_present += float(self._weighted(block, p).sum())
-            likelihood += float(self._weighted(block, log_sum).sum())
+            log_likelihood += float(self._weighted(block, log_sum).sum())
         self.change = change
-        return present, sum_present, likelihood
+        return present, sum_present, log_likelihood
 
     def probabilities(self, prior: float) -> np.ndarray:
         """(Q,) P(present) of all questions; without answers, the known truth, else the prior."""

@@ -41,8 +41,8 @@ class ModelAccuracy:
     Attributes:
       n: number of predicted images.
       results: the model's accuracy on every label set.
-      above_original_labels: by reassessment, the model's accuracy minus the original labels' own accuracy
-        on the same images, paired; empty without original labels.
+      above_original_labels: by reassessment, the model's accuracy minus the accuracy of the original labels,
+        used as predictions, on the same images; empty without original labels.
     """
 
     n: int
@@ -50,14 +50,17 @@ class ModelAccuracy:
     above_original_labels: Mapping[str, Difference]
 
     @property
-    def best_top1(self) -> float:
+    def ranking_top1(self) -> float:
         """Top-1 accuracy on the first reassessment, or else on the original labels; NaN without images."""
         by = self.results.by_label_set
         first = next(iter(self.results.reassessments), ORIGINAL)
         return by[first].top1.value
 
     def as_json(self) -> dict[str, Any]:
-        """{"n", the keys of accuracy.Results, "above_original_labels": the difference on the ReaL labels}."""
+        """The fields of accuracy.Results, "n", and "above_original_labels" (the difference on ReaL).
+
+        The entry of a label set in "label_sets" has its own "above_original_labels".
+        """
         record = {"n": self.n, **self.results.as_json()}
         above = as_json(self.above_original_labels)
         if REAL in above:
@@ -82,10 +85,10 @@ class AccuracyNumbers:
 
     @property
     def ranked(self) -> list[str]:
-        """The names of the models, sorted by `best_top1`, highest first; NaN comes last."""
+        """The names of the models, sorted by `ranking_top1`, highest first; NaN comes last."""
 
         def value(name: str) -> float:
-            top1 = self.models[name].best_top1
+            top1 = self.models[name].ranking_top1
             return -1.0 if math.isnan(top1) else top1
 
         return sorted(self.models, key=value, reverse=True)
@@ -121,17 +124,20 @@ def measure(
         results = accuracy.results(predictions, original, reassessments, by)
         scored[name] = ModelAccuracy(len(predictions), results, above)
     sets = label_sets_of(original, reassessments)
-    can = all(5 in judgement.can for by in judged.values() for judgement in by.values())
+    judgements = [judgement for by in judged.values() for judgement in by.values()]
+    have_top5 = all(5 in judgement.can for judgement in judgements)
     return AccuracyNumbers(
         scored,
         comparison.pairs(models, sets, seed=seed, judged=judged),
-        comparison.pairs(models, sets, k=5, seed=seed, judged=judged) if can else [],
+        comparison.pairs(models, sets, k=5, seed=seed, judged=judged) if have_top5 else [],
     )
 
 
 @figures.styled
 def draw(numbers: AccuracyNumbers, links: Mapping[str, str], titles: Mapping[str, str]) -> Figure:
-    """Draws a row for each model: its accuracies with intervals, and the original labels' own accuracy.
+    """Draws a row for each model: its accuracies with intervals, and the accuracy of the original labels.
+
+    With many models, draws accuracy on each reassessment against original accuracy instead.
 
     Args:
       numbers: the result of `measure`.
@@ -178,7 +184,7 @@ def _draw_many(
 ) -> Figure:
     """Draws accuracy on each reassessment over original accuracy.
 
-    Horizontal lines are at the original labels' own accuracy.
+    A horizontal line shows the accuracy of the original labels, if it is the same for all models.
     """
     over = [result.by_label_set[ORIGINAL].top1.value for result in results]
     keys = list(results[0].reassessments)

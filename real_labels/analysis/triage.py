@@ -111,7 +111,9 @@ class ClassMistakes:
 
 @dataclasses.dataclass(frozen=True)
 class ValidOn:
-    """The mistakes with the same number of judging reassessments and the same number of valid verdicts.
+    """The number of mistakes for one pair of counts.
+
+    The counts are of the reassessments that label the image, and of those in which the prediction is valid.
 
     Attributes:
       judges: number of reassessments that label the image.
@@ -168,7 +170,7 @@ def summary(
     with_classes: bool = True,
     panel: Panel | None = None,
 ) -> Triage:
-    """The result of `measure` for mistakes that are already listed.
+    """Counts mistakes that `mistakes` has listed; see `measure`.
 
     Args:
       outcomes: outcomes of the model.
@@ -218,16 +220,15 @@ def _per_class(outcomes: Outcomes, listed: Mistakes) -> list[ClassMistakes]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistakes:
-    """A model's M mistakes, in the order of `mistakes`.
+    """A model's M mistakes, sorted as the function `mistakes` sorts them.
 
     Attributes:
       row: (M,) row in the outcomes.
       kind: (M,) index in KINDS.
       original_score, predicted_score: (M,) the raters' probability of the original and of the predicted
         label; NaN if raters were not asked about the label.
-      sureness: (M,) probability, from these scores, that the judge is right about both labels, which are
-        treated as independent. A label that raters were not asked about does not count; NaN if they were
-        asked about neither.
+      sureness: (M,) probability that the reassessment is right about both labels: the product of its
+        probabilities for the labels with a score. NaN if neither label has one.
     """
 
     row: Int[np.ndarray, "mistakes"]
@@ -244,16 +245,16 @@ class Mistakes:
 def mistakes(
     outcomes: Outcomes, scores: Scores | None = None, lookup: QuestionLookup | None = None
 ) -> Mistakes:
-    """Lists the mistakes, sorted by how sure the raters were.
+    """Lists the mistakes, those of which the raters were surest first.
 
     Mistakes with raters' scores of both labels come first, then mistakes with a score of one label, then
-    mistakes without. Within each group, mistakes are sorted by sureness, then by the model's confidence, then
-    by file name.
+    mistakes without. Within each group, mistakes are sorted by sureness, then by the model's confidence, both
+    highest first, then by file name.
 
     Args:
       outcomes: outcomes of the model.
       scores: the raters' probability of each label.
-      lookup: finds the questions of `scores` by rows of the original labels; None to make a lookup here.
+      lookup: finds the questions of `scores` by row of the original labels; None: it is made here.
     """
     p, o = outcomes.predicted_valid, outcomes.original_valid
     kind = np.select([p & o, p, o, outcomes.num_labels > 0], [0, 1, 2, 3], 4)
@@ -427,7 +428,7 @@ def make(study: Study) -> Content:
             f"Classes and images are those of {shown}; --show NAME takes another model, and {others}."
         )
     if study.scores is not None and measured[shown].num_mistakes:
-        remarks.append(_unasked(measured[shown]))
+        remarks.append(_asked_sentence(measured[shown]))
     list_names = _list_names(listed)
     lists = {
         list_names[name]: _list(study, study.outcomes[name], listed[name], panels.get(name))
@@ -475,8 +476,8 @@ ANALYSIS = Analysis(
 )
 
 
-def _unasked(triage: Triage) -> str:
-    """States how many predictions that count as wrong were shown to raters."""
+def _asked_sentence(triage: Triage) -> str:
+    """Says about how many of the invalid predictions raters were asked."""
     wrong = [triage.kinds[kind] for kind in ("model_error", "neither", "no_label")]
     total = sum(kind.count for kind in wrong)
     asked = sum(kind.prediction_asked or 0 for kind in wrong)
@@ -549,7 +550,7 @@ def _classes_table(triage: Triage, names: ClassNames, model: str, by: str) -> Ta
     worst = [row for row in triage.classes or () if row.num_mistakes][:_CLASSES_SHOWN]
     return Table.of(
         f"{KEY}-classes",
-        f"The {len(worst)} classes with the most mistakes of {model}",
+        f"The {len(worst)} classes with the highest share of mistakes of {model}",
         columns,
         worst,
         lambda row: f"class-{row.class_}",
@@ -574,7 +575,7 @@ def _panel_table(counts: Sequence[ValidOn], model: str) -> Table:
             for valid in range(most + 1)
         ),
     ]
-    title = f"Number of reassessments in which a mistake of {model} is a valid prediction"
+    title = f"Mistakes of {model}, by the number of reassessments in which the prediction is valid"
     return Table.of(f"{KEY}-reassessments", title, columns, range(most, -1, -1))
 
 

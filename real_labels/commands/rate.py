@@ -258,7 +258,10 @@ def _fill(
 
 
 def _names(options: argparse.Namespace, tasks: list[Task]) -> dict[int, tuple[str, str]]:
-    """Returns (name, description) of each class, for tasks that do not name their classes."""
+    """Returns the name of each class, with an empty description, for tasks that do not name their classes.
+
+    The names are those of --class-names, or ILSVRC-2012's if the first task is one of its validation images.
+    """
     from real_labels.labels import ClassNames, imagenet
 
     names = None

@@ -14,13 +14,15 @@ from real_labels.files import text
 from real_labels.files.parsing import parsing
 
 _DELIMITERS = (",", ";", "\t", "|")
-_SAMPLE_BYTES = 1 << 16  # from the beginning of the file; the delimiter is detected in them
-_SAMPLE_ROWS = 20  # at most, of these bytes
-# Keys of a table's metadata: the file has no header; commas do not separate the columns.
-NO_HEADER = "no header"
-DECIMAL_COMMA = "decimal comma"
+_SAMPLE_BYTES = 1 << 16  # bytes at the beginning of the file in which the delimiter is detected
+_SAMPLE_ROWS = 20  # rows of these bytes that are parsed, at most
+# Keys of a table's metadata.
+NO_HEADER = "no header"  # the first row is data
+DECIMAL_COMMA = (
+    "decimal comma"  # numbers may have decimal commas, since commas do not separate columns
+)
 _NAMED_DELIMITER = re.compile(rb"sep=([,;\t|])\r?\n")  # first line of some Excel files
-# A number with a decimal comma: the parts before and after the comma.
+# A number with a decimal comma; the groups are the parts before and after the comma.
 WITH_COMMA = r"^\s*([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)\s*$"
 _FILE_NAME = re.compile(r"[^,;\t|]+\.[A-Za-z]{3,4}")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces", "|": "bars"}
@@ -72,7 +74,7 @@ def read(
 
 
 def _sample(raw: bytes, start: int) -> tuple[str, bool]:
-    """Returns (text of the first lines, at least three; whether they are the whole file)."""
+    """Returns the beginning of the file as text, at least three lines, and whether it is the whole file."""
     end = start
     for _ in range(3):
         end = raw.find(b"\n", end) + 1 or len(raw)
@@ -81,7 +83,10 @@ def _sample(raw: bytes, start: int) -> tuple[str, bool]:
 
 
 def _records(sample: str, is_whole: bool, delimiter: str) -> list[list[str]]:
-    """Returns the cells of the first rows, without empty rows and without a last row cut by the sample."""
+    """Returns the cells of the first rows, without empty rows.
+
+    The last row of a sample that ends before the file is left out, because it may be incomplete.
+    """
     csv.field_size_limit(1 << 30)  # one cell may hold the scores of all classes
     rows = []
     with parsing("cannot be read as a table"):
@@ -96,7 +101,8 @@ def _records(sample: str, is_whole: bool, delimiter: str) -> list[list[str]]:
 def _delimiter(sample: str, is_whole: bool, ending: str) -> str:
     """Returns the delimiter that splits the first rows into equal numbers of cells.
 
-    Of several, the one wins whose cells include a file name and contain the fewest other delimiters.
+    If several do, a delimiter that yields a file name in a cell is preferred, then the delimiter whose cells
+    contain the fewest other delimiters.
     """
     delimiters = [*_DELIMITERS, " "] if ending == ".txt" else list(_DELIMITERS)
     best, best_rank = None, None

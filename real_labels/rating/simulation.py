@@ -128,7 +128,7 @@ class Visitor:
         except (OSError, http.client.HTTPException):
             connection.close()
             self._connection = None
-            if was_open:  # the server closes idle connections
+            if was_open:  # send again: the server may have closed the idle connection
                 return self._send(method, path, body)
             raise
         if reply.status >= 400:
@@ -136,7 +136,7 @@ class Visitor:
         return reply.headers, content
 
     def work(self, truth: Truth, skill: Skill, seed: int, most: int | None = None) -> int:
-        """Answers up to `most` tasks (None: all that the server lends); returns the number of tasks."""
+        """Answers tasks until at least `most` are done, or all that the server lends; returns their number."""
         rng, done = random.Random(seed), 0
         while most is None or done < most:
             lent = self.ask("next")["tasks"]
@@ -210,12 +210,15 @@ class Server:
         self._process = subprocess.Popen(self._command, stdout=self._stdout, stderr=errors)
         while self._process.poll() is None:
             try:
-                urllib.request.urlopen(self.address, timeout=_TIMEOUT)
-            except urllib.error.HTTPError:  # 401 without a session: the server answers
+                urllib.request.urlopen(self.address, timeout=_TIMEOUT).close()
+                return self
+            except urllib.error.HTTPError:  # 401, because there is no session: the server is ready
                 return self
             except OSError:
                 time.sleep(0.05)
-        raise RuntimeError(f"{' '.join(self._command)} ended with {self._process.returncode}.")
+        raise RuntimeError(
+            f"{' '.join(self._command)} ended with exit status {self._process.returncode}."
+        )
 
     def kill(self) -> None:
         """Kills the server at once, as a power cut would."""

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from big_transfer.run import processes
 from real_labels import Predictions
-from tests.conftest import SMALL
+from tests.conftest import PATIENCE, SMALL
 from tests.main.processes import final_state, finish, steps_saved, wait_for_line
 
 
@@ -145,3 +146,55 @@ def test_sigterm_to_one_of_two_processes_stops_both(start, tmp_path):
     finish(second)
     step = steps_saved(workdir)[-1]
     assert f"step {step} is saved" in output
+
+
+def lose(start, workdir, lost):
+    """Kills one of two processes in the middle of a run; returns the output of the other."""
+    more = ("--config.total_steps=100000", "--config.eval_every_steps=100000", "--peer_timeout=6")
+    both = start_two(start, workdir, *more)
+    wait_for_line(both[0], "step  ")
+    both[lost].kill()
+    output, _ = both[1 - lost].communicate(timeout=PATIENCE)
+    assert both[1 - lost].returncode != 0
+    return output
+
+
+def test_a_lost_process_ends_the_others_with_one_line(start, tmp_path):
+    output = lose(start, tmp_path / "two", lost=1)
+    assert "Error: process 1 has shown no sign of life for 6 seconds. This run ends;" in output
+    assert "Traceback" not in output and "Check failure" not in output
+
+
+@pytest.mark.long
+def test_the_loss_of_process_0_is_said_last(start, tmp_path):
+    """After the messages of the runtime, which aborts the process before Python can act."""
+    output = lose(start, tmp_path / "two", lost=0)
+    assert (
+        output.rstrip().splitlines()[-1].startswith("Error: the connection to process 0 was lost.")
+    )
+    assert "Traceback" not in output and "most recent call first" not in output
+
+
+@pytest.mark.long
+def test_a_process_that_fails_alone_ends_the_others(start, tmp_path):
+    """Only the second cannot read the images."""
+    port = free_port()
+    flags = [f"--coordinator_address=127.0.0.1:{port}", "--num_processes=2", "--peer_timeout=6"]
+    other = ["--config.input.dataset=./nowhere"]
+    both = [
+        start(tmp_path / "two", *flags, f"--process_id={i}", *more, devices=2)
+        for i, more in enumerate(([], other))
+    ]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in both]
+    assert [process.returncode for process in both] == [1, 1]
+    assert "there is no such folder" in outputs[1]
+    assert "Error: process 1 failed; its own output gives the reason." in outputs[0]
+    assert "Traceback" not in "".join(outputs)
+
+
+def test_processes_wait_for_each_other_a_limited_time(monkeypatch):
+    monkeypatch.setattr(processes, "_JOIN_SECONDS", 1)
+    with pytest.raises(processes.ProcessError, match="process 0 does not answer at 127.0.0.1:"):
+        processes.join(f"127.0.0.1:{free_port()}", 2, 1)
+    with pytest.raises(processes.ProcessError, match="does not answer at no.such.host.invalid:1"):
+        processes.join("no.such.host.invalid:1", 2, 1)
