@@ -136,7 +136,7 @@ class Visitor:
         return reply.headers, content
 
     def work(self, truth: Truth, skill: Skill, seed: int, most: int | None = None) -> int:
-        """Answers tasks until at least `most` are done, or all that the server lends; returns their number."""
+        """Answers tasks until at least `most` are done, or no more are lent; returns their number."""
         rng, done = random.Random(seed), 0
         while most is None or done < most:
             lent = self.ask("next")["tasks"]
