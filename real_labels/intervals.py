@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
+_MOST_EXACT = 1_000  # discordant pairs up to which McNemar's test uses whole numbers; slow beyond
 _SMALLEST_OF_BETA = (
     1e-250  # SciPy's incomplete beta function loses digits near the smallest numbers
 )
@@ -150,26 +151,30 @@ def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[floa
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
 
-    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))), and P(X ≤ k) of n pairs
-    is the regularised incomplete beta function I(½; n - k, k + 1) (relative error below 1e-12). p-values
-    below 1e-250 are sums of terms, the largest from logarithms of factorials (relative error below 1e-9).
+    Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). For up to 1,000 pairs,
+    the largest term of the sum is an exact ratio of whole numbers. For n pairs, if there are more, P(X ≤ k) is
+    the regularised incomplete beta function I(½; n - k, k + 1) (relative error below 1e-12); if p is below
+    1e-250, the largest term comes from logarithms of factorials (relative error below 1e-9).
     """
-    from scipy import special  # here, because importing it takes longer than --help
-
     if only_first < 0 or only_second < 0:
         raise InputError(f"Counts must be at least 0, found {only_first} and {only_second}.")
     n, fewer = only_first + only_second, min(only_first, only_second)
     if only_first == only_second:
         return 1.0
-    p = 2 * float(special.betainc(n - fewer, fewer + 1, 0.5))
-    if p > _SMALLEST_OF_BETA:
-        return min(1.0, p)
+    if n > _MOST_EXACT:
+        from scipy import special  # here, because importing it takes longer than --help
+
+        p = 2 * float(special.betainc(n - fewer, fewer + 1, 0.5))
+        if p > _SMALLEST_OF_BETA:
+            return min(1.0, p)
     term = total = 1.0  # in units of the largest term
     for i in range(fewer, 0, -1):
         term *= i / (n - i + 1)
         total += term
         if term < 1e-20 * total:
             break
+    if n <= _MOST_EXACT:
+        return min(1.0, total * (math.comb(n, fewer) / (1 << (n - 1))))
     log = math.lgamma(n + 1) - math.lgamma(fewer + 1) - math.lgamma(n - fewer + 1)
     return total * math.exp(log - (n - 1) * math.log(2))
 
