@@ -1,10 +1,11 @@
-"""Adaptive asking beside a fixed number of raters: published answers replayed through the real queue.
+"""Compares adaptive asking with a fixed number of raters: replays published answers through the queue.
 
     python benchmarks/adaptive_queue.py FOLDER        (raters_golden.npz and golden.npz, as published)
 
-All 78 raters answered all 1,135 gold questions. They take tasks from a rating database in random turns and
-answer as they did. With gold, the images are halved: one half is work, the other the gold that raters answer
-first, and the other way round, so that no question is judged by its own truth.
+All 78 raters answered all 1,135 gold questions. In the replay, the raters take tasks from a rating database
+in random turns and give their published answers. With gold, the images are halved: the questions of one half
+are the work, and those of the other half are the gold, which raters answer first. Then the halves swap roles.
+So no question is judged by its own truth.
 """
 
 from __future__ import annotations
@@ -31,27 +32,34 @@ ADAPTIVE = {"ask_until": 0.95, "at_least": 3, "at_most": 9}
 
 
 def tasks_of(gold: Gold) -> list[Task]:
-    """The gold questions as tasks of up to 8 labels of an image."""
+    """Splits the gold questions into tasks, each with up to 8 labels of one image."""
     names, labels = gold.questions.file_name().tolist(), gold.questions.label.tolist()
     by_image: dict[str, list[int]] = {}
     for name, label in zip(names, labels, strict=True):
         by_image.setdefault(name, []).append(label)
-    found = []
-    for name, of_image in by_image.items():
-        for part in np.array_split(sorted(of_image), -(-len(of_image) // splitting.MAX_LABELS)):
-            chosen = tuple(part.tolist())
-            found.append(Task(f"{name}#{len(found)}", name, chosen, chosen))
-    return found
+    tasks = []
+    for name, image_labels in by_image.items():
+        for part in np.array_split(
+            sorted(image_labels), -(-len(image_labels) // splitting.MAX_LABELS)
+        ):
+            task_labels = tuple(part.tolist())
+            tasks.append(Task(f"{name}#{len(tasks)}", name, task_labels, task_labels))
+    return tasks
 
 
-def asked(
+def replay_through_queue(
     url: str, answers: Answers, work: Gold, gold: Gold | None, policy: dict, seed: int
 ) -> tuple[int, np.ndarray, np.ndarray]:
-    """(answers, P(present) of each question, whether it is present) when the queue has nothing left."""
+    """Replays the answers through a queue until no task is left.
+
+    Returns:
+      The number of answers to `work`, P(present) of each question of `work`, (Q,), and whether the label of
+      each question is present, (Q,).
+    """
     opened = database.create(url)
-    warm_up = (
-        0 if gold is None else len(gold)
-    )  # more than there are tasks of gold: everybody answers all
+    # A rater answers this many gold tasks first. There are at most as many gold tasks as gold questions, so
+    # every rater answers all gold tasks.
+    warm_up = 0 if gold is None else len(gold)
     settings = database.Settings("replay", warm_up=warm_up, gold_share=0.0, **policy)
     project.store(opened, settings, "Be careful.")
     project.add_tasks(opened, tasks_of(work), gold, {}, {}, seed)
@@ -65,7 +73,7 @@ def asked(
 
 
 def draw(answers: Answers, gold: Gold, policy: dict, with_gold: bool, seed: int) -> replay.Outcome:
-    """What a policy costs and brings, in one random order."""
+    """Measures cost and accuracy of a policy, with the raters' turns in one random order."""
     parts = [(gold, None)]
     if with_gold:
         images = np.random.default_rng(seed).permutation(len(gold.questions.file_names))
@@ -75,18 +83,20 @@ def draw(answers: Answers, gold: Gold, policy: dict, with_gold: bool, seed: int)
             for half in (is_first, ~is_first)
         ]
         parts = [(halves[0], halves[1]), (halves[1], halves[0])]
-    number, kept, present = 0, [], []
-    for work, known in parts:
+    num_answers, kept, present = 0, [], []
+    for work, warm_up_gold in parts:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/rating.db"
-            given, probability, truth = asked(url, answers, work, known, policy, seed)
-        number += given
+            num_given, probability, truth = replay_through_queue(
+                url, answers, work, warm_up_gold, policy, seed
+            )
+        num_answers += num_given
         kept.append(probability >= THRESHOLD)
         present.append(truth)
     kept, present = np.concatenate(kept), np.concatenate(present)
     hits = np.count_nonzero(kept & present)
     return replay.Outcome(
-        number / len(present),
+        num_answers / len(present),
         hits / np.count_nonzero(kept),
         hits / np.count_nonzero(present),
         2 * hits / (np.count_nonzero(kept) + np.count_nonzero(present)),

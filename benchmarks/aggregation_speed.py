@@ -1,15 +1,16 @@
-"""Dawid & Skene by EM: ours beside crowd-kit's, in one run, and how it grows.
+"""Speed of Dawid & Skene by EM: this project beside crowd-kit, and growth with the number of answers.
 
     pip install -r requirements-dev.txt -r benchmarks/requirements.txt
     python benchmarks/aggregation_speed.py --data-dir=FOLDER_OF_THE_PUBLISHED_FILES
 
-1. On the 924,810 published answers: time of one EM iteration, both in turn, round by round; the figure
-   is the median over the rounds, the ratio the median of the rounds' ratios. Crowd-kit is given integer
-   ids, which is what it is fastest with. An iteration is the difference of two runs, so that neither's
-   setting up counts. Then iterations and time to the fixed point.
-2. Simulated answers, 5 to a question: 1,000 raters, 1, 3.2 and 10 million answers, maximum likelihood;
-   a million raters of ten answers each, with the default; and the largest once more as a Parquet file
-   through `python -m real_labels aggregate` with its defaults, as a whole process.
+1. On the 924,810 published answers: time of one EM iteration. The programs take turns, round by round. A
+   time is the median over the rounds, the ratio is the median of the rounds' ratios. Crowd-kit gets integer
+   ids, its fastest input. The time of an iteration is the difference between two runs, so that set-up time
+   does not count. Then iterations and time to the fixed point.
+2. Simulated answers, 5 per question: 1,000 raters with 1, 3.2 and 10 million answers, maximum likelihood;
+   a million raters with ten answers each, default settings; and the 10 million answers of 1,000 raters
+   once more, from a Parquet file, through `python -m real_labels aggregate` with its defaults, as a whole
+   process.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def published_answers(data_dir: str) -> None:
     def iteration(run, iterations: int) -> float:
         start = time.perf_counter()
         run(1)
-        between = time.perf_counter()
+        first_end = time.perf_counter()
         run(1 + iterations)
-        return (time.perf_counter() - between - (between - start)) / iterations
+        return (time.perf_counter() - first_end - (first_end - start)) / iterations
 
     crowd_kit(1)
     ours(1)
@@ -72,11 +73,11 @@ def published_answers(data_dir: str) -> None:
         rounds.append(
             (iteration(crowd_kit, ITERATIONS["crowd-kit"]), iteration(ours, ITERATIONS["ours"]))
         )
-    theirs, mine = (statistics.median(column) for column in zip(*rounds, strict=True))
+    crowd_kit_time, our_time = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratio = statistics.median(a / b for a, b in rounds)
     print(f"One EM iteration on the {len(answers):,} published answers, median of {ROUNDS} rounds:")
-    print(f"  crowd-kit  {1e3 * theirs:8.2f} ms")
-    print(f"  ours       {1e3 * mine:8.2f} ms   {ratio:.0f} times faster")
+    print(f"  crowd-kit  {1e3 * crowd_kit_time:8.2f} ms")
+    print(f"  ours       {1e3 * our_time:8.2f} ms   {ratio:.0f} times faster")
     print("To the fixed point (no score changes by more than 1e-6):")
     for shrinkage in (0.0, 20.0):
         for accelerate in (False, True):
@@ -91,14 +92,14 @@ def published_answers(data_dir: str) -> None:
 
 
 def simulated(number: int, num_raters: int = 1_000) -> Answers:
-    """`number` answers of `num_raters` random raters, five to a question, yes on 30% of them."""
+    """Simulates `number` answers of `num_raters` raters, five per question; 30% of the labels are present."""
     rng = np.random.default_rng(0)
     num_questions = number // PER_QUESTION
     truth = rng.random(num_questions) < 0.3
     confusion = np.stack(
         [rng.dirichlet([8, 1, 1], num_raters), rng.dirichlet([1, 1, 5], num_raters)], axis=1
     )
-    # Five distinct raters: one from each fifth of them.
+    # One rater from each fifth of the raters, so that the five raters of a question are distinct.
     fifth = num_raters // PER_QUESTION
     rater = rng.integers(0, fifth, (num_questions, PER_QUESTION), dtype=np.int32)
     rater += np.arange(PER_QUESTION, dtype=np.int32) * fifth
@@ -115,7 +116,7 @@ def simulated(number: int, num_raters: int = 1_000) -> Answers:
 
 
 def one_size(number: int, num_raters: int, shrinkage: float) -> None:
-    """Worker: fits once and prints seconds, passes and peak memory."""
+    """Runs in a worker process: fits once; prints seconds, passes, memory before the fit and peak (GiB)."""
     answers = simulated(number, num_raters)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
@@ -127,7 +128,7 @@ def one_size(number: int, num_raters: int, shrinkage: float) -> None:
 
 
 def in_a_process(number: int, num_raters: int, shrinkage: float) -> tuple[float, float, float]:
-    """(seconds, passes, peak in GiB) of one fit."""
+    """Fits once in a new process; returns seconds, passes and peak memory in GiB."""
     output = subprocess.run(
         [sys.executable, __file__, "--one-size", str(number), str(num_raters), str(shrinkage)],
         check=True,
@@ -139,30 +140,30 @@ def in_a_process(number: int, num_raters: int, shrinkage: float) -> tuple[float,
 
 
 def many_raters() -> None:
-    """A crowd in which every rater has few answers."""
+    """Fits answers of a million raters with ten answers each; prints time, passes and peak memory."""
     seconds, passes, peak = in_a_process(10_000_000, 1_000_000, 20)
     print(
-        f"A million raters of ten answers each, the default: {seconds:.1f} s, {passes:.0f} passes, peak "
-        f"{peak:.2f} GiB"
+        f"A million raters with ten answers each, default settings: {seconds:.1f} s, {passes:.0f} passes, "
+        f"peak {peak:.2f} GiB"
     )
 
 
 def growth() -> None:
-    print(f"Simulated answers of {NUM_RATERS:,} raters, five to a question, to convergence:")
+    print(f"Simulated answers of {NUM_RATERS:,} raters, five per question, to convergence:")
     measured = []
     for number in SIZES:
         seconds, passes, peak = in_a_process(number, NUM_RATERS, 0)
         measured.append((number, seconds, passes))
         print(
             f"  {number:>11,} answers  {seconds:6.2f} s  {passes:3.0f} passes  "
-            f"{1e9 * seconds / passes / number:5.2f} ns an answer and pass  peak {peak:.2f} GiB"
+            f"{1e9 * seconds / passes / number:5.2f} ns per answer and pass  peak {peak:.2f} GiB"
         )
     sizes, seconds, passes = (np.array(column) for column in zip(*measured, strict=True))
     slope = np.polyfit(np.log(sizes), np.log(seconds / passes), 1)[0]
     per_answer = seconds[-1] / passes[-1] / sizes[-1]
     print(
-        f"  a pass grows with the number of answers to the power {slope:.2f}; 100 million would take "
-        f"{100e6 * per_answer * passes[-1]:.0f} s at {passes[-1]:.0f} passes"
+        f"  the time of a pass grows with the number of answers to the power {slope:.2f}; 100 million "
+        f"answers would take {100e6 * per_answer * passes[-1]:.0f} s at {passes[-1]:.0f} passes"
     )
 
 
@@ -171,28 +172,28 @@ def whole_process() -> None:
     from pyarrow import parquet
 
     answers = simulated(SIZES[-1])
-    asked = answers.questions
+    questions = answers.questions
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "answers.parquet"
-        names = pa.DictionaryArray.from_arrays(
-            pa.array(asked.image[answers.question]), pa.array(asked.file_names.tolist())
+        file_names = pa.DictionaryArray.from_arrays(
+            pa.array(questions.image[answers.question]), pa.array(questions.file_names.tolist())
         )
         raters = pa.DictionaryArray.from_arrays(
             pa.array(answers.rater), pa.array(answers.raters.tolist())
         )
-        said = pa.DictionaryArray.from_arrays(
+        answer_names = pa.DictionaryArray.from_arrays(
             pa.array(answers.answer), pa.array(list(answers.categories))
         )
         table = pa.table(
             {
-                "file_name": names.cast(pa.string()),
-                "label": asked.label[answers.question],
+                "file_name": file_names.cast(pa.string()),
+                "label": questions.label[answers.question],
                 "rater": raters.cast(pa.string()),
-                "answer": said.cast(pa.string()),
+                "answer": answer_names.cast(pa.string()),
             }
         )
         parquet.write_table(table, path)
-        del table, names, raters, said, answers
+        del table, file_names, raters, answer_names, answers
         command = [
             sys.executable, "-m", "real_labels", "aggregate", "--answers", str(path),
             "--labels-out", str(pathlib.Path(folder) / "labels.json"),

@@ -1,16 +1,17 @@
-"""From JPEG files to predictions, and the input pipeline alone: ours beside PyTorch and tf.data.
+"""Speed from JPEG files to predictions, and of the input pipeline: this project, PyTorch and tf.data.
 
     pip install -r benchmarks/requirements.txt
     git clone https://github.com/google-research/big_transfer
     python benchmarks/evaluation_speed.py --big_transfer=big_transfer
 
-The files are made: 500×375 pixels, as noisy as photographs are, about 110 KB each, as ILSVRC-2012's.
+The program makes the files: 500×375 pixels, with the spectrum of photographs, about 110 KB each, like
+ILSVRC-2012's.
 
-*input*: files to batches of float images. Theirs is tf.data with `tf.io.decode_jpeg` and
-`tf.image.resize`, for training `tf.image.sample_distorted_bounding_box` and
-`tf.io.decode_and_crop_jpeg`, with AUTOTUNE. *evaluation*: files to ranked classes, R50x1 with the same
-random weights. Theirs is the PyTorch release of BiT behind a DataLoader with a worker per processor,
-whose images Pillow decodes and resizes as its transforms do.
+*input*: from files to batches of float images. The peer is tf.data with `tf.io.decode_jpeg` and
+`tf.image.resize`; for training `tf.image.sample_distorted_bounding_box` and
+`tf.io.decode_and_crop_jpeg`; with AUTOTUNE. *evaluation*: from files to ranked classes, R50x1 with the
+same random weights. The peer is the PyTorch release of BiT behind a DataLoader with a worker per
+processor; Pillow decodes and resizes the images, as in the transforms of that release.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 THREADS = len(os.sched_getaffinity(0))
 BATCH = 16
-# task: (images a call, size)
+# task: (images per call, image size in pixels)
 TASKS = {
     "input, evaluation, 224 px": (480, 224),
     "input, evaluation, 480 px": (480, 480),
@@ -43,7 +44,7 @@ TASKS = {
 
 
 def photographs(folder: pathlib.Path, count: int) -> None:
-    """JPEGs with the 1/f spectrum of photographs, named as ILSVRC-2012's validation images."""
+    """Writes `count` JPEGs with the 1/f spectrum of photographs, named like ILSVRC-2012's validation set."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -57,11 +58,11 @@ def photographs(folder: pathlib.Path, count: int) -> None:
         image = np.stack([planes[0] + 0.35 * plane for plane in planes], axis=-1)
         image = (image - image.mean()) / image.std() * 55 + 120
         image = np.clip(image, 0, 255).astype(np.uint8)
-        name = folder / f"ILSVRC2012_val_{i:08d}.JPEG"
-        cv2.imwrite(str(name), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        path = folder / f"ILSVRC2012_val_{i:08d}.JPEG"
+        cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
-# ---- contestants: each returns a function that takes in all its images once ----------------------
+# ---- contestants: each returns a function that processes all images once -------------------------
 
 
 def our_input(task: str, args):

@@ -2,8 +2,9 @@
 
     python benchmarks/linear_probe.py features-train.npz features-validation.npz [--labels=real.json]
 
-The head is scikit-learn's logistic regression on standardised features, or the majority of the nearest
-neighbours by cosine. --labels names reassessed labels of the test images, on which both are scored, too.
+There are two heads: scikit-learn's logistic regression on standardised features, and the majority of the
+nearest neighbours by cosine distance. --labels names a file with reassessed labels of the test images; both
+heads are then scored on the reassessed labels, too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main() -> None:
     parser.add_argument("train", type=pathlib.Path)
     parser.add_argument("test", type=pathlib.Path)
     parser.add_argument("--labels", help="reassessed labels of the test images (JSON)")
-    parser.add_argument("--few", type=int, help="learn from this many images of each class")
+    parser.add_argument(
+        "--few", type=int, help="number of training images of each class (default: all)"
+    )
     options = parser.parse_args()
     train, test = (dict(np.load(path)) for path in (options.train, options.test))
     rows = np.flatnonzero(train["label"] >= 0)
@@ -47,20 +50,22 @@ def main() -> None:
     }
     table = [("head", "original labels", "reassessed labels", "seconds")]
     for name, head in heads.items():
-        begun = time.perf_counter()
-        said = head.fit(x, y).predict(test["features"])
-        seconds = time.perf_counter() - begun
+        start = time.perf_counter()
+        predicted = head.fit(x, y).predict(test["features"])
+        seconds = time.perf_counter() - start
         known = test["label"] >= 0
-        original = Estimate.of_share(int((said == test["label"])[known].sum()), int(known.sum()))
+        original = Estimate.of_share(
+            int((predicted == test["label"])[known].sum()), int(known.sum())
+        )
         reassessed = "–"
         if options.labels:
             labels = LabelSets.from_json(options.labels)
-            at = labels.rows(test["file_names"])
-            judged = labels.counts[at] > 0
-            hits = labels.contains(at, said[:, None])[:, 0]
+            label_rows = labels.rows(test["file_names"])
+            judged = labels.counts[label_rows] > 0
+            hits = labels.contains(label_rows, predicted[:, None])[:, 0]
             reassessed = percent(Estimate.of_share(int(hits[judged].sum()), int(judged.sum())))
         table.append((name, percent(original), reassessed, f"{seconds:.1f}"))
-    print(f"{len(y):,} training images, {x.shape[1]:,} features, {len(said):,} test images")
+    print(f"{len(y):,} training images, {x.shape[1]:,} features, {len(predicted):,} test images")
     print(text_table(table, "<>>>"))
 
 

@@ -1,12 +1,12 @@
-"""Forward pass and training step of BiT: ours beside big_vision's and PyTorch's, in one run.
+"""Speed of BiT's forward pass and training step: this project, big_vision and PyTorch, in one run.
 
     pip install -r benchmarks/requirements.txt
     git clone https://github.com/google-research/big_vision
     git clone https://github.com/google-research/big_transfer
     python benchmarks/model_speed.py --big_vision=big_vision --big_transfer=big_transfer
 
-Each contestant is a process of its own with the same weights and images (see race.py). Before that,
-all logits are compared.
+Each contestant runs in its own process, with the same weights and images (see race.py). The table also
+compares the logits of every contestant with ours.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def images_and_labels(model: dict) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(-1, 1, shape).astype(np.float32), labels
 
 
-# ---- contestants: each returns (logits, forward, train), the last two functions without arguments --
+# ---- contestants: each returns (logits, forward, train); forward and train take no arguments -------
 
 
 def ours(model: dict, npz: str, args):
@@ -62,9 +62,9 @@ def ours(model: dict, npz: str, args):
     images, labels = images_and_labels(model)
     mesh = sharding.make_mesh()
     batch = sharding.put_batch(mesh, {"image": images, "labels": labels[:, None]})
-    once = net.clone(standardized=True)
+    inference_net = net.clone(standardized=True)
     standardized = jax.jit(resnet.standardize_kernels)(params)
-    forward = jax.jit(lambda p, x: once.apply({"params": p}, x))
+    forward = jax.jit(lambda p, x: inference_net.apply({"params": p}, x))
     tx = optimizer.make_optimizer(lambda _: 1e-3, momentum=0.9, weight_decay=0.0, clip_norm=None)
     state = training.init_state(params, tx)
     shardings = sharding.state_shardings(state, mesh, "replicated")
@@ -138,7 +138,10 @@ def big_vision(model: dict, npz: str, args, keep_memory: bool = False):
 
 
 class _Half:
-    """PyTorch's release takes whole width factors alone; it only ever multiplies by this."""
+    """Width factor 0.5 for PyTorch's release.
+
+    The release accepts only whole width factors, and only multiplies numbers of channels by the factor.
+    """
 
     def __rmul__(self, channels: int) -> int:
         return channels // 2
@@ -202,7 +205,10 @@ def worker(args) -> None:
 
 
 def weights(model: dict, path: str) -> None:
-    """Random weights in the public layout, with a full head so that logits tell something."""
+    """Writes random weights in the public layout.
+
+    The head is random, too, because the logits of a zero head would not tell the contestants apart.
+    """
     sys.path.insert(0, str(ROOT))
     import jax
 
@@ -226,9 +232,9 @@ def compare(name: str, task: str, contestants: list[str], args, folder: pathlib.
         weights(model, str(npz))
     commands = {}
     for contestant in contestants:
-        logits = folder / f"{contestant}.npy"
+        logits_path = folder / f"{contestant}.npy"
         command = [sys.executable, __file__, "--worker", f"--contestant={contestant}"]
-        command += [f"--model={name}", f"--task={task}", f"--npz={npz}", f"--logits={logits}"]
+        command += [f"--model={name}", f"--task={task}", f"--npz={npz}", f"--logits={logits_path}"]
         command += [f"--big_vision={args.big_vision}", f"--big_transfer={args.big_transfer}"]
         commands[contestant] = command
     seconds = race.hold(commands, args.rounds)
@@ -240,8 +246,8 @@ def compare(name: str, task: str, contestants: list[str], args, folder: pathlib.
     for contestant in contestants:
         speed = model["batch"] / statistics.median(seconds[contestant])
         ratio = race.faster(seconds, "ours", contestant)
-        found = np.load(folder / f"{contestant}.npy")
-        error = np.linalg.norm(found - reference) / np.linalg.norm(reference)
+        logits = np.load(folder / f"{contestant}.npy")
+        error = np.linalg.norm(logits - reference) / np.linalg.norm(reference)
         print(f"| {contestant} | {speed:.1f} | {ratio:.2f}× | {error:.1e} |", flush=True)
 
 

@@ -1,13 +1,13 @@
-"""Training under label noise on digit_scenes: loss, clean labels and length of the schedule.
+"""Measures training under label noise on digit_scenes: loss, cleaned labels and length of the schedule.
 
-    python benchmarks/noisy_training.py              # all cells that are not done yet: hours
-    python benchmarks/noisy_training.py --quick      # a few short cells, into another folder: 15 minutes
-    python benchmarks/noisy_training.py --table      # the table and the figure of the cells that are done
+    python benchmarks/noisy_training.py              # all unfinished cells; takes hours
+    python benchmarks/noisy_training.py --quick      # a few short cells, into another folder; 15 minutes
+    python benchmarks/noisy_training.py --table      # the table and the figure of the finished cells
 
-Two levels of noise: digit_scenes' own labels (16% are wrong), and 40% wrong. The truth of the training scenes
-is computed again and never shown to the learner, except to the cells called oracle. Each cell is a run with a
-workdir of its own, resumed if it was interrupted; a finished one leaves a small JSON under
-benchmarks/results/noisy_training and is not done again.
+There are two levels of label noise: digit_scenes' own labels, of which 16% are wrong, and labels of which 40%
+are wrong. The true labels of the training scenes are computed again; only the cells called oracle use them
+for training. Each cell is a run with its own workdir; an interrupted run is resumed. A finished cell leaves a
+small JSON file in benchmarks/results/noisy_training and is not run again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from real_labels.intervals import Estimate, mcnemar, percent
 
 RESULTS = ROOT / "benchmarks" / "results" / "noisy_training"
 FIGURE = ROOT / "docs" / "noisy_training.png"
-LEVELS = {"own": None, "40%": 0.4}  # share of wrong training labels; None: as they are
+LEVELS = {"own": None, "40%": 0.4}  # share of wrong training labels; None: the dataset's own labels
 FOLDS, FOLD_STEPS = 10, 1600
 DATASET = "digit_scenes"
 RULES = ("confident", "top1", "top-k=2")
@@ -43,14 +43,14 @@ RULES = ("confident", "top1", "top-k=2")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A run.
+    """Settings of a training run.
 
     Attributes:
-      level: of noise.
+      level: level of label noise, a key of LEVELS.
       loss: softmax or sigmoid.
       labels: all, oracle, or a rule of `real_labels clean`.
-      steps: of 64 images.
-      seed: of the run; that of the noise and the folds is always 0.
+      steps: number of steps, each with 64 images.
+      seed: seed of the run; the seed of the noise and of the folds is always 0.
     """
 
     level: str
@@ -61,14 +61,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For files."""
+        """Name of the cell's workdir and of its JSON file."""
         level = self.level.replace("%", "")
         return f"{level}_{self.loss}_{self.labels.replace('=', '')}_{self.steps}_{self.seed}"
 
 
 def cells() -> list[Cell]:
-    """All cells, those that need no folds first."""
-    found = [
+    """All cells. The main grid comes first and starts with the cells that need no folds."""
+    grid = [
         Cell(level, loss, labels, steps)
         for labels in ("all", "oracle", "confident")
         for steps in (1600, 4800)
@@ -76,13 +76,13 @@ def cells() -> list[Cell]:
         for loss in ("softmax", "sigmoid")
     ]
     pair = (("softmax", "all"), ("sigmoid", "confident"))
-    found += [Cell("40%", loss, labels, 4800, seed) for seed in (1, 2) for loss, labels in pair]
-    found += [Cell("40%", "sigmoid", rule, 4800) for rule in ("top1", "top-k=2")]
-    return found + [Cell("40%", loss, labels, 14_400) for loss, labels in pair]
+    grid += [Cell("40%", loss, labels, 4800, seed) for seed in (1, 2) for loss, labels in pair]
+    grid += [Cell("40%", "sigmoid", rule, 4800) for rule in ("top1", "top-k=2")]
+    return grid + [Cell("40%", loss, labels, 14_400) for loss, labels in pair]
 
 
 def quick_cells() -> list[Cell]:
-    """A few short ones."""
+    """A few short cells."""
     return [
         Cell("40%", "softmax", "all", 300),
         Cell("40%", "sigmoid", "all", 300),
@@ -95,7 +95,7 @@ def quick_cells() -> list[Cell]:
 
 
 def training_labels() -> tuple[LabelSets, LabelSets]:
-    """The original and the true labels of the training scenes, which are made once more for it."""
+    """Original and true labels of the training scenes. Generates the scenes again to get the true labels."""
     from big_transfer import datasets
     from big_transfer.datasets.builders import digit_scenes
 
@@ -111,21 +111,24 @@ def training_labels() -> tuple[LabelSets, LabelSets]:
 
 
 def with_noise(original: LabelSets, truth: LabelSets, share: float | None) -> LabelSets:
-    """Labels of which this share is wrong: right ones are replaced by classes that are not in the scene."""
+    """Replaces right labels by classes that are not in the scene, until `share` of the labels is wrong.
+
+    Returns `original` if `share` is None.
+    """
     if share is None:
         return original
     rng = np.random.default_rng(0)
     names, labels = original.file_names.tolist(), original.classes.copy()
     valid = truth.take(truth.rows(original.file_names)).to_lists()
     is_right = np.array([c in v for c, v in zip(labels.tolist(), valid, strict=True)])
-    more = round(share * len(names)) - np.count_nonzero(~is_right)
-    for row in rng.permutation(np.flatnonzero(is_right))[:more].tolist():
+    num_more = round(share * len(names)) - np.count_nonzero(~is_right)
+    for row in rng.permutation(np.flatnonzero(is_right))[:num_more].tolist():
         labels[row] = rng.choice([c for c in range(10) if c not in valid[row]])
     return LabelSets.from_lists(names, [[c] for c in labels.tolist()])
 
 
 class Data:
-    """The files that the cells learn from."""
+    """Files of training labels and of training images to keep, in the folder `out`."""
 
     def __init__(self, out: pathlib.Path, fold_steps: int, folds: int):
         self._out, self._fold_steps, self._folds = out, fold_steps, folds
@@ -141,30 +144,30 @@ class Data:
         return self._out / f"labels_{level.replace('%', '')}.json"
 
     def arguments(self, level: str, labels: str) -> list[str]:
-        """Which images a run learns from, and with which labels."""
-        found = [f"--config.input.relabel={self._labels(level)}"] if LEVELS[level] else []
+        """Arguments of main.py that choose training images and labels; writes missing files."""
+        relabel = [f"--config.input.relabel={self._labels(level)}"] if LEVELS[level] else []
         if labels == "all":
-            return found
+            return relabel
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
         if labels not in ("all", "oracle") and not self._is_recorded(level, labels):
             keep.unlink(missing_ok=True)
         if not keep.exists():
             if labels == "oracle":
                 truth = LabelSets.from_json(self.truth_path)
-                ours = LabelSets.from_json(self._labels(level))
-                rows = truth.rows(ours.file_names)
-                is_right = truth.contains(rows, ours.classes[:, None])[:, 0]
+                noisy = LabelSets.from_json(self._labels(level))
+                rows = truth.rows(noisy.file_names)
+                is_right = truth.contains(rows, noisy.classes[:, None])[:, 0]
                 with replacing(keep) as temporary:
-                    temporary.write_text("".join(f"{n}\n" for n in ours.file_names[is_right]))
+                    temporary.write_text("".join(f"{n}\n" for n in noisy.file_names[is_right]))
             else:
-                self._clean(level, labels, keep, found)
-        return [*found, f"--config.input.keep={keep}"]
+                self._clean(level, labels, keep, relabel)
+        return [*relabel, f"--config.input.keep={keep}"]
 
     def _is_recorded(self, level: str, rule: str) -> bool:
         return (RESULTS / f"clean_{level.replace('%', '')}_{rule.replace('=', '')}.json").exists()
 
     def rules(self, level: str) -> None:
-        """Records what every rule drops at a level, from its folds."""
+        """Runs each cleaning rule on the folds of a noise level, and records results that are missing."""
         for rule in RULES:
             if not self._is_recorded(level, rule):
                 self.arguments(level, rule)
@@ -192,7 +195,7 @@ class Data:
 
 
 def train(config: str, workdir: pathlib.Path, *arguments: object) -> None:
-    """Runs main.py to its end, from where the workdir stands."""
+    """Runs main.py to the end; continues an interrupted run of the workdir."""
     subprocess.run(
         [sys.executable, "main.py", f"--config={config}", f"--workdir={workdir}", *map(str, arguments)],
         cwd=ROOT, check=True,
@@ -210,7 +213,7 @@ def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
     """Trains a cell and writes its result."""
     workdir = out / cell.name
     arguments = data.arguments(cell.level, cell.labels)
-    begun = time.time()
+    start = time.time()
     train(
         f"configs/noisy_digit_scenes.py:loss={cell.loss}", workdir, f"--config.seed={cell.seed}",
         f"--config.total_steps={cell.steps}", "--config.eval_every_steps=1600",
@@ -232,7 +235,7 @@ def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
         "original": results["original"]["top1"],
         "true": results["real"]["top1"],
         "hits": {n: base64.b64encode(np.packbits(h).tobytes()).decode() for n, h in hits.items()},
-        "seconds": round(time.time() - begun),
+        "seconds": round(time.time() - start),
         "machine": f"{os.cpu_count()} CPU cores, Python {platform.python_version()}",
     })  # fmt: skip
 
@@ -258,7 +261,7 @@ def validation_labels() -> dict[str, LabelSets]:
 
 
 def load() -> dict[Cell, dict]:
-    """The finished cells."""
+    """Reads the records of the finished cells."""
     fields = [field.name for field in dataclasses.fields(Cell)]
     records = [
         json.loads(path.read_text())
@@ -274,12 +277,12 @@ def bits(record: dict, kind: str) -> np.ndarray:
 
 
 def estimate(record: dict, kind: str) -> Estimate:
-    one = record[kind]
-    return Estimate(one["value"], one["low"], one["high"], one["n"])
+    accuracy = record[kind]
+    return Estimate(accuracy["value"], accuracy["low"], accuracy["high"], accuracy["n"])
 
 
 def table() -> str:
-    """Every finished cell, and the paired tests that the paper's claims ask for."""
+    """Tables of all finished cells, of the cleaning rules, and of the paired tests for the paper's claims."""
     done = load()
     rows = [("wrong labels", "steps", "loss", "labels", "seed", "original top-1", "true top-1")]
     order = sorted(done, key=lambda c: (c.level, c.steps, c.loss, c.labels, c.seed))
@@ -291,68 +294,78 @@ def table() -> str:
     text = text_table(rows, "<><<>>>")
     dropped = [("wrong labels", "rule", "dropped", "precision", "by chance", "recall", "by chance")]
     for path in sorted(RESULTS.glob("clean_*.json")):
-        one = json.loads(path.read_text())
-        share, wrong = Estimate(**one["share"]), Estimate(**one["wrong"])
-        precision, recall = Estimate(**one["precision"]), Estimate(**one["recall"])
+        record = json.loads(path.read_text())
+        share, wrong = Estimate(**record["share"]), Estimate(**record["wrong"])
+        precision, recall = Estimate(**record["precision"]), Estimate(**record["recall"])
         level = path.stem.split("_")[1]
-        dropped.append((level, one["rule"], f"{one['dropped']:,}", percent(precision, 1), percent(wrong, 1),
-                        percent(recall, 1), percent(share, 1)))  # fmt: skip
+        dropped.append((level, record["rule"], f"{record['dropped']:,}", percent(precision, 1),
+                        percent(wrong, 1), percent(recall, 1), percent(share, 1)))  # fmt: skip
     if len(dropped) > 1:
-        text += "\n\nWrong labels among the dropped, and dropped among the wrong:\n"
+        text += (
+            "\n\nDropped labels (precision: wrong among dropped; recall: dropped among wrong):\n"
+        )
         text += text_table(dropped, "<<>>>>>")
     tests = [("comparison", "original", "p", "true", "p")]
-    for title, one, other in comparisons():
-        if one in done and other in done:
-            cells_of = [title]
-            for kind, n in (("original", done[one]["images"]), ("true", done[one]["judged"])):
-                a, b = bits(done[one], kind), bits(done[other], kind)
+    for title, cell, baseline in comparisons():
+        if cell in done and baseline in done:
+            row = [title]
+            for kind, n in (("original", done[cell]["images"]), ("true", done[cell]["judged"])):
+                a, b = bits(done[cell], kind), bits(done[baseline], kind)
                 gain = 100 * (int(a.sum()) - int(b.sum())) / n
-                cells_of += [
+                row += [
                     f"{gain:+.2f}",
                     f"{mcnemar(int((a & ~b).sum()), int((b & ~a).sum())):.2g}",
                 ]
-            tests.append(tuple(cells_of))
-    return text + "\n\nPaired, in points (McNemar's exact test):\n" + text_table(tests, "<>>>>")
+            tests.append(tuple(row))
+    return (
+        text
+        + "\n\nPaired differences, in points (McNemar's exact test):\n"
+        + text_table(tests, "<>>>>")
+    )
 
 
 def comparisons() -> list[tuple[str, Cell, Cell]]:
-    """(title, one, other): what one gains over the other."""
-    found = []
+    """Pairs of cells to compare: (title, cell, baseline cell)."""
+    pairs = []
     for level in LEVELS:
         for steps in (1600, 4800):
             softmax, sigmoid = (Cell(level, loss, "all", steps) for loss in ("softmax", "sigmoid"))
-            found.append((f"{level}, {steps:,}: sigmoid over softmax", sigmoid, softmax))
+            pairs.append((f"{level}, {steps:,}: sigmoid over softmax", sigmoid, softmax))
             for loss in ("softmax", "sigmoid"):
                 for labels in ("confident", "oracle"):
                     title = f"{level}, {steps:,}, {loss}: {labels} over all"
-                    found.append(
+                    pairs.append(
                         (title, Cell(level, loss, labels, steps), Cell(level, loss, "all", steps))
                     )
-            both = Cell(level, "sigmoid", "confident", steps)
-            found.append(
-                (f"{level}, {steps:,}: sigmoid and confident over softmax and all", both, softmax)
+            combined = Cell(level, "sigmoid", "confident", steps)
+            pairs.append(
+                (
+                    f"{level}, {steps:,}: sigmoid and confident over softmax and all",
+                    combined,
+                    softmax,
+                )
             )
         for loss in ("softmax", "sigmoid"):
             pair = [Cell(level, loss, "all", steps) for steps in (4800, 1600)]
-            found.append((f"{level}, {loss}: 4,800 over 1,600 steps", *pair))
+            pairs.append((f"{level}, {loss}: 4,800 over 1,600 steps", *pair))
     for seed in (1, 2):
         pair = (
             Cell("40%", "sigmoid", "confident", 4800, seed),
             Cell("40%", "softmax", "all", 4800, seed),
         )
-        found.append(
+        pairs.append(
             (f"40%, 4,800, seed {seed}: sigmoid and confident over softmax and all", *pair)
         )
     for rule in ("top1", "top-k=2"):
         pair = Cell("40%", "sigmoid", rule, 4800), Cell("40%", "sigmoid", "all", 4800)
-        found.append((f"40%, 4,800, sigmoid: {rule} over all", *pair))
+        pairs.append((f"40%, 4,800, sigmoid: {rule} over all", *pair))
     pair = Cell("40%", "sigmoid", "confident", 14_400), Cell("40%", "softmax", "all", 14_400)
-    found.append(("40%, 14,400: sigmoid and confident over softmax and all", *pair))
-    return found
+    pairs.append(("40%, 14,400: sigmoid and confident over softmax and all", *pair))
+    return pairs
 
 
 def draw(path: pathlib.Path) -> None:
-    """Accuracy over the schedule, a line for each of the four (the paper's figure)."""
+    """Draws accuracy over steps, a line for each loss and choice of labels (the paper's figure)."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -390,9 +403,11 @@ def main() -> None:
     global RESULTS
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "noisy_training")
-    parser.add_argument("--quick", action="store_true", help="a few short cells")
-    parser.add_argument("--table", action="store_true", help="only the table and the figure")
-    parser.add_argument("--only", metavar="TEXT", default="", help="cells whose name contains this")
+    parser.add_argument("--quick", action="store_true", help="run a few short cells")
+    parser.add_argument("--table", action="store_true", help="make only the table and the figure")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="run only cells whose name contains TEXT"
+    )
     options = parser.parse_args()
     chosen, folds, fold_steps = cells(), FOLDS, FOLD_STEPS
     if options.quick:

@@ -1,7 +1,7 @@
-"""A fair race: each contestant is a process of its own; they take turns, one call each per round.
+"""Races between programs: each runs in its own process, and they take turns, one call per round.
 
-So a machine whose speed drifts is equally slow to all. Speeds are medians over the rounds, ratios the
-medians of the rounds' ratios.
+So a drift of the machine's speed affects all contestants equally. A speed is the median over the rounds; a
+ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 
 def serve(run: Callable[[], object], warm_up: int = 2) -> None:
-    """A contestant's end: times one call per line of input."""
+    """Runs in a contestant's process: prints "ready", then times one call of `run` per line of input."""
     for _ in range(warm_up):
         run()
     print("ready", flush=True)
@@ -26,7 +26,7 @@ def serve(run: Callable[[], object], warm_up: int = 2) -> None:
 
 
 def hold(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
-    """Starts the contestants' processes and returns each one's seconds per round."""
+    """Starts the contestants' processes; returns the seconds of each contestant in each round."""
     processes = {}
     for name, command in commands.items():
         process = subprocess.Popen(
@@ -35,13 +35,14 @@ def hold(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[f
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # they share a GPU
+            env=os.environ
+            | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # the contestants share a GPU
         )
         for line in process.stdout:
             if line.strip() == "ready":
                 break
         else:
-            sys.exit(f"{name} failed; run it alone to see why:\n  {' '.join(command)}")
+            sys.exit(f"{name} failed. To see its error, run it alone:\n  {' '.join(command)}")
         processes[name] = process
     seconds: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(rounds):
@@ -55,7 +56,7 @@ def hold(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[f
     return seconds
 
 
-def faster(seconds: Mapping[str, Sequence[float]], ours: str, theirs: str) -> float:
-    """How many times faster `ours` is than `theirs`."""
-    pairs = zip(seconds[theirs], seconds[ours], strict=True)
+def faster(seconds: Mapping[str, Sequence[float]], ours: str, other: str) -> float:
+    """How many times faster `ours` is than `other`: the median of the rounds' ratios."""
+    pairs = zip(seconds[other], seconds[ours], strict=True)
     return statistics.median(t / o for t, o in pairs)

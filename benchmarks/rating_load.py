@@ -1,10 +1,10 @@
-"""The rating server under load: many raters at once, on SQLite and PostgreSQL.
+"""Load test of the rating server: many raters at the same time, on SQLite or PostgreSQL.
 
     python benchmarks/rating_load.py --database=sqlite:////tmp/load.db
     python benchmarks/rating_load.py --database=postgresql://USER@HOST/NAME        (an empty database)
 
-Simulated raters answer over HTTP, each task 5 of them, without a pause unless --pause is given. A time is
-that of one request, as a rater waits for it; all raters and the server share the machine.
+Simulated raters answer over HTTP; each task gets the answers of 5 raters. Raters do not pause unless --pause
+is given. A time is the time that a rater waits for one request. All raters and the server share the machine.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ sys.path.insert(0, str(ROOT))
 from real_labels.rating import database, people, project, simulation
 from real_labels.rating.tasks import Task
 
-TIMES: dict[str, list[float]] = collections.defaultdict(list)  # of each kind of request
+TIMES: dict[str, list[float]] = collections.defaultdict(list)  # seconds of each request, by path
 
 
 class Timed(simulation.Visitor):
-    """A visitor who notes how long each request takes."""
+    """A visitor that records the seconds of each request."""
 
     pause = 0.0  # seconds that a rater takes for a task
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=300)
     parser.add_argument(
-        "--servers", type=int, default=1, help="processes, side by side (default 1)"
+        "--servers", type=int, default=1, help="number of server processes (default 1)"
     )
     parser.add_argument(
         "--pause", type=float, default=0, help="seconds that a rater takes for a task"
@@ -83,8 +83,10 @@ def main() -> None:
         f"{platform.machine()}, Python {platform.python_version()}, {opened.engine.dialect.name}, "
         f"{options.servers} server process(es)"
     )
-    print(f"tasks by their number of raters: {dict(counts)}")
-    print(f"{5 * options.tasks / seconds:.0f} tasks/s by {options.raters} raters at once, no error")
+    print(f"number of tasks by number of raters: {dict(counts)}")
+    print(
+        f"{5 * options.tasks / seconds:.0f} tasks/s by {options.raters} raters at the same time, no errors"
+    )
     for path in ("next", "answer"):
         times = np.array(TIMES[path])
         print(

@@ -1,11 +1,12 @@
-"""The paper's analyses on sixty real models: docs/real_models.md and its figures.
+"""Runs the paper's analyses on sixty real models; writes docs/real_models.md and its figures.
 
-    python benchmarks/real_models.py top5.npz                  # of several models: models, classes (M, N, k)
+    python benchmarks/real_models.py top5.npz                  # arrays models (M,) and classes (M, N, k)
     python benchmarks/real_models.py ImageNetV2/data/predictions/imagenet-validation-original
 
-The second is the folder of the public repository modestyachts/ImageNetV2 (MIT): a file (50000, 5) a model, whose
-rows follow the class folders; that order is recognised and undone. The published label sets must be there
-(`python -m real_labels fetch --label-sets all`). `--json FILE` writes every number.
+The second command reads a folder of the public repository modestyachts/ImageNetV2 (MIT): a file (50000, 5) for
+each model, with rows in the order of the class folders. The program recognises this order and undoes it. It
+needs the published label sets (`python -m real_labels fetch --label-sets all`). `--json FILE` writes every
+number.
 """
 
 # ruff: noqa: E501 -- sentences of the page
@@ -50,17 +51,17 @@ _NEAREST, _BEYOND = 8, 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Proposer:
-    """Whether a model's predictions were among the proposals.
+    """How often raters were asked about a model's predictions.
 
     Attributes:
-      model: its name.
-      differing: rated images whose first prediction is not the original label.
-      asked: share of these on which raters were asked about the prediction.
-      second, third: the same of its second and third predictions, on all rated images.
-      rated: share of all its differing images that were rated at all.
-      beyond: `asked` minus the median of the eight models nearest in accuracy.
-      stands_out: whether it was asked about more than every better model that does not stand out, and by 2
-        points more than models of like accuracy.
+      model: name of the model.
+      differing: number of rated images whose first prediction is not the original label.
+      asked: share of these images on which raters were asked about the first prediction.
+      second, third: share of all rated images on which raters were asked about the second or third prediction.
+      rated: share of all images with a differing first prediction that were rated at all.
+      beyond: `asked` minus the median `asked` of the eight models nearest in accuracy.
+      stands_out: whether `asked` is larger than that of every more accurate model that does not stand out,
+        and `beyond` is more than 2 points.
     """
 
     model: str
@@ -73,89 +74,99 @@ class Proposer:
     stands_out: bool = False
 
 
-def read(given: pathlib.Path, reference: Reference) -> dict[str, Predictions]:
-    """The models of a file of several, or of a folder of files; rows in class-folder order are undone."""
-    files = sorted(given.glob("*.npy")) if given.is_dir() else [given]
+def read(source: pathlib.Path, reference: Reference) -> dict[str, Predictions]:
+    """Reads one file of several models, or a folder of .npy files; undoes class-folder order of the rows."""
+    files = sorted(source.glob("*.npy")) if source.is_dir() else [source]
     if not files:
-        sys.exit(f"{given}: has no .npy files of predictions.")
+        sys.exit(
+            f"{source}: this folder has no .npy files. Name a folder with a .npy file for each model."
+        )
     models = {}
     for path in files:
-        for one in scoring.score_all(path, reference):
-            if one.repair == ORDER:
-                (one,) = scoring.score_all(path, reference, [ORDER])
-            elif one.repair is not None:
-                sys.exit(f"{path}: {one.evidence}")
-            models[one.model or path.stem] = one.predictions
+        for scored in scoring.score_all(path, reference):
+            if scored.repair == ORDER:
+                (scored,) = scoring.score_all(path, reference, [ORDER])
+            elif scored.repair is not None:
+                sys.exit(f"{path}: {scored.evidence}")
+            models[scored.model or path.stem] = scored.predictions
     return models
 
 
 def proposers(
     models: Mapping[str, Predictions], original: LabelSets, answers: Answers
 ) -> list[Proposer]:
-    """How many of each model's predictions raters were asked about, the likeliest proposers first.
+    """Measures how often raters were asked about each model's predictions; the most often asked come first.
 
-    A model in the pool of proposers has every first prediction among the questions about an image, if the
-    image was rated at all; it was rated unless all the pool's models agreed with the original label.
+    An image was rated unless all models of the pool of proposers agreed with its original label. On a rated
+    image, raters were asked about the first prediction of every model of the pool.
     """
     names = original.file_names
     lookup = answers.questions.lookup(names)
-    every = np.arange(len(names))
+    rows = np.arange(len(names))
     rated = lookup.image >= 0
-    found = []
-    for name, one in models.items():
-        classes = one.take(one.rows(names)).classes.astype(np.int64)
+    unranked = []
+    for name, predictions in models.items():
+        classes = predictions.take(predictions.rows(names)).classes.astype(np.int64)
         differing = classes[:, 0] != original.classes
-        asked = [lookup.rows(every, classes[:, rank]) >= 0 for rank in range(3)]
-        here = differing & rated
-        found.append(
+        asked = [lookup.rows(rows, classes[:, rank]) >= 0 for rank in range(3)]
+        rated_differing = differing & rated
+        unranked.append(
             Proposer(
                 name,
-                int(np.count_nonzero(here)),
-                float(asked[0][here].mean()),
-                *(float(one[rated].mean()) for one in asked[1:]),
+                int(np.count_nonzero(rated_differing)),
+                float(asked[0][rated_differing].mean()),
+                *(float(was_asked[rated].mean()) for was_asked in asked[1:]),
                 rated=float(rated[differing].mean()),
             )
         )
     accuracy = {
-        name: float((one.classes[:, 0] == original.classes[original.rows(one.file_names)]).mean())
-        for name, one in models.items()
-    }
-    return sorted(_compared(found, accuracy), key=lambda one: -one.asked)
-
-
-def _compared(found: Sequence[Proposer], accuracy: Mapping[str, float]) -> list[Proposer]:
-    """Each beside models of like accuracy: a better model's predictions are proposed more often anyhow."""
-    compared, most = [], 0.0
-    for one in sorted(found, key=lambda one: -accuracy[one.model]):
-        others = sorted(
-            (other for other in found if other is not one),
-            key=lambda other: abs(accuracy[other.model] - accuracy[one.model]),
+        name: float(
+            (
+                predictions.classes[:, 0] == original.classes[original.rows(predictions.file_names)]
+            ).mean()
         )
-        beyond = one.asked - float(np.median([other.asked for other in others[:_NEAREST]]))
-        stands_out = one.asked > most and beyond > _BEYOND
-        compared.append(dataclasses.replace(one, beyond=beyond, stands_out=stands_out))
-        most = most if stands_out else max(most, one.asked)
+        for name, predictions in models.items()
+    }
+    return sorted(_compared(unranked, accuracy), key=lambda proposer: -proposer.asked)
+
+
+def _compared(unranked: Sequence[Proposer], accuracy: Mapping[str, float]) -> list[Proposer]:
+    """Sets `beyond` and `stands_out` of each model, by comparison with models of like accuracy.
+
+    Predictions of a more accurate model are proposed more often in any case.
+    """
+    compared, most_asked = [], 0.0
+    for proposer in sorted(unranked, key=lambda proposer: -accuracy[proposer.model]):
+        others = sorted(
+            (other for other in unranked if other is not proposer),
+            key=lambda other: abs(accuracy[other.model] - accuracy[proposer.model]),
+        )
+        beyond = proposer.asked - float(np.median([other.asked for other in others[:_NEAREST]]))
+        stands_out = proposer.asked > most_asked and beyond > _BEYOND
+        compared.append(dataclasses.replace(proposer, beyond=beyond, stands_out=stands_out))
+        most_asked = most_asked if stands_out else max(most_asked, proposer.asked)
     return compared
 
 
 @dataclasses.dataclass(frozen=True)
-class OnGold:
-    """Labels of the experts' images: how many are right, and how many of the right ones they are.
+class GoldQuality:
+    """Precision and recall of labels on the experts' images.
 
     Attributes:
-      precision, recall: by the experts' answers; labels that they were not asked about count as absent.
+      precision, recall: judged by the experts' answers. Labels that the experts were not asked about count as
+        absent.
     """
 
     precision: float
     recall: float
 
 
-def on_gold(labels: Mapping[str, set[int]], gold: Gold) -> OnGold:
-    """Any labels beside those that the experts found present.
+def gold_quality(labels: Mapping[str, set[int]], gold: Gold) -> GoldQuality:
+    """Compares labels with the labels that the experts found present.
 
     Args:
-      labels: of each image by its file name.
-      gold: the experts' questions.
+      labels: label set of each image, by file name.
+      gold: the experts' questions and answers.
     """
     present = {}
     for name, label, is_present in zip(
@@ -165,13 +176,13 @@ def on_gold(labels: Mapping[str, set[int]], gold: Gold) -> OnGold:
         strict=True,
     ):
         present.setdefault(name, set()).update([label] if is_present else [])
-    hits = sum(len(labels[name] & right) for name, right in present.items())
-    given = sum(len(labels[name]) for name in present)
-    return OnGold(hits / given, hits / sum(map(len, present.values())))
+    hits = sum(len(labels[name] & present_labels) for name, present_labels in present.items())
+    num_given = sum(len(labels[name]) for name in present)
+    return GoldQuality(hits / num_given, hits / sum(map(len, present.values())))
 
 
-def _on_gold(study: Study, gold: Gold, scores: Scores) -> dict:
-    """The raters' scores, the original labels, the raters' majority and every model beside the experts."""
+def _gold_comparison(study: Study, gold: Gold, scores: Scores) -> dict:
+    """Compares the published scores, the raters' majority, original labels and models with the experts."""
     images = set(gold.questions.file_names.tolist())
     names = study.original.file_names.tolist()
     rows = [row for row, name in enumerate(names) if name in images]
@@ -180,41 +191,43 @@ def _on_gold(study: Study, gold: Gold, scores: Scores) -> dict:
         0.5
     )
     models = {}
-    for model, one in study.models.items():
-        first = dict(zip(one.file_names.tolist(), one.classes[:, 0].tolist(), strict=True))
-        models[model] = on_gold({names[row]: {first[names[row]]} for row in rows}, gold)
+    for model, predictions in study.models.items():
+        first = dict(
+            zip(predictions.file_names.tolist(), predictions.classes[:, 0].tolist(), strict=True)
+        )
+        models[model] = gold_quality({names[row]: {first[names[row]]} for row in rows}, gold)
     original = {names[row]: {int(study.original.classes[row])} for row in rows}
     return {
         "images": len(images),
         "curve": [
-            OnGold(p, r)
+            GoldQuality(p, r)
             for p, r in zip(curve.precision.tolist(), curve.recall.tolist(), strict=True)
         ],
         "published": curve.at_threshold(0.8),
         "majority": majority,
-        "original": on_gold(original, gold),
+        "original": gold_quality(original, gold),
         "models": models,
     }
 
 
 @figures.styled
-def _draw_gold(found: Mapping, accuracies: Mapping[str, float], links: Mapping[str, str]):
-    """Precision over recall, in percent: the curve of the scores, and a mark for all others."""
+def _draw_gold(comparison: Mapping, accuracies: Mapping[str, float], links: Mapping[str, str]):
+    """Draws precision over recall, in percent: a curve for the published scores, a mark for each other source."""
     figure, axis = figures.new(4.4)
-    curve = found["curve"]
+    curve = comparison["curve"]
     axis.plot(
-        [100 * one.recall for one in curve], [100 * one.precision for one in curve],
+        [100 * point.recall for point in curve], [100 * point.precision for point in curve],
         color=figures.REAL, label="the published scores",
     )  # fmt: skip
     marks = [
-        ([found["published"]], figures.REAL, "D", "ReaL (0.8)"),
-        ([found["majority"]], figures.AMBER, "s", "raters' majority"),
-        ([found["original"]], figures.ORIGINAL, "^", "original labels"),
-        (list(found["models"].values()), figures.MODEL, "o", "models"),
+        ([comparison["published"]], figures.REAL, "D", "ReaL (0.8)"),
+        ([comparison["majority"]], figures.AMBER, "s", "raters' majority"),
+        ([comparison["original"]], figures.ORIGINAL, "^", "original labels"),
+        (list(comparison["models"].values()), figures.MODEL, "o", "models"),
     ]
     for points, colour, marker, label in marks:
         axis.scatter(
-            [100 * one.recall for one in points], [100 * one.precision for one in points],
+            [100 * point.recall for point in points], [100 * point.precision for point in points],
             s=22 if len(points) > 1 else 55, color=colour, marker=marker, label=label, zorder=3,
         )  # fmt: skip
     axis.set_xlabel("recall of the experts' labels, %")
@@ -223,21 +236,25 @@ def _draw_gold(found: Mapping, accuracies: Mapping[str, float], links: Mapping[s
     return figure
 
 
-def together(models: Mapping[str, Predictions], names: Sequence[str]) -> Predictions:
-    """Some of the models by the votes of their ranks."""
+def vote(models: Mapping[str, Predictions], names: Sequence[str]) -> Predictions:
+    """Predictions of the named models together, by the votes of their ranks."""
     ensemble = Ensemble()
     for name in names:
-        one = models[name]
-        ensemble.add(one.file_names, PredictionFile(one.file_names, one.classes.astype(np.int64)))
+        file_names, classes = models[name].file_names, models[name].classes
+        ensemble.add(file_names, PredictionFile(file_names, classes.astype(np.int64)))
     return ensemble.predictions()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("predictions", type=pathlib.Path, help="the file or folder")
+    parser.add_argument(
+        "predictions", type=pathlib.Path, help="file of several models, or folder of .npy files"
+    )
     parser.add_argument("--data-dir", help="folder of the published files")
-    parser.add_argument("--docs", type=pathlib.Path, default=DOCS, help="where the page goes")
-    parser.add_argument("--json", type=pathlib.Path, help="every number")
+    parser.add_argument(
+        "--docs", type=pathlib.Path, default=DOCS, help="folder for the page and the figures"
+    )
+    parser.add_argument("--json", type=pathlib.Path, help="file for every number")
     options = parser.parse_args()
     reference = Reference.load(label_sets=published.NAMES, data_dir=options.data_dir)
     models = read(options.predictions, reference)
@@ -264,90 +281,95 @@ def main() -> None:
 
 
 def measure(study: Study, gold: Gold) -> dict:
-    """Every number of the page.
+    """Computes every number of the page.
 
     Args:
-      study: with answers and scores.
-      gold: the experts' questions.
+      study: the models, labels, answers and scores.
+      gold: the experts' questions and answers.
     """
     original, real = study.original, study.reassessments["real"].labels
     scores = {
-        name: accuracy.results(one, original, study.reassessments)
-        for name, one in study.models.items()
+        name: accuracy.results(predictions, original, study.reassessments)
+        for name, predictions in study.models.items()
     }
     preference = {
-        name: rater_preference.measure(one, original, study.answers, lookup=study.answer_lookup)
-        for name, one in study.models.items()
+        name: rater_preference.measure(
+            predictions, original, study.answers, lookup=study.answer_lookup
+        )
+        for name, predictions in study.models.items()
     }
     judged = study.by_judge["real"]
     picks = {
-        name: several_labels.measure(judged.outcomes[name], one, real)
-        for name, one in study.models.items()
+        name: several_labels.measure(judged.outcomes[name], predictions, real)
+        for name, predictions in study.models.items()
     }
     slopes = {
         key: real_over_original.regress(real_over_original.points(part))
         for key, part in study.by_judge.items()
     }
-    rankings, of_best = agreement.rank(study.models, study.label_sets)
+    rankings, rankings_of_best = agreement.rank(study.models, study.label_sets)
     best = sorted(study.models, key=lambda n: -scores[n].original.top1.value)[:3]
-    best = [
-        name for name in study.models if name in best
-    ]  # as the command takes them from the file
+    # In the order of the file, as `real_labels ensemble` reads the models.
+    best = [name for name in study.models if name in best]
     return {
         "accuracy": scores,
         "preference": preference,
         "picks": picks,
         "slopes": slopes,
         "rankings": rankings,
-        "rankings_of_best": of_best,
+        "rankings_of_best": rankings_of_best,
         "sets": agreement.make(dataclasses.replace(study, models={})).numbers.sets,
         "gold_questions": len(gold),
-        "gold": _on_gold(study, gold, study.scores),
+        "gold": _gold_comparison(study, gold, study.scores),
         "proposers": proposers(study.models, original, study.answers),
         "best_three": best,
-        "together": accuracy.results(together(study.models, best), original, study.reassessments),
+        "together": accuracy.results(vote(study.models, best), original, study.reassessments),
     }
 
 
 def draw(study: Study, record: dict) -> dict:
-    """The figures by name."""
+    """Draws the figures; returns them by name."""
     links = study.links
-    over = {n: one.original.top1.value for n, one in record["accuracy"].items()}
+    accuracies = {n: results.original.top1.value for n, results in record["accuracy"].items()}
     points = [
-        real_over_original.ModelPoint(name, over[name], one.reassessments["real"].top1.value)
-        for name, one in record["accuracy"].items()
+        real_over_original.ModelPoint(
+            name, accuracies[name], results.reassessments["real"].top1.value
+        )
+        for name, results in record["accuracy"].items()
     ]
-    own = next(iter(record["accuracy"].values())).reassessments["real"].original_labels.value
+    original_labels = (
+        next(iter(record["accuracy"].values())).reassessments["real"].original_labels.value
+    )
     return {
-        "real_models_gold": _draw_gold(record["gold"], over, links),
-        "real_models_preference": rater_preference.draw(record["preference"], links, over),
+        "real_models_gold": _draw_gold(record["gold"], accuracies, links),
+        "real_models_preference": rater_preference.draw(record["preference"], links, accuracies),
         "real_models_real_over_original": real_over_original.draw(
-            points, record["slopes"]["real"], own
+            points, record["slopes"]["real"], original_labels
         ),
-        "real_models_several_labels": several_labels.draw(record["picks"], links, over),
+        "real_models_several_labels": several_labels.draw(record["picks"], links, accuracies),
     }
 
 
 def page(study: Study, record: dict) -> str:
-    """docs/real_models.md."""
+    """Returns the text of docs/real_models.md."""
     accuracy, preference = record["accuracy"], record["preference"]
     names = sorted(accuracy, key=lambda n: -accuracy[n].original.top1.value)
     best, worst = names[0], names[-1]
     regression = record["slopes"]["real"]
     lower, upper = regression.lower.slope, regression.upper.slope
     proposers_ = record["proposers"]
-    pool = [one for one in proposers_ if one.stands_out]
-    others = [one for one in proposers_ if not one.stands_out]
+    pool = [proposer for proposer in proposers_ if proposer.stands_out]
+    others = [proposer for proposer in proposers_ if not proposer.stands_out]
     titles = study.titles
     mean = record["together"]
     picks = record["picks"]
-    on_gold_ = record["gold"]
-    corrected = holm([one.p_value for one in picks.values()])
-    above = sum(
-        p < 0.05 and one.picks_original.value > one.oracle.value
-        for p, one in zip(corrected, picks.values(), strict=True)
+    gold = record["gold"]
+    corrected = holm([pick.p_value for pick in picks.values()])
+    num_biased = sum(
+        p < 0.05 and pick.picks_original.value > pick.oracle.value
+        for p, pick in zip(corrected, picks.values(), strict=True)
     )
-    toward = sum(one.difference.high < 0 for one in preference.values())
+    num_below_zero = sum(support.difference.high < 0 for support in preference.values())
     recent = sorted(names[:20], key=lambda n: preference[n].difference.value)
     lines = [
         "# Real models",
@@ -370,7 +392,7 @@ def page(study: Study, record: dict) -> str:
         "![Raters' preference over the models' accuracy](real_models_preference.png)",
         "",
         f"Where a model and the original label differ, raters side with the label for every one of the {len(names)} models "
-        f"({toward} with an interval below 0). The better the model, the less: {_points(preference[best].difference)} points for "
+        f"({num_below_zero} with an interval below 0). The better the model, the less: {_points(preference[best].difference)} points for "
         f"{best}, {_points(preference[recent[0]].difference)} for {recent[0]}, the least liked of the best twenty. The paper finds "
         "the same rise and sees it cross 0 with BiT-L and Noisy Student, two years later. The curve here ends just below: the "
         "claim agrees in direction, and its last step needs models that are not among these.",
@@ -396,9 +418,9 @@ def page(study: Study, record: dict) -> str:
         "| labels | lower half | upper half | p |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {titles[key]} | {percent(one.lower.slope, 3, scale=1, unit='')} | "
-            f"{percent(one.upper.slope, 3, scale=1, unit='')} | {_p(one.difference.p_value).removeprefix('= ')} |"
-            for key, one in record["slopes"].items()
+            f"| {titles[key]} | {percent(regression.lower.slope, 3, scale=1, unit='')} | "
+            f"{percent(regression.upper.slope, 3, scale=1, unit='')} | {_p(regression.difference.p_value).removeprefix('= ')} |"
+            for key, regression in record["slopes"].items()
         ),
         "",
         "(Both accuracies are on the images that the set judges. Northcutt's were chosen because a model doubted their label.)",
@@ -407,19 +429,19 @@ def page(study: Study, record: dict) -> str:
         "",
         "![Precision over recall of labels and models on the images of the experts](real_models_gold.png)",
         "",
-        f"Five experts answered {record['gold_questions']:,} questions about {on_gold_['images']} images; a label is present if three say so. ReaL's "
-        f"labels have precision {_share_of(on_gold_['published'].precision)} and recall {_share_of(on_gold_['published'].recall)} on the "
-        f"questions asked of both, the raters' majority {_share_of(on_gold_['majority'].precision)} and "
-        f"{_share_of(on_gold_['majority'].recall)}, the original labels {_share_of(on_gold_['original'].precision)} and "
-        f"{_share_of(on_gold_['original'].recall)}, and {best} {_share_of(on_gold_['models'][best].precision)} and "
-        f"{_share_of(on_gold_['models'][best].recall)} (a prediction that the experts were not asked about counts as wrong). Of "
+        f"Five experts answered {record['gold_questions']:,} questions about {gold['images']} images; a label is present if three say so. ReaL's "
+        f"labels have precision {_share_of(gold['published'].precision)} and recall {_share_of(gold['published'].recall)} on the "
+        f"questions asked of both, the raters' majority {_share_of(gold['majority'].precision)} and "
+        f"{_share_of(gold['majority'].recall)}, the original labels {_share_of(gold['original'].precision)} and "
+        f"{_share_of(gold['original'].recall)}, and {best} {_share_of(gold['models'][best].precision)} and "
+        f"{_share_of(gold['models'][best].recall)} (a prediction that the experts were not asked about counts as wrong). Of "
         "original labels and first predictions there is one an image, so their recall cannot reach 100%.",
         "",
         "## Several valid labels",
         "",
         "![How often models pick the original label among several valid ones](real_models_several_labels.png)",
         "",
-        f"Of images with several ReaL labels, {above} of {len(names)} models name the original label significantly more often "
+        f"Of images with several ReaL labels, {num_biased} of {len(names)} models name the original label significantly more often "
         f"than an unbiased oracle (after Holm's correction): {percent(picks[best].picks_original, 1)} ({best}) where an oracle has "
         f"{percent(picks[best].oracle, 1)}. The better a model, the more it does so: it learned which label tends to be written "
         "down. The paper says the same of its models.",
@@ -443,16 +465,16 @@ def page(study: Study, record: dict) -> str:
         "differing images that were rated |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {'**' + one.model + '**' if one in pool else one.model} | {100 * one.asked:.2f}% | "
-            f"{100 * one.beyond:+.1f} | {one.differing:,} | {100 * one.second:.0f}% | {100 * one.third:.0f}% | {100 * one.rated:.1f}% |"
-            for one in proposers_[:12]
+            f"| {'**' + proposer.model + '**' if proposer in pool else proposer.model} | {100 * proposer.asked:.2f}% | "
+            f"{100 * proposer.beyond:+.1f} | {proposer.differing:,} | {100 * proposer.second:.0f}% | {100 * proposer.third:.0f}% | {100 * proposer.rated:.1f}% |"
+            for proposer in proposers_[:12]
         ),
         f"| … {proposers_[-1].model} | {100 * proposers_[-1].asked:.2f}% | {100 * proposers_[-1].beyond:+.1f} | "
         f"{proposers_[-1].differing:,} | "
         f"{100 * proposers_[-1].second:.0f}% | {100 * proposers_[-1].third:.0f}% | {100 * proposers_[-1].rated:.1f}% |",
         "",
         f"{len(pool)} stand out (bold): raters were asked about more of their predictions than of any better model's outside the "
-        f"bold ones, and {100 * min(one.beyond for one in pool):.1f} to {100 * max(one.beyond for one in pool):.1f} points more than "
+        f"bold ones, and {100 * min(proposer.beyond for proposer in pool):.1f} to {100 * max(proposer.beyond for proposer in pool):.1f} points more than "
         f"of the eight models nearest in accuracy (median). The next, {others[0].model}, is a port of the first's architecture. "
         "Models of these architectures, or close copies, were in the pool. Their second predictions were asked about, too, so proposals went beyond the first "
         "class. So a model like them is judged on labels that it helped to propose, and others on what they share with them: a "
@@ -463,9 +485,9 @@ def page(study: Study, record: dict) -> str:
         "| A | B | images with labels of both | equal | overlapping | disjoint | raters for A | raters for B |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {titles[one.first]} | {titles[one.second]} | {one.labelled:,} | {_share(one.equal)} | {_share(one.overlapping)} | "
-            f"{_share(one.disjoint)} | {_share(one.raters.first)} | {_share(one.raters.second)} |"
-            for one in record["sets"]
+            f"| {titles[pair.first]} | {titles[pair.second]} | {pair.labelled:,} | {_share(pair.equal)} | {_share(pair.overlapping)} | "
+            f"{_share(pair.disjoint)} | {_share(pair.raters.first)} | {_share(pair.raters.second)} |"
+            for pair in record["sets"]
         ),
         "",
         "Raters' support is ReaL's raters', who were asked about proposed labels only. How far the sets rank the models alike, "
@@ -475,10 +497,10 @@ def page(study: Study, record: dict) -> str:
         "| A | B | Spearman | Kendall | pairs that change places | Spearman, better half | pairs that change places |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {titles[one.first]} | {titles[one.second]} | {percent(one.spearman, 3, scale=1, unit='')} | "
-            f"{percent(one.kendall, 3, scale=1, unit='')} | {one.swapped} of {one.pairs:,} | "
+            f"| {titles[pair.first]} | {titles[pair.second]} | {percent(pair.spearman, 3, scale=1, unit='')} | "
+            f"{percent(pair.kendall, 3, scale=1, unit='')} | {pair.swapped} of {pair.pairs:,} | "
             f"{percent(best_.spearman, 3, scale=1, unit='')} | {best_.swapped} of {best_.pairs:,} |"
-            for one, best_ in zip(record["rankings"], record["rankings_of_best"], strict=True)
+            for pair, best_ in zip(record["rankings"], record["rankings_of_best"], strict=True)
         ),
         "",
         "## The models",
@@ -510,18 +532,18 @@ def page(study: Study, record: dict) -> str:
 
 
 def _wrapped(line: str) -> str:
-    """Paragraphs in lines of 120 letters; headings, tables, pictures and code as they are."""
+    """Wraps a paragraph at 120 characters; returns headings, tables, pictures and code unchanged."""
     if line[:1] in "|#!<" or line.startswith(("```", "python ")):
         return line
     return textwrap.fill(line, 120, break_long_words=False, break_on_hyphens=False)
 
 
-def _points(one: object) -> str:
-    return percent(one, 1, sign="+", unit="")
+def _points(estimate: object) -> str:
+    return percent(estimate, 1, sign="+", unit="")
 
 
-def _share(one: object) -> str:
-    return percent(one, 1).partition(" ")[0]
+def _share(estimate: object) -> str:
+    return percent(estimate, 1).partition(" ")[0]
 
 
 def _share_of(value: float) -> str:

@@ -1,9 +1,10 @@
-"""The whole loop on digit_scenes: predictions, proposals, tasks, raters over HTTP, labels, scores.
+"""Relabels digit_scenes from end to end: predictions, proposals, tasks, raters over HTTP, labels, scores.
 
     python benchmarks/relabel.py MODEL.npz … --scenes=FOLDER --out=runs/relabel       (or: make relabel)
 
-FOLDER is what `python -m big_transfer.datasets.export digit_scenes --split=validation` wrote. The raters are
-simulated: they know the truth and err. So this shows that the parts work together, and nothing about people.
+FOLDER is the output of `python -m big_transfer.datasets.export digit_scenes --split=validation`. The raters
+are simulated: they know the truth and err. So the program shows whether the parts work together; it shows
+nothing about human raters.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ from real_labels.predictions import Predictions
 from real_labels.rating import adaptive, database, simulation
 from real_labels.rating.schema import images, questions
 
-GOLD, RATERS, SEED = 0.05, 12, 0  # share of the images, raters, seed
-WORST, BEST = 0.78, 0.97  # how often a simulated rater sees the truth
+GOLD, RATERS, SEED = 0.05, 12, 0  # share of images with gold labels, number of raters
+WORST, BEST = (
+    0.78,
+    0.97,
+)  # probability of a right answer (Skill.right) of the worst and of the best rater
 NAMES = {
     "new_labels": "new labels",
     "majority": "plain majority",
@@ -42,24 +46,24 @@ NAMES = {
 
 
 def command(*arguments: object) -> str:
-    """Runs a command of real_labels, and returns its text."""
-    done = subprocess.run(
+    """Runs a command of real_labels; returns its output, or exits with its error message."""
+    process = subprocess.run(
         [sys.executable, "-m", "real_labels", *map(str, arguments)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if done.returncode:
-        sys.exit(done.stderr)
-    return done.stdout
+    if process.returncode:
+        sys.exit(process.stderr)
+    return process.stdout
 
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """Label sets against the true ones, with 95% intervals over images.
+    """Agreement of label sets with the true label sets, with 95% intervals over images.
 
     Attributes:
       precision: share of the labels that are true.
-      recall: share of the true labels that are found.
-      exact: share of the images with exactly the true labels.
+      recall: share of the true labels that are in the label sets.
+      exact: share of the images whose label set equals the true label set.
     """
 
     precision: Estimate
@@ -67,31 +71,34 @@ class Quality:
     exact: Estimate
 
     @classmethod
-    def of(cls, found: LabelSets, truth: LabelSets) -> Quality:
-        """Compares label sets on the images of the true ones."""
-        ours = [set(one) for one in found.take(found.rows(truth.file_names)).to_lists()]
-        true = [set(one) for one in truth.to_lists()]
-        counts = np.array([(len(a & b), len(a), len(b)) for a, b in zip(ours, true, strict=True)])
+    def of(cls, labels: LabelSets, truth: LabelSets) -> Quality:
+        """Compares `labels` with `truth` on the images of `truth`."""
+        label_sets = [set(valid) for valid in labels.take(labels.rows(truth.file_names)).to_lists()]
+        true_sets = [set(valid) for valid in truth.to_lists()]
+        counts = np.array(
+            [(len(a & b), len(a), len(b)) for a, b in zip(label_sets, true_sets, strict=True)]
+        )
         hits, kept, present = counts.sum(axis=0)
-        drawn = bootstrap_means(counts, SEED)
-        exact = sum(a == b for a, b in zip(ours, true, strict=True))
+        resampled = bootstrap_means(counts, SEED)
+        exact = sum(a == b for a, b in zip(label_sets, true_sets, strict=True))
         return cls(
-            bootstrap_estimate(hits / kept, drawn[:, 0] / drawn[:, 1], len(true)),
-            bootstrap_estimate(hits / present, drawn[:, 0] / drawn[:, 2], len(true)),
-            Estimate.of_share(exact, len(true)),
+            bootstrap_estimate(hits / kept, resampled[:, 0] / resampled[:, 1], len(true_sets)),
+            bootstrap_estimate(hits / present, resampled[:, 0] / resampled[:, 2], len(true_sets)),
+            Estimate.of_share(exact, len(true_sets)),
         )
 
     def as_json(self) -> dict[str, float | dict[str, list[float]]]:
-        """The values, and under "intervals" the ends of their intervals."""
-        found = {name: getattr(self, name) for name in ("precision", "recall", "exact")}
-        ends = {name: [one.low, one.high] for name, one in found.items()}
-        return {name: one.value for name, one in found.items()} | {"intervals": ends}
+        """Returns the values and, under "intervals", the two ends of each interval."""
+        estimates = {name: getattr(self, name) for name in ("precision", "recall", "exact")}
+        ends = {name: [estimate.low, estimate.high] for name, estimate in estimates.items()}
+        values = {name: estimate.value for name, estimate in estimates.items()}
+        return values | {"intervals": ends}
 
 
 def collect(out: pathlib.Path, scenes: pathlib.Path, truth: LabelSets) -> float:
-    """Has simulated raters answer all tasks over HTTP, exports the answers, and returns the seconds.
+    """Lets simulated raters answer all tasks over HTTP, and exports the answers; returns the seconds.
 
-    Ends the program if an acknowledged answer is not in the export, or the export has another one.
+    Exits with a message if the exported answers are not exactly the answers that the server acknowledged.
     """
     for old in out.glob("rating.db*"):
         old.unlink()
@@ -113,15 +120,15 @@ def collect(out: pathlib.Path, scenes: pathlib.Path, truth: LabelSets) -> float:
         invite = ("rate", "invite", "--number", RATERS, "--database", url, "--url", server.address)
         visitors = [simulation.Visitor(link) for link in command(*invite).split()]
         for number in itertools.count(1):
-            done = simulation.side_by_side(
+            num_done = simulation.side_by_side(
                 visitors, skills, lambda image, c: c in valid[file_name[image]], RATERS * number
             )
-            again = adaptive.ask_again(opened)
+            num_again = adaptive.ask_again(opened)
             print(
-                f"   round {number}: {done:,} tasks answered, {again:,} questions asked again",
+                f"   round {number}: {num_done:,} tasks answered, {num_again:,} questions asked again",
                 flush=True,
             )
-            if not again or not done:
+            if not num_again or not num_done:
                 break
     seconds = time.perf_counter() - start
     print(command("rate", "status", "--database", url))
@@ -132,25 +139,26 @@ def collect(out: pathlib.Path, scenes: pathlib.Path, truth: LabelSets) -> float:
     acknowledged = {
         (file_name[image], label[int(question)], f"rater-{place:03d}", categories[category])
         for place, visitor in enumerate(visitors, 1)
-        for image, given in visitor.acknowledged
-        for question, category in given.items()
+        for image, image_answers in visitor.acknowledged
+        for question, category in image_answers.items()
     }
     exported = set()
     for name in ("answers.csv", "gold_answers.csv"):
-        found = Answers.load(out / name)
+        answers = Answers.load(out / name)
         exported |= set(zip(
-            found.questions.file_name()[found.question].tolist(),
-            found.questions.label[found.question].tolist(),
-            found.raters[found.rater].tolist(),
-            np.array(found.categories)[found.answer].tolist(), strict=True,
+            answers.questions.file_name()[answers.question].tolist(),
+            answers.questions.label[answers.question].tolist(),
+            answers.raters[answers.rater].tolist(),
+            np.array(answers.categories)[answers.answer].tolist(), strict=True,
         ))  # fmt: skip
     if exported != acknowledged:
         sys.exit(
-            f"{len(acknowledged - exported):,} of {len(acknowledged):,} acknowledged answers are not in the "
-            f"export, and {len(exported - acknowledged):,} others are."
+            f"{out}: the exported answers differ from the answers that the server acknowledged: "
+            f"{len(acknowledged - exported):,} of {len(acknowledged):,} acknowledged answers are missing, "
+            f"and {len(exported - acknowledged):,} exported answers were not acknowledged."
         )
     print(
-        f"Each of the {len(acknowledged):,} acknowledged answers is in the export, and no other.\n"
+        f"The export holds all {len(acknowledged):,} acknowledged answers and no other answers.\n"
     )
     return seconds
 
@@ -158,8 +166,8 @@ def collect(out: pathlib.Path, scenes: pathlib.Path, truth: LabelSets) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="predictions.npz of each model")
-    parser.add_argument("--scenes", required=True, help="the exported validation split")
-    parser.add_argument("--out", required=True, help="folder of all that is written")
+    parser.add_argument("--scenes", required=True, help="folder of the exported validation split")
+    parser.add_argument("--out", required=True, help="folder for all output files")
     options = parser.parse_args()
     scenes, out = pathlib.Path(options.scenes), pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -194,16 +202,16 @@ def main() -> None:
         "majority": LabelSets.from_json(out / "majority.json"),
         "original_labels": original,
     }
-    quality = {name: Quality.of(one, judged) for name, one in sets.items()}
+    quality = {name: Quality.of(labels, judged) for name, labels in sets.items()}
     proposals = json.loads((out / "proposals.json").read_text())
     answers = Answers.load(out / "answers.csv")
-    number = len(answers.questions)
+    num_questions = len(answers.questions)
     recall, precision = proposals["recall"]["value"], proposals["precision"]["value"]
     print(
         f"Proposals: recall {100 * recall:.1f}%, precision {100 * precision:.1f}%, "
-        f"{proposals['proposals_per_image']:.2f} an image.\n"
-        f"Answers: {len(answers):,} to {number:,} questions, {len(answers) / number:.2f} each, in "
-        f"{seconds:.0f} s.\n"
+        f"{proposals['proposals_per_image']:.2f} per image.\n"
+        f"Answers: {len(answers):,} to {num_questions:,} questions, "
+        f"{len(answers) / num_questions:.2f} per question, in {seconds:.0f} s.\n"
     )
     rows = [("", "precision", "recall", "exactly right")]
     rows += [
@@ -216,14 +224,14 @@ def main() -> None:
     rows = [("model", "original labels", "new labels", "true labels")]
     for path in options.models:
         predictions = Predictions.load(path)
-        here = predictions.take(predictions.rows(judged.file_names))
-        found = {
-            name: top_k_accuracy(here, one.take(one.rows(judged.file_names)))
-            for name, one in (("original", original), ("new", new), ("true", judged))
+        on_judged = predictions.take(predictions.rows(judged.file_names))
+        accuracies = {
+            name: top_k_accuracy(on_judged, labels.take(labels.rows(judged.file_names)))
+            for name, labels in (("original", original), ("new", new), ("true", judged))
         }
         name = pathlib.Path(path).parent.name
-        models[name] = {kind: one.value for kind, one in found.items()}
-        rows.append((name, *(percent(one) for one in found.values())))
+        models[name] = {kind: accuracy.value for kind, accuracy in accuracies.items()}
+        rows.append((name, *(percent(accuracy) for accuracy in accuracies.values())))
     print(f"Top-1 accuracy of the models:\n{text_table(rows, '<>>>')}\n")
     summary = {
         "raters": "simulated",
@@ -232,14 +240,14 @@ def main() -> None:
             "precision": precision,
             "per_image": proposals["proposals_per_image"],
         },
-        "answers_per_question": len(answers) / number,
+        "answers_per_question": len(answers) / num_questions,
         "answers": len(answers),
         "seconds": round(seconds, 1),
-        **{name: one.as_json() for name, one in quality.items()},
+        **{name: q.as_json() for name, q in quality.items()},
         "models": models,
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"All figures: {out / 'summary.json'}")
+    print(f"All numbers: {out / 'summary.json'}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Scoring predictions: ours beside timm's RealLabelsImagenet around torch.topk, in one run.
+"""Speed of scoring predictions: this project beside timm's RealLabelsImagenet with torch.topk, in one run.
 
     pip install -r requirements.txt -r benchmarks/requirements.txt
     git clone https://github.com/huggingface/pytorch-image-models
     python benchmarks/scoring_speed.py --timm=pytorch-image-models --data-dir=FOLDER_OF_THE_PUBLISHED_FILES
 
-Both score the same (50000, 1000) float32 logits, in memory, on the ReaL labels; ours scores the
-original labels, too, and looks for mix-ups. They take turns; a time is the median over the rounds, the
-ratio the median of the rounds' ratios. Then `python -m real_labels score` as a whole process.
+Both programs score the same (50000, 1000) float32 logits on the ReaL labels. timm gets the logits in memory;
+ours reads them from a file, scores the original labels, too, and looks for mix-ups. The programs take turns.
+A time is the median over the rounds, the ratio is the median of the rounds' ratios. Then `python -m
+real_labels score` is timed as a whole process.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def main() -> None:
 
         def ours() -> dict:
             labels = Reference.load(data_dir=options.data_dir)
-            real = scoring.score(path, labels).results["real"]
-            return {k: 100 * real[f"top{k}"]["value"] for k in (1, 5)}
+            real = scoring.score(path, labels).results.reassessments["real"]
+            return {k: 100 * real.at(k).value for k in (1, 5)}
 
         for k, value in timm().items():
             assert abs(value - ours()[k]) < 1e-9, (value, ours())
@@ -81,18 +82,18 @@ def main() -> None:
                 contestant()
                 pair.append(time.perf_counter() - start)
             rounds.append(pair)
-        theirs, mine = (statistics.median(column) for column in zip(*rounds, strict=True))
+        timm_time, our_time = (statistics.median(column) for column in zip(*rounds, strict=True))
         ratio = statistics.median(a / b for a, b in rounds)
         print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; ", end="")
         print(f"torch {torch.__version__}, numpy {np.__version__}\n")
         print("(50000, 1000) float32 logits to ReaL accuracy, labels read each time:")
-        print(f"  timm {theirs:.3f} s, ours {mine:.3f} s: ours {ratio:.1f} times faster")
+        print(f"  timm {timm_time:.3f} s, ours {our_time:.3f} s: ours {ratio:.1f} times faster")
 
         table = pathlib.Path(folder) / "top1.csv"
         classes = reading.read(path).classes[:, 0]
         rows = "\n".join(f"{n},{c}" for n, c in zip(list_of_names, classes, strict=True))
         table.write_text(f"filename,index\n{rows}\n")
-        for what, file in (("a CSV of 50,000 top-1 predictions", table), ("those logits", path)):
+        for title, file in (("a CSV of 50,000 top-1 predictions", table), ("these logits", path)):
             seconds = []
             for _ in range(ROUNDS):
                 start = time.perf_counter()
@@ -103,7 +104,7 @@ def main() -> None:
                 )  # fmt: skip
                 seconds.append(time.perf_counter() - start)
             print(
-                f"`real_labels score` of {what}, whole process: median "
+                f"`real_labels score` of {title}, whole process: median "
                 f"{statistics.median(seconds):.2f} s, {min(seconds):.2f} to {max(seconds):.2f}"
             )
 

@@ -1,10 +1,10 @@
-"""Small sets of answers: wrong decisions of Dawid & Skene's model and of the majority.
+"""Error rates of Dawid & Skene's model and of the majority on small sets of answers.
 
     python benchmarks/small_sets.py
 
-Simulated raters, each right with a probability drawn from 0.70 to 0.95 (tests/real_labels/simulate.py);
-60 seeds a setting, 5 for the two large ones. An error is a wrong decision at 0.5. The table is that of
-docs/labels.md.
+The raters are simulated; each rater is right with a probability drawn from 0.70 to 0.95
+(tests/real_labels/simulate.py). A setting has 60 seeds, the two large settings have 5. An error is a wrong
+decision at P(present) > 0.5. docs/labels.md shows the table.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""What transfer is worth: from the digits 0 to 4 to the digits 5 to 9, beside training from scratch.
+"""Measures the gain of transfer from the digits 0 to 4 to the digits 5 to 9, over training from scratch.
 
     python benchmarks/transfer_gain.py --workdir=runs/transfer
 
 A small BiT ResNet learns `digit_scenes_low`, is written as a public `.npz`, and is fine-tuned with
-configs/bit_transfer.py on 5 and 50 examples of each class of `digit_scenes_high`; beside it the same
-model is trained on the same examples from scratch. Three seeds, which choose the examples, too. Only
-batch and image size are smaller than the BiT-HyperRule's, so that two CPU cores do it in minutes.
+configs/bit_transfer.py on 5 and 50 examples of each class of `digit_scenes_high`. For comparison, the same
+model is trained from scratch on the same examples. There are three seeds; a seed also chooses the examples.
+Only batch and image size are smaller than the BiT-HyperRule's, so that the runs take minutes on two CPU
+cores.
 
-Runs that are done are not done again. The tables of docs/transfer.md are what this prints.
+Finished runs are not repeated. docs/transfer.md shows the printed tables.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ SEEDS = (0, 1, 2)
 UNITS, WIDTH = (1, 1, 1, 1), 0.5
 UPSTREAM_STEPS = 800
 SIZE, RESIZE_TO = 48, 54
-# The best from scratch of 0.003 (the rule's), 0.01, 0.03 and 0.1: ReaL top-1 29.5, 30.8, 32.8 and 28.3%
-# with 50 examples a class, on seed 7.
+# The best of four learning rates for training from scratch. With 50 examples a class and seed 7, the ReaL
+# top-1 for 0.003 (the rule's), 0.01, 0.03 and 0.1 is 29.5, 30.8, 32.8 and 28.3%.
 SCRATCH_LEARNING_RATE = 0.03
-T_95 = 4.303  # two-sided, of Student's distribution with 2 degrees of freedom
+T_95 = 4.303  # two-sided 95% quantile of Student's distribution with 2 degrees of freedom
 
 
 def upstream(workdir: pathlib.Path) -> pathlib.Path:
-    """Learns the digits 0 to 4; returns the checkpoint in the public layout."""
+    """Trains on the digits 0 to 4; returns the path of the checkpoint in the public layout."""
     config = digit_scenes.get_config()
     config.input.dataset = config.eval.dataset = "digit_scenes_low"
     config.num_classes = 5
@@ -63,8 +64,8 @@ def upstream(workdir: pathlib.Path) -> pathlib.Path:
 
 def transfer(
     workdir: pathlib.Path, examples: int, seed: int, npz: pathlib.Path | None
-) -> tuple[dict, Predictions]:
-    """Fine-tunes on so many examples a class, or trains from scratch where there is no checkpoint."""
+) -> tuple[Record, Predictions]:
+    """Fine-tunes `npz` on `examples` examples of each class; trains from scratch if `npz` is None."""
     config = bit_transfer.get_config("dataset=digit_scenes_high,model=R50x1")
     config.model.depth, config.model.units = None, UNITS
     config.model.width = WIDTH
@@ -131,18 +132,20 @@ def main() -> None:
         }
         for key, name in (("original", "original"), ("real", "ReaL")):
             values = {
-                kind: [100 * record.accuracies.by_label_set[key].top1.value for record, _ in found]
-                for kind, found in runs.items()
+                kind: [
+                    100 * record.accuracies.by_label_set[key].top1.value for record, _ in outcomes
+                ]
+                for kind, outcomes in runs.items()
             }
             gain = [a - b for a, b in zip(values["transfer"], values["scratch"], strict=True)]
             rows.append(
                 f"| {examples} | {name} | {mean_with_interval(values['transfer'])} | "
                 f"{mean_with_interval(values['scratch'])} | {mean_with_interval(gain, True)} |"
             )
-        for seed, (_, ours), (_, theirs) in zip(
+        for seed, (_, transferred), (_, scratch) in zip(
             SEEDS, runs["transfer"], runs["scratch"], strict=True
         ):
-            difference = accuracy.paired_difference(ours, theirs, labels)
+            difference = accuracy.paired_difference(transferred, scratch, labels)
             value, low, high = (
                 100 * v for v in (difference.value, difference.low, difference.high)
             )

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 _QUANTILES = (0.025, 0.975)
 _MOST_EXACT = 1_000  # discordant pairs up to which McNemar's test uses whole numbers; slow beyond
-_SMALLEST_OF_BETA = (
-    1e-250  # SciPy's incomplete beta function loses digits near the smallest numbers
-)
+# Near the smallest numbers, SciPy's incomplete beta function loses digits.
+_SMALLEST_OF_BETA = 1e-250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +151,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar test (McNemar 1947): p-value of b against c discordant pairs.
 
     Under the null hypothesis b is Binomial(b + c, ½); p = min(1, 2 P(X ≤ min(b, c))). For up to 1,000 pairs,
-    the largest term of the sum is an exact ratio of whole numbers. For n pairs, if there are more, P(X ≤ k) is
-    the regularised incomplete beta function I(½; n - k, k + 1) (relative error below 1e-12); if p is below
+    the largest term of the sum is an exact ratio of whole numbers. For more, n pairs, P(X ≤ k) is the
+    regularised incomplete beta function I(½; n - k, k + 1) (relative error below 1e-12); if p is below
     1e-250, the largest term comes from logarithms of factorials (relative error below 1e-9).
     """
     if only_first < 0 or only_second < 0:

@@ -1,4 +1,4 @@
-"""Shared by all tests: eight devices on the CPU, a small digit_scenes, the published labels."""
+"""Set-up and fixtures of all tests: eight CPU devices, a small digit_scenes, the published labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import pathlib
 import shutil
 
-# Before JAX is imported anywhere. Programs started by tests set their own.
+# These variables must be set before anything imports JAX. Programs that tests start set their own.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, settings
 
 PROJECT = pathlib.Path(__file__).parent.parent
 SMALL = {"train": 200, "validation": 61}
-PATIENCE = 1_800.0  # seconds until a process, or a page, is given up: no test is about speed
+PATIENCE = 1_800.0  # seconds to wait for a process or a page; long, because no test measures speed
 
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-# No deadlines; the short tier repeats the same examples.
+# No deadlines. The short profile uses the same examples in every run.
 _unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("short", _unhurried, derandomize=True)
 settings.register_profile("long", _unhurried, max_examples=2_000)
@@ -44,7 +44,7 @@ def scenes_dir(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def published() -> pathlib.Path:
-    """The published ReaL files, or a skip where this machine has none."""
+    """The folder of the published ReaL files; skips the test if this machine has no such folder."""
     folder = PROJECT.parent / "shared" / "data" / "reassessed_imagenet"
     if not (folder / "real.json").exists():
         pytest.skip("the published ReaL files are not on this machine (../shared/data)")
@@ -53,7 +53,7 @@ def published() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
-    """The folder of real data beside the project, or a skip where this machine has none."""
+    """The folder of real data beside the project; skips the test if this machine has no such folder."""
     folder = PROJECT.parent / "shared" / "data"
     if not (folder / "imagenet_models" / "top5.npz").exists():
         pytest.skip(
@@ -64,16 +64,18 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A Chromium driven by Playwright, or a skip where there is none."""
+    """A Chromium driven by Playwright; skips the test if no Chromium is installed."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("there is no Chromium on this machine ($CHROMIUM, or chromium in $PATH)")
+    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        pytest.skip(
+            "there is no Chromium on this machine (set $CHROMIUM, or put chromium on $PATH)"
+        )
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=found, args=CHROMIUM_FLAGS, timeout=1_000 * PATIENCE
+            executable_path=executable, args=CHROMIUM_FLAGS, timeout=1_000 * PATIENCE
         )
         yield browser
         browser.close()

@@ -1,4 +1,4 @@
-"""The base installation: what it needs, and that it is enough to score and report."""
+"""The base installation: its dependencies, and scoring and reporting with these dependencies alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.real_labels.analysis import worlds
 
-# Distributions and what they are imported as, with what they bring along.
+# Distributions of the base -> names of the modules that each distribution and its dependencies install.
 BASE = {
     "numpy": ["numpy"],
     "scipy": ["scipy"],
@@ -29,7 +29,7 @@ BASE = {
     "platformdirs": ["platformdirs"],
     "tqdm": ["tqdm"],
 }  # fmt: skip
-# Runs a command as if nothing but the base were installed.
+# Program that runs a command of real_labels and can import no package outside the base.
 ALONE = f"""
 import importlib.metadata, sys
 allowed = {sorted(name for names in BASE.values() for name in names)!r} + ["real_labels"]
@@ -47,7 +47,7 @@ main(sys.argv[1:])
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Labels and predictions of a small dataset, as files; the arguments that name its labels."""
+    """The folder with labels and predictions of a small dataset, and the arguments that name the labels."""
     original, real = worlds.labels(images=200)
     original.to_json(tmp_path / "original.json")
     real.to_json(tmp_path / "real.json")
@@ -59,7 +59,7 @@ def dataset(tmp_path):
     return tmp_path, [str(a) for a in labels]
 
 
-def test_the_base_is_what_the_project_names():
+def test_the_base_has_the_dependencies_of_the_project():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert {d.partition(">")[0] for d in project["dependencies"]} == set(BASE)
 
@@ -90,13 +90,13 @@ def test_big_transfer_without_jax_says_what_to_install():
 
 @pytest.mark.long
 def test_a_fresh_environment_scores_a_file(dataset, tmp_path):
-    """`pip install .` alone, into a virtual environment of its own; needs a package registry."""
+    """Runs `pip install .` in a new virtual environment; needs a package registry."""
     folder, labels = dataset
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     programs = environment / "bin"
     install = [programs / "python", "-m", "pip", "install", "-q", "-c", PROJECT / "constraints.txt"]
-    copy = tmp_path / "project"  # as building leaves files where it builds
+    copy = tmp_path / "project"  # a copy, because building leaves files in the source folder
     ignored = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__")
     shutil.copytree(PROJECT, copy, ignore=ignored)
     subprocess.run([*install, copy], check=True)

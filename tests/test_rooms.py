@@ -1,4 +1,4 @@
-"""The house: which room may import which, read off the source; see docs/architecture.md."""
+"""Rules of imports between rooms, checked on the source; see docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import PROJECT
 
-# Each room of a package, and the rooms that it may import: a room is a folder, a file at the package's door,
-# or the package's own face. A room stands below all that it imports.
+# Each room of a package, and the rooms that it may import. A room is a folder, a file directly in the
+# package, or the package's own `__init__`. In this table, a room comes after all rooms that it imports.
 ALLOWED = {
     "real_labels.errors": "",
     "real_labels.intervals": "errors",
@@ -45,31 +45,31 @@ ALLOWED = {
     "big_transfer.run": "real_labels",
     "big_transfer.checkpoint": "family resnet run real_labels",
     "big_transfer.datasets.builders": "",
-    # datasets.tfds_source also loads the builders, by the names that TFDS knows them under.
+    # datasets.tfds_source also loads the builders, by their names in TFDS.
     "big_transfer.datasets": "run real_labels",
     "big_transfer.config": "family hyperrule resnet datasets run real_labels",
     "big_transfer.evaluation": "family losses resnet checkpoint config datasets run real_labels",
     "big_transfer.training": "losses resnet checkpoint config datasets evaluation run real_labels",
 }
-# Of real_labels, big_transfer takes labels, predictions and accuracy; never its commands.
+# The rooms of real_labels that big_transfer may import; the commands are not among them.
 OF_REAL_LABELS = "errors files labels predictions accuracy"
-# What the extra [rating] adds, and the only files that may import it.
+# Packages of the extra [rating], and the only files of real_labels.rating that may import these packages.
 RATING = {"starlette", "uvicorn", "sqlalchemy", "markdown_it"}
 OF_RATING = (
     "schema", "counting", "database", "queue", "people", "project", "results", "adaptive", "status",
     "current", "replayed_queue", "site",
 )  # fmt: skip
 BASE = {"numpy", "scipy", "pyarrow", "matplotlib", "PIL", "jinja2", "platformdirs", "tqdm"}
-# jaxtyping for type checkers, etils for buckets; neither is needed.
+# jaxtyping is for type checkers, etils for buckets; both are optional.
 FOREIGN = {
     "real_labels": {*sys.stdlib_module_names, *BASE, "jaxtyping", "etils", "real_labels"},
-    "big_transfer": None,  # any package, but nothing of this project that stands above it
+    "big_transfer": None,  # any package except those in ABOVE
 }
 ABOVE = {"main", "configs", "tests", "benchmarks"}
 
 
 def sources() -> dict[str, ast.Module]:
-    """Module -> its parsed source, of both packages."""
+    """Parsed source of every module of both packages, by module name."""
     modules = {}
     for package in ("real_labels", "big_transfer"):
         for path in sorted((PROJECT / package).rglob("*.py")):
@@ -79,38 +79,38 @@ def sources() -> dict[str, ast.Module]:
 
 
 def imports(name: str, tree: ast.Module, modules) -> set[str]:
-    """The modules that one imports, anywhere in its source; names of a package are its own."""
-    found = set()
+    """Modules that the module `name` imports anywhere in its source; other names count as their package."""
+    targets = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            targets |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name}: imports are absolute"
+            assert not node.level, f"{name} has a relative import; write an absolute import"
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                found.add(full if full in modules else node.module)
-    return found
+                targets.add(full if full in modules else node.module)
+    return targets
 
 
 def room_of(module: str) -> str:
-    """The innermost folder of ALLOWED that a module lies in, or itself at the door."""
+    """The innermost room of ALLOWED that contains the module, else the module itself."""
     room = module
     while room not in ALLOWED and "." in room:
         room = room.rpartition(".")[0]
     return room if "." in room else module
 
 
-def arrows() -> set[tuple[str, str, str]]:
-    """(room, room it imports, module that does) of all imports between rooms."""
+def room_imports() -> set[tuple[str, str, str]]:
+    """All imports between rooms, as (importing room, imported room, importing module)."""
     modules = sources()
-    found = set()
+    between_rooms = set()
     for name, tree in modules.items():
         for target in imports(name, tree, modules):
             if target.split(".")[0] in ("real_labels", "big_transfer"):
                 here, there = room_of(name), room_of(target)
                 if here != there:
-                    found.add((here, there, name))
-    return found
+                    between_rooms.add((here, there, name))
+    return between_rooms
 
 
 def allowed(room: str) -> set[str]:
@@ -124,34 +124,35 @@ def allowed(room: str) -> set[str]:
     return rooms
 
 
-def forbidden(found) -> list[str]:
+def forbidden_imports(between_rooms) -> list[str]:
     return [
         f"{module} imports from {there}"
-        for here, there, module in sorted(found)
+        for here, there, module in sorted(between_rooms)
         if there not in allowed(here)
     ]
 
 
-def test_rooms_import_only_what_they_may():
-    assert forbidden(arrows()) == []
+def test_rooms_import_only_allowed_rooms():
+    assert forbidden_imports(room_imports()) == []
 
 
 def test_every_room_has_a_rule_and_no_rule_is_left_over():
     assert {room_of(module) for module in sources()} == set(ALLOWED)
     used = collections.defaultdict(set)
-    for here, there, _ in arrows():
+    for here, there, _ in room_imports():
         used[here].add(there)
     for room in ALLOWED:
         package = room.partition(".")[0]
-        spare = {other for other in allowed(room) if other.startswith(package)} - used[room]
-        assert not spare, f"{room} may import {spare}, but does not"
+        unused = {other for other in allowed(room) if other.startswith(package)} - used[room]
+        assert not unused, f"{room} may import {unused}, but does not"
 
 
-def test_rooms_stand_below_all_they_import():
+def test_rooms_come_after_all_rooms_they_import():
     order = list(ALLOWED)
     for room in order:
         for other in allowed(room):
-            assert order.index(other) < order.index(room), f"{room} stands above {other}"
+            message = f"ALLOWED lists {room} before {other}, which it may import"
+            assert order.index(other) < order.index(room), message
 
 
 def test_no_files_import_each_other_in_a_circle():
@@ -163,21 +164,21 @@ def test_no_files_import_each_other_in_a_circle():
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
-def strangers(module: str, targets: set[str]) -> set[str]:
-    """The packages among the imports that a module's package may not import."""
+def forbidden_packages(module: str, targets: set[str]) -> set[str]:
+    """The top-level packages among the imported modules that `module` may not import."""
     roots = {target.split(".")[0] for target in targets}
-    known = FOREIGN[module.partition(".")[0]]
+    permitted = FOREIGN[module.partition(".")[0]]
     rating = tuple(f"real_labels.rating.{name}" for name in OF_RATING)
-    if module.startswith((*rating, "real_labels.commands.rate")) and known is not None:
-        known = known | RATING
-    return roots & ABOVE if known is None else roots - known
+    if module.startswith((*rating, "real_labels.commands.rate")) and permitted is not None:
+        permitted = permitted | RATING
+    return roots & ABOVE if permitted is None else roots - permitted
 
 
-def test_real_labels_needs_the_base_alone():
+def test_modules_import_only_permitted_packages():
     modules = sources()
     for name, tree in modules.items():
-        found = strangers(name, imports(name, tree, modules))
-        assert not found, f"{name} imports {found}"
+        packages = forbidden_packages(name, imports(name, tree, modules))
+        assert not packages, f"{name} must not import {packages}"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +190,8 @@ def test_real_labels_needs_the_base_alone():
         ("big_transfer.training.loop", "import main"),
     ],
 )
-def test_a_strange_package_is_noticed(module, line):
-    assert strangers(module, imports(module, ast.parse(line), sources()))
+def test_a_forbidden_package_is_noticed(module, line):
+    assert forbidden_packages(module, imports(module, ast.parse(line), sources()))
 
 
 @pytest.mark.parametrize(
@@ -207,5 +208,5 @@ def test_a_strange_package_is_noticed(module, line):
 def test_a_forbidden_import_is_noticed(module, line, complaint):
     modules = sources()
     targets = imports(module, ast.parse(line), modules)
-    found = {(room_of(module), room_of(target), module) for target in targets}
-    assert forbidden(found) == [f"{module} imports from {complaint}"]
+    between_rooms = {(room_of(module), room_of(target), module) for target in targets}
+    assert forbidden_imports(between_rooms) == [f"{module} imports from {complaint}"]

@@ -44,7 +44,9 @@ def group_norm_relu(x, gamma, beta):
 
 
 def max_pool(x):
-    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # zeros, though values may be negative
+    x = np.pad(
+        x, ((0, 0), (1, 1), (1, 1), (0, 0))
+    )  # pads with zeros, although values may be negative
     rows, columns = ((extent - 3) // 2 + 1 for extent in x.shape[1:3])
     out = np.empty((len(x), rows, columns, x.shape[-1]))
     for i in range(rows):

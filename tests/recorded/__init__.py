@@ -17,18 +17,18 @@ def unpack(name: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:
-    """Where `after` lacks something of `before`, or has another value; more it may have."""
+    """Missing keys and changed values of `after`, compared with `before`; additional keys are allowed."""
     if isinstance(before, dict) and isinstance(after, dict):
         missing = [f"{place}/{key} is missing" for key in before if key not in after]
         return missing + [
-            one
+            difference
             for key in before.keys() & after.keys()
-            for one in differences(before[key], after[key], f"{place}/{key}")
+            for difference in differences(before[key], after[key], f"{place}/{key}")
         ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return [
-            one
+            difference
             for i, (a, b) in enumerate(zip(before, after, strict=True))
-            for one in differences(a, b, f"{place}[{i}]")
+            for difference in differences(a, b, f"{place}[{i}]")
         ]
     return [] if before == after else [f"{place}: {before!r} became {after!r}"]

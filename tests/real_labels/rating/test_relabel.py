@@ -53,7 +53,8 @@ def test_new_labels_are_better_than_the_original_ones(tmp_path):
         capture_output=True, text=True, check=False, cwd=PROJECT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "acknowledged answers is in the export, and no other" in done.stdout
+    assert "acknowledged answers and no other answers" in done.stdout
+    assert "The export holds all " in done.stdout
     assert "they know the truth and err" in done.stdout
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     new, old = summary["new_labels"], summary["original_labels"]
