@@ -65,6 +65,8 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder that keeps compiled programs for later starts."
 )
 
+_CLEARED: list[str] = []  # fields that the command line sets to None
+
 
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
@@ -75,6 +77,7 @@ def main(arguments: list[str]) -> None:
     try:
         # The config is checked before any device is touched, so that a mistyped field is reported at once.
         config.replace_alternatives(_CONFIG.value, _fields_given())
+        config.clear(_CONFIG.value, _CLEARED)
         checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
         if _FOLD.value is not None and _MODE.value != "cross_validate":
             raise config.ConfigError("--fold needs --mode=cross_validate")
@@ -105,7 +108,7 @@ def main(arguments: list[str]) -> None:
 
 def _exit(status: int, message: str) -> NoReturn:
     print(printable(message), file=sys.stderr)
-    if _COORDINATOR.value is not None and jax.process_count() > 1:
+    if jax.distributed.is_initialized():
         peers.end_process(status)
     sys.exit(status)
 
@@ -168,24 +171,13 @@ def _fields_given() -> list[str]:
     return list(config_flags.get_override_values(flags.FLAGS["config"]))
 
 
-def _under_current_names(arguments: list[str]) -> list[str]:
-    """The arguments, with earlier names of config fields replaced by the current names."""
-    current = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        field = name.removeprefix("--config.")
-        if name != field and field in config.RENAMED:
-            name = f"--config.{config.RENAMED[field]}"
-        current.append(name + equals + value)
-    return current
-
-
 def _parse_flags(arguments: list[str]) -> list[str]:
     """Parses the command line; an error ends the program with one line, without a traceback."""
+    arguments = [config.current_argument(argument) for argument in underscored(arguments)]
+    arguments, _CLEARED[:] = config.split_cleared(arguments)
     try:
-        # config_flags reads sys.argv.
-        sys.argv = _under_current_names(underscored(arguments))
-        return flags.FLAGS(sys.argv)
+        sys.argv = arguments  # config_flags reads them there
+        return flags.FLAGS(arguments)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         names = [a.removeprefix("--").partition("=")[0] for a in arguments]
         fields = [name.removeprefix("config.") for name in names if name.startswith("config.")]

@@ -9,17 +9,18 @@ from big_transfer.config.checking import (
     defaults,
     explain_unknown,
 )
-from big_transfer.config.earlier import RENAMED
+from big_transfer.config.earlier import current_argument
 from big_transfer.config.schema import Config, EvaluationConfig, TrainingConfig
 from big_transfer.config.writing import (
+    clear,
     debug,
     default_config,
     parse_argument,
     replace_alternatives,
+    split_cleared,
 )
 
 __all__ = [
-    "RENAMED",
     "AnyConfig",
     "Config",
     "ConfigError",
@@ -27,11 +28,14 @@ __all__ = [
     "TrainingConfig",
     "all_fields",
     "check",
+    "clear",
     "completed",
+    "current_argument",
     "debug",
     "default_config",
     "defaults",
     "explain_unknown",
     "parse_argument",
     "replace_alternatives",
+    "split_cleared",
 ]

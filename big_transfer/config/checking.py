@@ -174,8 +174,7 @@ def _values(config: Mapping[str, Any], training: bool, problems: list[str]) -> d
             problems.append(f"{name}: expected a section with fields, found {value!r}")
         else:
             given[name] = value
-    for name in given.keys() - all_fields().keys():
-        problems.append(_unknown(name))
+    problems += [_unknown(str(name)) for name in given if name not in all_fields()]
     values = {}
     for name, field in all_fields().items():
         value = given.get(name, field.default)
@@ -202,8 +201,21 @@ def _problem(name: str, value: Any, may_be_none: bool) -> str | None:
 
 
 def _unknown(name: str) -> str:
-    matches = difflib.get_close_matches(name, all_fields(), 1)
-    return f"{name}: there is no such field" + (f"; did you mean {matches[0]}?" if matches else "")
+    sections = {known.partition(".")[0] for known in all_fields() if "." in known}
+    if name in sections:
+        return f"{name}: is a section; set a field of it, such as {_first_field(name)}"
+    section, dot, last = name.rpartition(".")
+    # Names of the same section, else of the top level.
+    names = [f.removeprefix(section + dot) for f in all_fields() if f.rpartition(".")[0] == section]
+    if not section:
+        names += [*sections, *earlier.RENAMED]
+    matches = difflib.get_close_matches(last, names, 1)
+    hint = f"; did you mean {section}{dot}{matches[0]}?" if matches else ""
+    return f"{name}: there is no such field{hint}"
+
+
+def _first_field(section: str) -> str:
+    return next(name for name in all_fields() if name.startswith(f"{section}."))
 
 
 def _build(cls: type[Config], values: Mapping[str, Any]) -> Any:

@@ -19,6 +19,11 @@ def recorded(folder: epath.PathLike) -> dict[str, Any] | None:
     return None if fields is None else earlier.under_current_names(fields)
 
 
+def values(folder: epath.PathLike) -> dict[str, Any]:
+    """The values of the recorded config by dotted name; missing fields have their defaults."""
+    return as_json(checking.defaults() | workdir.flattened(recorded(folder) or {}))
+
+
 def check_belongs(
     folder: epath.PathLike, config: Config, sections: Sequence[str] | None = None
 ) -> None:
@@ -32,16 +37,13 @@ def check_belongs(
     Raises:
       WorkdirError: listing the fields that differ.
     """
-    recorded_config = recorded(folder)
-    if recorded_config is None or not (
-        workdir.has_checkpoints(folder) or workdir.read_results(folder)
-    ):
+    is_used = workdir.has_checkpoints(folder) or workdir.read_results(folder)
+    if recorded(folder) is None or not is_used:
         return
-    recorded_values = checking.defaults() | workdir.flattened(recorded_config)
     differing = [
         f"{name}: {old} in the workdir, {new} now"
         for name, old, new in workdir.differences(
-            as_json(recorded_values), as_json(checking.flattened(config))
+            values(folder), as_json(checking.flattened(config))
         )
         if sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections)
     ]

@@ -106,6 +106,34 @@ def _described(choices: Mapping[str, tuple[str, ...] | None]) -> str:
     return f"{options} and, for a short test, debug"
 
 
+def split_cleared(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Splits off the arguments that set a field to None, as --config.total_steps= and =None do.
+
+    Only text fields can be set to None by ml_collections itself.
+
+    Returns:
+      The other arguments, and the dotted names of the fields.
+    """
+    kept, cleared = [], []
+    fields = checking.all_fields()
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        field = fields.get(name.removeprefix("--config."))
+        is_none = bool(equals) and value.strip().lower() in ("", "none", "null")
+        if name.startswith("--config.") and field and field.type.is_optional and is_none:
+            cleared.append(name.removeprefix("--config."))
+        else:
+            kept.append(argument)
+    return kept, cleared
+
+
+def clear(config: Any, fields: Iterable[str]) -> None:
+    """Sets fields of a ConfigDict to None, by dotted name."""
+    for field in fields:
+        section, _, last = field.rpartition(".")
+        (config[section] if section else config)[last] = None
+
+
 def replace_alternatives(config: Any, given: Iterable[str]) -> None:
     """Sets a field to None if the command line sets its alternative, such as total_steps for total_epochs.
 
@@ -117,5 +145,4 @@ def replace_alternatives(config: Any, given: Iterable[str]) -> None:
     for pair in _ALTERNATIVES:
         for new, old in (pair, pair[::-1]):
             if new in given and old not in given:
-                section, _, last = old.rpartition(".")
-                (config[section] if section else config)[last] = None
+                clear(config, [old])

@@ -119,9 +119,9 @@ def _check_same_training(fold_dirs: Sequence[epath.Path]) -> None:
     Raises:
       WorkdirError: naming two folds and the field in which they differ.
     """
-    first = workdir.flattened(workdirs.recorded(fold_dirs[0]) or {})
+    first = workdirs.values(fold_dirs[0])
     for fold_dir in fold_dirs[1:]:
-        other = workdir.flattened(workdirs.recorded(fold_dir) or {})
+        other = workdirs.values(fold_dir)
         for name, first_value, other_value in workdir.differences(first, other):
             if name not in _MAY_DIFFER:
                 raise WorkdirError(

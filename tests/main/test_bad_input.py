@@ -35,6 +35,10 @@ def test_another_config_is_refused_with_what_differs(finished, start):
         (["--config.input.split=train[50%:10%]"], "the split 'train[50%:10%]' cannot be read"),
         (["--config.input.split=train[:0]"], "the split 'train[:0]' cannot be read"),
         (["--num_processes=2"], "--num_processes needs --coordinator_address and --process_id"),
+        (
+            ["--config.init_npz=x", "--config.total_steps=many"],
+            "--config.total_steps=many: invalid literal",
+        ),
         (["--workdir="], "--workdir: is empty; give a folder"),
         (["--config.total_steps=many"], "--config.total_steps=many: invalid literal"),
     ],

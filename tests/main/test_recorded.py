@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -79,6 +80,23 @@ def test_a_field_that_a_recorded_config_lacks_has_its_default(earlier, scenes_di
     check(checkpoint_keep=3)
     with pytest.raises(workdir.WorkdirError, match="checkpoint_keep: 3 in the workdir, 8 now"):
         check(checkpoint_keep=8)
+
+
+def test_a_run_that_recorded_steps_and_epochs_goes_on(earlier, scenes_dir):
+    folder, _ = earlier
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(fields | {"total_epochs": 90.0}))
+    config = tiny.get_config()
+    config.input.data_dir = scenes_dir
+    workdirs.check_belongs(folder, config_lib.check(config))
+
+
+def test_folds_of_an_earlier_version_are_like_those_of_today(earlier, tmp_path, scenes_dir):
+    folder, _ = earlier
+    config = tiny.get_config()
+    config.input.data_dir = scenes_dir
+    workdir.claim(tmp_path / "today", dataclasses.asdict(config_lib.check(config)))
+    assert workdir.differences(workdirs.values(folder), workdirs.values(tmp_path / "today")) == []
 
 
 def test_renamed_fields_are_read_under_their_earlier_names(earlier, scenes_dir):

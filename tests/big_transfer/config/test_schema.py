@@ -232,6 +232,63 @@ def test_a_field_of_the_command_line_replaces_its_alternative():
     assert config_lib.check(config).model.units == (1, 1)
 
 
+def test_a_field_is_set_to_none_on_the_command_line():
+    """Where ml_collections can only read texts, numbers and tuples."""
+    arguments = [
+        "main.py", "--config.total_steps=", "--config.model.units=None", "--config.checkpoint=none",
+        "--config.loss=", "--config.seed=", "--workdir=", "--config.total_epochs=3",
+    ]  # fmt: skip
+    kept, cleared = config_lib.split_cleared(arguments)
+    assert cleared == ["total_steps", "model.units", "checkpoint"]
+    assert kept == [
+        "main.py",
+        "--config.loss=",
+        "--config.seed=",
+        "--workdir=",
+        "--config.total_epochs=3",
+    ]
+    config = digit_scenes.get_config()
+    config_lib.clear(config, cleared)
+    assert (config.total_steps, config.model.units, config.checkpoint) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("argument", "current"),
+    [
+        ("--config.init_npz=a.npz", "--config.checkpoint=a.npz"),
+        ("--config.init_npz", "--config.checkpoint"),
+        ("--config.model.depth=(1,1)", "--config.model.units=(1,1)"),
+        ("--config.model.depth=[1, 1]", "--config.model.units=[1, 1]"),
+        ("--config.model.depth=50", "--config.model.depth=50"),
+        ("--init_npz=a", "--init_npz=a"),
+    ],
+)
+def test_arguments_with_earlier_names_are_understood(argument, current):
+    assert config_lib.current_argument(argument) == current
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"modl": {}}, "modl: there is no such field; did you mean model"),
+        ({"init_npzz": "a"}, "init_npzz: there is no such field; did you mean init_npz"),
+        ({"model__dpth": 50}, r"model\.dpth: there is no such field; did you mean model\.depth"),
+        ({"optimizer__lr": 0.1}, r"optimizer\.lr: there is no such field$"),
+        ({"input__foo": 1}, r"input\.foo: there is no such field$"),
+    ],
+)
+def test_hints_come_from_the_same_section(fields, complaint):
+    with pytest.raises(config_lib.ConfigError, match=complaint):
+        config_lib.check(changed(**fields))
+    assert "is a section" in config_lib.explain_unknown(["model"])
+
+
+def test_total_steps_replace_total_epochs_in_one_form():
+    """So that a run which recorded both fields is the run that records one of them."""
+    both = config_lib.check(changed(total_steps=7, total_epochs=90.0))
+    assert (both.total_steps, both.total_epochs) == (7, None)
+
+
 def test_a_checked_config_stays_as_it_is():
     checked = config_lib.check(tiny.get_config())
     assert config_lib.check(checked) is checked
