@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
+
+# Control characters but line break and tab, further line ends, directions of writing, surrogates.
+_CONTROL = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
 
 
 class ExpectedError(Exception):
@@ -42,13 +48,10 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def printable(text: str) -> str:
     """Returns the text with control characters as escapes such as \\x1b; line breaks and tabs stay.
 
-    A file name may hold commands to a terminal; as escapes they are shown, and not executed.
+    A file name may hold commands to a terminal, or turn the order of letters around; as escapes they are
+    shown, and not executed. Lone surrogates are escaped, too, as no encoding has them.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _in_one_line(text: str) -> str:

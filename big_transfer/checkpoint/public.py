@@ -7,6 +7,7 @@ only splits and joins the names, and checks names and shapes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -71,12 +72,16 @@ def read_npz(path: epath.PathLike) -> dict[str, np.ndarray]:
     Raises:
       FileNotFoundError, CheckpointError: see `load_npz`.
     """
-    shapes = npz_shapes(path)
-    check_names_and_shapes(path, shapes, model_of(path, shapes))
-    check_dtypes(path, shapes)
+    check_headers(path, npz_shapes(path))
     with _opened(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return _by_parameter(path, arrays)
+
+
+def check_headers(path: epath.PathLike, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    """Raises CheckpointError unless names, shapes and dtypes are those of a BiT model."""
+    check_names_and_shapes(path, shapes, model_of(path, shapes))
+    check_dtypes(path, shapes)
 
 
 def npz_shapes(path: epath.PathLike) -> dict[str, jax.ShapeDtypeStruct]:
@@ -179,6 +184,16 @@ def check_dtypes(path: epath.PathLike, arrays: Mapping[str, Any]) -> None:
 
 
 def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
+    return _shapes_of_model(resnet.units_per_stage(model.depth), model.width, model.num_classes)
+
+
+@functools.lru_cache(
+    maxsize=8
+)  # reading one file asks several times, and each takes up to two seconds
+def _shapes_of_model(
+    units: tuple[int, ...], width: float, num_classes: int | None
+) -> dict[str, tuple[int, ...]]:
+    model = resnet.ResNetV2(depth=units, width=width, num_classes=num_classes)
     params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
     flat: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep="/")
     return {name: leaf.shape for name, leaf in flat.items()}

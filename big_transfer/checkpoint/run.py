@@ -64,7 +64,7 @@ class Checkpoints:
             best_fn=(lambda metrics: metrics[best_metric]) if best_metric is not None else None,
             enable_async_checkpointing=True,
         )
-        _drop_reports_of_failed_writes()
+        _drop_late_failures()
         with self._saving():
             self._manager = ocp.CheckpointManager(
                 self.directory,
@@ -287,8 +287,8 @@ def _name(path: Any) -> str:
     return "/".join(str(key) for key in keys)
 
 
-class _DroppedReads(logging.Filter):
-    """Drops asyncio's messages about reads that fail after the first error was raised."""
+class _DroppedMessages(logging.Filter):
+    """Drops asyncio's messages about reads and writes that fail after the first error was raised."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "exception was never retrieved" not in record.getMessage()
@@ -301,12 +301,9 @@ class _DroppedTracebacks(logging.Filter):
         return not ("orbax" in record.pathname and record.exc_info)
 
 
-_DROPPED_READS = _DroppedReads()
-
-
 @functools.cache
-def _drop_reports_of_failed_writes() -> None:
-    """Hides the tracebacks of the writes that follow a failed write; the error itself is raised by `wait`."""
+def _drop_late_failures() -> None:
+    """Hides the tracebacks of reads and writes that fail after a first; `Checkpoints` raises the first."""
     hook = sys.unraisablehook
 
     def drop(unraisable) -> None:
@@ -314,7 +311,7 @@ def _drop_reports_of_failed_writes() -> None:
             hook(unraisable)
 
     sys.unraisablehook = drop
-    logging.getLogger("asyncio").addFilter(_DROPPED_READS)
+    logging.getLogger("asyncio").addFilter(_DroppedMessages())
     logging.getLogger("absl").addFilter(_DroppedTracebacks())
 
 
@@ -322,23 +319,14 @@ def _drop_reports_of_failed_writes() -> None:
 def _quiet() -> Iterator[None]:
     """Hides the tracebacks of abandoned TensorStore reads, which would bury the real error."""
     asyncio_log = logging.getLogger("asyncio")
-    hook = after = sys.unraisablehook
-    level = asyncio_log.level
-
-    def drop_dropped_reads(unraisable) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            hook(unraisable)
-
+    hook, level = sys.unraisablehook, asyncio_log.level
     sys.unraisablehook = lambda _: None
     asyncio_log.setLevel(logging.CRITICAL)
     try:
         yield
     except Exception:
-        gc.collect()
-        # Unfinished reads fail later, outside this context.
-        after = drop_dropped_reads
-        asyncio_log.addFilter(_DROPPED_READS)
+        gc.collect()  # reads that fail later, outside this context: see _drop_late_failures
         raise
     finally:
-        sys.unraisablehook = after
+        sys.unraisablehook = hook
         asyncio_log.setLevel(level)

@@ -89,9 +89,7 @@ def read_safetensors(path: epath.PathLike) -> dict[str, np.ndarray]:
       CheckpointError: if it is not a `.safetensors` file, is cut short, or holds another model than
         `resnetv2_*_bit`.
     """
-    shapes = safetensors_shapes(path)
-    public.check_names_and_shapes(path, shapes, public.model_of(path, shapes))
-    public.check_dtypes(path, shapes)
+    public.check_headers(path, safetensors_shapes(path))
     with _opened(path) as archive:
         arrays = {}
         for name in archive.keys():  # noqa: SIM118 (not a dict)

@@ -14,6 +14,7 @@ import ml_collections
 from big_transfer import resnet
 from big_transfer.config import earlier, rules
 from big_transfer.config.schema import Config, EvaluationConfig, TrainingConfig
+from big_transfer.run import workdir
 from real_labels.errors import ExpectedError
 from real_labels.labels import ORIGINAL, reassessment
 from real_labels.labels.reassessment import REAL
@@ -138,9 +139,6 @@ def completed(config: Config, cls: type[Complete]) -> Complete:
     if not problems:
         complete = _build(cls, values)
         problems = [*_contradictions(complete, isinstance(complete, TrainingConfig))]
-        has_no_depth = complete.model.depth is None and complete.model.units is None
-        if has_no_depth and _no_depth() not in problems:
-            problems.append(_no_depth())
         if not problems:
             return complete
     raise _unusable(problems)
@@ -148,29 +146,20 @@ def completed(config: Config, cls: type[Complete]) -> Complete:
 
 def flattened(config: Config) -> dict[str, Any]:
     """The values of a config by dotted name."""
-    return dict(_leaves(dataclasses.asdict(config)))
+    return workdir.flattened(dataclasses.asdict(config))
 
 
 def _unusable(problems: Iterable[str]) -> ConfigError:
     return ConfigError("the config cannot be used:\n  " + "\n  ".join(problems))
 
 
-def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def _values(config: Mapping[str, Any], training: bool, problems: list[str]) -> dict[str, Any]:
     """The values of a config by dotted name; appends a message for every bad field to `problems`."""
     given: dict[str, Any] = {}
-    sections = {name.partition(".")[0] for name in all_fields() if "." in name}
     for name, value in config.items():
-        if name in sections and isinstance(value, Mapping):
+        if name in _sections() and isinstance(value, Mapping):
             given |= {f"{name}.{field}": inner for field, inner in value.items()}
-        elif name in sections:
+        elif name in _sections():
             problems.append(f"{name}: expected a section with fields, found {value!r}")
         else:
             given[name] = value
@@ -201,21 +190,22 @@ def _problem(name: str, value: Any, may_be_none: bool) -> str | None:
 
 
 def _unknown(name: str) -> str:
-    sections = {known.partition(".")[0] for known in all_fields() if "." in known}
-    if name in sections:
-        return f"{name}: is a section; set a field of it, such as {_first_field(name)}"
+    if name in _sections():
+        return f"{name}: is a section; set a field of it, such as {_sections()[name]}"
     section, dot, last = name.rpartition(".")
     # Names of the same section, else of the top level.
     names = [f.removeprefix(section + dot) for f in all_fields() if f.rpartition(".")[0] == section]
     if not section:
-        names += [*sections, *earlier.RENAMED]
+        names += [*_sections(), *earlier.RENAMED]
     matches = difflib.get_close_matches(last, names, 1)
     hint = f"; did you mean {section}{dot}{matches[0]}?" if matches else ""
     return f"{name}: there is no such field{hint}"
 
 
-def _first_field(section: str) -> str:
-    return next(name for name in all_fields() if name.startswith(f"{section}."))
+@functools.cache
+def _sections() -> dict[str, str]:
+    """A field of each section, by the name of the section."""
+    return {name.partition(".")[0]: name for name in all_fields() if "." in name}
 
 
 def _build(cls: type[Config], values: Mapping[str, Any]) -> Any:
@@ -239,10 +229,6 @@ def explain_unknown(fields: Iterable[str]) -> str:
     return "\n  ".join(f"config.{_unknown(field)}" for field in fields if field not in known)
 
 
-def _no_depth() -> str:
-    return f"model.depth: is missing; expected {all_fields()['model.depth'].type.rule.expected}"
-
-
 def _contradictions(config: Config, training: bool) -> Iterable[str]:
     """Error messages for fields whose values contradict each other."""
     has_no_rule = config.hyperrule is None
@@ -253,8 +239,9 @@ def _contradictions(config: Config, training: bool) -> Iterable[str]:
         yield (
             f"model.units: {model.units} contradicts model.depth = {model.depth}; set one of them to None"
         )
-    if training and model.depth is None and model.units is None:
-        yield _no_depth()
+    needs_model = training or isinstance(config, EvaluationConfig)
+    if needs_model and model.depth is None and model.units is None:
+        yield f"model.depth: is missing; expected {all_fields()['model.depth'].type.rule.expected}"
     if (
         data.crop == "random"
         and data.size is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -19,9 +19,9 @@ def recorded(folder: epath.PathLike) -> dict[str, Any] | None:
     return None if fields is None else earlier.under_current_names(fields)
 
 
-def values(folder: epath.PathLike) -> dict[str, Any]:
-    """The values of the recorded config by dotted name; missing fields have their defaults."""
-    return as_json(checking.defaults() | workdir.flattened(recorded(folder) or {}))
+def with_defaults(recorded_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a recorded config by dotted name; missing fields have their defaults."""
+    return _as_json(checking.defaults() | workdir.flattened(recorded_config))
 
 
 def check_belongs(
@@ -37,13 +37,15 @@ def check_belongs(
     Raises:
       WorkdirError: listing the fields that differ.
     """
-    is_used = workdir.has_checkpoints(folder) or workdir.read_results(folder)
-    if recorded(folder) is None or not is_used:
+    recorded_config = recorded(folder)
+    if recorded_config is None:
+        return
+    if not workdir.has_checkpoints(folder) and workdir.read_results(folder) is None:
         return
     differing = [
         f"{name}: {old} in the workdir, {new} now"
         for name, old, new in workdir.differences(
-            values(folder), as_json(checking.flattened(config))
+            with_defaults(recorded_config), _as_json(checking.flattened(config))
         )
         if sections is None or any(f"{name}.".startswith(f"{s}.") for s in sections)
     ]
@@ -55,6 +57,6 @@ def check_belongs(
         )
 
 
-def as_json(fields: dict[str, Any]) -> dict[str, Any]:
+def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields after a round trip through JSON: tuples become lists."""
     return json.loads(json.dumps(fields))

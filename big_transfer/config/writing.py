@@ -30,13 +30,13 @@ def default_config() -> ml_collections.ConfigDict:
     """
     config: Any = ml_collections.ConfigDict()
     for name, field in checking.all_fields().items():
-        section, _, last = name.rpartition(".")
+        section = name.rpartition(".")[0]
         if section and section not in config:
             config[section] = ml_collections.ConfigDict()
         value = None if field.default is dataclasses.MISSING else field.default
         if value is None or field.type.is_optional:
             value = config_dict.FieldReference(value, field_type=field.type.kind)
-        (config[section] if section else config)[last] = value
+        _set(config, name, value)
     return config
 
 
@@ -130,8 +130,12 @@ def split_cleared(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
 def clear(config: Any, fields: Iterable[str]) -> None:
     """Sets fields of a ConfigDict to None, by dotted name."""
     for field in fields:
-        section, _, last = field.rpartition(".")
-        (config[section] if section else config)[last] = None
+        _set(config, field, None)
+
+
+def _set(config: Any, field: str, value: Any) -> None:
+    section, _, last = field.rpartition(".")
+    (config[section] if section else config)[last] = value
 
 
 def replace_alternatives(config: Any, given: Iterable[str]) -> None:

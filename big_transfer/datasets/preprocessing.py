@@ -1,4 +1,4 @@
-"""Image operations on the host: decode, crop, resize, flip, scale. OpenCV and NumPy only.
+"""Image operations on the host: decode, crop, resize, flip, scale. OpenCV, Pillow and NumPy only.
 
 Images are (height, width, 3) RGB arrays: uint8 as decoded, float32 in [0, 255] after resizing,
 float32 in [-1, 1] after scaling. Resizing equals TensorFlow's: bilinear with half-pixel centres, without
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 import math
-import os
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from real_labels.errors import ExpectedError
 
-MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])  # set by the package, or by the user
+MAX_PIXELS = 1 << 27  # a small file may claim to be a huge image
 # The pipeline decodes in many threads; OpenCV's own threads would compete with them.
 cv2.setNumThreads(0)
 
@@ -36,6 +36,10 @@ def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"
     Raises:
       ImageError: if the file is not an image or is cut short; the message names the file.
     """
+    if _pixels(encoded) > MAX_PIXELS:
+        raise ImageError(
+            f"{file_name}: cannot be decoded: more than the limit of {MAX_PIXELS:,} pixels."
+        )
     buffer = np.frombuffer(encoded, np.uint8)
     # OpenCV fills the missing part of a cut JPEG with grey, so the end marker is checked here, in the
     # second half alone: an embedded preview has an end marker in the first half.
@@ -43,28 +47,22 @@ def decode(encoded: bytes, file_name: str) -> UInt8[np.ndarray, "height width 3"
     is_cut = encoded.startswith(b"\xff\xd8") and encoded.rfind(b"\xff\xd9", half) < 0
     try:
         image = None if is_cut or not buffer.size else cv2.imdecode(buffer, _DECODE_FLAGS)
-    except cv2.error:  # such as an image of too many pixels
-        raise ImageError(f"{file_name}: cannot be decoded{_too_large(encoded)}.") from None
+    except cv2.error:  # Pillow could not read the header, and OpenCV's own limit is exceeded, say
+        raise ImageError(f"{file_name}: cannot be decoded.") from None
     if image is None:
         raise ImageError(f"{file_name}: is no image, or cut short ({len(encoded):,} bytes).")
     return image
 
 
-def _too_large(encoded: bytes) -> str:
-    """Says how many pixels an image has, if there are more than MAX_PIXELS."""
-    from PIL import Image
-
+def _pixels(encoded: bytes) -> float:
+    """The number of pixels in an image's header: 0 if Pillow cannot read it, ∞ if Pillow refuses so many."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            width, height = image.size
-    except Exception as error:  # decoders raise many types; the pixels are not counted
-        return f" ({type(error).__name__})"
-    is_too_large = width * height > MAX_PIXELS
-    return (
-        f": {width:,}×{height:,} pixels are more than OPENCV_IO_MAX_IMAGE_PIXELS = {MAX_PIXELS:,}"
-        if is_too_large
-        else ""
-    )
+            return image.width * image.height
+    except Image.DecompressionBombError:
+        return math.inf
+    except Exception:  # Pillow's readers raise many types
+        return 0
 
 
 def resize(

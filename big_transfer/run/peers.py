@@ -69,23 +69,21 @@ class PeerMonitor:
     def _watch(self) -> None:
         peers = {p for p in range(jax.process_count()) if p != jax.process_index()}
         signs = dict.fromkeys(peers, "")
-        seen = dict.fromkeys(range(jax.process_count()), time.monotonic())
+        answered = time.monotonic()
+        seen = dict.fromkeys(peers, answered)
         beat = 0
         while not self._stopped.wait(self._timeout / _BEATS):
             beat += 1
             try:
                 self._show(str(beat))
-                found = {peer: _client().key_value_try_get(_key(peer)) for peer in peers}
-                seen[0] = time.monotonic()
-            except Exception as error:  # gRPC errors of several types
-                if "NOT_FOUND" in str(error):  # a peer that has not begun
-                    found = {}
-                elif time.monotonic() - seen[0] > self._timeout:
+                latest = {peer: _sign_of(peer) for peer in peers}
+                answered = time.monotonic()
+            except Exception:  # gRPC errors of several types
+                if time.monotonic() - answered > self._timeout:
                     _end(f"process 0 has not answered for {self._timeout:.0f} seconds")
-                else:
-                    continue
+                continue
             now = time.monotonic()
-            for peer, sign in found.items():
+            for peer, sign in latest.items():
                 if sign == _FAILED:
                     _end(f"process {peer} failed; its own output gives the reason")
                 if sign == _DONE:
@@ -100,6 +98,16 @@ class PeerMonitor:
 
     def _show(self, sign: str) -> None:
         _client().key_value_set(_key(jax.process_index()), sign, allow_overwrite=True)
+
+
+def _sign_of(process: int) -> str:
+    """The latest sign of a process; "" if it has shown none yet."""
+    try:
+        return _client().key_value_try_get(_key(process))
+    except jax.errors.JaxRuntimeError as error:
+        if "NOT_FOUND" in str(error):
+            return ""
+        raise
 
 
 def end_process(status: int) -> None:

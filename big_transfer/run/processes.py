@@ -14,10 +14,9 @@ from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
 
+_JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the start
 # JAX's own check ends in a page of messages, so `peers` must find a loss before it.
 _RUNTIME_PATIENCE = 120  # seconds
-
-_JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the start
 
 
 class ProcessError(ExpectedError, RuntimeError):

@@ -119,9 +119,9 @@ def _check_same_training(fold_dirs: Sequence[epath.Path]) -> None:
     Raises:
       WorkdirError: naming two folds and the field in which they differ.
     """
-    first = workdirs.values(fold_dirs[0])
+    first = workdirs.with_defaults(workdirs.recorded(fold_dirs[0]) or {})
     for fold_dir in fold_dirs[1:]:
-        other = workdirs.values(fold_dir)
+        other = workdirs.with_defaults(workdirs.recorded(fold_dir) or {})
         for name, first_value, other_value in workdir.differences(first, other):
             if name not in _MAY_DIFFER:
                 raise WorkdirError(

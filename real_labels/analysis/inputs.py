@@ -20,7 +20,7 @@ from real_labels.analysis import other_models
 from real_labels.analysis.other_models import AccuracyTable
 from real_labels.analysis.study import Origin, Study
 from real_labels.answers import CATEGORIES, Answers, Scores
-from real_labels.errors import InputError
+from real_labels.errors import InputError, printable
 from real_labels.labels import (
     ORIGINAL,
     ClassNames,
@@ -29,7 +29,6 @@ from real_labels.labels import (
     published,
     reviewed_mistakes,
 )
-from real_labels.labels.class_names import printable
 from real_labels.labels.reassessment import REAL, title_of
 from real_labels.predictions import Predictions
 

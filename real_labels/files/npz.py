@@ -19,9 +19,8 @@ from real_labels.files.parsing import parsing
 from real_labels.files.paths import readable
 
 _NO_ARCHIVE = "is not a .npz file, or is cut short"
-_MOST_BYTES = (
-    4 << 30
-)  # of an array that is compressed to less than a hundredth, as a decompression bomb is
+# Largest size of an array that is compressed to less than a hundredth, as a decompression bomb is.
+_MOST_BYTES = 4 << 30
 _NO_ARRAY = "is not a .npy file, or is cut short"
 
 

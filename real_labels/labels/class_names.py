@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from real_labels.errors import InputError, naming
+from real_labels.errors import InputError, naming, printable
 from real_labels.files import json_text
 from real_labels.files.text import normalised, read_text
 from real_labels.labels import imagenet
@@ -89,11 +89,6 @@ def _texts(path: str | os.PathLike[str]) -> list[str]:
             "text."
         )
     return content
-
-
-def printable(text: str) -> str:
-    """Returns the text with � for unprintable characters, such as control characters and lone surrogates."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _of_lines(text: str) -> list[str]:

@@ -96,7 +96,8 @@ def test_folds_of_an_earlier_version_are_like_those_of_today(earlier, tmp_path, 
     config = tiny.get_config()
     config.input.data_dir = scenes_dir
     workdir.claim(tmp_path / "today", dataclasses.asdict(config_lib.check(config)))
-    assert workdir.differences(workdirs.values(folder), workdirs.values(tmp_path / "today")) == []
+    both = (workdirs.with_defaults(workdirs.recorded(f)) for f in (folder, tmp_path / "today"))
+    assert workdir.differences(*both) == []
 
 
 def test_renamed_fields_are_read_under_their_earlier_names(earlier, scenes_dir):

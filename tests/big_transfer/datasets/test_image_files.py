@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import tarfile
 
@@ -401,3 +402,13 @@ def test_a_png_named_jpeg_is_decoded():
     np.testing.assert_array_equal(preprocessing.decode(png, "ILSVRC2012_val_1.JPEG"), image)
     with pytest.raises(preprocessing.ImageError, match="odd.JPEG: is no image, or cut short"):
         preprocessing.decode(png[: len(png) * 2 // 3], "odd.JPEG")
+
+
+def test_a_pipe_among_the_images_is_refused_and_does_not_block(tmp_path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    os.mkfifo(tmp_path / "train" / "cat" / "a.jpg")
+    source = image_files.ImageFiles(str(tmp_path), "train")
+    for index in range(len(source)):
+        with pytest.raises(datasets.DatasetError, match=r"a\.jpg: is not a regular file"):
+            source[index]
+    assert len(source) == 1

@@ -1,8 +1,11 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from PIL import Image
 
 from big_transfer.datasets import preprocessing
 
@@ -141,3 +144,18 @@ def test_a_training_image_is_a_function_of_its_randomness(crop, flip):
     assert make(1).max() <= 1
     differ = any(not np.array_equal(make(1), make(seed)) for seed in range(2, 10))
     assert differ == (crop != "none" or flip)
+
+
+@pytest.mark.parametrize(
+    "side", [12_000, 20_000]
+)  # Pillow warns of the first, and refuses the second
+def test_an_image_that_claims_too_many_pixels_is_refused_by_its_header(side):
+    """20,000 × 20,000 pixels of one bit: 50 KB, and 1.2 GB when decoded to RGB."""
+    file = io.BytesIO()
+    Image.new("1", (side, side)).save(file, "PNG")
+    assert len(file.getvalue()) < 200_000
+    with pytest.raises(
+        preprocessing.ImageError,
+        match=r"bomb\.png: cannot be decoded: more than .* 134,217,728 pixels",
+    ):
+        preprocessing.decode(file.getvalue(), "bomb.png")

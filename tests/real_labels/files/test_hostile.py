@@ -99,7 +99,10 @@ def test_deeply_nested_json_is_one_line(tmp_path, name, depth):
 
 def test_control_characters_are_shown_and_not_sent():
     assert printable("a\x1b[2Jb\x07\x9b1m\nc\td") == "a\\x1b[2Jb\\x07\\x9b1m\nc\td"
-    assert printable("Zoë ✓ 犬") == "Zoë ✓ 犬"
+    assert (
+        printable("Zoë ✓ 犬\u3000猫 5\xa0000") == "Zoë ✓ 犬\u3000猫 5\xa0000"
+    )  # spaces of other kinds stay
+    assert printable("gpj.\u202eexe") == "gpj.\\u202eexe" and printable("\udc80") == "\\udc80"
     assert str(InputError("x\x1b[31m")) == "x\\x1b[31m"
 
 

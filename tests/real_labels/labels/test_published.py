@@ -1,7 +1,9 @@
+import contextlib
 import hashlib
 import http.server
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -153,3 +155,31 @@ def test_published_files_that_are_there_are_used_without_network(tmp_path, publi
         "https://raw.githubusercontent.com/google-research/reassessed-imagenet/"
         "bcd006fe12e929f055e0ec7fe39dbf4d64a6881a/real.json"
     )
+
+
+def test_a_server_that_never_ends_is_given_up_and_the_bytes_are_kept(monkeypatch, tmp_path):
+    """It sends a byte now and then, so that no single read times out."""
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setattr(download, "_PATIENCE", 0.5)
+    monkeypatch.setattr(download, "_TRIES", 1)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as slow:
+        slow.daemon_threads = True
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match="the server sends less than 10,000 bytes a second"):
+            download.download(
+                f"http://127.0.0.1:{slow.server_port}/f", tmp_path / "f", "0" * 64, 1_000
+            )
+        slow.shutdown()
+    assert (tmp_path / "f.part").stat().st_size > 1
