@@ -26,7 +26,7 @@ from ml_collections import config_flags
 
 from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
-from big_transfer.run import hardware, memory, peers, processes
+from big_transfer.run import hardware, memory, peers, preemption, processes
 from big_transfer.run.spelling import underscored
 from real_labels import files
 from real_labels.errors import ExpectedError, printable
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {arguments[1]!r}")
     _set_up_logging()
     # SIGTERM before and after the loop is like Ctrl-C; in the loop, `preemption.Notice` handles both.
-    signal.signal(signal.SIGTERM, _interrupt)
+    preemption.raise_on_signals()
     try:
         # The config is checked before any device is touched, so that a mistyped field is reported at once.
         config.replace_alternatives(_CONFIG.value, _fields_given())
@@ -111,11 +111,6 @@ def _exit(status: int, message: str) -> NoReturn:
     if jax.distributed.is_initialized():
         peers.end_process(status)
     sys.exit(status)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del frame
-    raise KeyboardInterrupt(number)
 
 
 def _as_text(record: object) -> str:

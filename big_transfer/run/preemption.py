@@ -10,6 +10,23 @@ from jax.experimental import multihost_utils
 
 log = logging.getLogger("big_transfer")
 
+_interrupted: list[int] = []  # signals outside a Notice
+
+
+def raise_on_signals() -> None:
+    """Lets SIGTERM and SIGINT raise KeyboardInterrupt, with the number of the signal.
+
+    A library may catch that exception: a Notice that begins later raises it again.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del frame
+    _interrupted.append(number)
+    raise KeyboardInterrupt(number)
+
 
 class Notice:
     """A context in which the first SIGTERM or SIGINT is recorded instead of ending the process.
@@ -23,6 +40,8 @@ class Notice:
         self._previous = {}
 
     def __enter__(self) -> Notice:
+        if _interrupted:
+            raise KeyboardInterrupt(_interrupted.pop())
         signals = [signal.SIGTERM, signal.SIGINT] if jax.process_count() == 1 else []
         for number in signals:
             self._previous[number] = signal.signal(number, self._note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import socket
 import time
 
@@ -15,8 +16,19 @@ from real_labels.errors import ExpectedError
 log = logging.getLogger("big_transfer")
 
 _JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the start
+_LAUNCH_SECONDS = (
+    300  # the same, if a launcher started them: its hosts may start at different times
+)
 # JAX's own check ends in a page of messages, so `peers` must find a loss before it.
 _RUNTIME_PATIENCE = 120  # seconds
+
+
+# The variables by which JAX finds a launcher (jax/_src/clusters).
+_OF_SLURM = {
+    "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"
+}  # fmt: skip
+_OF_OPEN_MPI = {"OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_SIZE"}
+_OF_KUBERNETES = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"}
 
 
 class ProcessError(ExpectedError, RuntimeError):
@@ -36,63 +48,118 @@ def check(address: str | None, number: int | None, process: int | None) -> None:
     """
     given = {"coordinator_address": address, "num_processes": number, "process_id": process}
     missing = [f"--{name}" for name, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return
-    if missing:
+    if len(missing) < len(given) and missing and launcher() is None:
         present = next(f"--{name}" for name, value in given.items() if value is not None)
         raise ProcessError(
             f"{present} needs {' and '.join(missing)}, too: for process I of N, give "
             f"--coordinator_address=HOST0:PORT --num_processes=N --process_id=I."
         )
-    assert address is not None and number is not None and process is not None
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 2**16:
+    if address is not None:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 2**16:
+            raise ProcessError(
+                f"--coordinator_address: expected HOST:PORT of process 0, with a port from 1 to 65535, such "
+                f"as 10.0.0.1:1234; found {address!r}."
+            )
+    if number is not None and number < 1:
+        raise ProcessError(f"--num_processes: expected 1 or more, found {number}.")
+    if process is not None and not 0 <= process < (number or process + 1):
+        of = "" if number is None else f" to {number - 1} with --num_processes={number}"
+        raise ProcessError(f"--process_id: expected a number from 0{of}, found {process}.")
+    if number is None and address is None and "OMPI_COMM_WORLD_SIZE" in os.environ:
+        _check_open_mpi()
+
+
+def _check_open_mpi() -> None:
+    """Refuses several processes of Open MPI 5, which JAX does not find: each would train alone."""
+    if int(os.environ["OMPI_COMM_WORLD_SIZE"]) > 1 and launcher() is None:
         raise ProcessError(
-            f"--coordinator_address: expected HOST:PORT of process 0, with a port from 1 to 65535, such as "
-            f"10.0.0.1:1234; found {address!r}."
+            "this version of Open MPI does not tell its processes an address: give "
+            "--coordinator_address=HOST0:PORT --num_processes=$OMPI_COMM_WORLD_SIZE "
+            "--process_id=$OMPI_COMM_WORLD_RANK (docs/scaling.md)."
         )
-    if number < 1 or not 0 <= process < number:
-        raise ProcessError(
-            f"--process_id: expected a number from 0 to {max(number, 1) - 1} with --num_processes={number}, "
-            f"found {process}."
-        )
+
+
+def launcher() -> str | None:
+    """The launcher that started this process as one of several, if JAX can ask it for the others.
+
+    The variables are those that JAX reads. A process that a launcher started alone is no part of a cluster;
+    neither is a pod of Kubernetes outside an indexed Job.
+    """
+    variables = os.environ
+    if hardware.is_tpu_vm():
+        return "Cloud TPU"
+    if variables.keys() >= _OF_SLURM and variables["SLURM_NTASKS"] != "1":
+        return "SLURM"
+    if variables.keys() >= _OF_OPEN_MPI and variables["OMPI_COMM_WORLD_SIZE"] != "1":
+        return "Open MPI"
+    if variables.keys() >= _OF_KUBERNETES:
+        return "Kubernetes"
+    return None
 
 
 def join(address: str | None, number: int | None, process: int | None) -> None:
-    """Joins the other processes, if there are any: those of the flags, or the hosts of a TPU slice.
+    """Joins the other processes, if there are any: those of the flags, or those of a launcher.
 
     Args:
-      address, number, process: see `check`.
+      address, number, process: see `check`. A launcher adds those that are None.
 
     Raises:
-      ProcessError: if the processes do not reach each other within two minutes.
+      ProcessError: if the processes do not reach each other within two minutes (five with a launcher, because
+        its hosts may start at different times).
     """
-    if address is not None:
+    found = launcher()
+    if address is not None and number is not None and process is not None:
         fix = (
             f"Start all {number} processes within {_JOIN_SECONDS} seconds, process 0 on the host of "
             f"--coordinator_address."
         )
         if process:
             _wait_for(address, fix)
-        with aborts.reported(f"Error: the {number} processes did not meet at {address}. {fix}"):
-            try:
-                jax.distributed.initialize(
-                    address,
-                    number,
-                    process,
-                    initialization_timeout=_JOIN_SECONDS,
-                    heartbeat_timeout_seconds=_RUNTIME_PATIENCE,
-                )
-            except (RuntimeError, ValueError) as error:
-                reason = str(error).strip().partition("\n")[0][:200]
-                raise ProcessError(
-                    f"process {process} could not join the others at {address} ({reason}). {fix}"
-                ) from None
-    elif hardware.is_tpu_vm():
-        if importlib.util.find_spec("libtpu") is None:
-            log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
-        else:
-            jax.distributed.initialize()  # JAX finds the other hosts of the TPU slice
+        _initialize(
+            f"the {number} processes at {address}", fix, _JOIN_SECONDS, address, number, process
+        )
+    elif found and (missing := _missing_package(found)):
+        log.warning(missing)
+    elif found:
+        fix = (
+            "Look at the output of the other processes, or name them with flags (docs/scaling.md)."
+        )
+        log.info("Joining the processes that %s started.", found)
+        _initialize(
+            f"the processes that {found} started", fix, _LAUNCH_SECONDS, address, number, process
+        )
+
+
+def _missing_package(found: str) -> str | None:
+    """Which package this launcher needs, if it is not installed."""
+    if found == "Cloud TPU" and importlib.util.find_spec("libtpu") is None:
+        return "This host has TPUs, but libtpu is not installed: pip install .[tpu]"
+    if found == "Kubernetes" and importlib.util.find_spec("kubernetes") is None:
+        return (
+            "This pod runs alone: it is one of an indexed Job, but JAX finds the others only with the "
+            "package kubernetes (pip install kubernetes)."
+        )
+    return None
+
+
+def _initialize(
+    who: str, fix: str, seconds: int, address: str | None, number: int | None, process: int | None
+) -> None:
+    """Lets JAX join the processes; None: JAX asks the launcher."""
+    failure = f"{who} did not meet within {seconds} seconds"
+    with aborts.reported(f"Error: {failure}. {fix}"):
+        try:
+            jax.distributed.initialize(
+                address,
+                number,
+                process,
+                initialization_timeout=seconds,
+                heartbeat_timeout_seconds=_RUNTIME_PATIENCE,
+            )
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise ProcessError(f"{failure} ({reason}). {fix}") from None
 
 
 def _wait_for(address: str, fix: str) -> None:
@@ -103,13 +170,20 @@ def _wait_for(address: str, fix: str) -> None:
     """
     host, _, port = address.rpartition(":")
     deadline = time.monotonic() + _JOIN_SECONDS
+    is_told = False
     while True:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=_JOIN_SECONDS):
                 return
-        except OSError as error:
-            if time.monotonic() > deadline or isinstance(error, socket.gaierror):
+        except (
+            OSError
+        ) as error:  # a name may be unknown until the host has started, in Kubernetes say
+            reason = error.strerror or str(error)
+            if time.monotonic() > deadline:
                 raise ProcessError(
-                    f"process 0 does not answer at {address} ({error.strerror or error}). {fix}"
+                    f"process 0 does not answer at {address} ({reason}). {fix}"
                 ) from None
+            if not is_told:
+                is_told = True
+                log.info("Waiting for process 0 at %s (%s).", address, reason)
             time.sleep(0.5)

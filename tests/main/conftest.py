@@ -30,10 +30,18 @@ def start(scenes_dir, cache):
     """Starts main.py; processes that are still running at the end of the test are killed."""
     with contextlib.ExitStack() as stack:
 
-        def launch(workdir, *arguments, config=TINY, devices=1, data_dir=scenes_dir, without=()):
+        def launch(
+            workdir,
+            *arguments,
+            config=TINY,
+            devices=1,
+            data_dir=scenes_dir,
+            without=(),
+            program=("main.py",),
+        ):
             environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
             environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-            command = [sys.executable, "main.py", f"--config={config}", f"--workdir={workdir}"]
+            command = [sys.executable, *program, f"--config={config}", f"--workdir={workdir}"]
             if without:  # as if these packages were not installed
                 command[1:2] = ["-c", _WITHOUT.format(without=without)]
             command += [f"--compilation_cache={cache}", *arguments]

@@ -1,10 +1,12 @@
-"""Every reader, fed with random files: it reads the file, or raises an InputError."""
+"""Every reader, fed with random and with damaged files: it reads the file, or raises an InputError."""
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
@@ -14,10 +16,16 @@ from hypothesis import strategies as st
 from real_labels import LabelSets, Predictions
 from real_labels.aggregation import Start
 from real_labels.analysis import other_models
-from real_labels.answers import Answers, Gold, Scores
+from real_labels.answers import Answers, Gold, Questions, Scores
 from real_labels.errors import InputError
-from real_labels.labels import ClassNames
-from real_labels.predictions import reading
+from real_labels.labels import ClassNames, relabellings, reviewed_mistakes
+from real_labels.labels.class_names import load_descriptions
+from real_labels.labels.hierarchy import Hierarchy
+from real_labels.predictions import reading, several_models
+from real_labels.predictions.out_of_fold import OutOfFold
+from real_labels.proposals.expert_labels import ExpertLabels
+from real_labels.rating import database, tasks
+from tests import damage
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 READERS = {
@@ -30,6 +38,18 @@ READERS = {
     "labels": (LabelSets.from_json, (".json",)),
     "class names": (ClassNames.load, (".json", ".txt")),
     "accuracies": (lambda path: other_models.read([path]), (".csv", ".json", ".parquet")),
+    "questions": (Questions.load, (*TEXT_ENDINGS, ".parquet")),
+    "tasks": (tasks.load, (".jsonl",)),
+    "out of fold": (OutOfFold.load, (".npz",)),
+    "several models": (lambda path: list(several_models.read_each(path)), (".npz",)),
+    "hierarchy": (Hierarchy.load, (".csv", ".tsv", ".jsonl")),
+    "descriptions": (load_descriptions, (".json", ".txt")),
+    "expert labels": (ExpertLabels.load, (".csv", ".json", ".npz")),
+    "multilabel.csv": (relabellings.multilabel, (".csv",)),
+    "finegrained.csv": (relabellings.finegrained, (".csv",)),
+    "imagenet_mturk.json": (relabellings.label_errors, (".json",)),
+    "reviewed mistakes": (lambda path: reviewed_mistakes.read(path, "ViT-3B"), (".json",)),
+    "rating database": (lambda path: database.opened(f"sqlite:///{path}").close(), (".db",)),
 }
 NAMES = [
     "file_name",
@@ -192,6 +212,72 @@ def files(draw, ending):
     return content
 
 
+def _npz(**arrays) -> damage.Seed:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return damage.Seed(file.getvalue())
+
+
+PAIRS = b"file_name,label\na.jpg,1\na.jpg,2\nb.jpg,0\n"
+MULTILABEL = (
+    b"id,category,original_label,proposed_labels,manually_validated,unclear_multi_labels,"
+    b"wrong_multi_labels,is_problematic\nILSVRC2012_val_00047963.JPEG,A,24,24,True,,,False\n"
+    b'ILSVRC2012_val_00023277.JPEG,M,582,"415, 813, 868",True,,"467, 582",True\n'
+)
+VOTE = {
+    "url": "https://a/ILSVRC2012_val_00000293.JPEG", "given_original_label": 0, "our_guessed_label": 48,
+    "mturk": {"given": 5, "guessed": 0, "neither": 0, "both": 0},
+}  # fmt: skip
+MISTAKE = {
+    "top_prediction": 192, "failure category": "Fine-grained error", "failure severity": "Minor"
+}  # fmt: skip
+TASK = {"task": "t1", "file_name": "a.jpg", "labels": [1, 2], "ask": [1], "names": ["cat", "dog"]}
+STUDIO = [{
+    "id": 1, "data": {"image": "a.jpg", "label": 3},
+    "annotations": [{"completed_by": 7, "result": [{"type": "choices", "value": {"choices": ["yes"]}}]}],
+}]  # fmt: skip
+RANKED = {"classes": np.array([[1, 2], [0, 1]]), "scores": np.array([[0.9, 0.1], [0.8, 0.2]])}
+FILE_NAMES = np.array(["a.jpg", "b.jpg"])
+
+
+@functools.cache
+def rating_database() -> damage.Seed:
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rating.db"
+        database.create(f"sqlite:///{path}").close()
+        return damage.Seed(path.read_bytes())
+
+
+# Valid files of each reader, to be damaged: its name, the ending, a strategy.
+SEEDS = [
+    ("predictions", ".csv", damage.changed(damage.Seed(b"file_name,pred_0,pred_1\na.jpg,1,2\nb.jpg,0,1\n"))),
+    ("predictions", ".npz", damage.zip_files(_npz(file_names=FILE_NAMES, **RANKED))),
+    ("our predictions", ".npz", damage.zip_files(_npz(file_names=FILE_NAMES, **RANKED))),
+    ("several models", ".npz", damage.zip_files(_npz(
+        models=np.array(["x", "y"]), file_names=FILE_NAMES, classes=np.zeros((2, 2, 2), int)))),
+    ("answers", ".csv", damage.changed(damage.Seed(b"file_name,label,rater,answer\na,1,x,yes\na,1,y,no"))),
+    ("answers", ".json", damage.json_files(STUDIO)),
+    ("answers", ".npz", damage.zip_files(_npz(**VALID[0]))),
+    ("gold", ".csv", damage.changed(damage.Seed(b"file_name,label,truth\na.jpg,1,yes\nb.jpg,2,no\n"))),
+    ("scores", ".npz", damage.zip_files(_npz(**VALID[1]))),
+    ("start", ".npz", damage.zip_files(_npz(**VALID[2]))),
+    ("labels", ".json", damage.json_files({"a.jpg": [1, 2], "b.jpg": []})),
+    ("class names", ".json", damage.json_files({"0": "cat", "1": "dog"})),
+    ("accuracies", ".csv", damage.changed(damage.Seed(b"model,top1,top5\nvit,88.5,98.7\nbit,85.4,97.8\n"))),
+    ("questions", ".csv", damage.changed(damage.Seed(PAIRS))),
+    ("tasks", ".jsonl", damage.json_files(TASK)),
+    ("out of fold", ".npz", damage.zip_files(_npz(
+        file_names=FILE_NAMES, label=np.array([1, 0]), label_score=np.array([0.9, 0.8]),
+        fold=np.array([0, 1]), **RANKED))),
+    ("hierarchy", ".csv", damage.changed(damage.Seed(b"child,parent\n0,a\n1,a\n2,x\na,x\n"))),
+    ("descriptions", ".json", damage.json_files(["a small cat", "a dog"])),
+    ("expert labels", ".json", damage.json_files({"a.jpg": [1], "b.jpg": [0, 2]})),
+    ("multilabel.csv", ".csv", damage.changed(damage.Seed(MULTILABEL))),
+    ("finegrained.csv", ".csv", damage.changed(damage.Seed(MULTILABEL))),
+    ("imagenet_mturk.json", ".json", damage.json_files([VOTE])),
+    ("reviewed mistakes", ".json", damage.json_files({"ILSVRC2012_val_00000612.JPEG": MISTAKE})),
+    ("rating database", ".db", st.builds(rating_database).flatmap(damage.changed)),
+]  # fmt: skip
 CASES = [(name, ending) for name, (_, endings) in READERS.items() for ending in endings]
 
 
@@ -213,10 +299,21 @@ def test_a_reader_reads_or_raises_the_one_error(tmp_path_factory, name, ending, 
     feed(name, ending, data.draw(files(ending)), tmp_path_factory.getbasetemp())
 
 
+@pytest.mark.parametrize(("name", "ending", "content"), SEEDS, ids=[seed[0] for seed in SEEDS])
+@settings(suppress_health_check=list(HealthCheck), max_examples=100)
+@given(st.data())
+def test_a_reader_reads_damaged_files_or_raises_the_one_error(
+    tmp_path_factory, name, ending, content, data
+):
+    feed(name, ending, data.draw(content), tmp_path_factory.getbasetemp())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", READERS)
 @settings(suppress_health_check=list(HealthCheck), max_examples=20_000)
 @given(st.data())
 def test_a_reader_holds_against_twenty_thousand_files(tmp_path_factory, name, data):
-    ending = data.draw(st.sampled_from(READERS[name][1]))
-    feed(name, ending, data.draw(files(ending)), tmp_path_factory.getbasetemp())
+    random = [(ending, files(ending)) for ending in READERS[name][1]]
+    seeds = [(ending, content) for seed, ending, content in SEEDS if seed == name]
+    ending, content = data.draw(st.sampled_from([*random, *seeds]))
+    feed(name, ending, data.draw(content), tmp_path_factory.getbasetemp())

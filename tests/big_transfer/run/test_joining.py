@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import sys
+import types
+
+import jax
 import pytest
 
 from big_transfer.run import processes
@@ -26,9 +31,151 @@ def test_usable_flags(flags):
         (("host:²", 2, 0), "a port from 1 to 65535"),
         (("host:1", 2, 2), "expected a number from 0 to 1 with --num_processes=2, found 2"),
         (("host:1", 2, -1), "expected a number from 0 to 1"),
-        (("host:1", 0, 0), "--num_processes=0"),
+        (("host:1", 0, 0), "--num_processes: expected 1 or more, found 0"),
     ],
 )
 def test_unusable_flags_are_refused(flags, complaint):
     with pytest.raises(processes.ProcessError, match=complaint):
         processes.check(*flags)
+
+
+SLURM = {
+    "SLURM_JOB_ID": "4711", "SLURM_STEP_NODELIST": "node[007-008],other", "SLURM_NTASKS": "16",
+    "SLURM_PROCID": "9", "SLURM_LOCALID": "1",
+}  # fmt: skip
+OPEN_MPI = {
+    "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1,10.148.0.1:34911",
+    "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+}  # fmt: skip
+OPEN_MPI_5 = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"}
+KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "2"}
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets the variables of a launcher, and no others."""
+    for name in {**SLURM, **OPEN_MPI, **KUBERNETES}:
+        monkeypatch.delenv(name, raising=False)
+
+    def launched(variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return launched
+
+
+@pytest.fixture
+def clients(monkeypatch):
+    """The arguments of JAX's clients, which join nothing."""
+    from jax._src import distributed
+
+    made = []
+
+    class Client:
+        def connect(self):
+            pass
+
+        def shutdown(self):
+            pass
+
+    def client(address, process, **options):
+        made.append((address, process, options["init_timeout"]))
+        return Client()
+
+    state = distributed.State()
+    monkeypatch.setattr(state, "initialize_preemption_sync_manager", lambda: None)
+    monkeypatch.setattr(distributed, "global_state", state)
+    monkeypatch.setattr(distributed._jax, "get_distributed_runtime_client", client)
+    monkeypatch.setattr(distributed.xla_bridge, "backends_are_initialized", lambda: False)
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    return made
+
+
+@pytest.fixture
+def kubernetes(monkeypatch):
+    """The Python client of Kubernetes, in a pod of a JobSet "bit" with a Job "bit-workers" of four pods."""
+    from jax._src.clusters import k8s_cluster
+
+    job = "bit-workers"
+    metadata = types.SimpleNamespace(
+        name=job, labels={"job-name": job, "jobset.sigs.k8s.io/jobset-name": "bit"},
+        owner_references=[types.SimpleNamespace(controller=True, kind="Job")],
+    )  # fmt: skip
+    pod = types.SimpleNamespace(metadata=metadata)
+    found = types.SimpleNamespace(metadata=metadata, spec=types.SimpleNamespace(parallelism=4))
+    core = types.SimpleNamespace(list_namespaced_pod=lambda **_: types.SimpleNamespace(items=[pod]))
+    client = types.SimpleNamespace(
+        CoreV1Api=lambda: core,
+        BatchV1Api=lambda: types.SimpleNamespace(read_namespaced_job=lambda **_: found),
+        exceptions=types.SimpleNamespace(ApiException=OSError),
+    )
+    package = types.ModuleType("kubernetes")
+    package.__dict__.update(
+        config=types.SimpleNamespace(load_incluster_config=lambda: None), client=client,
+        __spec__=importlib.machinery.ModuleSpec("kubernetes", None),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "kubernetes", package)
+    monkeypatch.setattr(k8s_cluster.K8sCluster, "_namespace", lambda: "default")
+    monkeypatch.setattr(k8s_cluster.socket, "gethostbyname", lambda name: "10.0.0.7")
+    monkeypatch.setenv("HOSTNAME", "bit-workers-2")
+
+
+@pytest.mark.parametrize(
+    ("variables", "address", "process"),
+    [  # JAX computes the port from the number of the job
+        (SLURM, "node007:62055", 9),
+        (OPEN_MPI, "10.96.0.1:62624", 3),
+        (KUBERNETES, "bit-workers-0.bit:55527", 2),
+    ],
+)
+def test_the_processes_of_a_launcher_are_found(
+    environment, clients, kubernetes, variables, address, process
+):
+    environment(variables)
+    processes.check(None, None, None)
+    processes.join(None, None, None)
+    assert clients == [(address, process, 300)]
+
+
+def test_flags_go_before_the_launcher(environment, clients):
+    environment(SLURM)
+    processes.check("login:1234", None, None)
+    processes.join("login:1234", None, None)
+    assert clients == [("login:1234", 9, 300)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "launcher"),
+    [
+        (SLURM, "SLURM"),
+        (SLURM | {"SLURM_NTASKS": "1"}, None),
+        ({"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "16"}, None),  # a batch script without srun
+        (OPEN_MPI, "Open MPI"),
+        (OPEN_MPI | {"OMPI_COMM_WORLD_SIZE": "1"}, None),
+        (KUBERNETES, "Kubernetes"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),  # a pod of its own
+        ({}, None),
+    ],
+)
+def test_launchers(environment, variables, launcher):
+    environment(variables)
+    assert processes.launcher() == launcher
+
+
+def test_open_mpi_5_needs_flags(environment):
+    environment(OPEN_MPI_5)
+    with pytest.raises(processes.ProcessError, match="does not tell its processes an address"):
+        processes.check(None, None, None)
+    processes.check("host:1", 4, 3)
+
+
+def test_a_job_of_kubernetes_without_its_package_runs_alone(environment, clients, caplog):
+    environment(KUBERNETES)
+    processes.join(None, None, None)
+    assert not clients and "pip install kubernetes" in caplog.text
+
+
+def test_a_launcher_that_cannot_be_asked_is_one_line(environment, clients):
+    environment(OPEN_MPI | {"OMPI_MCA_orte_hnp_uri": "1531576320.0;nothing"})
+    with pytest.raises(processes.ProcessError, match=r"Open MPI started did not meet .*parse"):
+        processes.join(None, None, None)

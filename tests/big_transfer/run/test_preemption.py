@@ -1,0 +1,40 @@
+"""Requests to stop a run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import pytest
+
+from big_transfer.run import preemption
+
+
+@pytest.fixture
+def handlers(monkeypatch):
+    monkeypatch.setattr(preemption, "_interrupted", [])
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    preemption.raise_on_signals()
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupt_that_a_library_catches_is_raised_again(handlers, number):
+    with contextlib.suppress(KeyboardInterrupt):  # the library
+        signal.raise_signal(number)
+    with pytest.raises(KeyboardInterrupt) as raised, preemption.Notice():
+        pass
+    assert raised.value.args == (number,)
+    with preemption.Notice() as notice:
+        assert not notice.given(1)
+
+
+def test_the_first_signal_is_noted_and_the_second_interrupts(handlers):
+    with preemption.Notice() as notice:
+        signal.raise_signal(signal.SIGINT)
+        assert notice.given(1)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
