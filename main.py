@@ -24,7 +24,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from big_transfer import config, evaluation, training
+from big_transfer import compilation, config, evaluation, training
 from big_transfer.evaluation import results
 from big_transfer.run import hardware, memory, peers, preemption, processes
 from big_transfer.run.spelling import underscored
@@ -40,8 +40,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and resu
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "cross_validate", "features"],
-    "Train, evaluate checkpoints, cross-validate, or write pooled features.",
+    ["train", "evaluate", "cross_validate", "features", "compile"],
+    "Train, evaluate checkpoints, cross-validate, write pooled features, or compile for a TPU slice.",
 )
 _FOLD = flags.DEFINE_integer("fold", None, "With --mode=cross_validate: run only this fold.")
 _COORDINATOR = flags.DEFINE_string(
@@ -65,6 +65,17 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder that keeps compiled programs for later starts."
 )
 
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", None, "With --mode=compile: TPU slices, such as v5e:4x8, joined by commas."
+)
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", None, "With --mode=compile: number of training images.", lower_bound=1
+)
+_AREA = flags.DEFINE_float(
+    "area", None, "With --mode=compile: height · width of a training image.", lower_bound=1.0
+)
+_JSON = flags.DEFINE_string("json", None, "With --mode=compile: file for the numbers.")
+
 _CLEARED: list[str] = []  # fields that the command line sets to None
 
 
@@ -78,11 +89,15 @@ def main(arguments: list[str]) -> None:
         # The config is checked before any device is touched, so that a mistyped field is reported at once.
         config.replace_alternatives(_CONFIG.value, _fields_given())
         config.clear(_CONFIG.value, _CLEARED)
+        if _MODE.value == "compile":
+            print(printable(_plan()))
+            return
         checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
         if _FOLD.value is not None and _MODE.value != "cross_validate":
             raise config.ConfigError("--fold needs --mode=cross_validate")
         workdir = _WORKDIR.value
-        assert workdir is not None  # the flag is required
+        if workdir is None:
+            raise config.ConfigError("--workdir: is missing; give a folder, such as runs/first")
         if not workdir.strip():
             raise config.ConfigError("--workdir: is empty; give a folder, such as runs/first")
         processes.check(*_process_flags())
@@ -104,6 +119,21 @@ def main(arguments: list[str]) -> None:
     if record is not None and jax.process_index() == 0:
         print(printable(_as_text(record)))
         log.info("All results are in %s.", _WORKDIR.value)
+
+
+def _plan() -> str:
+    """Compiles the config for --topology; no device and no dataset is needed."""
+    if _TOPOLOGY.value is None:
+        raise config.ConfigError("--mode=compile needs --topology, such as --topology=v5e:4x8")
+    jax.config.update("jax_platforms", "cpu")  # the compiler of another platform works beside it
+    _set_up_cache()
+    return compilation.plan(
+        _CONFIG.value,
+        _TOPOLOGY.value,
+        examples=_EXAMPLES.value,
+        area=_AREA.value,
+        json_path=_JSON.value,
+    )
 
 
 def _exit(status: int, message: str) -> NoReturn:
@@ -147,9 +177,7 @@ def _set_up_jax() -> None:
     if not hardware.has_accelerator():
         memory.keep_freed_memory()
     processes.join(*_process_flags())
-    if _CACHE.value is not None:
-        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    _set_up_cache()
     if jax.process_index() > 0:
         log.setLevel(logging.WARNING)  # only process 0 logs progress
     kinds = sorted({device.device_kind for device in jax.devices()})
@@ -159,6 +187,12 @@ def _set_up_jax() -> None:
         jax.device_count(),
         ", ".join(kinds),
     )
+
+
+def _set_up_cache() -> None:
+    if _CACHE.value is not None:
+        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _fields_given() -> list[str]:
@@ -182,5 +216,5 @@ def _parse_flags(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flags_as_required(["config"])
     app.run(main, flags_parser=_parse_flags)

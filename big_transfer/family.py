@@ -19,6 +19,7 @@ VARIANTS = {
 _BUCKET = "https://storage.googleapis.com/bit_models"
 UPSTREAM_SIZE = 224  # pixels; the training images of BiT-S and BiT-M
 IMAGENET_EXAMPLES = 1_281_167  # ILSVRC-2012, training
+IMAGENET_AREA = 500 * 375  # pixels of a typical image
 
 _NAME = re.compile(r"^(?:BiT-[SML]-)?(R\d+x\d+)(?=$|[-_.])")
 _DISTILLED = re.compile(r"^R\d+x\d+_(\d+)$")
@@ -96,4 +97,4 @@ def evaluation_size(name: str, resolution: str = "public") -> int:
         return int(match[2] or UPSTREAM_SIZE)
     if _UPSTREAM_1000.match(name):
         return UPSTREAM_SIZE
-    return hyperrule.hyperrule(IMAGENET_EXAMPLES, 500 * 375, resolution).size
+    return hyperrule.hyperrule(IMAGENET_EXAMPLES, IMAGENET_AREA, resolution).size

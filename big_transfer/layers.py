@@ -33,10 +33,6 @@ _FEW_CHANNELS = 4
 _FEW_PIXELS = 81
 
 
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
 @jax.custom_vjp
 def standardize(
     kernel: Float[Array, "height width in out"],
@@ -73,16 +69,32 @@ def conv2d(
 ) -> Float[Array, "batch new_height new_width out"]:
     """Cross-correlation with explicit zero padding on each side, no bias, in the images' dtype."""
     kernel = kernel.astype(images.dtype)
-    if _on_cpu():
-        if kernel.shape[:2] == (1, 1) and padding == 0:
-            return _matrix_product(images[:, ::stride, ::stride], kernel)
-        if kernel.shape[2] <= _FEW_CHANNELS:
-            return _convolve_few_channels(images, kernel, stride, padding)
-        pixels = math.prod((n + 2 * padding) // stride for n in images.shape[1:3])
-        if pixels <= _FEW_PIXELS:
-            patches = _patches(images, kernel.shape[0], stride, padding)
-            return _patch_product(patches, kernel)
-    return _convolve(images, kernel, stride, padding)
+    anywhere = functools.partial(_convolve, stride=stride, padding=padding)
+    cpu = _route_on_cpu(images.shape, kernel.shape, stride, padding)
+    return (
+        anywhere(images, kernel)
+        if cpu is None
+        else _by_platform(images, kernel, cpu=cpu, default=anywhere)
+    )
+
+
+def _by_platform(*arrays, cpu, default):
+    """The result of `cpu` in a program for a CPU, else of `default`.
+
+    What counts is the platform that a program is compiled for, which may differ from this machine's.
+    """
+    return lax.platform_dependent(*arrays, cpu=cpu, default=default)
+
+
+def _route_on_cpu(images, kernel, stride, padding):
+    """The faster way to compute a convolution of these shapes on a CPU; None if there is none."""
+    if kernel[:2] == (1, 1) and padding == 0:
+        return lambda x, w: _matrix_product(x[:, ::stride, ::stride], w)
+    if kernel[2] <= _FEW_CHANNELS:
+        return lambda x, w: _convolve_few_channels(x, w, stride, padding)
+    if math.prod((n + 2 * padding) // stride for n in images[1:3]) <= _FEW_PIXELS:
+        return lambda x, w: _patch_product(_patches(x, kernel[0], stride, padding), w)
+    return None
 
 
 def _convolve(images, kernel, stride, padding):
@@ -198,9 +210,15 @@ def max_pool(
     The published models were trained with zero padding; the usual padding with -inf changes their outputs.
     """
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    if not _on_cpu():
-        window, strides = (1, 3, 3, 1), (1, 2, 2, 1)
-        return lax.reduce_window(padded, -jnp.inf, lax.max, window, strides, "VALID")
+    return _by_platform(padded, cpu=_running_maximum, default=_window_maximum)
+
+
+def _window_maximum(padded):
+    window, strides = (1, 3, 3, 1), (1, 2, 2, 1)
+    return lax.reduce_window(padded, -jnp.inf, lax.max, window, strides, "VALID")
+
+
+def _running_maximum(padded):
     rows, columns = ((extent - 3) // 2 * 2 + 1 for extent in padded.shape[1:3])
     views = [padded[:, i : i + rows : 2, j : j + columns : 2] for i in range(3) for j in range(3)]
     # `where` gives the whole gradient to the first of equal values, like the maximum of a window, and

@@ -32,6 +32,7 @@ _HEAD = ("head/conv2d/kernel", "head/conv2d/bias")
 _NUMBERED = re.compile(r"\bstandardized_conv2d_\d+(?=/)")
 _UNIT = re.compile(r"block(\d{1,4})/unit(\d{1,4})/")
 # Limits, far above the family's 50 units (R152) and width 4: the model of a hostile file must not be built.
+_MAX_CLASSES = 2**24
 _MAX_UNITS = 200
 _MAX_WIDTH = 16
 
@@ -223,6 +224,11 @@ def model_of(path: epath.PathLike, parameters: Mapping[str, Any]) -> resnet.ResN
             f"{PREFIX}block1/unit01/…, {PREFIX}{_HEAD[1]}; found {found}."
         )
     units = tuple(max(stages[i]) for i in sorted(stages))
+    if head.shape[0] > _MAX_CLASSES:
+        raise CheckpointError(
+            f"{path}: does not hold a BiT model: {PREFIX}{_HEAD[1]} is for {head.shape[0]:,} classes; at "
+            f"most {_MAX_CLASSES:,} are read."
+        )
     if sum(units) > _MAX_UNITS or root.shape[-1] > 64 * _MAX_WIDTH:
         raise CheckpointError(
             f"{path}: does not hold a BiT model: units {max(units):,} in a stage and {root.shape[-1]:,} root "

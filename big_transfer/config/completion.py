@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import pathlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from big_transfer import datasets, family, hyperrule, resnet
-from big_transfer.config import sources
-from big_transfer.config.checking import completed
+from big_transfer.config import known_datasets, sources
+from big_transfer.config.checking import ConfigError, completed
 from big_transfer.config.schema import Config, EvaluationConfig, TrainingConfig
 
 log = logging.getLogger("big_transfer")
@@ -41,8 +42,65 @@ def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     source = sources.training_source(config)
     config = _filled(config, num_classes=source.num_classes[sources.label_key(config)])
     if config.hyperrule is not None:
-        config = _with_rule(config, source)
+        config = _with_rule(config, len(source), datasets.typical_area(source))
     return completed(config, TrainingConfig), source
+
+
+def plan_training(config: Config, size: known_datasets.Size) -> TrainingConfig:
+    """Fills the open fields of a training config without its dataset, to compile it.
+
+    Labels are not read, so their feature and the split of the evaluation get any name.
+
+    Args:
+      config: a config that is checked for training.
+      size: the size of the training set, as far as it is known.
+
+    Raises:
+      ConfigError: if an open field depends on an unknown size.
+    """
+    config = dataclasses.replace(
+        _filled(config, num_classes=size.num_classes),
+        input=_filled(config.input, label_key="label"),
+        eval=_filled(config.eval, original_key="label", split="validation"),
+    )
+    if config.num_classes is None:
+        raise ConfigError(
+            f"num_classes: is not known without {config.input.dataset}; set --config.num_classes"
+        )
+    if config.hyperrule is not None:
+        if size.num_examples is None or size.area is None:
+            raise ConfigError(
+                "hyperrule: needs the number of training images and the area of an image, which are not "
+                f"known without {config.input.dataset}; give --examples=N --area=PIXELS (height · width)"
+            )
+        config = _with_rule(config, size.num_examples, size.area)
+    return completed(config, TrainingConfig)
+
+
+def plan_evaluation(config: Config) -> EvaluationConfig:
+    """Fills the open fields of an evaluation without its dataset and checkpoint, to compile it.
+
+    Args:
+      config: a checked config; the name of its checkpoint determines the model and the resolution.
+
+    Raises:
+      ConfigError: if the number of classes, the model or the resolution is not known.
+    """
+    path = (config.checkpoint or "").split(",")[0]
+    name = pathlib.PurePath(path).stem
+    variant = family.variant_of(name)
+    model = config.model
+    if model.depth is None and model.units is None and variant is not None:
+        depth, width = family.VARIANTS[variant]
+        model = _filled(model, depth=depth, width=float(width))
+    if config.num_classes is None or (model.depth is None and model.units is None):
+        raise ConfigError(
+            "the model is not known without its checkpoint and dataset; set --config.model.depth, "
+            "--config.model.width and --config.num_classes"
+        )
+    size = config.input.size or family.evaluation_size(name)
+    section = _filled(config.eval, size=size, original_key="label", split="validation")
+    return completed(dataclasses.replace(config, model=model, eval=section), EvaluationConfig)
 
 
 # How to obtain the file of each field; completes the message of a missing file.
@@ -111,7 +169,7 @@ def complete_evaluation(
     if size is None and config.hyperrule is None:
         size = family.evaluation_size(name)
     elif size is None:  # an evaluation needs only the rule's resolution, which depends on the area
-        size = config.input.size or _rule(config, source, datasets.typical_area(source)).size
+        size = config.input.size or _rule(config, len(source), datasets.typical_area(source)).size
     config = dataclasses.replace(
         config,
         model=_filled(network, width=model.width),
@@ -128,15 +186,14 @@ def _with_evaluation_named(config: Config) -> Config:
     return dataclasses.replace(config, eval=_filled(section, original_key=key, split=split))
 
 
-def _rule(config: Config, source: datasets.Source, area: float) -> hyperrule.HyperRule:
+def _rule(config: Config, num_examples: int, area: float) -> hyperrule.HyperRule:
     assert config.hyperrule is not None
-    return hyperrule.hyperrule(len(source), area, config.hyperrule)
+    return hyperrule.hyperrule(num_examples, area, config.hyperrule)
 
 
-def _with_rule(config: Config, source: datasets.Source) -> Config:
+def _with_rule(config: Config, num_examples: int, area: float) -> Config:
     """The config with open fields filled by the HyperRule."""
-    area = datasets.typical_area(source)
-    rule = _rule(config, source, area)
+    rule = _rule(config, num_examples, area)
     size = config.input.size or rule.size
     # Another crop size keeps the rule's ratio of resized size to crop size.
     resize_to = round(rule.resize_to * size / rule.size)
@@ -152,7 +209,7 @@ def _with_rule(config: Config, source: datasets.Source) -> Config:
         config = _filled(config, total_steps=rule.total_steps)
     log.info(
         "BiT-HyperRule for %s images of about %.0f² pixels: %s steps, %s pixels, %s.",
-        f"{len(source):,}",
+        f"{num_examples:,}",
         area**0.5,
         f"{config.total_steps:,}" if config.total_steps else f"{config.total_epochs} epochs'",
         config.input.size,

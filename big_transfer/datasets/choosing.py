@@ -116,10 +116,10 @@ def relabelled(
     file_names = file_names_of(source)
     rows = match(file_names, labels.file_names)
     if not (rows >= 0).any():
+        first = next(iter(labels.file_names.tolist()), "none")
         raise DatasetError(
             f"input.relabel: none of the {len(labels):,} images of {path} is an image of {source.dataset} "
-            f"{source.split} (first name in the file: {labels.file_names[0]}; first image: "
-            f"{min(file_names)})."
+            f"{source.split} (first name in the file: {first}; first image: {min(file_names)})."
         )
     num_classes = source.num_classes[label_key]
     if len(labels.classes) and labels.classes.max() >= num_classes:

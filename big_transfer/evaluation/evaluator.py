@@ -114,7 +114,8 @@ class Evaluator:
             )
         self.source[0]  # so that bad labels raise an error now and not after the training
         self._standardize = jax.jit(
-            functools.partial(resnet.standardize_kernels, dtype=model.dtype)
+            functools.partial(resnet.standardize_kernels, dtype=model.dtype),
+            out_shardings=sharding.replicated(mesh),
         )
         self._step = make_eval_step(model, loss=config.loss, mesh=mesh)
 

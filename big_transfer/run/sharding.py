@@ -45,8 +45,8 @@ def state_shardings(state: Any, mesh: Mesh, strategy: str) -> Any:
       state: a tree of arrays or ShapeDtypeStructs.
       mesh: mesh from `make_mesh`.
       strategy: "replicated" (a copy on every device) or "fsdp" (each array from 2^14 elements is split
-        along its longest axis that is divisible by the number of devices; optimizer state is split like its
-        parameter).
+        along an axis that is divisible by the number of devices: the last axis, so that a kernel can be
+        standardized where it is, else the longest; optimizer state is split like its parameter).
 
     Raises:
       ValueError: for another strategy.
@@ -58,10 +58,16 @@ def state_shardings(state: Any, mesh: Mesh, strategy: str) -> Any:
         axes = [axis for axis, extent in enumerate(array.shape) if extent % mesh.size == 0]
         if strategy == "replicated" or not axes or np.prod(array.shape) < _FSDP_MIN_SIZE:
             return replicated(mesh)
-        longest = max(axes, key=lambda axis: array.shape[axis])
-        return NamedSharding(mesh, PartitionSpec(*[None] * longest, AXIS))
+        last = array.ndim - 1
+        axis = last if last in axes else max(axes, key=lambda axis: array.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
     return jax.tree.map(choose, state)
+
+
+def split_axis(sharding: NamedSharding) -> int | None:
+    """The axis along which an array is split over the devices; None if every device has a copy."""
+    return next((axis for axis, name in enumerate(sharding.spec) if name == AXIS), None)
 
 
 class BatchSizeError(ExpectedError, ValueError):

@@ -35,6 +35,55 @@ def init_state(params: Any, tx: optax.GradientTransformation) -> dict[str, Any]:
     return {"params": params, "opt_state": tx.init(params), "step": jnp.zeros((), jnp.int32)}
 
 
+def _mean_loss(model: resnet.ResNetV2, loss: str) -> Callable[..., Array]:
+    """The mean loss of a batch as a function of parameters, images and targets."""
+
+    def mean_loss(params, images, targets):
+        logits: Any = model.apply({"params": params}, images)
+        return jnp.mean(losses.cross_entropy(loss, logits, targets))
+
+    return mean_loss
+
+
+def _mean_loss_of_split_parameters(
+    model: resnet.ResNetV2, loss: str, mesh: jax.sharding.Mesh, shardings: Any
+) -> Callable[..., Array]:
+    """The mean loss of a batch as a function of parameters that are split over the devices (FSDP).
+
+    Each device standardizes its part of a kernel and gathers the kernel in the model's dtype; the gradient is
+    reduced to its part. Left to itself, the compiler gathers float32 kernels several times, moves activations
+    instead of some kernels, and cuts convolutions into one piece for each device.
+    """
+    axes = jax.tree.map(lambda s: -1 if (a := sharding.split_axis(s)) is None else a, shardings)
+    local_mean = _mean_loss(model.clone(standardized=True), loss)
+
+    def gather(array, axis):
+        return jax.lax.all_gather(array, sharding.AXIS, axis=axis, tiled=True)
+
+    def is_last(array, axis):  # a part has whole output channels, so it can be standardized
+        return axis == array.ndim - 1
+
+    def mean_loss(params, images, targets):
+        params = jax.tree.map(
+            lambda x, axis: x if axis < 0 or is_last(x, axis) else gather(x, axis), params, axes
+        )
+        params = resnet.standardize_kernels(params, model.dtype)
+        params = jax.tree.map(
+            lambda x, axis: gather(x, axis) if is_last(x, axis) else x, params, axes
+        )
+        return jax.lax.pmean(local_mean(params, images, targets), sharding.AXIS)
+
+    batch = sharding.batch_sharding(mesh).spec
+    specs = jax.tree.map(lambda s: s.spec, shardings)
+    return jax.shard_map(
+        mean_loss,
+        mesh=mesh,
+        in_specs=(specs, batch, batch),
+        out_specs=jax.sharding.PartitionSpec(),
+        check_vma=False,
+    )
+
+
 def make_train_step(
     model: resnet.ResNetV2,
     tx: optax.GradientTransformation,
@@ -62,9 +111,11 @@ def make_train_step(
     num_classes = model.num_classes
     assert num_classes is not None
 
-    def mean_loss(params, images, targets):
-        logits: Any = model.apply({"params": params}, images)
-        return jnp.mean(losses.cross_entropy(loss, logits, targets))
+    shardings = state_shardings["params"]
+    if all(each.is_fully_replicated for each in jax.tree.leaves(shardings)):
+        mean_loss = _mean_loss(model, loss)
+    else:
+        mean_loss = _mean_loss_of_split_parameters(model, loss, mesh, shardings)
 
     def gradient(params, images, targets):
         if accumulate_steps == 1:

@@ -165,6 +165,8 @@ def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         shape, column_major, dtype = readers[version](member)
     if dtype.hasobject:
         raise pickled()
+    if min(shape, default=0) < 0:
+        raise InputError(f"{_NO_ARCHIVE} (an array with the shape {shape}).")
     return shape, column_major, dtype
 
 

@@ -120,7 +120,7 @@ def _read_tar(path):
     for split in image_files.splits_of(str(path)):
         source = image_files.ImageFiles(str(path), split)
         for example in source:
-            preprocessing.decode(example["image"], "image")
+            preprocessing.decode(example["image"], str(path))
 
 
 def _read_config(path):

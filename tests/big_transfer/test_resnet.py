@@ -26,7 +26,23 @@ def public(params):
 @pytest.fixture(params=["as on a CPU", "as elsewhere"])
 def route(request, monkeypatch):
     """Tests both implementations of the layers on every machine."""
-    monkeypatch.setattr(layers, "_on_cpu", lambda: request.param == "as on a CPU")
+    is_cpu = request.param == "as on a CPU"
+
+    def by_platform(*arrays, cpu, default):
+        return cpu(*arrays) if is_cpu else default(*arrays)
+
+    monkeypatch.setattr(layers, "_by_platform", by_platform)
+
+
+def test_routes_follow_the_platform_that_a_program_is_compiled_for():
+    """Not that of the machine that compiles."""
+    model = resnet.ResNetV2(depth=(1, 1), width=0.5, num_classes=5)
+    params = random_params(model)
+    traced = jax.jit(model.apply).trace({"params": params}, jnp.zeros((1, 40, 40, 3)))
+    cpu, tpu = (traced.lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "tpu"))
+    kernels = sum(array.ndim == 4 for array in jax.tree.leaves(params)) - 1  # the head is a product
+    assert tpu.count("stablehlo.convolution") == kernels > cpu.count("stablehlo.convolution")
+    assert "stablehlo.reduce_window" in tpu and "stablehlo.reduce_window" not in cpu
 
 
 CASES = [

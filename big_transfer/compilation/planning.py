@@ -1,0 +1,121 @@
+"""Plans a run on TPU slices: compiles its steps and derives what the run needs and how long it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from etils import epath
+
+from big_transfer import config as config_lib
+from big_transfer.compilation import measuring, programs, remedies, report, slices, store
+from big_transfer.compilation.measuring import Needs
+from big_transfer.compilation.slices import Slice
+from big_transfer.config import completion, known_datasets
+from big_transfer.run import sharding
+from big_transfer.training import setup
+from real_labels import files
+
+log = logging.getLogger("big_transfer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A config on a slice.
+
+    Attributes:
+      slice: the slice.
+      train: needs of the training step; None for a config without training.
+      evaluate: needs of the evaluation step.
+      remedy: a change with which the training step fits; None if it fits, or if none was found.
+      num_steps: length of the run; None if the number of training images is not known.
+    """
+
+    slice: Slice
+    train: Needs | None
+    evaluate: Needs
+    remedy: remedies.Remedy | None
+    num_steps: int | None
+
+
+def plan(
+    config: config_lib.AnyConfig,
+    topologies: str,
+    *,
+    examples: int | None = None,
+    area: float | None = None,
+    json_path: epath.PathLike | None = None,
+) -> str:
+    """Compiles the steps of a config for slices, and returns what they need as text.
+
+    Args:
+      config: the config; a config without training images has its evaluation compiled alone.
+      topologies: names of slices, joined by commas, such as "v5e:4x8,v4:2x2x4".
+      examples, area: number of training images, and height · width of an image in pixels, if they are not
+        known from the config and its dataset's name.
+      json_path: file for the same numbers as JSON.
+
+    Raises:
+      TopologyError, ConfigError, BatchSizeError: see slices, completion and sharding.
+    """
+    found = [slices.slice_of(name.strip()) for name in topologies.split(",")]
+    checked = config_lib.check(config, training=False)
+    if checked.input.dataset is not None:
+        checked = config_lib.check(config, training=True)
+    size = _size(checked, examples, area)
+    plans = [_plan(checked, size, place) for place in found]
+    if json_path is not None:
+        records = [report.as_json(each) for each in plans]
+        files.write_json(json_path, records[0] if len(records) == 1 else records, indent=2)
+    return report.text(plans)
+
+
+def _size(
+    config: config_lib.Config, examples: int | None, area: float | None
+) -> known_datasets.Size:
+    """The size of the training set: as given, else of a known dataset, else unknown."""
+    data = config.input
+    if data.dataset is None or data.split is None:
+        return known_datasets.Size()
+    known = known_datasets.size_of(data.dataset, data.split)
+    classes = config.num_classes or known.num_classes
+    if examples is None and data.examples_per_class is not None and classes is not None:
+        examples = data.examples_per_class * classes
+    elif examples is None and data.keep is None and config.fold is None:
+        examples = known.num_examples
+    return known_datasets.Size(examples, known.area if area is None else area, classes)
+
+
+def _plan(config: config_lib.Config, size: known_datasets.Size, place: Slice) -> Plan:
+    mesh = sharding.make_mesh(place.devices)
+    train, remedy, num_steps = None, None, None
+    if config.input.dataset is None:
+        complete: config_lib.EvaluationConfig = completion.plan_evaluation(config)
+    else:
+        complete = training = completion.plan_training(config, size)
+
+        def needs_of(candidate: config_lib.TrainingConfig) -> Needs:
+            return store.kept(
+                "train",
+                candidate,
+                place.name,
+                lambda: _compiled("training", place, programs.training_program(candidate, mesh)),
+            )
+
+        train = needs_of(training)
+        if not train.fits:
+            remedy = remedies.find(training, train, mesh.size, needs_of)
+        if training.total_steps is not None or size.num_examples is not None:
+            num_steps = setup.steps_of(training, size.num_examples or 0)
+    evaluate = store.kept(
+        "evaluate",
+        complete,
+        place.name,
+        lambda: _compiled("evaluation", place, programs.evaluation_program(complete, mesh)),
+    )
+    return Plan(place, train, evaluate, remedy, num_steps)
+
+
+def _compiled(name: str, place: Slice, program: programs.Program) -> Needs:
+    log.info("Compiling the %s step for %s (minutes).", name, place.name)
+    return measuring.compiled(program)

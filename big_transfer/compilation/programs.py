@@ -1,0 +1,111 @@
+"""The programs of a run for a slice, with shapes in the place of arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from big_transfer import resnet
+from big_transfer.config import EvaluationConfig, TrainingConfig
+from big_transfer.evaluation.evaluator import make_eval_step
+from big_transfer.run import sharding
+from big_transfer.training import optimizer, setup
+from big_transfer.training.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A program before its compilation.
+
+    Attributes:
+      lowered: the program.
+      num_chips: number of chips.
+      batch_size: images in one run, over all chips.
+      micro_batches: how often the body of its loop runs; 1 without a loop.
+      parts: bytes on one chip of each part of the arguments: "parameters", "optimizer", "batch".
+    """
+
+    lowered: Any
+    num_chips: int
+    batch_size: int
+    micro_batches: int
+    parts: dict[str, int]
+
+
+def training_program(config: TrainingConfig, mesh: jax.sharding.Mesh) -> Program:
+    """The training step of a config.
+
+    Raises:
+      BatchSizeError: if the batch does not split over the chips.
+    """
+    data = config.input
+    sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
+    model = config.make_model()
+    # The schedule decides only numbers, so any length will do.
+    schedule = optimizer.cosine_schedule(1.0, 1, 1000)
+    tx = setup.make_optimizer(config, schedule)
+    state, shardings = setup.layout(config, model, tx, mesh)
+    step = make_train_step(
+        model,
+        tx,
+        loss=config.loss,
+        mixup_alpha=config.mixup_alpha,
+        accumulate_steps=data.accumulate_steps,
+        seed=config.seed,
+        mesh=mesh,
+        state_shardings=shardings,
+    )
+    batch = _batch(mesh, data.batch_size, data.size, data.max_labels)
+    parts = {
+        "parameters": _bytes_on_a_chip(state["params"]),
+        "optimizer": _bytes_on_a_chip(state["opt_state"]),
+        "batch": _bytes_on_a_chip(batch),
+    }
+    return Program(
+        step.lower(state, batch), mesh.size, data.batch_size, data.accumulate_steps, parts
+    )
+
+
+def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Program:
+    """The evaluation step of a config."""
+    model = config.make_model()
+    batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+    params = jax.eval_shape(
+        lambda: resnet.standardize_kernels(
+            resnet.init_params(model, jax.random.key(0)), dtype=model.dtype
+        )
+    )
+    params = jax.tree.map(lambda array: _placed(array, sharding.replicated(mesh)), params)
+    batch = _batch(mesh, batch_size, config.eval.size, config.input.max_labels)
+    batch["mask"] = _placed(
+        jax.ShapeDtypeStruct((batch_size,), jnp.bool_), sharding.batch_sharding(mesh)
+    )
+    step = make_eval_step(model, loss=config.loss, mesh=mesh)
+    parts = {"parameters": _bytes_on_a_chip(params), "batch": _bytes_on_a_chip(batch)}
+    return Program(step.lower(params, batch), mesh.size, batch_size, 1, parts)
+
+
+def _batch(mesh, batch_size: int, size: int, max_labels: int) -> dict[str, Any]:
+    place = functools.partial(_placed, placement=sharding.batch_sharding(mesh))
+    return {
+        "image": place(jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.float32)),
+        "labels": place(jax.ShapeDtypeStruct((batch_size, max_labels), jnp.int32)),
+    }
+
+
+def _placed(array: Any, placement: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=placement)
+
+
+def _bytes_on_a_chip(tree: Any) -> int:
+    arrays = jax.tree.leaves(tree)
+    return sum(
+        int(np.prod(array.sharding.shard_shape(array.shape))) * array.dtype.itemsize
+        for array in arrays
+    )

@@ -1,0 +1,111 @@
+"""Settings with which a training step fits into the memory of a chip."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+
+from big_transfer.compilation.measuring import Needs
+from big_transfer.config import TrainingConfig
+
+log = logging.getLogger("big_transfer")
+
+_TRIALS = 4  # each is a compilation of minutes
+_LARGE_STATE = 1 / 4  # of the memory that is available
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Fields of a config that trade memory for time."""
+
+    sharding: str
+    remat: bool
+    accumulate_steps: int
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> Settings:
+        return cls(config.sharding, config.model.remat, config.input.accumulate_steps)
+
+    def applied_to(self, config: TrainingConfig) -> TrainingConfig:
+        """The config with these settings."""
+        return dataclasses.replace(
+            config,
+            sharding=self.sharding,  # pyright: ignore[reportArgumentType]
+            model=dataclasses.replace(config.model, remat=self.remat),
+            input=dataclasses.replace(config.input, accumulate_steps=self.accumulate_steps),
+        )
+
+    def flags(self, before: Settings) -> str:
+        """The flags that change the settings `before` to these."""
+        names = {
+            "sharding": "config.sharding",
+            "remat": "config.model.remat",
+            "accumulate_steps": "config.input.accumulate_steps",
+        }
+        return " ".join(
+            f"--{flag}={getattr(self, name)}"
+            for name, flag in names.items()
+            if getattr(self, name) != getattr(before, name)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Remedy:
+    """A change with which a training step fits.
+
+    Attributes:
+      flags: the flags of the change, such as "--config.model.remat=True".
+      needs: needs of the step with them.
+    """
+
+    flags: str
+    needs: Needs
+
+
+def find(
+    config: TrainingConfig, needs: Needs, chips: int, needs_of: Callable[[TrainingConfig], Needs]
+) -> Remedy | None:
+    """Tries settings, the cheapest in time first, until the step fits.
+
+    Args:
+      config: a config with a training step that does not fit.
+      needs: its needs.
+      chips: number of chips.
+      needs_of: compiles the step of a config.
+
+    Returns:
+      The first change that fits; None if four trials did not.
+    """
+    settings = before = Settings.of(config)
+    for _ in range(_TRIALS):
+        settings = next(_stronger(settings, needs, config.input.batch_size, chips), None)
+        if settings is None:
+            return None
+        log.info("It does not fit; trying %s.", settings.flags(before))
+        needs = needs_of(settings.applied_to(config))
+        if needs.fits:
+            return Remedy(settings.flags(before), needs)
+    return None
+
+
+def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> Iterator[Settings]:
+    """Settings that need less memory, the best first."""
+    assert needs.available_bytes is not None and needs.temporary_bytes is not None
+    state = needs.parts["parameters"] + needs.parts["optimizer"]
+    is_split = settings.sharding == "fsdp" or state < _LARGE_STATE * needs.available_bytes
+    if not is_split:
+        settings = dataclasses.replace(settings, sharding="fsdp")
+    if not settings.remat:
+        yield dataclasses.replace(settings, remat=True)
+    # Temporaries shrink about as fast as the images of a micro-batch; the least factor that may do first.
+    room = max(needs.available_bytes - needs.argument_bytes, 1)
+    least = settings.accumulate_steps * max(2, needs.temporary_bytes / room)
+    images = batch_size // chips
+    for steps in range(2, images + 1):
+        if images % steps == 0 and steps >= least:
+            yield dataclasses.replace(settings, accumulate_steps=steps)
+    if images > settings.accumulate_steps:
+        yield dataclasses.replace(settings, accumulate_steps=images)
+    if settings.sharding != "fsdp":
+        yield dataclasses.replace(settings, sharding="fsdp")

@@ -1,0 +1,178 @@
+"""A plan as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from big_transfer.compilation.measuring import Needs
+from big_transfer.compilation.slices import Chip
+from real_labels.files.text_table import text_table
+
+if TYPE_CHECKING:
+    from big_transfer.compilation.planning import Plan
+
+_UNKNOWN = "not known"
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan for --json: bytes and operations are of one step on one chip."""
+    record: dict[str, Any] = {
+        "topology": plan.slice.name,
+        "chips": len(plan.slice.devices),
+        "hosts": plan.slice.num_hosts,
+    }
+    for name, needs in (("train", plan.train), ("evaluate", plan.evaluate)):
+        record[name] = None if needs is None else _needs_as_json(needs, plan)
+    if plan.train is not None:
+        record["train"] |= {"steps": plan.num_steps, "hours": hours(plan)}
+    return record
+
+
+def _needs_as_json(needs: Needs, plan: Plan) -> dict[str, Any]:
+    names = (
+        "argument_bytes", "temporary_bytes", "memory_bytes", "fits", "flops", "traffic_bytes", "parts",
+    )  # fmt: skip
+    per_chip = needs.as_json()
+    return {
+        "per_chip": {name: per_chip[name] for name in names},
+        "batch_size": needs.batch_size,
+        "collectives": per_chip["collectives"],
+        "images_per_second": images_per_second(needs, plan.slice.chip),
+        "bound_by": bound(needs, plan.slice.chip),
+    }
+
+
+def seconds(needs: Needs, chip: Chip) -> dict[str, float] | None:
+    """The least time of a step for its arithmetic and its traffic; None if it does not fit."""
+    if needs.flops is None or needs.traffic_bytes is None:
+        return None
+    return {
+        "arithmetic": needs.flops / chip.flops,
+        "memory traffic": needs.traffic_bytes / chip.bandwidth,
+    }
+
+
+def bound(needs: Needs, chip: Chip) -> str | None:
+    """What limits the speed of a step: "arithmetic" or "memory traffic"; None if it does not fit."""
+    times = seconds(needs, chip)
+    return max(times, key=times.__getitem__) if times else None
+
+
+def images_per_second(needs: Needs, chip: Chip) -> float | None:
+    """Images per second, over all chips, at most."""
+    times = seconds(needs, chip)
+    return needs.batch_size / max(times.values()) if times else None
+
+
+def hours(plan: Plan) -> float | None:
+    """The least hours of the training steps; None if their number is not known, or a step does not fit."""
+    times = seconds(plan.train, plan.slice.chip) if plan.train else None
+    return max(times.values()) * plan.num_steps / 3600 if times and plan.num_steps else None
+
+
+def text(plans: Sequence[Plan]) -> str:
+    """One plan in full; several as a table."""
+    return _in_full(plans[0]) if len(plans) == 1 else _as_table(plans)
+
+
+def _in_full(plan: Plan) -> str:
+    chip, chips = plan.slice.chip, len(plan.slice.devices)
+    hosts = plan.slice.num_hosts
+    lines = [
+        f"{plan.slice.name}: {chips} chips on {hosts} host{'s' * (hosts > 1)}, each with "
+        f"{chip.memory / 2**30:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16, "
+        f"{chip.bandwidth / 1e9:,.0f} GB/s"
+    ]
+    for name, needs in (("Training", plan.train), ("Evaluation", plan.evaluate)):
+        if needs is not None:
+            lines += ["", f"{name} step of {needs.batch_size:,} images, per chip"]
+            lines += _memory(needs, chip)
+            lines += _speed(needs, chip)
+        if needs is plan.train and needs is not None:
+            lines += _length(plan) + _remedy(plan)
+    return "\n".join(["", *lines, ""])
+
+
+def _memory(needs: Needs, chip: Chip) -> list[str]:
+    parts = {f"  {name}": _gib(size) for name, size in needs.parts.items()}
+    parts["  temporaries"] = _gib(needs.temporary_bytes or 0)
+    if needs.fits:
+        verdict = f"fits in {chip.memory / 2**30:.0f} GiB"
+    else:
+        assert needs.available_bytes is not None
+        over = needs.memory_bytes - needs.available_bytes
+        verdict = (
+            f"does NOT fit: {_gib(over).strip()} too much for {_gib(needs.available_bytes).strip()}"
+        )
+    parts["  memory"] = f"{_gib(needs.memory_bytes)}  {verdict}"
+    return [f"{name:22}{value}" for name, value in parts.items()]
+
+
+def _speed(needs: Needs, chip: Chip) -> list[str]:
+    times = seconds(needs, chip)
+    if times is None:
+        return []
+    assert needs.flops is not None and needs.traffic_bytes is not None
+    counts = {
+        "arithmetic": f"{needs.flops / 1e12:8.2f} TFLOP",
+        "memory traffic": f"{needs.traffic_bytes / 1e9:8.2f} GB   ",
+    }
+    limit = max(times.values())
+    lines = [
+        f"  {name:20}{counts[name]}  {1e3 * time:8.2f} ms at least"
+        + ("  <- bound" if time == limit else "")
+        for name, time in times.items()
+    ]
+    lines.append(f"  {'images/s':20}{needs.batch_size / limit:8,.0f} of the slice at most")
+    for found in needs.collectives:
+        lines.append(
+            f"  {found.kind:20}{found.bytes / 1e6:8,.2f} MB     {found.count:,} operations, the largest of "
+            f"{found.largest}"
+        )
+    return lines
+
+
+def _length(plan: Plan) -> list[str]:
+    found = hours(plan)
+    if plan.num_steps is None:
+        return [f"  {'hours':20}{_UNKNOWN}: give --examples=N, the number of training images"]
+    if found is None:
+        return []
+    chip_hours = found * len(plan.slice.devices)
+    return [
+        f"  {'hours':20}{found:8,.2f} at least for {plan.num_steps:,} steps: {chip_hours:,.1f} chip-hours"
+    ]
+
+
+def _remedy(plan: Plan) -> list[str]:
+    if plan.train is None or plan.train.fits:
+        return []
+    if plan.remedy is None:
+        return ["", "No setting was found that fits: take a larger slice, or a smaller batch."]
+    needs, chip = plan.remedy.needs, plan.slice.chip
+    lines = ["", f"It fits with {plan.remedy.flags}. Then, per chip"]
+    return lines + _memory(needs, chip) + _speed(needs, chip)
+
+
+def _as_table(plans: Sequence[Plan]) -> str:
+    rows = []
+    for plan in plans:
+        needs = plan.train or plan.evaluate
+        rate, found = images_per_second(needs, plan.slice.chip), hours(plan)
+        rows.append([
+            plan.slice.name,
+            str(len(plan.slice.devices)),
+            f"{needs.memory_bytes / 2**30:.2f} of {plan.slice.chip.memory / 2**30:.0f}",
+            "yes" if needs.fits else "NO",
+            bound(needs, plan.slice.chip) or "",
+            "" if rate is None else f"{rate:,.0f}",
+            _UNKNOWN if found is None else f"{found:,.2f}",
+            _UNKNOWN if found is None else f"{found * len(plan.slice.devices):,.1f}",
+        ])  # fmt: skip
+    names = ["slice", "chips", "GiB a chip", "fits", "bound by", "images/s", "hours", "chip-hours"]
+    return f"\n{text_table([names, *rows], '<>><<>>>')}\n"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:8.2f} GiB"

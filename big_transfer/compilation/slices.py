@@ -1,0 +1,121 @@
+"""TPU slices by the names that JAX's compiler takes, such as v5e:4x8, and the chips they are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from real_labels.errors import ExpectedError
+
+_NAME = re.compile(r"(v\d\w*):(\d+(?:x\d+){1,2})")
+_GIB = 2**30
+
+
+class TopologyError(ExpectedError, ValueError):
+    """A TPU slice cannot be compiled for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A TPU chip.
+
+    Attributes:
+      name: such as "v5e".
+      flops: bfloat16 operations per second, at most. With JAX's default precision, a float32 convolution is
+        computed in bfloat16, too.
+      bandwidth: bytes per second from and to the chip's memory, at most.
+      memory: bytes.
+      cores: "megacore" for chips whose two cores work as one device.
+    """
+
+    name: str
+    flops: float
+    bandwidth: float
+    memory: int
+    cores: str | None = None
+
+
+# cloud.google.com/tpu/docs/v4, …/v5e, …/v5p and …/v6e, "System architecture".
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        Chip("v4", 275e12, 1228e9, 32 * _GIB, "megacore"),
+        Chip("v5e", 197e12, 819e9, 16 * _GIB),
+        Chip("v5p", 459e12, 2765e9, 95 * _GIB, "megacore"),
+        Chip("v6e", 918e12, 1640e9, 32 * _GIB),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """A TPU slice.
+
+    Attributes:
+      name: such as "v5e:4x8".
+      chip: the chip.
+      devices: one for each chip; they compile but cannot compute.
+    """
+
+    name: str
+    chip: Chip
+    devices: tuple[Any, ...]
+
+    @property
+    def num_hosts(self) -> int:
+        return len({device.process_index for device in self.devices})
+
+
+def slice_of(topology: str) -> Slice:
+    """Returns the slice with a name such as "v5e:4x8".
+
+    Raises:
+      TopologyError: if there is no such slice, or the compiler is not installed.
+    """
+    found = _NAME.fullmatch(topology)
+    if found is None or found[1] not in CHIPS:
+        raise TopologyError(
+            f"--topology: expected a chip ({', '.join(CHIPS)}) and its grid, such as v5e:4x8, found "
+            f"{topology!r}."
+        )
+    if importlib.util.find_spec("libtpu") is None:
+        raise TopologyError("--mode=compile needs the TPU's compiler: pip install '.[tpu]'")
+    from jax.experimental import topologies
+
+    chip = CHIPS[found[1]]
+    grid = [int(extent) for extent in found[2].split("x")]
+    options: dict[str, Any] = {"chip_config_name": chip.cores} if chip.cores else {}
+    if math.prod(grid) < 4:  # a host has four chips, unless a slice is smaller
+        options["chips_per_host_bounds"] = (*grid, 1)[:3]
+    with _without_a_tpu():
+        try:
+            devices = topologies.get_topology_desc(
+                platform="tpu", topology_name=topology, **options
+            ).devices
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TopologyError(f"--topology: there is no slice {topology} ({reason}).") from None
+    return Slice(topology, chip, tuple(devices))
+
+
+@contextlib.contextmanager
+def _without_a_tpu() -> Iterator[None]:
+    """Keeps libtpu from asking Google's cloud for the TPU of this machine."""
+    settings = {
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any; without it, libtpu warns
+        "TPU_STDERR_LOG_LEVEL": "3",
+        "TPU_MIN_LOG_LEVEL": "3",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    yield
