@@ -56,6 +56,7 @@ test: setup-dev browser lint
 	$(BIN)/python -m pytest
 
 test-long: setup-dev browser lint
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt libtpu
 	$(BIN)/python -m pytest -m "long or not long" --hypothesis-profile=long
 
 lint: setup-dev

@@ -24,7 +24,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from big_transfer import compilation, config, evaluation, training
+from big_transfer import config, evaluation, training
 from big_transfer.evaluation import results
 from big_transfer.run import hardware, memory, peers, preemption, processes
 from big_transfer.run.spelling import underscored
@@ -65,6 +65,12 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder that keeps compiled programs for later starts."
 )
 
+_DEBUG_NANS = flags.DEFINE_bool(
+    "debug_nans", False, "Stop at the first NaN, with the operation that made it (jax_debug_nans)."
+)
+_DISABLE_JIT = flags.DEFINE_bool(
+    "disable_jit", False, "Run operation by operation, for a debugger (jax_disable_jit)."
+)
 _TOPOLOGY = flags.DEFINE_string(
     "topology", None, "With --mode=compile: TPU slices, such as v5e:4x8, joined by commas."
 )
@@ -93,6 +99,8 @@ def main(arguments: list[str]) -> None:
             print(printable(_plan()))
             return
         checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
+        if _TOPOLOGY.value is not None:
+            raise config.ConfigError("--topology needs --mode=compile")
         if _FOLD.value is not None and _MODE.value != "cross_validate":
             raise config.ConfigError("--fold needs --mode=cross_validate")
         workdir = _WORKDIR.value
@@ -113,6 +121,10 @@ def main(arguments: list[str]) -> None:
             record = run(checked, workdir)
     except (ExpectedError, OSError) as error:
         _exit(1, f"Error: {error}")
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _exit(1, f"Error: {memory.advice(str(error))}")
     except KeyboardInterrupt as error:
         status = 128 + next(iter(error.args), signal.SIGINT)
         _exit(status, "Interrupted. Run the same command again to continue.")
@@ -125,6 +137,13 @@ def _plan() -> str:
     """Compiles the config for --topology; no device and no dataset is needed."""
     if _TOPOLOGY.value is None:
         raise config.ConfigError("--mode=compile needs --topology, such as --topology=v5e:4x8")
+    from big_transfer import compilation  # imported here, because no other mode needs it
+
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # nothing is lost, and the compiler does not wait
+        signal.signal(number, signal.SIG_DFL)
     jax.config.update("jax_platforms", "cpu")  # the compiler of another platform works beside it
     _set_up_cache()
     return compilation.plan(
@@ -176,6 +195,8 @@ def _set_up_jax() -> None:
     """Joins the other processes, if any, and sets JAX options before the first computation."""
     if not hardware.has_accelerator():
         memory.keep_freed_memory()
+    jax.config.update("jax_debug_nans", _DEBUG_NANS.value)
+    jax.config.update("jax_disable_jit", _DISABLE_JIT.value)
     processes.join(*_process_flags())
     _set_up_cache()
     if jax.process_index() > 0:

@@ -14,7 +14,8 @@ _ARRAY = re.compile(r"(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 _END = 'custom_call_target="AsyncCollectiveDone"'
 _CALL = re.compile(r"(?:calls|to_apply|body|condition|branch_computations)=\{?%?([\w.\-]+)")
 _BODY = re.compile(r"\bbody=%?([\w.\-]+)")
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_LIMIT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +91,22 @@ def _arrays(text: str) -> list[tuple[int, str]]:
     return arrays
 
 
+def _trips(condition: list[str]) -> int:
+    """How often a loop runs that counts from 0 to the number in its condition."""
+    limits = [int(found[1]) for line in condition if (found := _LIMIT.search(line))]
+    return max(limits, default=1)
+
+
 def _runs(lines: dict[str, list[str]], entry: str) -> dict[str, int]:
     """How often each computation runs in one run of the program."""
     callers: dict[str, list[tuple[str, int]]] = collections.defaultdict(list)
     for name, body in lines.items():
         for line in body:
-            loop = _BODY.search(line)
-            trips = _TRIPS.search(line)
+            times = {}
+            if (loop := _BODY.search(line)) and (condition := _CONDITION.search(line)):
+                times[loop[1]] = _trips(lines.get(condition[1], []))
             for callee in _CALL.findall(line):
-                times = int(trips[1]) if loop and trips and callee == loop[1] else 1
-                callers[callee].append((name, times))
+                callers[callee].append((name, times.get(callee, 1)))
     runs = {entry: 1}
 
     def count(name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 
 from etils import epath
@@ -10,6 +9,7 @@ from etils import epath
 from big_transfer import config as config_lib
 from big_transfer.compilation import measuring, programs, remedies, report, slices, store
 from big_transfer.compilation.measuring import Needs
+from big_transfer.compilation.plans import Plan
 from big_transfer.compilation.slices import Slice
 from big_transfer.config import completion, known_datasets
 from big_transfer.run import sharding
@@ -17,25 +17,6 @@ from big_transfer.training import setup
 from real_labels import files
 
 log = logging.getLogger("big_transfer")
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A config on a slice.
-
-    Attributes:
-      slice: the slice.
-      train: needs of the training step; None for a config without training.
-      evaluate: needs of the evaluation step.
-      remedy: a change with which the training step fits; None if it fits, or if none was found.
-      num_steps: length of the run; None if the number of training images is not known.
-    """
-
-    slice: Slice
-    train: Needs | None
-    evaluate: Needs
-    remedy: remedies.Remedy | None
-    num_steps: int | None
 
 
 def plan(

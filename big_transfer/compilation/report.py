@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from big_transfer.compilation.measuring import Needs
+from big_transfer.compilation.plans import Plan
 from big_transfer.compilation.slices import Chip
 from real_labels.files.text_table import text_table
-
-if TYPE_CHECKING:
-    from big_transfer.compilation.planning import Plan
 
 _UNKNOWN = "not known"
 

@@ -8,6 +8,7 @@ import importlib.util
 import math
 import os
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,14 +109,18 @@ def slice_of(topology: str) -> Slice:
 
 @contextlib.contextmanager
 def _without_a_tpu() -> Iterator[None]:
-    """Keeps libtpu from asking Google's cloud for the TPU of this machine."""
+    """Keeps libtpu from asking Google's cloud for a TPU, and from handling signals."""
     settings = {
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_WORKER_HOSTNAMES": "localhost",
         "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any; without it, libtpu warns
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # several plans at once
         "TPU_STDERR_LOG_LEVEL": "3",
         "TPU_MIN_LOG_LEVEL": "3",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    for number, handler in handlers.items():  # libtpu sets its own, which print a stack trace
+        signal.signal(number, handler)

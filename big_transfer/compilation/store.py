@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import platformdirs
 
-import big_transfer
 from big_transfer.compilation.measuring import Needs
 from big_transfer.config import EvaluationConfig
 from real_labels import files
@@ -28,7 +27,7 @@ _SOURCES = (
 _WITHOUT_EFFECT = {
     "seed", "total_steps", "total_epochs", "checkpoint", "export_npz", "folds", "fold", "reset_head",
     "log_every_steps", "eval_every_steps", "checkpoint_every_steps", "checkpoint_keep", "checkpoint_best",
-    "example_images", "hyperrule",
+    "example_images", "hyperrule", "profile",
 }  # fmt: skip
 
 
@@ -80,7 +79,7 @@ def _key(kind: str, config: EvaluationConfig, topology: str) -> str:
 
 
 def _hash_of_code() -> str:
-    root = pathlib.Path(big_transfer.__path__[0])
+    root = pathlib.Path(__file__).parent.parent
     digest = hashlib.sha256()
     for name in _SOURCES:
         digest.update((root / name).read_bytes())

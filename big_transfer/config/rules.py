@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
 from big_transfer import resnet
+from big_transfer.run import profiling
 from real_labels.labels import reassessment
 
 
@@ -79,6 +80,13 @@ FileName: TypeAlias = Annotated[
         lambda v: (
             isinstance(v, str) and bool(v) and v not in (".", "..") and not set(v) & set("/\\\0")
         ),
+    ),
+]
+TracedSteps: TypeAlias = Annotated[
+    str,
+    Rule(
+        "training steps as START:STOP, from 1, such as 10:15",
+        lambda v: isinstance(v, str) and profiling.parse(v) is not None,
     ),
 ]
 Text: TypeAlias = Annotated[str, Rule("a text", lambda v: isinstance(v, str) and bool(v))]

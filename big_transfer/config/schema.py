@@ -35,6 +35,7 @@ from big_transfer.config.rules import (
     Seed,
     Steps,
     Text,
+    TracedSteps,
     TwoOrMore,
     Units,
     Width,
@@ -194,6 +195,9 @@ class Config:
     checkpoint_every_steps: Positive | None
     checkpoint_keep: Positive = 3  # number of newest checkpoints to keep
     checkpoint_best: BestMetric | None = None  # also keep the best checkpoint by this accuracy
+    profile: TracedSteps | None = (
+        None  # training steps to trace into the workdir; changes no result
+    )
     example_images: Count = 24  # number of images in examples.png; 0: no picture
     model: Model
     input: Input

@@ -1,4 +1,4 @@
-"""Settings of the memory allocator."""
+"""Settings of the memory allocator, and advice for a device whose memory is too small."""
 
 from __future__ import annotations
 
@@ -27,4 +27,20 @@ def keep_freed_memory() -> bool:
     return all(
         mallopt(option, value)
         for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_ARENA_MAX, 1))
+    )
+
+
+def advice(error: str) -> str:
+    """What to set when a device runs out of memory.
+
+    Args:
+      error: the runtime's message.
+    """
+    reason = error.strip().partition("\n")[0][:200]
+    return (
+        f"the device's memory is too small ({reason}). For training, set "
+        "--config.input.accumulate_steps=2 (4, 8, …: the same result from smaller micro-batches), "
+        "--config.model.remat=True, --config.model.dtype=bfloat16 or, with several devices, "
+        "--config.sharding=fsdp; for evaluation, a smaller --config.eval.batch_size. On a GPU that other "
+        "programs use, set XLA_PYTHON_CLIENT_PREALLOCATE=false."
     )

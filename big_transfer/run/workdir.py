@@ -19,8 +19,8 @@ REPAIRS = {
     "config.json": "If the workdir is of this config, remove config.json and run the same command again.",
     "results.json": "Remove results.json; the same command then evaluates the newest checkpoint again.",
 }
-# Fields with paths that may differ: the config also records the hash of each file's content.
-_BY_CONTENT = {"input.keep", "input.relabel"}
+# Fields that may differ: of the files, the config also records the hash of their content.
+_MAY_DIFFER = {"input.keep", "input.relabel", "profile"}
 
 
 class WorkdirError(ExpectedError, ValueError):
@@ -40,7 +40,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
     """
     fields = [
         (name, _value_text(first, name), _value_text(second, name))
-        for name in sorted((first.keys() | second.keys()) - _BY_CONTENT)
+        for name in sorted((first.keys() | second.keys()) - _MAY_DIFFER)
     ]
     return [field for field in fields if field[1] != field[2]]
 

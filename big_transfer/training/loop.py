@@ -19,7 +19,7 @@ from big_transfer.config import workdirs
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator
 from big_transfer.evaluation.record import Record
 from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
-from big_transfer.run import ownership, preemption, sharding, workdir
+from big_transfer.run import ownership, preemption, profiling, sharding, workdir
 from big_transfer.run.progress import Progress, log_overview
 from big_transfer.run.writers import make_writer
 from big_transfer.training.setup import Run, build, check_class_names, fresh_state
@@ -121,8 +121,13 @@ def _train(
     progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
     evaluation: Evaluation | None = None
     step, stopping = first, False
-    with preemption.Notice() as notice, make_writer(folder) as writer:
+    with (
+        preemption.Notice() as notice,
+        make_writer(folder) as writer,
+        profiling.Profile(config.profile, folder) as profile,
+    ):
         for step in range(first + 1, run.total_steps + 1):
+            profile.before(step)
             state, metrics = train_step(state, next(batches))
             monitor.add(step, metrics)
             is_last = step == run.total_steps

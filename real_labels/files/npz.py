@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from typing import IO
@@ -41,11 +42,13 @@ class Archive:
         self._check_size(name)
         with parsing(_NO_ARCHIVE):
             try:
-                return self._archive[name]
+                array = self._archive[name]
             except ValueError as error:
                 if "allow_pickle" in str(error):
                     raise pickled() from None
                 raise
+        _check_text(array, _NO_ARCHIVE)
+        return array
 
     def _check_size(self, name: str) -> None:
         """Compares the size in an array's header with the size of its file, before memory is allocated."""
@@ -136,11 +139,24 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
             raise InputError(f"{_NO_ARRAY}." if magic else "is empty.")
     with parsing(_NO_ARRAY):
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             if "Python objects" in str(error):
                 raise pickled() from None
             raise
+    _check_text(array, _NO_ARRAY)
+    return array
+
+
+def _check_text(array: np.ndarray, complaint: str) -> None:
+    """Raises InputError if a text holds a number that is no character; Python could not even print it."""
+    if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
+        return
+    characters = np.ascontiguousarray(array).view(
+        np.dtype("u4").newbyteorder(array.dtype.byteorder)
+    )
+    if characters.max() > sys.maxunicode:
+        raise InputError(f"{complaint} (its text holds numbers that are no characters).")
 
 
 def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

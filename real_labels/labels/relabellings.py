@@ -145,7 +145,7 @@ def _vote(record: dict[str, Any]) -> tuple[str, int, int, dict[str, int]]:
         }
         given, guessed = record["given_original_label"], record["our_guessed_label"]
         numbers = [given, guessed, *votes.values()]
-        if file_name is not None and all(type(n) is int and n >= 0 for n in numbers):
+        if file_name is not None and all(type(n) is int and 0 <= n < 2**31 for n in numbers):
             return file_name[0], given, guessed, votes
     except (LookupError, TypeError):
         pass

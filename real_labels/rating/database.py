@@ -161,7 +161,15 @@ def opened(url: str) -> Database:
             raise InputError(
                 f"{_without_password(url)}: is not a rating database. Create one with `rate init`."
             )
-        version = database.fact(connection, "schema")
+        try:
+            version = database.fact(connection, "schema")
+        except (TypeError, ValueError):  # no JSON
+            version = None
+    if not isinstance(version, int):
+        raise InputError(
+            f"{_without_password(url)}: is damaged: it does not say the version of its tables. Take the "
+            f"copy that `rate backup` made."
+        )
     if version > schema.VERSION:
         raise InputError(
             f"{_without_password(url)}: was made by a newer version of this program (tables of version "

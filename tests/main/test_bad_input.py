@@ -19,6 +19,16 @@ def test_another_config_is_refused_with_what_differs(finished, start):
     ("arguments", "complaint"),
     [
         (["--config.model.dpeth=50"], "dpeth"),
+        (
+            ["--config.profile=5:2"],
+            "profile: expected training steps as START:STOP, from 1, such as 10:15",
+        ),
+        (["--mode=compile"], "--mode=compile needs --topology, such as --topology=v5e:4x8"),
+        (
+            ["--mode=compile", "--topology=v5e"],
+            "--topology: expected a chip (v4, v5e, v5p, v6e)",
+        ),
+        (["--topology=v5e:2x2"], "--topology needs --mode=compile"),
         (["--config.model.depth=34"], "model.depth: expected 50, 101, 152"),
         (["--config.input.batch_size=-4"], "input.batch_size: expected a whole number"),
         (["--config.input.split=tset"], "Unknown split 'tset'"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 
+import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from big_transfer import checkpoint
 from big_transfer import config as config_lib
@@ -14,7 +16,7 @@ from big_transfer.datasets import tfds_source
 from real_labels import Predictions, cli
 from real_labels.predictions import reading
 from tests.configs import tiny
-from tests.main.processes import final_state, finish, steps_saved
+from tests.main.processes import TINY, final_state, finish, steps_saved
 
 
 def test_a_run_leaves_all_it_promises(finished, scenes_dir):
@@ -280,3 +282,35 @@ def test_a_run_is_scored_on_ones_own_label_sets(start, finished, scenes_dir, tmp
     (pair,) = record["pairs"]
     assert list(pair["label_sets"]) == ["real", "mine", "also"] and pair["real"]["value"] == 0
     assert [one["label_sets"]["mine"]["top1"]["value"] for one in record["models"]] == [1, 1]
+
+
+def test_a_profile_changes_no_result(finished, start, tmp_path):
+    workdir = tmp_path / "run"
+    output = finish(start(workdir, "--config.profile=3:5"))
+    assert f"The trace is in {workdir}/profile" in output
+    assert list((workdir / "profile").rglob("*.xplane.pb"))
+    ours, theirs = (Predictions.load(w / "predictions.npz") for w in (workdir, finished[0]))
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+    assert "is done" in finish(start(workdir))  # without a profile it is the same run
+
+
+def test_out_of_memory_says_what_to_set(monkeypatch, capsys, tmp_path):
+    import main
+
+    def fail(config, workdir):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nat"
+        )
+
+    monkeypatch.setattr(main.training, "train_and_evaluate", fail)
+    monkeypatch.setattr(main, "_set_up_jax", lambda: None)
+    monkeypatch.setattr(main, "_set_up_logging", lambda: None)
+    monkeypatch.setattr(main.preemption, "raise_on_signals", lambda: None)
+    with flagsaver.flagsaver():
+        main.flags.FLAGS(["main.py", f"--config={TINY}", f"--workdir={tmp_path}"])
+        with pytest.raises(SystemExit) as ended:
+            main.main(["main.py"])
+    assert ended.value.code == 1
+    message = capsys.readouterr().err
+    assert "memory is too small (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.)" in message
+    assert "--config.input.accumulate_steps=2" in message and len(message.splitlines()) == 1

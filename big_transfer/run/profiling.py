@@ -1,0 +1,55 @@
+"""Traces of some training steps, for TensorBoard's profiler."""
+
+from __future__ import annotations
+
+import logging
+
+import jax
+from etils import epath
+
+log = logging.getLogger("big_transfer")
+
+
+def parse(text: str) -> range | None:
+    """The steps of a text START:STOP (1 <= START < STOP; STOP is not traced); None for another text."""
+    start, _, stop = text.partition(":")
+    if not (start.isascii() and start.isdigit() and stop.isascii() and stop.isdigit()):
+        return None
+    steps = range(int(start), int(stop))
+    return steps if steps and steps.start >= 1 else None
+
+
+class Profile:
+    """A context that traces the given steps of process 0 into `profile/` in the workdir."""
+
+    def __init__(self, text: str | None, folder: epath.PathLike):
+        """Plans the trace.
+
+        Args:
+          text: steps as START:STOP; None: no trace.
+          folder: the workdir.
+        """
+        steps = parse(text) if text is not None and jax.process_index() == 0 else None
+        self._steps = steps or range(0)
+        self._folder = epath.Path(folder) / "profile"
+        self._is_tracing = False
+
+    def __enter__(self) -> Profile:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop()
+
+    def before(self, step: int) -> None:
+        """Starts or stops the trace before a step (from 1)."""
+        if step in self._steps and not self._is_tracing:
+            jax.profiler.start_trace(str(self._folder))
+            self._is_tracing = True
+        elif step not in self._steps:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._is_tracing:
+            jax.profiler.stop_trace()
+            self._is_tracing = False
+            log.info("The trace is in %s; look at it with TensorBoard.", self._folder)

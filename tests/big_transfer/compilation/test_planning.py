@@ -1,0 +1,303 @@
+"""Plans for TPU slices: text, JSON, remedies, kept results. Only the long test needs the TPU's compiler."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+
+import pytest
+
+from big_transfer import compilation
+from big_transfer import config as config_lib
+from big_transfer.compilation import planning, remedies, slices, store
+from big_transfer.compilation.collectives import Collective, collectives
+from big_transfer.compilation.measuring import Needs
+from big_transfer.config import completion, known_datasets
+from configs import bit_evaluate, bit_m_imagenet21k, bit_s_imagenet2012, bit_transfer
+
+GIB = 2**30
+FITS = Needs(
+    parts={"parameters": GIB, "optimizer": GIB, "batch": GIB // 8},
+    argument_bytes=2 * GIB + GIB // 8,
+    temporary_bytes=4 * GIB,
+    memory_bytes=7 * GIB,
+    available_bytes=None,
+    fits=True,
+    flops=19.7e12,  # a tenth of a second on v5e
+    traffic_bytes=163.8e9,  # a fifth of a second on v5e
+    collectives=(Collective("all-reduce", 10**9, 3, "f32[1000]"),),
+    batch_size=4096,
+)
+TOO_LARGE = dataclasses.replace(
+    FITS, temporary_bytes=30 * GIB, memory_bytes=32 * GIB, available_bytes=15 * GIB, fits=False,
+    flops=None, traffic_bytes=None, collectives=(),
+)  # fmt: skip
+
+
+@pytest.fixture
+def compiler(monkeypatch, tmp_path):
+    """In the place of the TPU's compiler: a function of the config, and a list of the configs it got."""
+    asked = []
+
+    def use(answer):
+        def kept(kind, config, topology, compile_):
+            asked.append((kind, config, topology))
+            return answer(config) if kind == "train" else FITS
+
+        monkeypatch.setattr(store, "kept", kept)
+        monkeypatch.setattr(slices, "slice_of", slice_of)
+        return asked
+
+    return use
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    id: int
+
+    @property
+    def process_index(self):
+        return self.id // 4
+
+
+def slice_of(name):
+    devices = tuple(Device(number) for number in range(32))
+    return slices.Slice(name, slices.CHIPS[name.partition(":")[0]], devices)
+
+
+def test_a_plan_that_fits(compiler, tmp_path):
+    compiler(lambda config: FITS)
+    path = tmp_path / "plan.json"
+    text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8", json_path=path)
+    assert "32 chips on 8 hosts" in text and "fits in 16 GiB" in text
+    record = json.loads(path.read_text())
+    assert record.keys() == {"topology", "chips", "hosts", "train", "evaluate"}
+    train = record["train"]
+    assert set(train["per_chip"]) == {
+        "argument_bytes", "temporary_bytes", "memory_bytes", "fits", "flops", "traffic_bytes", "parts",
+    }  # fmt: skip
+    assert train["bound_by"] == "memory traffic"
+    assert train["images_per_second"] == pytest.approx(4096 / 0.2)
+    assert train["steps"] == round(90 * 1_281_167 / 4096)
+    assert train["hours"] == pytest.approx(train["steps"] * 0.2 / 3600)
+    assert f"{32 * train['hours']:,.1f} chip-hours" in text
+
+
+def test_several_slices_are_a_table(compiler, tmp_path):
+    compiler(lambda config: FITS)
+    path = tmp_path / "plan.json"
+    text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8,v6e:4x8", json_path=path)
+    lines = text.strip().splitlines()
+    assert lines[0].split()[0] == "slice" and len(lines) == 4
+    assert [record["topology"] for record in json.loads(path.read_text())] == ["v5e:4x8", "v6e:4x8"]
+
+
+def test_a_plan_that_does_not_fit_names_a_change_that_does(compiler):
+    def answer(config):
+        return FITS if config.model.remat and config.input.accumulate_steps >= 4 else TOO_LARGE
+
+    asked = compiler(answer)
+    text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
+    assert "does NOT fit: 17.00 GiB too much for 15.00 GiB" in text
+    assert "It fits with --config.model.remat=True --config.input.accumulate_steps=4. Then" in text
+    assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+
+
+def test_no_change_is_invented(compiler):
+    asked = compiler(lambda config: TOO_LARGE)
+    text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
+    assert "No setting was found that fits" in text
+    assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+
+
+def test_a_large_state_is_split_first():
+    config = completion.plan_training(
+        config_lib.check(bit_s_imagenet2012.get_config()),
+        known_datasets.size_of("imagenet2012", "train"),
+    )
+    needs = dataclasses.replace(
+        TOO_LARGE, parts={"parameters": 4 * GIB, "optimizer": 4 * GIB, "batch": 1}
+    )
+    tried = []
+
+    def needs_of(candidate):
+        tried.append(remedies.Settings.of(candidate))
+        return FITS
+
+    found = remedies.find(config, needs, 32, needs_of)
+    assert found is not None and found.flags == "--config.sharding=fsdp --config.model.remat=True"
+    assert tried == [remedies.Settings("fsdp", True, 1)]
+
+
+def test_hours_are_not_known_without_the_number_of_images(compiler, tmp_path):
+    compiler(lambda config: FITS)
+    config = bit_s_imagenet2012.get_config()
+    config.input.dataset = config.eval.dataset = "my_dataset"
+    text = compilation.plan(config, "v5e:4x8", json_path=tmp_path / "plan.json")
+    assert "not known: give --examples=N" in text
+    assert json.loads((tmp_path / "plan.json").read_text())["train"]["hours"] is None
+    assert "at least for 21,973 steps" in compilation.plan(config, "v5e:4x8", examples=1_000_000)
+
+
+def test_the_rule_needs_the_size_of_the_dataset(compiler):
+    asked = compiler(lambda config: FITS)
+    config = bit_transfer.get_config("dataset=flowers,model=R50x1")
+    config.num_classes = 102
+    with pytest.raises(config_lib.ConfigError, match="give --examples=N --area=PIXELS"):
+        compilation.plan(config, "v5e:4x8")
+    compilation.plan(config, "v5e:4x8", examples=2_040, area=500 * 500)
+    train = next(config for kind, config, _ in asked if kind == "train")
+    assert (train.input.size, train.total_steps, train.mixup_alpha) == (480, 500, 0.0)
+    config.num_classes = None
+    with pytest.raises(config_lib.ConfigError, match=r"num_classes: is not known without"):
+        compilation.plan(config, "v5e:4x8", examples=2_040, area=500 * 500)
+
+
+def test_a_config_without_training_compiles_its_evaluation_alone(compiler):
+    asked = compiler(lambda config: FITS)
+    config = bit_evaluate.get_config("R152x4")
+    config.checkpoint = "BiT-M-R152x4-ILSVRC2012.npz"  # need not be here
+    text = compilation.plan(config, "v5e:4x8")
+    assert [kind for kind, _, _ in asked] == ["evaluate"] and "Training" not in text
+    assert asked[0][1].eval.size == 480 and asked[0][1].model.depth == 152
+    unnamed = bit_evaluate.get_config()
+    with pytest.raises(config_lib.ConfigError, match="set --config.model.depth"):
+        compilation.plan(unnamed, "v5e:4x8")
+    unnamed.checkpoint = "BiT-M-R50x3-ILSVRC2012.npz"
+    compilation.plan(unnamed, "v5e:4x8")
+    assert (asked[-1][1].model.depth, asked[-1][1].model.width) == (50, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("split", "number"),
+    [
+        ("train", 14_197_122), ("train[51200:]", 14_197_122 - 51_200), ("train[:51200]", 51_200),
+        ("train[:50%]", 7_098_561), ("train[-10:]", 10), ("test", None), ("train+test", None),
+    ],
+)  # fmt: skip
+def test_sizes_of_known_datasets(split, number):
+    assert known_datasets.size_of("imagenet21k", split).num_examples == number
+    assert known_datasets.size_of("imagenet21k:1.0.0", split).num_classes == 21_843
+    assert known_datasets.size_of("flowers", split) == known_datasets.Size()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (dict(examples_per_class=5), 5_000),
+        (dict(keep="clean.txt"), None),
+    ],
+)
+def test_a_part_of_the_training_images(compiler, arguments, expected):
+    config = bit_s_imagenet2012.get_config()
+    config.input.update(arguments)
+    assert planning._size(config_lib.check(config), None, None).num_examples == expected
+    assert planning._size(config_lib.check(config), 7, None).num_examples == 7
+
+
+def test_the_configs_of_this_project_can_be_planned(compiler):
+    compiler(lambda config: FITS)
+    for config in (
+        bit_m_imagenet21k.get_config(),
+        bit_transfer.get_config("dataset=imagenet2012,model=R152x4"),
+    ):
+        assert "chip-hours" in compilation.plan(config, "v4:2x4x4")
+
+
+@pytest.mark.parametrize("name", ["v5e", "v5e:4", "v9:2x2", "v5e:4x8x1x1", "cpu", ""])
+def test_unknown_slices_are_refused(name):
+    with pytest.raises(slices.TopologyError, match=r"expected a chip \(v4, v5e, v5p, v6e\)"):
+        slices.slice_of(name)
+
+
+def test_without_the_compiler_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(slices.TopologyError, match=r"pip install '\.\[tpu\]'"):
+        slices.slice_of("v5e:4x8")
+
+
+def test_needs_are_kept_by_config_and_slice(monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    monkeypatch.setattr(store.importlib.metadata, "version", lambda name: "1")
+    size = known_datasets.size_of("imagenet2012", "train")
+
+    def kept(topology="v5e:4x8", **fields):
+        config = bit_s_imagenet2012.get_config()
+        config.update(fields)
+        calls = []
+        complete = completion.plan_training(config_lib.check(config), size)
+        found = store.kept("train", complete, topology, lambda: calls.append(1) or FITS)
+        assert found == FITS
+        return len(calls)
+
+    assert [kept(), kept(), kept(seed=1), kept(total_epochs=3.0)] == [1, 0, 0, 0]
+    assert [kept("v4:2x4x4"), kept(mixup_alpha=0.1), kept(num_classes=10)] == [1, 1, 1]
+    for path in tmp_path.iterdir():
+        path.write_text("{")
+    assert kept() == 1  # a damaged file is compiled again
+
+
+# An excerpt in the compiler's own form: an asynchronous gather in three parts, a loop, a fused scatter.
+PROGRAM = """
+%start.1 (p: bf16[8]) -> bf16[256] {
+  %all-gather.1 = bf16[1,256]{1,0:T(8,128)} all-gather(%p), channel_id=1, dimensions={1}
+  ROOT %c = bf16[256] custom-call(%all-gather.1), custom_call_target="AsyncCollectiveStart"
+}
+
+%async_collective_fusion.1 (p: bf16[8]) -> bf16[256] {
+  %all-gather.2 = bf16[1,256]{1,0:T(8,128)} all-gather(%p), channel_id=1, dimensions={1}
+}
+
+%done.1 (p: bf16[8]) -> bf16[256] {
+  %all-gather.3 = bf16[1,256]{1,0:T(8,128)} all-gather(%p), channel_id=1, dimensions={1}
+  ROOT %c = bf16[256] custom-call(%all-gather.3), custom_call_target="AsyncCollectiveDone"
+}
+
+%all-reduce-scatter.1 (p: f32[64]) -> f32[16] {
+  %all-reduce.7 = f32[64]{0} all-reduce(%p), channel_id=2, to_apply=%add
+}
+
+%body.1 (p: f32[4]) -> f32[4] {
+  %collective-permute-start = (f32[4]{0}, f32[4]{0}, u32[], u32[]) collective-permute-start(%p), channel_id=3
+}
+
+%condition.1 (p: f32[4]) -> pred[] {
+  %constant.1 = s32[]{:T(128)} constant(5)
+}
+
+ENTRY %main.1 (p: f32[4]) -> f32[4] {
+  %f.1 = bf16[256] fusion(%p), kind=kCustom, calls=%start.1
+  %f.2 = bf16[256] fusion(%p), kind=kCustom, calls=%async_collective_fusion.1
+  %f.3 = bf16[256] fusion(%p), kind=kCustom, calls=%done.1
+  %f.4 = f32[16] fusion(%p), kind=kCustom, calls=%all-reduce-scatter.1
+  %w = f32[4] while(%p), condition=%condition.1, body=%body.1
+  %all-reduce.8 = (f32[2,3]{1,0}, pred[7]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
+  ROOT %reduce-scatter.9 = f32[2]{0} reduce-scatter(%c), channel_id=1, dimensions={0}, to_apply=%add
+}
+"""
+
+
+def test_operations_between_chips_are_read_from_the_program():
+    assert collectives(PROGRAM, chips=4) == (
+        Collective("all-gather", 512, 1, "bf16[1,256]"),
+        Collective("reduce-scatter", 64 * 4 + 2 * 4 * 4, 2, "f32[64]"),
+        Collective("collective-permute", 5 * 16, 5, "f32[4]"),
+        Collective("all-reduce", 24 + 7, 1, "f32[2,3]"),
+    )
+
+
+@pytest.mark.long
+def test_a_tiny_model_compiles_for_a_tpu(monkeypatch, tmp_path):
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("the TPU's compiler is not installed (pip install libtpu)")
+    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    config = bit_s_imagenet2012.get_config()
+    config.model.depth, config.model.units = None, (1,)
+    config.input.batch_size = config.eval.batch_size = 16
+    config.input.size = config.eval.size = 64
+    text = compilation.plan(config, "v5e:2x2", json_path=tmp_path / "plan.json")
+    assert "fits in 16 GiB" in text and "all-reduce" in text
+    train = json.loads((tmp_path / "plan.json").read_text())["train"]["per_chip"]
+    assert train["argument_bytes"] >= sum(train["parts"].values())
+    assert train["flops"] > 0 and train["traffic_bytes"] > 0
