@@ -236,7 +236,10 @@ def _one_line_errors(url: str) -> Iterator[None]:
     """Turns an error of the database driver into an InputError of one line."""
     try:
         yield
-    except (DBAPIError, UnicodeDecodeError) as error:  # a damaged file may hold text that is no UTF-8
+    except (
+        DBAPIError,
+        UnicodeDecodeError,
+    ) as error:  # a damaged file may hold text that is no UTF-8
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise InputError(f"{_without_password(url)}: cannot be opened ({reason}).") from None
 
