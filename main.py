@@ -99,8 +99,9 @@ def main(arguments: list[str]) -> None:
             print(printable(_plan()))
             return
         checked = config.check(_CONFIG.value, training=_MODE.value in ("train", "cross_validate"))
-        if _TOPOLOGY.value is not None:
-            raise config.ConfigError("--topology needs --mode=compile")
+        for name in ("topology", "examples", "area", "json"):
+            if flags.FLAGS[name].value is not None:
+                raise config.ConfigError(f"--{name} needs --mode=compile")
         if _FOLD.value is not None and _MODE.value != "cross_validate":
             raise config.ConfigError("--fold needs --mode=cross_validate")
         workdir = _WORKDIR.value
@@ -197,7 +198,7 @@ def _set_up_jax() -> None:
         memory.keep_freed_memory()
     jax.config.update("jax_debug_nans", _DEBUG_NANS.value)
     jax.config.update("jax_disable_jit", _DISABLE_JIT.value)
-    processes.join(*_process_flags())
+    processes.join(*_process_flags(), _PEER_TIMEOUT.value)
     _set_up_cache()
     if jax.process_index() > 0:
         log.setLevel(logging.WARNING)  # only process 0 logs progress

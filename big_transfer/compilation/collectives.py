@@ -12,7 +12,10 @@ _KINDS = "all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all"
 _OPERATION = re.compile(rf"%?[\w.\-]+ = (.*?) ({_KINDS})(-start)?\(")
 _ARRAY = re.compile(r"(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 _END = 'custom_call_target="AsyncCollectiveDone"'
-_CALL = re.compile(r"(?:calls|to_apply|body|condition|branch_computations)=\{?%?([\w.\-]+)")
+_CALL = re.compile(
+    r"\b(?:calls|to_apply|body|condition|branch_computations)=(\{[^}]*\}|%?[\w.\-]+)"
+)
+_NAME = re.compile(r"[\w.\-]+")
 _BODY = re.compile(r"\bbody=%?([\w.\-]+)")
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
 _LIMIT = re.compile(r"s32\[\]\S* constant\((\d+)\)")
@@ -67,9 +70,8 @@ def collectives(text: str, chips: int) -> tuple[Collective, ...]:
             # The compiler writes a reduce-scatter as an all-reduce in a fusion of this name.
             kind = "reduce-scatter" if name.startswith("all-reduce-scatter") else found[2]
             arrays = _arrays(found[1])
-            if found[
-                3
-            ]:  # an asynchronous start returns its inputs, its results and perhaps counters
+            # An asynchronous gather or permute returns its inputs, its results and perhaps counters.
+            if found[3] and found[2] in ("all-gather", "collective-permute"):
                 arrays = [array for array in arrays if array[1] != "u32[]"]
                 arrays = arrays[len(arrays) // 2 :]
             if found[2] == "reduce-scatter":  # the result is one chip's part
@@ -105,8 +107,9 @@ def _runs(lines: dict[str, list[str]], entry: str) -> dict[str, int]:
             times = {}
             if (loop := _BODY.search(line)) and (condition := _CONDITION.search(line)):
                 times[loop[1]] = _trips(lines.get(condition[1], []))
-            for callee in _CALL.findall(line):
-                callers[callee].append((name, times.get(callee, 1)))
+            for callees in _CALL.findall(line):
+                for callee in _NAME.findall(callees):
+                    callers[callee].append((name, times.get(callee, 1)))
     runs = {entry: 1}
 
     def count(name: str) -> int:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import pathlib
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ from big_transfer.config import EvaluationConfig
 from real_labels import files
 from real_labels.errors import InputError
 from real_labels.files import json_text
+
+log = logging.getLogger("big_transfer")
 
 # The code that makes the programs, below the package.
 _SOURCES = (
@@ -49,8 +52,11 @@ def kept(
         except (InputError, TypeError, LookupError, AttributeError):
             path.unlink()  # damaged
     needs = compile_()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, needs.as_json())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, needs.as_json())
+    except OSError as error:
+        log.warning("The result is not kept in %s (%s).", path.parent, error)
     return needs
 
 

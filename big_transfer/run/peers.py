@@ -39,6 +39,9 @@ class PeerMonitor:
         self._timeout = timeout
         self._stopped = threading.Event()
         self._signs: dict[int, str] | None = None  # the answer of process 0, until it is judged
+        self._leaving = (
+            threading.Lock()
+        )  # taken by the one thread that ends the watch, and never given back
         self._threads: list[threading.Thread] = []
         self._reports = contextlib.ExitStack()
 
@@ -64,9 +67,11 @@ class PeerMonitor:
     ) -> None:
         if not self._threads:
             return
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             # An operation over all processes failed: wait until it is known which process was lost.
             self._stopped.wait(self._timeout + 4 * self._beat)
+        if not self._leaving.acquire(blocking=False):
+            self._threads[1].join()  # it ends this process
         self._leave(_DONE if error is None else _FAILED)
         self._reports.close()
 
@@ -107,6 +112,8 @@ class PeerMonitor:
                     )
 
     def _end(self, reason: str) -> None:
+        if not self._leaving.acquire(blocking=False):
+            return  # the run ended by itself at the same moment
         log.error("Error: %s. %s", reason, _CONTINUE)
         self._leave(_DONE)
         end_process(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import socket
 import time
@@ -19,8 +20,9 @@ _JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the 
 _LAUNCH_SECONDS = (
     300  # the same, if a launcher started them: its hosts may start at different times
 )
-# JAX's own check ends in a page of messages, so `peers` must find a loss before it.
-_RUNTIME_PATIENCE = 120  # seconds
+# JAX's own check ends in a page of messages. `peers` must find a loss before it: it takes up to 11/6 of its
+# timeout, until process 0 has left.
+_LEAST_PATIENCE = 120  # seconds
 
 
 # The variables by which JAX finds a launcher (jax/_src/clusters).
@@ -46,9 +48,14 @@ def check(address: str | None, number: int | None, process: int | None) -> None:
     Raises:
       ProcessError: if one is missing or unusable.
     """
+    if number == 1 and address is None and process in (None, 0):
+        return
     given = {"coordinator_address": address, "num_processes": number, "process_id": process}
     missing = [f"--{name}" for name, value in given.items() if value is None]
-    if len(missing) < len(given) and missing and launcher() is None:
+    is_without_launcher = launcher() is None or (
+        launcher() == "Cloud TPU" and importlib.util.find_spec("libtpu") is None
+    )
+    if len(missing) < len(given) and missing and is_without_launcher:
         present = next(f"--{name}" for name, value in given.items() if value is not None)
         raise ProcessError(
             f"{present} needs {' and '.join(missing)}, too: for process I of N, give "
@@ -66,17 +73,22 @@ def check(address: str | None, number: int | None, process: int | None) -> None:
     if process is not None and not 0 <= process < (number or process + 1):
         of = "" if number is None else f" to {number - 1} with --num_processes={number}"
         raise ProcessError(f"--process_id: expected a number from 0{of}, found {process}.")
-    if number is None and address is None and "OMPI_COMM_WORLD_SIZE" in os.environ:
-        _check_open_mpi()
+    if missing:
+        _check_launcher()
 
 
-def _check_open_mpi() -> None:
-    """Refuses several processes of Open MPI 5, which JAX does not find: each would train alone."""
-    if int(os.environ["OMPI_COMM_WORLD_SIZE"]) > 1 and launcher() is None:
+def _check_launcher() -> None:
+    """Refuses processes of a launcher that JAX cannot ask for the others: each would train alone."""
+    if os.environ.get("OMPI_COMM_WORLD_SIZE", "1") != "1" and launcher() != "Open MPI":
         raise ProcessError(
             "this version of Open MPI does not tell its processes an address: give "
             "--coordinator_address=HOST0:PORT --num_processes=$OMPI_COMM_WORLD_SIZE "
             "--process_id=$OMPI_COMM_WORLD_RANK (docs/scaling.md)."
+        )
+    if launcher() == "Kubernetes" and importlib.util.find_spec("kubernetes") is None:
+        raise ProcessError(
+            "this pod is one of an indexed Job, but JAX finds the others only with a package: pip install "
+            "kubernetes. To run this pod alone, give --num_processes=1."
         )
 
 
@@ -89,25 +101,30 @@ def launcher() -> str | None:
     variables = os.environ
     if hardware.is_tpu_vm():
         return "Cloud TPU"
-    if variables.keys() >= _OF_SLURM and variables["SLURM_NTASKS"] != "1":
-        return "SLURM"
     if variables.keys() >= _OF_OPEN_MPI and variables["OMPI_COMM_WORLD_SIZE"] != "1":
         return "Open MPI"
+    if variables.keys() >= _OF_SLURM and variables["SLURM_NTASKS"] != "1":
+        return "SLURM"
     if variables.keys() >= _OF_KUBERNETES:
         return "Kubernetes"
     return None
 
 
-def join(address: str | None, number: int | None, process: int | None) -> None:
+def join(
+    address: str | None, number: int | None, process: int | None, peer_timeout: float = 60.0
+) -> None:
     """Joins the other processes, if there are any: those of the flags, or those of a launcher.
 
     Args:
       address, number, process: see `check`. A launcher adds those that are None.
+      peer_timeout: seconds after which `peers` counts a process as lost; the runtime waits longer.
 
     Raises:
       ProcessError: if the processes do not reach each other within two minutes (five with a launcher, because
         its hosts may start at different times).
     """
+    if number == 1:  # also in a launcher's hands, such as independent folds
+        return
     found = launcher()
     if address is not None and number is not None and process is not None:
         fix = (
@@ -116,50 +133,44 @@ def join(address: str | None, number: int | None, process: int | None) -> None:
         )
         if process:
             _wait_for(address, fix)
-        _initialize(
-            f"the {number} processes at {address}", fix, _JOIN_SECONDS, address, number, process
-        )
-    elif found and (missing := _missing_package(found)):
-        log.warning(missing)
+        who = f"the {number} processes at {address}"
+        _initialize(who, fix, _JOIN_SECONDS, peer_timeout, address, number, process)
+    elif found == "Cloud TPU" and importlib.util.find_spec("libtpu") is None:
+        log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
     elif found:
         fix = (
             "Look at the output of the other processes, or name them with flags (docs/scaling.md)."
         )
         log.info("Joining the processes that %s started.", found)
-        _initialize(
-            f"the processes that {found} started", fix, _LAUNCH_SECONDS, address, number, process
-        )
-
-
-def _missing_package(found: str) -> str | None:
-    """Which package this launcher needs, if it is not installed."""
-    if found == "Cloud TPU" and importlib.util.find_spec("libtpu") is None:
-        return "This host has TPUs, but libtpu is not installed: pip install .[tpu]"
-    if found == "Kubernetes" and importlib.util.find_spec("kubernetes") is None:
-        return (
-            "This pod runs alone: it is one of an indexed Job, but JAX finds the others only with the "
-            "package kubernetes (pip install kubernetes)."
-        )
-    return None
+        who = f"the processes that {found} started"
+        _initialize(who, fix, _LAUNCH_SECONDS, peer_timeout, address, number, process)
 
 
 def _initialize(
-    who: str, fix: str, seconds: int, address: str | None, number: int | None, process: int | None
+    who: str,
+    fix: str,
+    seconds: int,
+    peer_timeout: float,
+    address: str | None,
+    number: int | None,
+    process: int | None,
 ) -> None:
     """Lets JAX join the processes; None: JAX asks the launcher."""
-    failure = f"{who} did not meet within {seconds} seconds"
-    with aborts.reported(f"Error: {failure}. {fix}"):
+    failure = f"{who} could not be joined"
+    with aborts.reported(f"Error: {failure} within {seconds} seconds. {fix}"):
         try:
             jax.distributed.initialize(
                 address,
                 number,
                 process,
                 initialization_timeout=seconds,
-                heartbeat_timeout_seconds=_RUNTIME_PATIENCE,
+                heartbeat_timeout_seconds=max(_LEAST_PATIENCE, math.ceil(2 * peer_timeout) + 30),
             )
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
+        except (
+            Exception
+        ) as error:  # of JAX, its runtime, or a launcher's package, each with its own types
             reason = str(error).strip().partition("\n")[0][:200]
-            raise ProcessError(f"{failure} ({reason}). {fix}") from None
+            raise ProcessError(f"{failure} ({reason or type(error).__name__}). {fix}") from None
 
 
 def _wait_for(address: str, fix: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import jax
 from etils import epath
@@ -40,12 +41,19 @@ class Profile:
     def __exit__(self, *_) -> None:
         self._stop()
 
-    def before(self, step: int) -> None:
-        """Starts or stops the trace before a step (from 1)."""
+    def before(self, step: int, wait: Callable[[], object]) -> None:
+        """Starts or stops the trace before a step (from 1).
+
+        Args:
+          step: the step that comes next.
+          wait: waits until the devices have finished all steps so far, so that a trace has its steps alone.
+        """
         if step in self._steps and not self._is_tracing:
+            wait()
             jax.profiler.start_trace(str(self._folder))
             self._is_tracing = True
-        elif step not in self._steps:
+        elif step not in self._steps and self._is_tracing:
+            wait()
             self._stop()
 
     def _stop(self) -> None:

@@ -127,7 +127,7 @@ def _train(
         profiling.Profile(config.profile, folder) as profile,
     ):
         for step in range(first + 1, run.total_steps + 1):
-            profile.before(step)
+            profile.before(step, monitor.finish)
             state, metrics = train_step(state, next(batches))
             monitor.add(step, metrics)
             is_last = step == run.total_steps

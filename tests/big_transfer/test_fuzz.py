@@ -134,7 +134,7 @@ def _read_results(path):
 
 
 def _read_partial(path):
-    """Of damaged results, none are used."""
+    """Damaged results are not used, unless the damage is to a value and its checksum alike."""
     PartialResults(path.parent, {"a": 1}, ("classes", "loss")).load()
 
 
@@ -174,6 +174,9 @@ READERS = {
 }  # fmt: skip
 
 
+CHECKPOINTS = ("npz checkpoint", "npz model", "timm checkpoint")
+
+
 def feed(name, data, factory) -> None:
     file_name, read, contents = READERS[name]
     folder = factory.getbasetemp() / name.replace(" ", "_")
@@ -188,7 +191,9 @@ def feed(name, data, factory) -> None:
         read(path)
     except ExpectedError as error:
         message = str(error)
-        assert path.name in message or str(folder) in message or name == "results.json", message
+        assert path.name in message or str(folder) in message, message
+        # A config may have a line for each field that differs, a checkpoint one for each array.
+        assert len(message.splitlines()) == 1 or name in ("config.json", *CHECKPOINTS), message
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -15,7 +15,7 @@ from tests.main.processes import final_state, finish
 
 # In an undisturbed run: operations on files of its workdir; steps, and batches of the last evaluation.
 FILES, BATCHES = 106, 16
-MOMENTS = [("file", number) for number in range(0, FILES, 3)] + [
+MOMENTS = [("file", number) for number in range(0, FILES - 6, 3)] + [
     ("batch", number) for number in range(BATCHES)
 ]
 SHORT = [("file", 24), ("batch", 14)]  # while a checkpoint is written; in the last evaluation

@@ -236,6 +236,9 @@ def test_needs_are_kept_by_config_and_slice(monkeypatch, tmp_path):
     for path in tmp_path.iterdir():
         path.write_text("{")
     assert kept() == 1  # a damaged file is compiled again
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(store, "folder", lambda: tmp_path / "file")
+    assert kept() == 1  # a folder that cannot be made loses no result
 
 
 # An excerpt in the compiler's own form: an asynchronous gather in three parts, a loop, a fused scatter.
@@ -262,6 +265,13 @@ PROGRAM = """
   %collective-permute-start = (f32[4]{0}, f32[4]{0}, u32[], u32[]) collective-permute-start(%p), channel_id=3
 }
 
+%left.1 (p: f32[4]) -> f32[4] {
+}
+
+%right.1 (p: f32[4]) -> f32[4] {
+  %all-to-all.1 = f32[50]{0} all-to-all(%p), channel_id=5
+}
+
 %condition.1 (p: f32[4]) -> pred[] {
   %constant.1 = s32[]{:T(128)} constant(5)
 }
@@ -272,6 +282,8 @@ ENTRY %main.1 (p: f32[4]) -> f32[4] {
   %f.3 = bf16[256] fusion(%p), kind=kCustom, calls=%done.1
   %f.4 = f32[16] fusion(%p), kind=kCustom, calls=%all-reduce-scatter.1
   %w = f32[4] while(%p), condition=%condition.1, body=%body.1
+  %all-reduce-start.1 = (f32[100]{0}, f32[10]{0}) all-reduce-start(%a, %b), channel_id=4, to_apply=%add
+  %c = f32[4] conditional(%i, %p, %p), branch_computations={%left.1, %right.1}
   %all-reduce.8 = (f32[2,3]{1,0}, pred[7]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
   ROOT %reduce-scatter.9 = f32[2]{0} reduce-scatter(%c), channel_id=1, dimensions={0}, to_apply=%add
 }
@@ -281,9 +293,10 @@ ENTRY %main.1 (p: f32[4]) -> f32[4] {
 def test_operations_between_chips_are_read_from_the_program():
     assert collectives(PROGRAM, chips=4) == (
         Collective("all-gather", 512, 1, "bf16[1,256]"),
+        Collective("all-reduce", 440 + 24 + 7, 2, "f32[100]"),
         Collective("reduce-scatter", 64 * 4 + 2 * 4 * 4, 2, "f32[64]"),
+        Collective("all-to-all", 200, 1, "f32[50]"),
         Collective("collective-permute", 5 * 16, 5, "f32[4]"),
-        Collective("all-reduce", 24 + 7, 1, "f32[2,3]"),
     )
 
 

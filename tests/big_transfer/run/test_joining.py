@@ -12,7 +12,9 @@ import pytest
 from big_transfer.run import processes
 
 
-@pytest.mark.parametrize("flags", [(None, None, None), ("host:1", 1, 0), ("[::1]:65535", 3, 2)])
+@pytest.mark.parametrize(
+    "flags", [(None, None, None), (None, 1, None), ("host:1", 1, 0), ("[::1]:65535", 3, 2)]
+)
 def test_usable_flags(flags):
     processes.check(*flags)
 
@@ -169,13 +171,46 @@ def test_open_mpi_5_needs_flags(environment):
     processes.check("host:1", 4, 3)
 
 
-def test_a_job_of_kubernetes_without_its_package_runs_alone(environment, clients, caplog):
+def test_a_job_of_kubernetes_needs_its_package(environment, monkeypatch):
     environment(KUBERNETES)
-    processes.join(None, None, None)
-    assert not clients and "pip install kubernetes" in caplog.text
+    monkeypatch.setattr(processes.importlib.util, "find_spec", lambda name: None)
+    for flags in ((None, None, None), (None, 4, None)):
+        with pytest.raises(processes.ProcessError, match="pip install kubernetes"):
+            processes.check(*flags)
+    processes.check(None, 1, None)
+
+
+def test_one_process_of_a_launcher_may_run_alone(environment, clients):
+    """Such as the folds of a cross-validation, each with its own --fold."""
+    environment(SLURM)
+    processes.check(None, 1, None)
+    processes.join(None, 1, None)
+    assert not clients
+
+
+def test_open_mpi_is_asked_before_slurm(environment):
+    environment(SLURM | OPEN_MPI)
+    assert processes.launcher() == "Open MPI"
+
+
+def test_open_mpi_5_inside_slurm_needs_flags(environment):
+    environment(SLURM | OPEN_MPI_5)
+    with pytest.raises(processes.ProcessError, match="does not tell its processes an address"):
+        processes.check(None, None, None)
+
+
+def test_the_runtime_is_more_patient_than_the_watch(environment, clients, monkeypatch):
+    environment(SLURM)
+    waits = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: waits.append(k))
+    for timeout in (6.0, 60.0, 300.0):
+        processes.join(None, None, None, timeout)
+        assert waits[-1]["heartbeat_timeout_seconds"] > timeout * 11 / 6
 
 
 def test_a_launcher_that_cannot_be_asked_is_one_line(environment, clients):
     environment(OPEN_MPI | {"OMPI_MCA_orte_hnp_uri": "1531576320.0;nothing"})
-    with pytest.raises(processes.ProcessError, match=r"Open MPI started did not meet .*parse"):
+    with pytest.raises(
+        processes.ProcessError, match=r"Open MPI started could not be joined .*parse"
+    ):
         processes.join(None, None, None)
