@@ -66,7 +66,7 @@ class Remedy:
 def find(
     config: TrainingConfig, needs: Needs, chips: int, needs_of: Callable[[TrainingConfig], Needs]
 ) -> Remedy | None:
-    """Tries settings, the cheapest in time first, until the step fits.
+    """Tries settings until the step fits: a split state, rematerialization, micro-batches.
 
     Args:
       config: a config with a training step that does not fit.
@@ -90,17 +90,26 @@ def find(
 
 
 def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> Iterator[Settings]:
-    """Settings that need less memory, the best first."""
+    """Settings that need less memory, the best first.
+
+    Args:
+      settings: settings of a step that does not fit.
+      needs: its needs.
+      batch_size: images in one step, over all chips.
+      chips: number of chips.
+    """
     assert needs.available_bytes is not None and needs.temporary_bytes is not None
+    room = needs.available_bytes - needs.argument_bytes  # for temporaries
     state = needs.parts["parameters"] + needs.parts["optimizer"]
-    is_split = settings.sharding == "fsdp" or state < _LARGE_STATE * needs.available_bytes
-    if not is_split:
+    if settings.sharding != "fsdp" and state > _LARGE_STATE * needs.available_bytes:
         settings = dataclasses.replace(settings, sharding="fsdp")
+        room += state * (chips - 1) // chips
+        if needs.temporary_bytes < room:
+            yield settings
     if not settings.remat:
         yield dataclasses.replace(settings, remat=True)
     # Temporaries shrink about as fast as the images of a micro-batch; the least factor that may do first.
-    room = max(needs.available_bytes - needs.argument_bytes, 1)
-    least = settings.accumulate_steps * max(2, needs.temporary_bytes / room)
+    least = settings.accumulate_steps * max(2, needs.temporary_bytes / max(room, 1))
     images = batch_size // chips
     for steps in range(2, images + 1):
         if images % steps == 0 and steps >= least:

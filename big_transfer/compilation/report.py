@@ -23,7 +23,14 @@ def as_json(plan: Plan) -> dict[str, Any]:
     for name, needs in (("train", plan.train), ("evaluate", plan.evaluate)):
         record[name] = None if needs is None else _needs_as_json(needs, plan)
     if plan.train is not None:
-        record["train"] |= {"steps": plan.num_steps, "hours": hours(plan)}
+        record["train"] |= {"steps": plan.num_steps, "hours": hours(plan.train, plan)}
+        if plan.remedy is not None:
+            needs = plan.remedy.needs
+            record["train"]["remedy"] = {
+                "flags": plan.remedy.flags,
+                **_needs_as_json(needs, plan),
+                "hours": hours(needs, plan),
+            }
     return record
 
 
@@ -63,9 +70,9 @@ def images_per_second(needs: Needs, chip: Chip) -> float | None:
     return needs.batch_size / max(times.values()) if times else None
 
 
-def hours(plan: Plan) -> float | None:
-    """The least hours of the training steps; None if their number is not known, or a step does not fit."""
-    times = seconds(plan.train, plan.slice.chip) if plan.train else None
+def hours(needs: Needs, plan: Plan) -> float | None:
+    """The hours of the training steps; None if their number is not known, or the step does not fit."""
+    times = seconds(needs, plan.slice.chip)
     return max(times.values()) * plan.num_steps / 3600 if times and plan.num_steps else None
 
 
@@ -88,7 +95,7 @@ def _in_full(plan: Plan) -> str:
             lines += _memory(needs, chip)
             lines += _speed(needs, chip)
         if needs is plan.train and needs is not None:
-            lines += _length(plan) + _remedy(plan)
+            lines += _length(needs, plan) + _remedy(plan)
     return "\n".join(["", *lines, ""])
 
 
@@ -131,10 +138,10 @@ def _speed(needs: Needs, chip: Chip) -> list[str]:
     return lines
 
 
-def _length(plan: Plan) -> list[str]:
-    found = hours(plan)
+def _length(needs: Needs, plan: Plan) -> list[str]:
     if plan.num_steps is None:
         return [f"  {'hours':20}{_UNKNOWN}: give --examples=N, the number of training images"]
+    found = hours(needs, plan)
     if found is None:
         return []
     chip_hours = found * len(plan.slice.devices)
@@ -150,23 +157,29 @@ def _remedy(plan: Plan) -> list[str]:
         return ["", "No setting was found that fits: take a larger slice, or a smaller batch."]
     needs, chip = plan.remedy.needs, plan.slice.chip
     lines = ["", f"It fits with {plan.remedy.flags}. Then, per chip"]
-    return lines + _memory(needs, chip) + _speed(needs, chip)
+    return lines + _memory(needs, chip) + _speed(needs, chip) + _length(needs, plan)
 
 
 def _as_table(plans: Sequence[Plan]) -> str:
+    """A row for each slice; a step that does not fit is shown with the change that makes it fit."""
     rows = []
     for plan in plans:
-        needs = plan.train or plan.evaluate
-        rate, found = images_per_second(needs, plan.slice.chip), hours(plan)
+        needs, change = plan.train or plan.evaluate, ""
+        if not needs.fits and plan.remedy is not None:
+            needs, change = plan.remedy.needs, plan.remedy.flags
+        rate, chips = images_per_second(needs, plan.slice.chip), len(plan.slice.devices)
+        length = ["", ""]
+        if plan.train is not None and needs.fits:
+            found = hours(needs, plan)
+            length = [_UNKNOWN] * 2 if found is None else [f"{found:,.2f}", f"{found * chips:,.1f}"]
         rows.append([
             plan.slice.name,
-            str(len(plan.slice.devices)),
+            str(chips),
             f"{needs.memory_bytes / 2**30:.2f} of {plan.slice.chip.memory / 2**30:.0f}",
-            "yes" if needs.fits else "NO",
+            change or ("as it is" if needs.fits else "NOTHING FOUND"),
             bound(needs, plan.slice.chip) or "",
             "" if rate is None else f"{rate:,.0f}",
-            _UNKNOWN if found is None else f"{found:,.2f}",
-            _UNKNOWN if found is None else f"{found * len(plan.slice.devices):,.1f}",
+            *length,
         ])  # fmt: skip
     names = ["slice", "chips", "GiB a chip", "fits", "bound by", "images/s", "hours", "chip-hours"]
     return f"\n{text_table([names, *rows], '<>><<>>>')}\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from big_transfer import datasets, family, hyperrule, resnet
@@ -84,10 +84,11 @@ def plan_evaluation(config: Config) -> EvaluationConfig:
       config: a checked config; the name of its checkpoint determines the model and the resolution.
 
     Raises:
-      ConfigError: if the number of classes, the model or the resolution is not known.
+      ConfigError: if the number of classes or the model is not known, or there are several checkpoints.
     """
-    path = (config.checkpoint or "").split(",")[0]
-    name = pathlib.PurePath(path).stem
+    if "," in (config.checkpoint or ""):
+        raise ConfigError("checkpoint: there are several; plan the evaluation of one at a time")
+    name = pathlib.PurePath(config.checkpoint or "").stem
     variant = family.variant_of(name)
     model = config.model
     if model.depth is None and model.units is None and variant is not None:
@@ -98,7 +99,9 @@ def plan_evaluation(config: Config) -> EvaluationConfig:
             "the model is not known without its checkpoint and dataset; set --config.model.depth, "
             "--config.model.width and --config.num_classes"
         )
-    size = config.input.size or family.evaluation_size(name)
+    size = _evaluation_size(
+        config, name, lambda: family.evaluation_size(name, config.hyperrule or "public")
+    )
     section = _filled(config.eval, size=size, original_key="label", split="validation")
     return completed(dataclasses.replace(config, model=model, eval=section), EvaluationConfig)
 
@@ -165,17 +168,26 @@ def complete_evaluation(
     if network.depth is None and network.units is None:
         is_number = isinstance(model.depth, int)
         network = _filled(network, **{"depth" if is_number else "units": model.depth})
-    size = config.eval.size
-    if size is None and config.hyperrule is None:
-        size = family.evaluation_size(name)
-    elif size is None:  # an evaluation needs only the rule's resolution, which depends on the area
-        size = config.input.size or _rule(config, len(source), datasets.typical_area(source)).size
+    size = _evaluation_size(
+        config, name, lambda: _rule(config, len(source), datasets.typical_area(source)).size
+    )
     config = dataclasses.replace(
         config,
         model=_filled(network, width=model.width),
         eval=dataclasses.replace(config.eval, size=size),
     )
     return completed(config, EvaluationConfig)
+
+
+def _evaluation_size(config: Config, name: str, size_by_rule: Callable[[], int]) -> int:
+    """The size of evaluation images in pixels: set, of the checkpoint's name, or by the HyperRule."""
+    if config.eval.size is not None:
+        return config.eval.size
+    if config.hyperrule is None:
+        return family.evaluation_size(name)
+    return (
+        config.input.size or size_by_rule()
+    )  # the rule's resolution depends on the area of the images
 
 
 def _with_evaluation_named(config: Config) -> Config:

@@ -102,6 +102,18 @@ def test_a_plan_that_does_not_fit_names_a_change_that_does(compiler):
     assert "does NOT fit: 17.00 GiB too much for 15.00 GiB" in text
     assert "It fits with --config.model.remat=True --config.input.accumulate_steps=4. Then" in text
     assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+    assert "chip-hours" in text  # with the change
+
+
+def test_the_change_is_in_the_table_and_in_the_file(compiler, tmp_path):
+    compiler(lambda config: FITS if config.model.remat else TOO_LARGE)
+    path = tmp_path / "plan.json"
+    text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8,v4:2x4x4", json_path=path)
+    assert text.count("--config.model.remat=True") == 2 and "not known" not in text
+    train = json.loads(path.read_text())[0]["train"]
+    assert not train["per_chip"]["fits"] and train["hours"] is None
+    assert train["remedy"]["flags"] == "--config.model.remat=True"
+    assert train["remedy"]["per_chip"]["fits"] and train["remedy"]["hours"] > 0
 
 
 def test_no_change_is_invented(compiler):
@@ -109,6 +121,7 @@ def test_no_change_is_invented(compiler):
     text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
     assert "No setting was found that fits" in text
     assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+    assert "NOTHING FOUND" in compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8,v4:2x4x4")
 
 
 def test_a_large_state_is_split_first():
@@ -128,6 +141,10 @@ def test_a_large_state_is_split_first():
     found = remedies.find(config, needs, 32, needs_of)
     assert found is not None and found.flags == "--config.sharding=fsdp --config.model.remat=True"
     assert tried == [remedies.Settings("fsdp", True, 1)]
+    # If the temporaries fit beside a split state, no time is spent.
+    needs = dataclasses.replace(needs, temporary_bytes=9 * GIB, memory_bytes=17 * GIB)
+    found = remedies.find(config, needs, 32, needs_of)
+    assert found is not None and found.flags == "--config.sharding=fsdp"
 
 
 def test_hours_are_not_known_without_the_number_of_images(compiler, tmp_path):
@@ -165,8 +182,13 @@ def test_a_config_without_training_compiles_its_evaluation_alone(compiler):
     with pytest.raises(config_lib.ConfigError, match="set --config.model.depth"):
         compilation.plan(unnamed, "v5e:4x8")
     unnamed.checkpoint = "BiT-M-R50x3-ILSVRC2012.npz"
+    unnamed.input.size = 128  # as in an evaluation, this is the size of training images
     compilation.plan(unnamed, "v5e:4x8")
     assert (asked[-1][1].model.depth, asked[-1][1].model.width) == (50, 3.0)
+    assert asked[-1][1].eval.size == 480
+    unnamed.checkpoint = "a.npz,b.npz"
+    with pytest.raises(config_lib.ConfigError, match="plan the evaluation of one at a time"):
+        compilation.plan(unnamed, "v5e:4x8")
 
 
 @pytest.mark.parametrize(
