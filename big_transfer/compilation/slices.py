@@ -34,6 +34,8 @@ class Chip:
         computed in bfloat16, too.
       bandwidth: bytes per second from and to the chip's memory, at most.
       memory: bytes.
+      dimensions: of the grid of a slice.
+      most: chips in the largest slice.
       cores: "megacore" for chips whose two cores work as one device.
     """
 
@@ -41,6 +43,8 @@ class Chip:
     flops: float
     bandwidth: float
     memory: int
+    dimensions: int
+    most: int
     cores: str | None = None
 
 
@@ -48,10 +52,10 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", 275e12, 1228e9, 32 * _GIB, "megacore"),
-        Chip("v5e", 197e12, 819e9, 16 * _GIB),
-        Chip("v5p", 459e12, 2765e9, 95 * _GIB, "megacore"),
-        Chip("v6e", 918e12, 1640e9, 32 * _GIB),
+        Chip("v4", 275e12, 1228e9, 32 * _GIB, 3, 4096, "megacore"),
+        Chip("v5e", 197e12, 819e9, 16 * _GIB, 2, 256),
+        Chip("v5p", 459e12, 2765e9, 95 * _GIB, 3, 8960, "megacore"),
+        Chip("v6e", 918e12, 1640e9, 32 * _GIB, 2, 256),
     )
 }
 
@@ -87,12 +91,18 @@ def slice_of(topology: str) -> Slice:
             f"--topology: expected a chip ({', '.join(CHIPS)}) and its grid, such as v5e:4x8, found "
             f"{topology!r}."
         )
+    chip = CHIPS[found[1]]
+    grid = [int(extent) for extent in found[2].split("x")]
+    if len(grid) != chip.dimensions or not 1 <= math.prod(grid) <= chip.most:
+        example = "2x2x4" if chip.dimensions == 3 else "4x8"
+        raise TopologyError(
+            f"--topology: {chip.name} has grids of {chip.dimensions} dimensions and at most {chip.most:,} "
+            f"chips, such as {chip.name}:{example}; found {topology}."
+        )
     if importlib.util.find_spec("libtpu") is None:
         raise TopologyError("--mode=compile needs the TPU's compiler: pip install '.[tpu]'")
     from jax.experimental import topologies
 
-    chip = CHIPS[found[1]]
-    grid = [int(extent) for extent in found[2].split("x")]
     options: dict[str, Any] = {"chip_config_name": chip.cores} if chip.cores else {}
     if math.prod(grid) < 4:  # a host has four chips, unless a slice is smaller
         options["chips_per_host_bounds"] = (*grid, 1)[:3]

@@ -314,3 +314,18 @@ def test_out_of_memory_says_what_to_set(monkeypatch, capsys, tmp_path):
     message = capsys.readouterr().err
     assert "memory is too small (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.)" in message
     assert "--config.input.accumulate_steps=2" in message and len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["debug_nans", "disable_jit"])
+def test_debugging_flags_pass_to_jax(monkeypatch, name):
+    import main
+
+    monkeypatch.setattr(main.processes, "join", lambda *_: None)
+    monkeypatch.setattr(main.memory, "keep_freed_memory", lambda: True)
+    with flagsaver.flagsaver():
+        main.flags.FLAGS(["main.py", f"--config={TINY}", f"--{name}"])
+        try:
+            main._set_up_jax()
+            assert getattr(jax.config, f"jax_{name}")
+        finally:
+            jax.config.update(f"jax_{name}", False)

@@ -233,6 +233,12 @@ def test_unknown_slices_are_refused(name):
         slices.slice_of(name)
 
 
+@pytest.mark.parametrize("name", ["v5e:300x300", "v5e:2x2x2", "v4:4x8", "v6e:0x4", "v4:32x32x32"])
+def test_slices_that_do_not_exist_are_refused(name):
+    with pytest.raises(slices.TopologyError, match="dimensions and at most"):
+        slices.slice_of(name)
+
+
 def test_without_the_compiler_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(slices.TopologyError, match=r"pip install '\.\[tpu\]'"):
