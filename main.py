@@ -140,10 +140,8 @@ def _plan() -> str:
         raise config.ConfigError("--mode=compile needs --topology, such as --topology=v5e:4x8")
     from big_transfer import compilation  # imported here, because no other mode needs it
 
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # nothing is lost, and the compiler does not wait
+    # Signals end the process at once: nothing is lost, and the compiler would not listen for minutes.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     jax.config.update("jax_platforms", "cpu")  # the compiler of another platform works beside it
     _set_up_cache()

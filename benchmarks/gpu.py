@@ -24,6 +24,11 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+import model_speed
+
+from big_transfer.run import hardware
+
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # as in the README
 BATCHES = (64, 128, 256, 512, 1024)
 SECONDS = 6.0  # each batch size is timed for this long
@@ -62,7 +67,11 @@ def command(images: pathlib.Path, workdir: pathlib.Path, small: bool) -> list[st
 
 def run(arguments: list[str], kill_at: str | None = None) -> str:
     """Runs main.py with deterministic operations; kills it when a line of its output contains `kill_at`."""
-    environment = os.environ | {"XLA_FLAGS": DETERMINISTIC} if has_gpu() else dict(os.environ)
+    environment = (
+        os.environ | {"XLA_FLAGS": DETERMINISTIC}
+        if hardware.has_accelerator()
+        else dict(os.environ)
+    )
     process = subprocess.Popen(
         arguments, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )  # fmt: skip
@@ -75,10 +84,6 @@ def run(arguments: list[str], kill_at: str | None = None) -> str:
     if process.wait() and kill_at is None:
         sys.exit(f"main.py failed:\n{output}")
     return output
-
-
-def has_gpu() -> bool:
-    return bool(list(pathlib.Path("/dev").glob("nvidia[0-9]*")))
 
 
 def smoke_and_resume(small: bool) -> None:
@@ -151,12 +156,7 @@ def pytorch(task: str, batch: int, small: bool, path: str):
     """Google's PyTorch model, compiled, channels last, in bfloat16 by autocast."""
     import torch
 
-    spec = importlib.util.spec_from_file_location(
-        "bit_pytorch_models", pathlib.Path(path) / "bit_pytorch" / "models.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = model_speed.pytorch_release(path)
     size = 64 if small else 224
     device = "cuda" if torch.cuda.is_available() else "cpu"
     units = [1, 1, 1, 1] if small else [3, 4, 6, 3]

@@ -90,6 +90,23 @@ def ours(model: dict, npz: str, args):
     return np.asarray(forward_once()), forward_once, train_once
 
 
+def big_vision_step(net, tx):
+    """A training step of a model of big_vision: (parameters, optimizer, images, labels) -> the same, loss."""
+    import jax
+    import optax
+
+    def step(p, opt, images, labels):
+        def loss(p):
+            logits, _ = net.apply({"params": p}, images)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        value, gradient = jax.value_and_grad(loss)(p)
+        updates, opt = tx.update(gradient, opt, p)
+        return optax.apply_updates(p, updates), opt, value
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
 def big_vision(model: dict, npz: str, args, keep_memory: bool = False):
     sys.path[:0] = [str(ROOT), args.big_vision]
     import jax
@@ -114,21 +131,11 @@ def big_vision(model: dict, npz: str, args, keep_memory: bool = False):
     images, labels = (jnp.asarray(a) for a in images_and_labels(model))
     forward = jax.jit(lambda p, x: net.apply({"params": p}, x)[0])
     tx = optax.sgd(1e-3, momentum=0.9)
-
-    def loss(p):
-        logits, _ = net.apply({"params": p}, images)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    def step(p, opt):
-        value, gradient = jax.value_and_grad(loss)(p)
-        updates, opt = tx.update(gradient, opt, p)
-        return optax.apply_updates(p, updates), opt, value
-
-    step = jax.jit(step, donate_argnums=(0, 1))
+    step = big_vision_step(net, tx)
     state = [jax.tree.map(jnp.copy, params), tx.init(params)]
 
     def train_once():
-        *state[:], value = step(*state)
+        *state[:], value = step(*state, images, labels)
         jax.block_until_ready(value)
 
     def forward_once():
@@ -147,13 +154,19 @@ class _Half:
         return channels // 2
 
 
-def pytorch(model: dict, npz: str, args, channels_last: bool = False):
-    import torch
-
-    path = pathlib.Path(args.big_transfer) / "bit_pytorch" / "models.py"
+def pytorch_release(checkout: str):
+    """The module with the models of google-research/big_transfer's PyTorch code."""
+    path = pathlib.Path(checkout) / "bit_pytorch" / "models.py"
     spec = importlib.util.spec_from_file_location("bit_pytorch_models", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def pytorch(model: dict, npz: str, args, channels_last: bool = False):
+    import torch
+
+    module = pytorch_release(args.big_transfer)
     width = _Half() if model["width"] == 0.5 else model["width"]
     net = module.ResNetV2(list(model["depth"]), width, head_size=model["classes"])
     with np.load(npz) as arrays:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import jax
 import jax.numpy as jnp
+import model_speed
 import optax
 
 from big_transfer import config as config_lib
@@ -62,18 +63,8 @@ def big_vision(task: str, batch: int, mesh, path: str):
     if task == "forward":
         return jax.jit(lambda p, x: net.apply({"params": p}, x)[0]).lower(shaped(params), images)
     tx = optax.sgd(1e-3, momentum=0.9)
-
-    def step(p, state, x, y):
-        def loss(p):
-            logits, _ = net.apply({"params": p}, x)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-
-        value, gradient = jax.value_and_grad(loss)(p)
-        updates, state = tx.update(gradient, state, p)
-        return optax.apply_updates(p, updates), state, value
-
     state = shaped(jax.eval_shape(tx.init, params))
-    return jax.jit(step, donate_argnums=(0, 1)).lower(shaped(params), state, images, labels)
+    return model_speed.big_vision_step(net, tx).lower(shaped(params), state, images, labels)
 
 
 def count(lowered) -> dict[str, float]:

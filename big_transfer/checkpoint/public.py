@@ -188,9 +188,8 @@ def _expected_shapes(model: resnet.ResNetV2) -> dict[str, tuple[int, ...]]:
     return _shapes_of_model(resnet.units_per_stage(model.depth), model.width, model.num_classes)
 
 
-@functools.lru_cache(
-    maxsize=8
-)  # reading one file asks several times, and each takes up to two seconds
+# Reading one file asks several times, and each takes up to two seconds.
+@functools.lru_cache(maxsize=8)
 def _shapes_of_model(
     units: tuple[int, ...], width: float, num_classes: int | None
 ) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from etils import epath
 
@@ -68,35 +69,27 @@ def _size(
 
 
 def _plan(config: config_lib.Config, size: known_datasets.Size, place: Slice) -> Plan:
-    mesh = sharding.make_mesh(place.devices)
-    train, remedy, num_steps = None, None, None
     if config.input.dataset is None:
-        complete: config_lib.EvaluationConfig = completion.plan_evaluation(config)
-    else:
-        complete = training = completion.plan_training(config, size)
-
-        def needs_of(candidate: config_lib.TrainingConfig) -> Needs:
-            return store.kept(
-                "train",
-                candidate,
-                place.name,
-                lambda: _compiled("training", place, programs.training_program(candidate, mesh)),
-            )
-
-        train = needs_of(training)
-        if not train.fits:
-            remedy = remedies.find(training, train, mesh.size, needs_of)
-        if training.total_steps is not None or size.num_examples is not None:
-            num_steps = setup.steps_of(training, size.num_examples or 0)
-    evaluate = store.kept(
-        "evaluate",
-        complete,
-        place.name,
-        lambda: _compiled("evaluation", place, programs.evaluation_program(complete, mesh)),
-    )
-    return Plan(place, train, evaluate, remedy, num_steps)
+        evaluated = completion.plan_evaluation(config)
+        return Plan(place, None, needs_of("evaluation", evaluated, place), None, None)
+    training = completion.plan_training(config, size)
+    train = needs_of("training", training, place)
+    remedy = num_steps = None
+    if not train.fits:
+        remedy = remedies.find(
+            training, train, len(place.devices), lambda each: needs_of("training", each, place)
+        )
+    if training.total_steps is not None or size.num_examples is not None:
+        num_steps = setup.steps_of(training, size.num_examples or 0)
+    return Plan(place, train, needs_of("evaluation", training, place), remedy, num_steps)
 
 
-def _compiled(name: str, place: Slice, program: programs.Program) -> Needs:
-    log.info("Compiling the %s step for %s (minutes).", name, place.name)
-    return measuring.compiled(program)
+def needs_of(step: str, config: Any, place: Slice) -> Needs:
+    """The needs of the "training" or "evaluation" step of a complete config on a slice."""
+    make = {"training": programs.training_program, "evaluation": programs.evaluation_program}[step]
+
+    def compile_(program: programs.Program) -> Needs:
+        log.info("Compiling the %s step for %s (minutes).", step, place.name)
+        return measuring.compiled(program)
+
+    return store.kept(make(config, sharding.make_mesh(place.devices)), place, compile_)

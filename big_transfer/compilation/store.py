@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import logging
+import os
 import pathlib
 from collections.abc import Callable
 
 import platformdirs
 
 from big_transfer.compilation.measuring import Needs
-from big_transfer.config import EvaluationConfig
+from big_transfer.compilation.programs import Program
+from big_transfer.compilation.slices import Slice
 from real_labels import files
 from real_labels.errors import InputError
 from real_labels.files import json_text
 
 log = logging.getLogger("big_transfer")
 
-# The code that makes the programs, below the package.
-_SOURCES = (
-    "resnet.py", "layers.py", "losses.py", "training/step.py", "training/optimizer.py",
-    "training/setup.py", "evaluation/evaluator.py", "run/sharding.py", "compilation/programs.py",
-    "compilation/measuring.py", "compilation/collectives.py",
-)  # fmt: skip
-# Fields that change no program: files, names, intervals and lengths.
-_WITHOUT_EFFECT = {
-    "seed", "total_steps", "total_epochs", "checkpoint", "export_npz", "folds", "fold", "reset_head",
-    "log_every_steps", "eval_every_steps", "checkpoint_every_steps", "checkpoint_keep", "checkpoint_best",
-    "example_images", "hyperrule", "profile",
-}  # fmt: skip
+# The code that counts, beside this file.
+_SOURCES = ("measuring.py", "collectives.py")
+_SETTINGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")
 
 
-def kept(
-    kind: str, config: EvaluationConfig, topology: str, compile_: Callable[[], Needs]
-) -> Needs:
+def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -> Needs:
     """Returns the kept needs of a program, or compiles it and keeps them.
 
     Args:
-      kind: "train" or "evaluate".
-      config: the config of the program.
-      topology: name of the slice.
-      compile_: compiles the program.
+      program: the program.
+      place: the slice that it is for.
+      compile_: compiles a program.
     """
-    path = folder() / f"{_key(kind, config, topology)}.json"
+    path = folder() / f"{_key(program, place)}.json"
     if path.exists():
         try:
             return Needs.from_json(json_text.read(path))
         except (InputError, TypeError, LookupError, AttributeError):
             path.unlink()  # damaged
-    needs = compile_()
+    needs = compile_(program)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, needs.as_json())
@@ -65,28 +54,15 @@ def folder() -> pathlib.Path:
     return pathlib.Path(platformdirs.user_cache_dir("big_transfer")) / "compiled"
 
 
-def _key(kind: str, config: EvaluationConfig, topology: str) -> str:
-    fields = dataclasses.asdict(config)
-    section = "input" if kind == "train" else "eval"
-    identity = {
-        "kind": kind,
-        "topology": topology,
-        "fields": {k: v for k, v in fields.items() if k not in _WITHOUT_EFFECT | {"input", "eval"}},
-        "data": {
-            name: fields[section].get(name) for name in ("batch_size", "size", "accumulate_steps")
-        },
-        "max_labels": fields["input"]["max_labels"],
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "libtpu")
-        },
-        "code": _hash_of_code(),
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_code() -> str:
-    root = pathlib.Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update((root / name).read_bytes())
-    return digest.hexdigest()
+def _key(program: Program, place: Slice) -> str:
+    """Hash of the program's text, the slice, and the software that compiles and counts."""
+    here = pathlib.Path(__file__).parent
+    identity = (
+        program.lowered.as_text(),
+        [place.name, place.chip.cores],
+        program.micro_batches,
+        [importlib.metadata.version(name) for name in ("jaxlib", "libtpu")],
+        [os.environ.get(name) for name in _SETTINGS],
+        [(here / name).read_text(encoding="utf-8") for name in _SOURCES],
+    )
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

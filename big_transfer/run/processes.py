@@ -17,19 +17,16 @@ from real_labels.errors import ExpectedError
 log = logging.getLogger("big_transfer")
 
 _JOIN_SECONDS = 120  # that process 0 and the others wait for each other at the start
-_LAUNCH_SECONDS = (
-    300  # the same, if a launcher started them: its hosts may start at different times
-)
+_LAUNCH_SECONDS = 300  # the same with a launcher, whose hosts may start at different times
 # JAX's own check ends in a page of messages. `peers` must find a loss before it: it takes up to 11/6 of its
 # timeout, until process 0 has left.
 _LEAST_PATIENCE = 120  # seconds
-
 
 # The variables by which JAX finds a launcher (jax/_src/clusters).
 _OF_SLURM = {
     "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"
 }  # fmt: skip
-_OF_OPEN_MPI = {"OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_SIZE"}
+_ADDRESS_OF_OPEN_MPI = "OMPI_MCA_orte_hnp_uri"
 _OF_KUBERNETES = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"}
 
 
@@ -52,10 +49,11 @@ def check(address: str | None, number: int | None, process: int | None) -> None:
         return
     given = {"coordinator_address": address, "num_processes": number, "process_id": process}
     missing = [f"--{name}" for name, value in given.items() if value is None]
-    is_without_launcher = launcher() is None or (
-        launcher() == "Cloud TPU" and importlib.util.find_spec("libtpu") is None
-    )
-    if len(missing) < len(given) and missing and is_without_launcher:
+    found = launcher() if missing else None
+    obstacle = _obstacle(found)
+    if obstacle and found != "Cloud TPU":
+        raise ProcessError(obstacle)
+    if 0 < len(missing) < len(given) and (found is None or obstacle):
         present = next(f"--{name}" for name, value in given.items() if value is not None)
         raise ProcessError(
             f"{present} needs {' and '.join(missing)}, too: for process I of N, give "
@@ -73,40 +71,40 @@ def check(address: str | None, number: int | None, process: int | None) -> None:
     if process is not None and not 0 <= process < (number or process + 1):
         of = "" if number is None else f" to {number - 1} with --num_processes={number}"
         raise ProcessError(f"--process_id: expected a number from 0{of}, found {process}.")
-    if missing:
-        _check_launcher()
-
-
-def _check_launcher() -> None:
-    """Refuses processes of a launcher that JAX cannot ask for the others: each would train alone."""
-    if os.environ.get("OMPI_COMM_WORLD_SIZE", "1") != "1" and launcher() != "Open MPI":
-        raise ProcessError(
-            "this version of Open MPI does not tell its processes an address: give "
-            "--coordinator_address=HOST0:PORT --num_processes=$OMPI_COMM_WORLD_SIZE "
-            "--process_id=$OMPI_COMM_WORLD_RANK (docs/scaling.md)."
-        )
-    if launcher() == "Kubernetes" and importlib.util.find_spec("kubernetes") is None:
-        raise ProcessError(
-            "this pod is one of an indexed Job, but JAX finds the others only with a package: pip install "
-            "kubernetes. To run this pod alone, give --num_processes=1."
-        )
 
 
 def launcher() -> str | None:
-    """The launcher that started this process as one of several, if JAX can ask it for the others.
+    """The launcher that started this process as one of several.
 
     The variables are those that JAX reads. A process that a launcher started alone is no part of a cluster;
     neither is a pod of Kubernetes outside an indexed Job.
     """
-    variables = os.environ
     if hardware.is_tpu_vm():
         return "Cloud TPU"
-    if variables.keys() >= _OF_OPEN_MPI and variables["OMPI_COMM_WORLD_SIZE"] != "1":
+    if os.environ.get("OMPI_COMM_WORLD_SIZE", "1") != "1":
         return "Open MPI"
-    if variables.keys() >= _OF_SLURM and variables["SLURM_NTASKS"] != "1":
+    if os.environ.keys() >= _OF_SLURM and os.environ["SLURM_NTASKS"] != "1":
         return "SLURM"
-    if variables.keys() >= _OF_KUBERNETES:
+    if os.environ.keys() >= _OF_KUBERNETES:
         return "Kubernetes"
+    return None
+
+
+def _obstacle(found: str | None) -> str | None:
+    """Why JAX cannot ask this launcher for the other processes; None if it can."""
+    if found == "Cloud TPU" and importlib.util.find_spec("libtpu") is None:
+        return "This host has TPUs, but libtpu is not installed: pip install .[tpu]"
+    if found == "Open MPI" and _ADDRESS_OF_OPEN_MPI not in os.environ:
+        return (
+            "this version of Open MPI does not tell its processes an address: give "
+            "--coordinator_address=HOST0:PORT --num_processes=$OMPI_COMM_WORLD_SIZE "
+            "--process_id=$OMPI_COMM_WORLD_RANK (docs/scaling.md)."
+        )
+    if found == "Kubernetes" and importlib.util.find_spec("kubernetes") is None:
+        return (
+            "this pod is one of an indexed Job, but JAX finds the others only with a package: pip install "
+            "kubernetes. To run this pod alone, give --num_processes=1."
+        )
     return None
 
 
@@ -125,37 +123,27 @@ def join(
     """
     if number == 1:  # also in a launcher's hands, such as independent folds
         return
-    found = launcher()
+    seconds = _JOIN_SECONDS
     if address is not None and number is not None and process is not None:
+        who = f"the {number} processes at {address}"
         fix = (
-            f"Start all {number} processes within {_JOIN_SECONDS} seconds, process 0 on the host of "
+            f"Start all {number} processes within {seconds} seconds, process 0 on the host of "
             f"--coordinator_address."
         )
         if process:
             _wait_for(address, fix)
-        who = f"the {number} processes at {address}"
-        _initialize(who, fix, _JOIN_SECONDS, peer_timeout, address, number, process)
-    elif found == "Cloud TPU" and importlib.util.find_spec("libtpu") is None:
-        log.warning("This host has TPUs, but libtpu is not installed: pip install .[tpu]")
-    elif found:
+    else:
+        found = launcher()
+        if found is None:
+            return
+        if obstacle := _obstacle(found):  # without libtpu, this host computes on its CPU
+            log.warning(obstacle)
+            return
+        who, seconds = f"the processes that {found} started", _LAUNCH_SECONDS
         fix = (
             "Look at the output of the other processes, or name them with flags (docs/scaling.md)."
         )
-        log.info("Joining the processes that %s started.", found)
-        who = f"the processes that {found} started"
-        _initialize(who, fix, _LAUNCH_SECONDS, peer_timeout, address, number, process)
-
-
-def _initialize(
-    who: str,
-    fix: str,
-    seconds: int,
-    peer_timeout: float,
-    address: str | None,
-    number: int | None,
-    process: int | None,
-) -> None:
-    """Lets JAX join the processes; None: JAX asks the launcher."""
+        log.info("Joining %s.", who)
     failure = f"{who} could not be joined"
     with aborts.reported(f"Error: {failure} within {seconds} seconds. {fix}"):
         try:
@@ -166,9 +154,8 @@ def _initialize(
                 initialization_timeout=seconds,
                 heartbeat_timeout_seconds=max(_LEAST_PATIENCE, math.ceil(2 * peer_timeout) + 30),
             )
-        except (
-            Exception
-        ) as error:  # of JAX, its runtime, or a launcher's package, each with its own types
+        # JAX, its runtime and the launchers' packages have their own types.
+        except Exception as error:
             reason = str(error).strip().partition("\n")[0][:200]
             raise ProcessError(f"{failure} ({reason or type(error).__name__}). {fix}") from None
 
@@ -186,9 +173,8 @@ def _wait_for(address: str, fix: str) -> None:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=_JOIN_SECONDS):
                 return
-        except (
-            OSError
-        ) as error:  # a name may be unknown until the host has started, in Kubernetes say
+        except OSError as error:
+            # In Kubernetes, a name is unknown until its host has started.
             reason = error.strerror or str(error)
             if time.monotonic() > deadline:
                 raise ProcessError(

@@ -119,8 +119,7 @@ def create(url: str) -> Database:
     Raises:
       InputError: if the database has the tables already, or cannot be reached.
     """
-    database = _connect(url)
-    with _one_line_errors(url), database.writing() as connection:
+    with _connected(url) as database, database.writing() as connection:
         if sqlalchemy.inspect(connection).has_table(schema.facts.name):
             raise InputError(
                 f"{_without_password(url)}: already holds a rating database. Add tasks with `rate add`, or "
@@ -155,8 +154,7 @@ def opened(url: str) -> Database:
                 f"{_without_password(url)}: this database does not exist. Create it with `rate init`, or "
                 f"name another database with --database."
             )
-    database = _connect(url)
-    with _one_line_errors(url), database.reading() as connection:
+    with _connected(url) as database, database.reading() as connection:
         if not sqlalchemy.inspect(connection).has_table(schema.facts.name):
             raise InputError(
                 f"{_without_password(url)}: is not a rating database. Create one with `rate init`."
@@ -165,16 +163,16 @@ def opened(url: str) -> Database:
             version = database.fact(connection, "schema")
         except (TypeError, ValueError):  # no JSON
             version = None
-    if not isinstance(version, int):
-        raise InputError(
-            f"{_without_password(url)}: is damaged: it does not say the version of its tables. Take the "
-            f"copy that `rate backup` made."
-        )
-    if version > schema.VERSION:
-        raise InputError(
-            f"{_without_password(url)}: was made by a newer version of this program (tables of version "
-            f"{version}; this program reads version {schema.VERSION}). Update the program."
-        )
+        if not isinstance(version, int):
+            raise InputError(
+                f"{_without_password(url)}: is damaged: it does not say the version of its tables. Take "
+                f"the copy that `rate backup` made."
+            )
+        if version > schema.VERSION:
+            raise InputError(
+                f"{_without_password(url)}: was made by a newer version of this program (tables of version "
+                f"{version}; this program reads version {schema.VERSION}). Update the program."
+            )
     return database
 
 
@@ -232,16 +230,19 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 @contextlib.contextmanager
-def _one_line_errors(url: str) -> Iterator[None]:
-    """Turns an error of the database driver into an InputError of one line."""
+def _connected(url: str) -> Iterator[Database]:
+    """Connects to a database; an error closes it, and an error of its driver is an InputError of one line."""
+    database = _connect(url)
     try:
-        yield
-    except (
-        DBAPIError,
-        UnicodeDecodeError,
-    ) as error:  # a damaged file may hold text that is no UTF-8
+        yield database
+    # A damaged file may hold text that is no UTF-8.
+    except (DBAPIError, UnicodeDecodeError) as error:
+        database.close()
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise InputError(f"{_without_password(url)}: cannot be opened ({reason}).") from None
+    except BaseException:
+        database.close()
+        raise
 
 
 def _without_password(url: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import types
 
 import pytest
 
 from big_transfer import compilation
 from big_transfer import config as config_lib
-from big_transfer.compilation import planning, remedies, slices, store
+from big_transfer.compilation import planning, programs, remedies, slices, store
 from big_transfer.compilation.collectives import Collective, collectives
 from big_transfer.compilation.measuring import Needs
 from big_transfer.config import completion, known_datasets
@@ -41,11 +42,11 @@ def compiler(monkeypatch, tmp_path):
     asked = []
 
     def use(answer):
-        def kept(kind, config, topology, compile_):
-            asked.append((kind, config, topology))
-            return answer(config) if kind == "train" else FITS
+        def needs_of(step, config, place):
+            asked.append((step, config))
+            return answer(config) if step == "training" else FITS
 
-        monkeypatch.setattr(store, "kept", kept)
+        monkeypatch.setattr(planning, "needs_of", needs_of)
         monkeypatch.setattr(slices, "slice_of", slice_of)
         return asked
 
@@ -101,7 +102,7 @@ def test_a_plan_that_does_not_fit_names_a_change_that_does(compiler):
     text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
     assert "does NOT fit: 17.00 GiB too much for 15.00 GiB" in text
     assert "It fits with --config.model.remat=True --config.input.accumulate_steps=4. Then" in text
-    assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+    assert sum(step == "training" for step, _ in asked) <= 1 + 4
     assert "chip-hours" in text  # with the change
 
 
@@ -120,7 +121,7 @@ def test_no_change_is_invented(compiler):
     asked = compiler(lambda config: TOO_LARGE)
     text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
     assert "No setting was found that fits" in text
-    assert sum(kind == "train" for kind, _, _ in asked) <= 1 + 4
+    assert sum(step == "training" for step, _ in asked) <= 1 + 4
     assert "NOTHING FOUND" in compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8,v4:2x4x4")
 
 
@@ -164,7 +165,7 @@ def test_the_rule_needs_the_size_of_the_dataset(compiler):
     with pytest.raises(config_lib.ConfigError, match="give --examples=N --area=PIXELS"):
         compilation.plan(config, "v5e:4x8")
     compilation.plan(config, "v5e:4x8", examples=2_040, area=500 * 500)
-    train = next(config for kind, config, _ in asked if kind == "train")
+    train = next(config for step, config in asked if step == "training")
     assert (train.input.size, train.total_steps, train.mixup_alpha) == (480, 500, 0.0)
     config.num_classes = None
     with pytest.raises(config_lib.ConfigError, match=r"num_classes: is not known without"):
@@ -176,7 +177,7 @@ def test_a_config_without_training_compiles_its_evaluation_alone(compiler):
     config = bit_evaluate.get_config("R152x4")
     config.checkpoint = "BiT-M-R152x4-ILSVRC2012.npz"  # need not be here
     text = compilation.plan(config, "v5e:4x8")
-    assert [kind for kind, _, _ in asked] == ["evaluate"] and "Training" not in text
+    assert [step for step, _ in asked] == ["evaluation"] and "Training" not in text
     assert asked[0][1].eval.size == 480 and asked[0][1].model.depth == 152
     unnamed = bit_evaluate.get_config()
     with pytest.raises(config_lib.ConfigError, match="set --config.model.depth"):
@@ -245,22 +246,23 @@ def test_without_the_compiler_one_line_says_what_to_install(monkeypatch):
         slices.slice_of("v5e:4x8")
 
 
-def test_needs_are_kept_by_config_and_slice(monkeypatch, tmp_path):
+def test_needs_are_kept_by_program_and_slice(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "folder", lambda: tmp_path)
     monkeypatch.setattr(store.importlib.metadata, "version", lambda name: "1")
-    size = known_datasets.size_of("imagenet2012", "train")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
 
-    def kept(topology="v5e:4x8", **fields):
-        config = bit_s_imagenet2012.get_config()
-        config.update(fields)
+    def kept(text="program", topology="v5e:4x8", micro_batches=1):
+        lowered = types.SimpleNamespace(as_text=lambda: text)
+        program = programs.Program(lowered, 32, 4096, micro_batches, {})
         calls = []
-        complete = completion.plan_training(config_lib.check(config), size)
-        found = store.kept("train", complete, topology, lambda: calls.append(1) or FITS)
+        found = store.kept(program, slice_of(topology), lambda each: calls.append(1) or FITS)
         assert found == FITS
         return len(calls)
 
-    assert [kept(), kept(), kept(seed=1), kept(total_epochs=3.0)] == [1, 0, 0, 0]
-    assert [kept("v4:2x4x4"), kept(mixup_alpha=0.1), kept(num_classes=10)] == [1, 1, 1]
+    assert [kept(), kept(), kept("another"), kept("another")] == [1, 0, 1, 0]
+    assert [kept(topology="v4:2x4x4"), kept(micro_batches=2), kept()] == [1, 1, 0]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_other")
+    assert kept() == 1
     for path in tmp_path.iterdir():
         path.write_text("{")
     assert kept() == 1  # a damaged file is compiled again

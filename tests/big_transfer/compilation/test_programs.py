@@ -123,3 +123,17 @@ def test_a_batch_that_does_not_split_is_refused():
     config = dataclasses.replace(config, input=dataclasses.replace(config.input, batch_size=12))
     with pytest.raises(sharding.BatchSizeError, match="does not split over 8 devices"):
         programs.training_program(config, sharding.make_mesh())
+
+
+def test_only_what_changes_the_program_changes_its_text():
+    """The text is the key under which results are kept."""
+    mesh = sharding.make_mesh()
+
+    def text(step=programs.training_program, **fields):
+        return step(plan(**fields), mesh).lowered.as_text()
+
+    unchanged = dict(seed=1, total_epochs=3.0, log_every_steps=7, optimizer__base_learning_rate=1.0)
+    assert text() == text(**unchanged)
+    assert len({text(), text(mixup_alpha=0.1), text(loss="sigmoid"), text(sharding="fsdp")}) == 4
+    evaluation = programs.evaluation_program
+    assert text(evaluation) == text(evaluation, sharding="fsdp", mixup_alpha=0.1)

@@ -153,6 +153,7 @@ def test_flags_go_before_the_launcher(environment, clients):
         (SLURM | {"SLURM_NTASKS": "1"}, None),
         ({"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "16"}, None),  # a batch script without srun
         (OPEN_MPI, "Open MPI"),
+        (OPEN_MPI_5, "Open MPI"),
         (OPEN_MPI | {"OMPI_COMM_WORLD_SIZE": "1"}, None),
         (KUBERNETES, "Kubernetes"),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, None),  # a pod of its own
