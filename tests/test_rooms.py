@@ -50,7 +50,7 @@ ALLOWED = {
     "big_transfer.config": "family hyperrule resnet datasets run real_labels",
     "big_transfer.evaluation": "family losses resnet checkpoint config datasets run real_labels",
     "big_transfer.training": "losses resnet checkpoint config datasets evaluation run real_labels",
-    "big_transfer.compilation": ("resnet config evaluation run training real_labels"),
+    "big_transfer.compilation": "resnet config datasets evaluation run training real_labels",
 }
 # The rooms of real_labels that big_transfer may import; the commands are not among them.
 OF_REAL_LABELS = "errors files labels predictions accuracy"

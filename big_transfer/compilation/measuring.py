@@ -10,12 +10,14 @@ from typing import Any
 import jax
 
 from big_transfer.compilation.collectives import Collective, collectives
+from big_transfer.compilation.program_text import ProgramText
 from big_transfer.compilation.programs import Program
+from big_transfer.compilation.traffic import traffic
 
-_OUT_OF_MEMORY = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+# The compiler's two refusals: of all memory, and of temporaries that are too large alone.
+_USED = re.compile(r"Used ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm")
+_TEMPORARIES = re.compile(r"HLO temporaries \(([\d.]+)([KMGT])\) exceeds available HBM")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-# Reads and writes of the update, per parameter: gradient, sum of gradients, momentum and parameter.
-_UPDATE_ACCESSES = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,26 +27,30 @@ class Needs:
     Attributes:
       parts: bytes of each part of the arguments (see `programs.Program`).
       argument_bytes: all arguments, with the padding of the chip's layout.
-      temporary_bytes: activations, gradients and other intermediate arrays; None if the program does not fit
-        and the compiler does not say.
+      temporary_bytes: activations, gradients and other intermediate arrays.
       memory_bytes: arguments, temporaries, results and the program itself.
-      available_bytes: the memory that the compiler may use; None if it fits, because the compiler names it
-        only if not.
-      fits: whether the program fits into the chip's memory.
-      flops: floating-point operations; None if it does not fit.
-      traffic_bytes: bytes read from and written to memory; None if it does not fit.
+      resident: bytes of each array that a run holds meanwhile (see `programs.Program`).
+      available_bytes: the memory that the program may use.
+      fits: whether the program fits into the chip's memory, beside the resident arrays.
+      flops: floating-point operations; None if the compiler refuses the program for its memory, as for the
+        following two.
+      traffic_bytes: bytes read and written, in the chip's main memory and in its on-chip memory, as the
+        compiler counts them.
+      off_chip_bytes: bytes read from and written to the chip's main memory, at least (see `traffic.Traffic`).
       collectives: the operations between chips.
       batch_size: images in one run, over all chips.
     """
 
     parts: Mapping[str, int]
     argument_bytes: int
-    temporary_bytes: int | None
+    temporary_bytes: int
     memory_bytes: int
-    available_bytes: int | None
+    resident: Mapping[str, int]
+    available_bytes: float
     fits: bool
     flops: float | None
     traffic_bytes: float | None
+    off_chip_bytes: int | None
     collectives: tuple[Collective, ...]
     batch_size: int
 
@@ -57,56 +63,65 @@ class Needs:
         return dataclasses.asdict(self)
 
 
-def compiled(program: Program) -> Needs:
-    """Compiles a program and measures it; a program that does not fit gives the memory that it would need."""
-    arguments = sum(program.parts.values())
+def compiled(program: Program, available: float) -> Needs:
+    """Compiles a program and measures it; a program that does not fit gives the memory that it would need.
+
+    Args:
+      program: the program.
+      available: memory of a chip, in bytes.
+    """
+    arguments, resident = sum(program.parts.values()), sum(program.resident.values())
     try:
         executable = program.lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        found = _OUT_OF_MEMORY.search(str(error))
-        if found is None:
+        temporaries = _temporaries(str(error), arguments)
+        if temporaries is None:
             raise
-        used, available = (int(float(found[i]) * _UNITS[found[i + 1]]) for i in (1, 3))
         return Needs(
             parts=program.parts,
             argument_bytes=arguments,
-            temporary_bytes=used - arguments,
-            memory_bytes=used,
+            temporary_bytes=temporaries,
+            memory_bytes=arguments + temporaries,
+            resident=program.resident,
             available_bytes=available,
             fits=False,
             flops=None,
             traffic_bytes=None,
+            off_chip_bytes=None,
             collectives=(),
             batch_size=program.batch_size,
         )
     memory = executable.memory_analysis()
     cost = executable.cost_analysis()
+    text = ProgramText.parse(executable.as_text())
+    counted = traffic(text)
     results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    needed = (
+        memory.argument_size_in_bytes
+        + memory.temp_size_in_bytes
+        + results
+        + memory.generated_code_size_in_bytes
+    )
     return Needs(
         parts=program.parts,
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
-        memory_bytes=memory.argument_size_in_bytes
-        + memory.temp_size_in_bytes
-        + results
-        + memory.generated_code_size_in_bytes,
-        available_bytes=None,
-        fits=True,
-        flops=_over_micro_batches(program, cost["flops"], 0),
-        traffic_bytes=_over_micro_batches(
-            program, cost["bytes accessed"], _UPDATE_ACCESSES * program.parts["parameters"]
-        ),
-        collectives=collectives(executable.as_text(), program.num_chips),
+        memory_bytes=needed,
+        resident=program.resident,
+        available_bytes=available,
+        fits=needed + resident <= available,
+        # The compiler counts the body of a loop once. All arithmetic that matters is in the loop.
+        flops=cost["flops"] * program.micro_batches,
+        traffic_bytes=cost["bytes accessed"] * counted.loop_factor,
+        off_chip_bytes=counted.off_chip_bytes,
+        collectives=collectives(text, program.num_chips),
         batch_size=program.batch_size,
     )
 
 
-def _over_micro_batches(program: Program, counted: float, once: float) -> float:
-    """The cost of a step; the compiler counts the body of a loop once.
-
-    Args:
-      program: the program.
-      counted: the compiler's count.
-      once: the part of the count outside the loop.
-    """
-    return once + (counted - once) * program.micro_batches if program.micro_batches > 1 else counted
+def _temporaries(message: str, arguments: int) -> int | None:
+    """Bytes of a refused program's temporaries; None if the message is not about memory."""
+    for pattern, others in ((_USED, arguments), (_TEMPORARIES, 0)):
+        if found := pattern.search(message):
+            return int(float(found[1]) * _UNITS[found[2]]) - others
+    return None

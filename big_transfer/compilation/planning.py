@@ -90,6 +90,6 @@ def needs_of(step: str, config: Any, place: Slice) -> Needs:
 
     def compile_(program: programs.Program) -> Needs:
         log.info("Compiling the %s step for %s (minutes).", step, place.name)
-        return measuring.compiled(program)
+        return measuring.compiled(program, place.chip.usable)
 
     return store.kept(make(config, sharding.make_mesh(place.devices)), place, compile_)

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from big_transfer import resnet
 from big_transfer.config import EvaluationConfig, TrainingConfig
+from big_transfer.datasets import batches
 from big_transfer.evaluation.evaluator import make_eval_step
 from big_transfer.run import sharding
 from big_transfer.training import optimizer, setup
@@ -29,6 +31,8 @@ class Program:
       batch_size: images in one run, over all chips.
       micro_batches: how often the body of its loop runs; 1 without a loop.
       parts: bytes on one chip of each part of the arguments: "parameters", "optimizer", "batch".
+      resident: bytes on one chip of arrays that a run holds beside the program: "next batches", and for an
+        evaluation within a training run the "training state".
     """
 
     lowered: Any
@@ -36,6 +40,7 @@ class Program:
     batch_size: int
     micro_batches: int
     parts: dict[str, int]
+    resident: dict[str, int]
 
 
 def training_program(config: TrainingConfig, mesh: jax.sharding.Mesh) -> Program:
@@ -47,9 +52,7 @@ def training_program(config: TrainingConfig, mesh: jax.sharding.Mesh) -> Program
     data = config.input
     sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
     model = config.make_model()
-    # The schedule decides only numbers, so any length will do.
-    schedule = optimizer.cosine_schedule(1.0, 1, 1000)
-    tx = setup.make_optimizer(config, schedule)
+    tx = _optimizer(config)
     state, shardings = setup.layout(config, model, tx, mesh)
     step = make_train_step(
         model,
@@ -61,19 +64,24 @@ def training_program(config: TrainingConfig, mesh: jax.sharding.Mesh) -> Program
         mesh=mesh,
         state_shardings=shardings,
     )
-    batch = _batch(mesh, data.batch_size, data.size, data.max_labels)
+    batch = _training_batch(config, mesh)
     parts = {
         "parameters": _bytes_on_a_chip(state["params"]),
         "optimizer": _bytes_on_a_chip(state["opt_state"]),
         "batch": _bytes_on_a_chip(batch),
     }
     return Program(
-        step.lower(state, batch), mesh.size, data.batch_size, data.accumulate_steps, parts
+        step.lower(state, batch),
+        num_chips=mesh.size,
+        batch_size=data.batch_size,
+        micro_batches=data.accumulate_steps,
+        parts=parts,
+        resident={"next batches": batches.DEVICE_BATCHES * parts["batch"]},
     )
 
 
 def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Program:
-    """The evaluation step of a config."""
+    """The evaluation step of a config; that of a training config runs between its training steps."""
     model = config.make_model()
     batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
     params = jax.eval_shape(
@@ -88,7 +96,30 @@ def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Pro
     )
     step = make_eval_step(model, loss=config.loss, mesh=mesh)
     parts = {"parameters": _bytes_on_a_chip(params), "batch": _bytes_on_a_chip(batch)}
-    return Program(step.lower(params, batch), mesh.size, batch_size, 1, parts)
+    resident = {"next batches": batches.DEVICE_BATCHES * parts["batch"]}
+    if isinstance(config, TrainingConfig):
+        state, _ = setup.layout(config, model, _optimizer(config), mesh)
+        resident["training state"] = _bytes_on_a_chip(state)
+        waiting = batches.DEVICE_BATCHES * _bytes_on_a_chip(_training_batch(config, mesh))
+        resident["next batches"] += waiting
+    return Program(
+        step.lower(params, batch),
+        num_chips=mesh.size,
+        batch_size=batch_size,
+        micro_batches=1,
+        parts=parts,
+        resident=resident,
+    )
+
+
+def _optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+    # The schedule decides only numbers, so any length will do.
+    return setup.make_optimizer(config, optimizer.cosine_schedule(1.0, 1, 1000))
+
+
+def _training_batch(config: TrainingConfig, mesh) -> dict[str, Any]:
+    data = config.input
+    return _batch(mesh, data.batch_size, data.size, data.max_labels)
 
 
 def _batch(mesh, batch_size: int, size: int, max_labels: int) -> dict[str, Any]:

@@ -98,8 +98,9 @@ def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> 
       batch_size: images in one step, over all chips.
       chips: number of chips.
     """
-    assert needs.available_bytes is not None and needs.temporary_bytes is not None
-    room = needs.available_bytes - needs.argument_bytes  # for temporaries
+    room = (
+        needs.available_bytes - needs.argument_bytes - sum(needs.resident.values())
+    )  # for temporaries
     state = needs.parts["parameters"] + needs.parts["optimizer"]
     if settings.sharding != "fsdp" and state > _LARGE_STATE * needs.available_bytes:
         settings = dataclasses.replace(settings, sharding="fsdp")

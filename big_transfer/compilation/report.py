@@ -36,7 +36,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 def _needs_as_json(needs: Needs, plan: Plan) -> dict[str, Any]:
     names = (
-        "argument_bytes", "temporary_bytes", "memory_bytes", "fits", "flops", "traffic_bytes", "parts",
+        "argument_bytes", "temporary_bytes", "memory_bytes", "fits", "flops", "traffic_bytes",
+        "off_chip_bytes", "parts", "resident",
     )  # fmt: skip
     per_chip = needs.as_json()
     return {
@@ -49,12 +50,12 @@ def _needs_as_json(needs: Needs, plan: Plan) -> dict[str, Any]:
 
 
 def seconds(needs: Needs, chip: Chip) -> dict[str, float] | None:
-    """The least time of a step for its arithmetic and its traffic; None if it does not fit."""
-    if needs.flops is None or needs.traffic_bytes is None:
+    """The least time of a step for its arithmetic and its traffic off the chip; None if it does not fit."""
+    if not needs.fits or needs.flops is None or needs.off_chip_bytes is None:
         return None
     return {
         "arithmetic": needs.flops / chip.flops,
-        "memory traffic": needs.traffic_bytes / chip.bandwidth,
+        "memory traffic": needs.off_chip_bytes / chip.bandwidth,
     }
 
 
@@ -92,36 +93,36 @@ def _in_full(plan: Plan) -> str:
     for name, needs in (("Training", plan.train), ("Evaluation", plan.evaluate)):
         if needs is not None:
             lines += ["", f"{name} step of {needs.batch_size:,} images, per chip"]
-            lines += _memory(needs, chip)
+            lines += _memory(needs)
             lines += _speed(needs, chip)
         if needs is plan.train and needs is not None:
             lines += _length(needs, plan) + _remedy(plan)
     return "\n".join(["", *lines, ""])
 
 
-def _memory(needs: Needs, chip: Chip) -> list[str]:
-    parts = {f"  {name}": _gib(size) for name, size in needs.parts.items()}
-    parts["  temporaries"] = _gib(needs.temporary_bytes or 0)
+def _memory(needs: Needs) -> list[str]:
+    parts = {**needs.parts, "temporaries": needs.temporary_bytes, **needs.resident}
+    rest = needs.memory_bytes - sum(needs.parts.values()) - needs.temporary_bytes
+    if rest:
+        parts["program, padding"] = rest
+    lines = [f"  {name:20}{_gib(size)}" for name, size in parts.items()]
+    total = needs.memory_bytes + sum(needs.resident.values())
     if needs.fits:
-        verdict = f"fits in {chip.memory / 2**30:.0f} GiB"
+        verdict = f"fits in {needs.available_bytes / 2**30:g} GiB"
     else:
-        assert needs.available_bytes is not None
-        over = needs.memory_bytes - needs.available_bytes
-        verdict = (
-            f"does NOT fit: {_gib(over).strip()} too much for {_gib(needs.available_bytes).strip()}"
-        )
-    parts["  memory"] = f"{_gib(needs.memory_bytes)}  {verdict}"
-    return [f"{name:22}{value}" for name, value in parts.items()]
+        over = _gib(total - needs.available_bytes).strip()
+        verdict = f"does NOT fit: {over} too much for {needs.available_bytes / 2**30:g} GiB"
+    return [*lines, f"  {'memory':20}{_gib(total)}  {verdict}"]
 
 
 def _speed(needs: Needs, chip: Chip) -> list[str]:
     times = seconds(needs, chip)
     if times is None:
         return []
-    assert needs.flops is not None and needs.traffic_bytes is not None
+    assert needs.flops is not None and needs.traffic_bytes and needs.off_chip_bytes is not None
     counts = {
         "arithmetic": f"{needs.flops / 1e12:8.2f} TFLOP",
-        "memory traffic": f"{needs.traffic_bytes / 1e9:8.2f} GB   ",
+        "memory traffic": f"{needs.off_chip_bytes / 1e9:8.2f} GB   ",
     }
     limit = max(times.values())
     lines = [
@@ -129,6 +130,10 @@ def _speed(needs: Needs, chip: Chip) -> list[str]:
         + ("  <- bound" if time == limit else "")
         for name, time in times.items()
     ]
+    lines.append(
+        f"  {'all accesses':20}{needs.traffic_bytes / 1e9:8.2f} GB     counted by the compiler, the "
+        "on-chip memory included"
+    )
     lines.append(f"  {'images/s':20}{needs.batch_size / limit:8,.0f} of the slice at most")
     for found in needs.collectives:
         lines.append(
@@ -157,7 +162,7 @@ def _remedy(plan: Plan) -> list[str]:
         return ["", "No setting was found that fits: take a larger slice, or a smaller batch."]
     needs, chip = plan.remedy.needs, plan.slice.chip
     lines = ["", f"It fits with {plan.remedy.flags}. Then, per chip"]
-    return lines + _memory(needs, chip) + _speed(needs, chip) + _length(needs, plan)
+    return lines + _memory(needs) + _speed(needs, chip) + _length(needs, plan)
 
 
 def _as_table(plans: Sequence[Plan]) -> str:
@@ -175,7 +180,8 @@ def _as_table(plans: Sequence[Plan]) -> str:
         rows.append([
             plan.slice.name,
             str(chips),
-            f"{needs.memory_bytes / 2**30:.2f} of {plan.slice.chip.memory / 2**30:.0f}",
+            f"{(needs.memory_bytes + sum(needs.resident.values())) / 2**30:.2f} of "
+            f"{needs.available_bytes / 2**30:g}",
             change or ("as it is" if needs.fits else "NOTHING FOUND"),
             bound(needs, plan.slice.chip) or "",
             "" if rate is None else f"{rate:,.0f}",
@@ -185,5 +191,5 @@ def _as_table(plans: Sequence[Plan]) -> str:
     return f"\n{text_table([names, *rows], '<>><<>>>')}\n"
 
 
-def _gib(size: int) -> str:
+def _gib(size: float) -> str:
     return f"{size / 2**30:8.2f} GiB"

@@ -34,6 +34,7 @@ class Chip:
         computed in bfloat16, too.
       bandwidth: bytes per second from and to the chip's memory, at most.
       memory: bytes.
+      usable: bytes of it that the compiler lets a program use.
       dimensions: of the grid of a slice.
       most: chips in the largest slice.
       cores: "megacore" for chips whose two cores work as one device.
@@ -43,19 +44,21 @@ class Chip:
     flops: float
     bandwidth: float
     memory: int
+    usable: float
     dimensions: int
     most: int
     cores: str | None = None
 
 
-# cloud.google.com/tpu/docs/v4, …/v5e, …/v5p and …/v6e, "System architecture".
+# cloud.google.com/tpu/docs/v4, …/v5e, …/v5p and …/v6e, "System architecture". The usable memory is that of
+# libtpu 0.0.42.1.
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", 275e12, 1228e9, 32 * _GIB, 3, 4096, "megacore"),
-        Chip("v5e", 197e12, 819e9, 16 * _GIB, 2, 256),
-        Chip("v5p", 459e12, 2765e9, 95 * _GIB, 3, 8960, "megacore"),
-        Chip("v6e", 918e12, 1640e9, 32 * _GIB, 2, 256),
+        Chip("v4", 275e12, 1228e9, 32 * _GIB, 30.75 * _GIB, 3, 4096, "megacore"),
+        Chip("v5e", 197e12, 819e9, 16 * _GIB, 15.75 * _GIB, 2, 256),
+        Chip("v5p", 459e12, 2765e9, 95 * _GIB, 95.74 * _GIB, 3, 8960, "megacore"),
+        Chip("v6e", 918e12, 1640e9, 32 * _GIB, 31.25 * _GIB, 2, 256),
     )
 }
 

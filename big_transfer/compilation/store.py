@@ -22,7 +22,7 @@ from real_labels.files import json_text
 log = logging.getLogger("big_transfer")
 
 # The code that counts, beside this file.
-_SOURCES = ("measuring.py", "collectives.py")
+_SOURCES = ("measuring.py", "program_text.py", "traffic.py", "collectives.py")
 _SETTINGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")
 
 
@@ -60,7 +60,7 @@ def _key(program: Program, place: Slice) -> str:
     identity = (
         program.lowered.as_text(),
         [place.name, place.chip.cores],
-        program.micro_batches,
+        [program.micro_batches, program.resident],
         [importlib.metadata.version(name) for name in ("jaxlib", "libtpu")],
         [os.environ.get(name) for name in _SETTINGS],
         [(here / name).read_text(encoding="utf-8") for name in _SOURCES],

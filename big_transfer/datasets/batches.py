@@ -26,7 +26,7 @@ from jaxtyping import Int
 from big_transfer.datasets import preprocessing
 from big_transfer.datasets.source import DatasetError, Source
 
-_DEVICE_BATCHES = 2  # batches prefetched to the devices
+DEVICE_BATCHES = 2  # batches prefetched to the devices
 _HOST_BATCHES = 2  # batches that the threads decode ahead
 _ROWS_OF_A_TASK = 4
 _NO_LABEL = -1
@@ -302,7 +302,7 @@ def _prefetched(put: Callable, batches: Iterable) -> Iterator:
     try:
         for batch in batches:
             waiting.append(put(batch))
-            if len(waiting) > _DEVICE_BATCHES:
+            if len(waiting) > DEVICE_BATCHES:
                 yield waiting.popleft()
     except Exception as error:  # for example an unreadable image; deliver the earlier batches first
         failure = error

@@ -31,6 +31,10 @@ def plan(**fields):
     return completion.plan_training(config_lib.check(config), SIZE)
 
 
+def measured(program, available=2**40):
+    return measuring.compiled(program, available)
+
+
 def parameter_count(config):
     model = config.make_model()
     params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
@@ -65,7 +69,7 @@ def convolutions(units, width, size, num_classes):
 def test_bytes_of_the_arguments(strategy):
     config, mesh = plan(sharding=strategy), sharding.make_mesh()
     program = programs.training_program(config, mesh)
-    needs = measuring.compiled(program)
+    needs = measured(program)
     images = 16 // 8
     assert program.parts["batch"] == images * (96 * 96 * 3 * 4 + 4)
     count = parameter_count(config)
@@ -82,7 +86,7 @@ def test_bytes_of_the_arguments(strategy):
 @pytest.mark.parametrize("steps", [1, 2])
 def test_operations_follow_the_formula(steps):
     config = plan(input__accumulate_steps=steps)
-    needs = measuring.compiled(programs.training_program(config, sharding.make_mesh()))
+    needs = measured(programs.training_program(config, sharding.make_mesh()))
     root, others = convolutions((1, 1), 1, 96, 1000)
     expected = (16 // 8) * (2 * root + 3 * others)  # no gradient of the images
     assert (
@@ -92,7 +96,7 @@ def test_operations_follow_the_formula(steps):
 
 def test_an_evaluation_needs_a_third_and_no_optimizer():
     mesh = sharding.make_mesh()
-    needs = measuring.compiled(programs.evaluation_program(plan(), mesh))
+    needs = measured(programs.evaluation_program(plan(), mesh))
     root, others = convolutions((1, 1), 1, 96, 1000)
     assert 0.98 * (root + others) < needs.flops / 2 < 1.15 * (root + others)  # no padding counted
     assert needs.parts.keys() == {"parameters", "batch"}
@@ -101,7 +105,7 @@ def test_an_evaluation_needs_a_third_and_no_optimizer():
 
 def test_fsdp_gathers_kernels_once_and_moves_no_activations():
     config, mesh = plan(sharding="fsdp"), sharding.make_mesh()
-    needs = measuring.compiled(programs.training_program(config, mesh))
+    needs = measured(programs.training_program(config, mesh))
     found = {each.kind: each for each in needs.collectives}
     model = config.make_model()
     params = jax.eval_shape(lambda: resnet.init_params(model, jax.random.key(0)))
@@ -137,3 +141,17 @@ def test_only_what_changes_the_program_changes_its_text():
     assert len({text(), text(mixup_alpha=0.1), text(loss="sigmoid"), text(sharding="fsdp")}) == 4
     evaluation = programs.evaluation_program
     assert text(evaluation) == text(evaluation, sharding="fsdp", mixup_alpha=0.1)
+
+
+def test_arrays_of_the_run_count_beside_the_program():
+    """Two batches wait on the devices; an evaluation in a training run has the state beside it."""
+    config, mesh = plan(input__batch_size=32), sharding.make_mesh()
+    image, count = 96 * 96 * 3 * 4, parameter_count(config)
+    training = programs.training_program(config, mesh)
+    assert training.resident == {"next batches": 2 * 4 * (image + 4)}
+    evaluation = programs.evaluation_program(config, mesh).resident
+    assert evaluation["next batches"] == 2 * 4 * (image + 4) + 2 * 2 * (image + 4 + 1)
+    assert evaluation["training state"] == STATE * 4 * count + 2 * 4  # and two numbers of steps
+    needs = measured(training)
+    least = needs.memory_bytes + sum(needs.resident.values())
+    assert measured(training, least).fits and not measured(training, least - 1).fits
