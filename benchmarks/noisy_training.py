@@ -149,28 +149,31 @@ class Data:
         if labels == "all":
             return relabel
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
-        if labels not in ("all", "oracle") and not self._is_recorded(level, labels):
-            keep.unlink(missing_ok=True)
-        if not keep.exists():
-            if labels == "oracle":
-                truth = LabelSets.from_json(self.truth_path)
-                noisy = LabelSets.from_json(self._labels(level))
-                rows = truth.rows(noisy.file_names)
-                is_right = truth.contains(rows, noisy.classes[:, None])[:, 0]
-                with replacing(keep) as temporary:
-                    temporary.write_text("".join(f"{n}\n" for n in noisy.file_names[is_right]))
-            else:
+        if labels == "oracle":
+            truth = LabelSets.from_json(self.truth_path)
+            noisy = LabelSets.from_json(self._labels(level))
+            rows = truth.rows(noisy.file_names)
+            self._write(keep, level, truth.contains(rows, noisy.classes[:, None])[:, 0])
+        else:
+            record = _record_of(level, labels)
+            if not record.exists() or "kept" not in json.loads(record.read_text()):
                 self._clean(level, labels, keep, relabel)
+            recorded = json.loads(record.read_text())
+            self._write(keep, level, unpacked(recorded["kept"], recorded["images"]))
         return [*relabel, f"--config.input.keep={keep}"]
 
-    def _is_recorded(self, level: str, rule: str) -> bool:
-        return (RESULTS / f"clean_{level.replace('%', '')}_{rule.replace('=', '')}.json").exists()
+    def _names(self, level: str) -> np.ndarray:
+        return LabelSets.from_json(self._labels(level)).file_names
+
+    def _write(self, path: pathlib.Path, level: str, kept: np.ndarray) -> None:
+        """Writes the list of the images to keep."""
+        with replacing(path) as temporary:
+            temporary.write_text("".join(f"{name}\n" for name in self._names(level)[kept]))
 
     def rules(self, level: str) -> None:
         """Runs each cleaning rule on the folds of a noise level, and records results that are missing."""
         for rule in RULES:
-            if not self._is_recorded(level, rule):
-                self.arguments(level, rule)
+            self.arguments(level, rule)
 
     def _clean(self, level: str, rule: str, keep: pathlib.Path, relabel: list[str]) -> None:
         folder = self._out / f"folds_{level.replace('%', '')}"
@@ -185,10 +188,25 @@ class Data:
              "--kept", keep, "--truth", self.truth_path, "--json", record],
             check=True,
         )  # fmt: skip
+        kept = np.isin(self._names(level), keep.read_text().split())
         write(
-            f"clean_{level.replace('%', '')}_{rule.replace('=', '')}",
-            json.loads(record.read_text()),
+            _record_of(level, rule).stem, {**json.loads(record.read_text()), "kept": packed(kept)}
         )
+
+
+def _record_of(level: str, rule: str) -> pathlib.Path:
+    """File of the result of a cleaning rule, with the kept images as bits."""
+    return RESULTS / f"clean_{level.replace('%', '')}_{rule.replace('=', '')}.json"
+
+
+def packed(bits: np.ndarray) -> str:
+    """Booleans as text."""
+    return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def unpacked(text: str, number: int) -> np.ndarray:
+    """The first `number` booleans of a text."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))[:number].astype(bool)
 
 
 # ---- runs ----------------------------------------------------------------------------------------
@@ -234,7 +252,7 @@ def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
         "judged": int(np.count_nonzero(validation_labels()["real_label"].counts)),
         "original": results["original"]["top1"],
         "true": results["real"]["top1"],
-        "hits": {n: base64.b64encode(np.packbits(h).tobytes()).decode() for n, h in hits.items()},
+        "hits": {name: packed(found) for name, found in hits.items()},
         "seconds": round(time.time() - start),
         "machine": f"{os.cpu_count()} CPU cores, Python {platform.python_version()}",
     })  # fmt: skip
@@ -272,8 +290,7 @@ def load() -> dict[Cell, dict]:
 
 
 def bits(record: dict, kind: str) -> np.ndarray:
-    packed = np.frombuffer(base64.b64decode(record["hits"][kind]), np.uint8)
-    return np.unpackbits(packed)[: record["images"]].astype(bool)
+    return unpacked(record["hits"][kind], record["images"])
 
 
 def estimate(record: dict, kind: str) -> Estimate:
