@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from typing import NoReturn
 
 # TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
@@ -145,13 +146,18 @@ def _plan() -> str:
         signal.signal(number, signal.SIG_DFL)
     jax.config.update("jax_platforms", "cpu")  # the compiler of another platform works beside it
     _set_up_cache()
-    return compilation.plan(
+    # Without a TPU, JAX writes compiled programs but cannot read them.
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+    found = compilation.plan(
         _CONFIG.value,
         _TOPOLOGY.value,
         examples=_EXAMPLES.value,
         area=_AREA.value,
         json_path=_JSON.value,
     )
+    if _CACHE.value is not None:
+        log.info("The compiled programs are in %s, for the slice's first start.", _CACHE.value)
+    return found
 
 
 def _exit(status: int, message: str) -> NoReturn:

@@ -73,23 +73,29 @@ def _plan(config: config_lib.Config, size: known_datasets.Size, place: Slice) ->
         evaluated = completion.plan_evaluation(config)
         return Plan(place, None, needs_of("evaluation", evaluated, place), None, None)
     training = completion.plan_training(config, size)
-    train = needs_of("training", training, place)
+
+    def train_needs(candidate: config_lib.TrainingConfig) -> Needs:
+        return needs_of("training", candidate, place, size.num_examples)
+
+    train = train_needs(training)
     remedy = num_steps = None
     if not train.fits:
-        remedy = remedies.find(
-            training, train, len(place.devices), lambda each: needs_of("training", each, place)
-        )
+        remedy = remedies.find(training, train, len(place.devices), train_needs)
     if training.total_steps is not None or size.num_examples is not None:
         num_steps = setup.steps_of(training, size.num_examples or 0)
     return Plan(place, train, needs_of("evaluation", training, place), remedy, num_steps)
 
 
-def needs_of(step: str, config: Any, place: Slice) -> Needs:
+def needs_of(step: str, config: Any, place: Slice, num_examples: int | None = None) -> Needs:
     """The needs of the "training" or "evaluation" step of a complete config on a slice."""
-    make = {"training": programs.training_program, "evaluation": programs.evaluation_program}[step]
+    mesh = sharding.make_mesh(place.devices)
 
     def compile_(program: programs.Program) -> Needs:
         log.info("Compiling the %s step for %s (minutes).", step, place.name)
         return measuring.compiled(program, place.chip.usable)
 
-    return store.kept(make(config, sharding.make_mesh(place.devices)), place, compile_)
+    if step == "training":
+        program = programs.training_program(config, mesh, num_examples)
+    else:
+        program = programs.evaluation_program(config, mesh)
+    return store.kept(program, place, compile_)

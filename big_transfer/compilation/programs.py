@@ -43,16 +43,25 @@ class Program:
     resident: dict[str, int]
 
 
-def training_program(config: TrainingConfig, mesh: jax.sharding.Mesh) -> Program:
+def training_program(
+    config: TrainingConfig, mesh: jax.sharding.Mesh, num_examples: int | None = None
+) -> Program:
     """The training step of a config.
 
+    Args:
+      config: the config.
+      mesh: the chips.
+      num_examples: number of training images. The schedule of the learning rate may depend on it; without
+        it, the program has numbers of another schedule, but the same operations.
+
     Raises:
+      ConfigError: if the config has no schedule for this number of images.
       BatchSizeError: if the batch does not split over the chips.
     """
     data = config.input
     sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
     model = config.make_model()
-    tx = _optimizer(config)
+    tx = setup.make_optimizer(config, _schedule(config, num_examples))
     state, shardings = setup.layout(config, model, tx, mesh)
     step = make_train_step(
         model,
@@ -98,7 +107,8 @@ def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Pro
     parts = {"parameters": _bytes_on_a_chip(params), "batch": _bytes_on_a_chip(batch)}
     resident = {"next batches": batches.DEVICE_BATCHES * parts["batch"]}
     if isinstance(config, TrainingConfig):
-        state, _ = setup.layout(config, model, _optimizer(config), mesh)
+        tx = setup.make_optimizer(config, _schedule(config, None))
+        state, _ = setup.layout(config, model, tx, mesh)
         resident["training state"] = _bytes_on_a_chip(state)
         waiting = batches.DEVICE_BATCHES * _bytes_on_a_chip(_training_batch(config, mesh))
         resident["next batches"] += waiting
@@ -112,9 +122,10 @@ def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Pro
     )
 
 
-def _optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    # The schedule decides only numbers, so any length will do.
-    return setup.make_optimizer(config, optimizer.cosine_schedule(1.0, 1, 1000))
+def _schedule(config: TrainingConfig, num_examples: int | None) -> optax.Schedule:
+    if num_examples is None:
+        return optimizer.cosine_schedule(1.0, 1, 1000)
+    return setup.make_schedule(config, num_examples, setup.steps_of(config, num_examples))
 
 
 def _training_batch(config: TrainingConfig, mesh) -> dict[str, Any]:

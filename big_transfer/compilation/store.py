@@ -10,6 +10,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import jax
 import platformdirs
 
 from big_transfer.compilation.measuring import Needs
@@ -35,7 +36,9 @@ def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -
       compile_: compiles a program.
     """
     path = folder() / f"{_key(program, place)}.json"
-    if path.exists():
+    # JAX's folder of compiled programs gets only programs that are compiled now.
+    writes_programs = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if path.exists() and not writes_programs:
         try:
             return Needs.from_json(json_text.read(path))
         except (InputError, TypeError, LookupError, AttributeError):

@@ -45,7 +45,7 @@ def compiler(monkeypatch, tmp_path):
     asked = []
 
     def use(answer):
-        def needs_of(step, config, place):
+        def needs_of(step, config, place, num_examples=None):
             asked.append((step, config))
             return answer(config) if step == "training" else FITS
 
