@@ -5,7 +5,7 @@
     python benchmarks/tpu_traffic.py --big_vision=big_vision
 
 Compiles the forward pass, as evaluation runs it, and the training step of R50x1 for one chip, without a TPU.
-The counts are the compiler's and do not vary; accesses off the chip are summed from the compiled program. Each
+The counts are the compiler's and do not vary; accesses off the chip are summed from the program's text. Each
 program takes 3 to 10 minutes on two cores.
 """
 
