@@ -202,9 +202,11 @@ class TfdsSource(Sequence):
                 self._source = as_data_source(builder, split, decoders)
                 if not mock:
                     len(self._source)
-            except ValueError as error:  # such as train[50%:10%], which has a negative length
+            except ValueError as error:
+                # The length of train[50%:10%] is negative, which Python refuses.
+                reason = "it ends before it begins" if "__len__" in str(error) else error
                 raise DatasetError(
-                    f"{dataset}: the split {split!r} cannot be read ({error})."
+                    f"{dataset}: the split {split!r} cannot be read ({reason})."
                 ) from None
         self._folder = None if mock else epath.Path(builder.data_dir)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
