@@ -203,10 +203,8 @@ class TfdsSource(Sequence):
                 if not mock:
                     len(self._source)
             except ValueError as error:
-                # The length of train[50%:10%] is negative, which Python refuses.
-                reason = "it ends before it begins" if "__len__" in str(error) else error
                 raise DatasetError(
-                    f"{dataset}: the split {split!r} cannot be read ({reason})."
+                    f"{dataset}: the split {split!r} cannot be read ({_reason(error)})."
                 ) from None
         self._folder = None if mock else epath.Path(builder.data_dir)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
@@ -283,6 +281,14 @@ class TfdsSource(Sequence):
                 )
             example[key] = tuple(labels.tolist())
         return example
+
+
+def _reason(error: ValueError) -> str:
+    """Why TFDS cannot read a split; for its two riddles in plain words."""
+    text = str(error)
+    if "__len__" in text:  # Python refuses the negative length of train[50%:10%]
+        return "it ends before it begins"
+    return "it has no images" if "of 0 length" in text else text
 
 
 def _safe(split: str) -> str:

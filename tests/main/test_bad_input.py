@@ -46,7 +46,7 @@ def test_another_config_is_refused_with_what_differs(finished, start):
             ["--config.input.split=train[50%:10%]"],
             "'train[50%:10%]' cannot be read (it ends before it begins)",
         ),
-        (["--config.input.split=train[:0]"], "the split 'train[:0]' cannot be read"),
+        (["--config.input.split=train[:0]"], "'train[:0]' cannot be read (it has no images)"),
         (["--num_processes=2"], "--num_processes needs --coordinator_address and --process_id"),
         (
             ["--config.init_npz=x", "--config.total_steps=many"],
