@@ -139,6 +139,9 @@ def _plan() -> str:
     """Compiles the config for --topology; no device and no dataset is needed."""
     if _TOPOLOGY.value is None:
         raise config.ConfigError("--mode=compile needs --topology, such as --topology=v5e:4x8")
+    for name in ("fold", "debug_nans", "disable_jit"):
+        if flags.FLAGS[name].present:
+            raise config.ConfigError(f"--{name} has no meaning with --mode=compile")
     from big_transfer import compilation  # imported here, because no other mode needs it
 
     # Signals end the process at once: nothing is lost, and the compiler would not listen for minutes.
@@ -156,7 +159,7 @@ def _plan() -> str:
         json_path=_JSON.value,
     )
     if _CACHE.value is not None:
-        log.info("The compiled programs are in %s, for the slice's first start.", _CACHE.value)
+        log.info("The compiled programs are in %s.", _CACHE.value)
     return found
 
 

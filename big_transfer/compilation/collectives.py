@@ -61,11 +61,7 @@ def collectives(program: ProgramText, chips: int) -> tuple[Collective, ...]:
 
 def _moved(instruction: Instruction, chips: int) -> list[tuple[int, str]]:
     """(bytes, text) of the whole arrays that an operation moves."""
-    arrays = [(array.bytes, array.text) for array in instruction.arrays]
-    # An asynchronous gather or permute returns its inputs, its results and perhaps counters.
-    if instruction.opcode in ("all-gather-start", "collective-permute-start"):
-        arrays = [array for array in arrays if array[1] != "u32[]"]
-        arrays = arrays[len(arrays) // 2 :]
+    arrays = [(array.bytes, array.text) for array in instruction.outputs]
     if instruction.opcode.startswith("reduce-scatter"):  # the result is one chip's part
         arrays = [(size * chips, array) for size, array in arrays]
     return arrays

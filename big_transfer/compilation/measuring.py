@@ -13,11 +13,16 @@ from big_transfer.compilation.collectives import Collective, collectives
 from big_transfer.compilation.program_text import ProgramText
 from big_transfer.compilation.programs import Program
 from big_transfer.compilation.traffic import traffic
+from real_labels.errors import ExpectedError
 
 # The compiler's two refusals: of all memory, and of temporaries that are too large alone.
 _USED = re.compile(r"Used ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm")
 _TEMPORARIES = re.compile(r"HLO temporaries \(([\d.]+)([KMGT])\) exceeds available HBM")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class CompilationError(ExpectedError, RuntimeError):
+    """A program cannot be compiled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +54,15 @@ class Needs:
     available_bytes: float
     fits: bool
     flops: float | None
-    traffic_bytes: float | None
+    traffic_bytes: int | None
     off_chip_bytes: int | None
     collectives: tuple[Collective, ...]
     batch_size: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Memory of the program and of the resident arrays."""
+        return self.memory_bytes + sum(self.resident.values())
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Needs:
@@ -69,6 +79,9 @@ def compiled(program: Program, available: float) -> Needs:
     Args:
       program: the program.
       available: memory of a chip, in bytes.
+
+    Raises:
+      CompilationError: if the compiler refuses the program for another reason.
     """
     arguments, resident = sum(program.parts.values()), sum(program.resident.values())
     try:
@@ -76,7 +89,8 @@ def compiled(program: Program, available: float) -> Needs:
     except jax.errors.JaxRuntimeError as error:
         temporaries = _temporaries(str(error), arguments)
         if temporaries is None:
-            raise
+            reason = str(error).strip().partition("\n")[0]
+            raise CompilationError(f"the compiler refuses the program ({reason}).") from error
         return Needs(
             parts=program.parts,
             argument_bytes=arguments,
@@ -95,6 +109,8 @@ def compiled(program: Program, available: float) -> Needs:
     cost = executable.cost_analysis()
     text = ProgramText.parse(executable.as_text())
     counted = traffic(text)
+    # The compiler counts the body of a loop once. Nearly all arithmetic is in the loop over micro-batches.
+    repeats = program.micro_batches if program.micro_batches in text.loops else 1
     results = memory.output_size_in_bytes - memory.alias_size_in_bytes
     needed = (
         memory.argument_size_in_bytes
@@ -110,9 +126,8 @@ def compiled(program: Program, available: float) -> Needs:
         resident=program.resident,
         available_bytes=available,
         fits=needed + resident <= available,
-        # The compiler counts the body of a loop once. All arithmetic that matters is in the loop.
-        flops=cost["flops"] * program.micro_batches,
-        traffic_bytes=cost["bytes accessed"] * counted.loop_factor,
+        flops=cost["flops"] * repeats,
+        traffic_bytes=round(cost["bytes accessed"] * counted.loop_factor),
         off_chip_bytes=counted.off_chip_bytes,
         collectives=collectives(text, program.num_chips),
         batch_size=program.batch_size,

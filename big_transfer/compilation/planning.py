@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
+import optax
 from etils import epath
 
 from big_transfer import config as config_lib
 from big_transfer.compilation import measuring, programs, remedies, report, slices, store
 from big_transfer.compilation.measuring import Needs
-from big_transfer.compilation.plans import Plan
+from big_transfer.compilation.report import Plan
 from big_transfer.compilation.slices import Slice
 from big_transfer.config import completion, known_datasets
 from big_transfer.run import sharding
@@ -40,16 +40,27 @@ def plan(
     Raises:
       TopologyError, ConfigError, BatchSizeError: see slices, completion and sharding.
     """
-    found = [slices.slice_of(name.strip()) for name in topologies.split(",")]
+    places = [slices.slice_of(name.strip()) for name in topologies.split(",")]
+    if json_path is not None:
+        _check_file(epath.Path(json_path))
     checked = config_lib.check(config, training=False)
-    if checked.input.dataset is not None:
+    if checked.input.dataset is None:
+        evaluated = completion.plan_evaluation(checked)
+        plans = [Plan(each, None, evaluation_needs(evaluated, each)) for each in places]
+    else:
         checked = config_lib.check(config, training=True)
-    size = _size(checked, examples, area)
-    plans = [_plan(checked, size, place) for place in found]
+        plans = _training_plans(checked, _size(checked, examples, area), places)
     if json_path is not None:
         records = [report.as_json(each) for each in plans]
         files.write_json(json_path, records[0] if len(records) == 1 else records, indent=2)
     return report.text(plans)
+
+
+def _check_file(path: epath.Path) -> None:
+    """Raises an error for a file that cannot be written, before minutes of compilation."""
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise config_lib.ConfigError(f"--json={path}: {reason}; give a file in an existing folder")
 
 
 def _size(
@@ -68,34 +79,63 @@ def _size(
     return known_datasets.Size(examples, known.area if area is None else area, classes)
 
 
-def _plan(config: config_lib.Config, size: known_datasets.Size, place: Slice) -> Plan:
-    if config.input.dataset is None:
-        evaluated = completion.plan_evaluation(config)
-        return Plan(place, None, needs_of("evaluation", evaluated, place), None, None)
-    training = completion.plan_training(config, size)
+def _training_plans(
+    checked: config_lib.Config, size: known_datasets.Size, places: list[Slice]
+) -> list[Plan]:
+    config = completion.plan_training(checked, size)
+    for place in places:  # each of them, before the first is compiled
+        try:
+            mesh = sharding.make_mesh(place.devices)
+            sharding.check_batch_size(config.input.batch_size, mesh, config.input.accumulate_steps)
+        except sharding.BatchSizeError as error:
+            raise sharding.BatchSizeError(f"{place.name}: {error}") from None
+    num_steps = None
+    if config.total_steps is not None or size.num_examples is not None:
+        num_steps = setup.steps_of(config, size.num_examples or 0)
+    schedule = None
+    if store.writes_programs():
+        if num_steps is None or (config.optimizer.decay_epochs and size.num_examples is None):
+            log.warning(
+                "The compiled programs will not be those of the run, because its schedule is not known: "
+                "give --examples=N, the number of training images."
+            )
+        else:
+            schedule = setup.make_schedule(config, size.num_examples or 0, num_steps)
+    return [_training_plan(config, schedule, num_steps, place) for place in places]
 
-    def train_needs(candidate: config_lib.TrainingConfig) -> Needs:
-        return needs_of("training", candidate, place, size.num_examples)
 
-    train = train_needs(training)
-    remedy = num_steps = None
+def _training_plan(
+    config: config_lib.TrainingConfig,
+    schedule: optax.Schedule | None,
+    num_steps: int | None,
+    place: Slice,
+) -> Plan:
+    train, remedy = training_needs(config, place, schedule), None
     if not train.fits:
-        remedy = remedies.find(training, train, len(place.devices), train_needs)
-    if training.total_steps is not None or size.num_examples is not None:
-        num_steps = setup.steps_of(training, size.num_examples or 0)
-    return Plan(place, train, needs_of("evaluation", training, place), remedy, num_steps)
+        remedy = remedies.find(
+            config, train, len(place.devices), lambda each: training_needs(each, place, schedule)
+        )
+    evaluate = evaluation_needs(config if remedy is None else remedy.config, place)
+    return Plan(place, train, evaluate, remedy, num_steps)
 
 
-def needs_of(step: str, config: Any, place: Slice, num_examples: int | None = None) -> Needs:
-    """The needs of the "training" or "evaluation" step of a complete config on a slice."""
+def training_needs(
+    config: config_lib.TrainingConfig, place: Slice, schedule: optax.Schedule | None
+) -> Needs:
+    """The needs of the training step on a slice."""
     mesh = sharding.make_mesh(place.devices)
+    return _needs("training", programs.training_program(config, mesh, schedule), place)
 
+
+def evaluation_needs(config: config_lib.EvaluationConfig, place: Slice) -> Needs:
+    """The needs of the evaluation step on a slice."""
+    mesh = sharding.make_mesh(place.devices)
+    return _needs("evaluation", programs.evaluation_program(config, mesh), place)
+
+
+def _needs(step: str, program: programs.Program, place: Slice) -> Needs:
     def compile_(program: programs.Program) -> Needs:
         log.info("Compiling the %s step for %s (minutes).", step, place.name)
         return measuring.compiled(program, place.chip.usable)
 
-    if step == "training":
-        program = programs.training_program(config, mesh, num_examples)
-    else:
-        program = programs.evaluation_program(config, mesh)
     return store.kept(program, place, compile_)

@@ -15,10 +15,13 @@ _LAYOUT = re.compile(r"\{([\d,]*)(?::T\(([\d,]+)\))?")
 _SPACE = re.compile(r"S\((\d+)\)")
 _NAME = re.compile(r"[\w.\-]+")
 _CALL = re.compile(
-    r"\b(?:calls|to_apply|body|condition|branch_computations)=(\{[^}]*\}|%?[\w.\-]+)"
+    r"\b(?:calls|to_apply|body|condition|branch_computations|true_computation|false_computation)="
+    r"(\{[^}]*\}|%?[\w.\-]+)"
 )
 _BODY = re.compile(r"\bbody=%?([\w.\-]+)")
 _CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_COUNTERS = ("u32[]", "s32[]")  # of asynchronous operations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,20 @@ class Instruction:
         return tuple(_array(found) for found in _ARRAY.finditer(self.result))
 
     @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The arrays that the instruction writes.
+
+        The start of an asynchronous operation returns its operands, its results and counters; that of a
+        copy its result, its operand and a counter; that of an all-reduce its results alone.
+        """
+        if self.opcode == "copy-start":
+            return self.arrays[:1]
+        if not self.opcode.endswith("-start") or self.opcode == "all-reduce-start":
+            return self.arrays
+        arrays = [array for array in self.arrays if array.text not in _COUNTERS]
+        return tuple(arrays[len(arrays) // 2 :])
+
+    @property
     def callees(self) -> list[str]:
         """Names of the computations that it calls."""
         return [name for found in _CALL.findall(self.attributes) for name in _NAME.findall(found)]
@@ -102,7 +119,10 @@ class ProgramText:
 
     @functools.cached_property
     def runs(self) -> dict[str, int]:
-        """How often each computation runs in one run of the program; that of a condition is a lower limit."""
+        """How often each computation runs in one run of the program.
+
+        A conditional counts all its branches, and a loop of unknown length counts once.
+        """
         callers: dict[str, list[tuple[str, int]]] = collections.defaultdict(list)
         for name, body in self.computations.items():
             for instruction in body.values():
@@ -119,16 +139,28 @@ class ProgramText:
 
         return {name: count(name) for name in self.computations}
 
+    @functools.cached_property
+    def loops(self) -> list[int]:
+        """How often each loop runs its body."""
+        found = (self._trips(each) for body in self.computations.values() for each in body.values())
+        return [times for trips in found for times in trips.values()]
+
     def _trips(self, instruction: Instruction) -> dict[str, int]:
-        """How often a loop runs its body, for a loop that counts from 0 to the number in its condition."""
+        """How often a loop runs its body: as the compiler notes, else up to the number in its condition."""
         body = _BODY.search(instruction.attributes)
         condition = _CONDITION.search(instruction.attributes)
         if body is None or condition is None:
             return {}
+        if noted := _TRIPS.search(instruction.attributes):
+            return {body[1]: int(noted[1])}
+        parts = [condition[1]]
+        for each in self.computations.get(condition[1], {}).values():
+            parts += each.callees  # the comparison may be a fusion
         limits = [
             int(each.operands[0])
-            for each in self.computations.get(condition[1], {}).values()
-            if each.opcode == "constant" and each.result.startswith("s32[]")
+            for part in parts
+            for each in self.computations.get(part, {}).values()
+            if each.opcode == "constant" and each.result.startswith(_COUNTERS)
         ]
         return {body[1]: max(limits, default=1)}
 

@@ -20,6 +20,9 @@ from big_transfer.run import sharding
 from big_transfer.training import optimizer, setup
 from big_transfer.training.step import make_train_step
 
+# Batches on the devices while a step runs: those of the steps behind it, and prefetched ones.
+_NEXT_BATCHES = batches.MAX_IN_FLIGHT + batches.DEVICE_BATCHES
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -44,24 +47,23 @@ class Program:
 
 
 def training_program(
-    config: TrainingConfig, mesh: jax.sharding.Mesh, num_examples: int | None = None
+    config: TrainingConfig, mesh: jax.sharding.Mesh, schedule: optax.Schedule | None = None
 ) -> Program:
     """The training step of a config.
 
     Args:
       config: the config.
       mesh: the chips.
-      num_examples: number of training images. The schedule of the learning rate may depend on it; without
-        it, the program has numbers of another schedule, but the same operations.
+      schedule: the learning rates, whose numbers are in the program. By default a schedule of the same
+        operations with other numbers, so that the program is the same for all learning rates and lengths.
 
     Raises:
-      ConfigError: if the config has no schedule for this number of images.
       BatchSizeError: if the batch does not split over the chips.
     """
     data = config.input
     sharding.check_batch_size(data.batch_size, mesh, data.accumulate_steps)
     model = config.make_model()
-    tx = setup.make_optimizer(config, _schedule(config, num_examples))
+    tx = setup.make_optimizer(config, schedule or _any_schedule(config))
     state, shardings = setup.layout(config, model, tx, mesh)
     step = make_train_step(
         model,
@@ -85,7 +87,7 @@ def training_program(
         batch_size=data.batch_size,
         micro_batches=data.accumulate_steps,
         parts=parts,
-        resident={"next batches": batches.DEVICE_BATCHES * parts["batch"]},
+        resident={"next batches": _NEXT_BATCHES * parts["batch"]},
     )
 
 
@@ -105,9 +107,9 @@ def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Pro
     )
     step = make_eval_step(model, loss=config.loss, mesh=mesh)
     parts = {"parameters": _bytes_on_a_chip(params), "batch": _bytes_on_a_chip(batch)}
-    resident = {"next batches": batches.DEVICE_BATCHES * parts["batch"]}
+    resident = {"next batches": _NEXT_BATCHES * parts["batch"]}
     if isinstance(config, TrainingConfig):
-        tx = setup.make_optimizer(config, _schedule(config, None))
+        tx = setup.make_optimizer(config, _any_schedule(config))
         state, _ = setup.layout(config, model, tx, mesh)
         resident["training state"] = _bytes_on_a_chip(state)
         waiting = batches.DEVICE_BATCHES * _bytes_on_a_chip(_training_batch(config, mesh))
@@ -122,10 +124,13 @@ def evaluation_program(config: EvaluationConfig, mesh: jax.sharding.Mesh) -> Pro
     )
 
 
-def _schedule(config: TrainingConfig, num_examples: int | None) -> optax.Schedule:
-    if num_examples is None:
+def _any_schedule(config: TrainingConfig) -> optax.Schedule:
+    """A schedule with the operations of the config's."""
+    section = config.optimizer
+    if section.schedule == "cosine":
         return optimizer.cosine_schedule(1.0, 1, 1000)
-    return setup.make_schedule(config, num_examples, setup.steps_of(config, num_examples))
+    number = len(section.decay_epochs) + len(section.decay_steps)
+    return optimizer.step_schedule(1.0, 1, range(2, 2 + number))
 
 
 def _training_batch(config: TrainingConfig, mesh) -> dict[str, Any]:

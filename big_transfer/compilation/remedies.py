@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from big_transfer.compilation.measuring import Needs
 from big_transfer.config import TrainingConfig
@@ -56,10 +56,12 @@ class Remedy:
 
     Attributes:
       flags: the flags of the change, such as "--config.model.remat=True".
-      needs: needs of the step with them.
+      config: the config with the change.
+      needs: needs of the training step with the change.
     """
 
     flags: str
+    config: TrainingConfig
     needs: Needs
 
 
@@ -79,18 +81,19 @@ def find(
     """
     settings = before = Settings.of(config)
     for _ in range(_TRIALS):
-        settings = next(_stronger(settings, needs, config.input.batch_size, chips), None)
+        settings = _stronger(settings, needs, config.input.batch_size, chips)
         if settings is None:
             return None
         log.info("It does not fit; trying %s.", settings.flags(before))
-        needs = needs_of(settings.applied_to(config))
+        candidate = settings.applied_to(config)
+        needs = needs_of(candidate)
         if needs.fits:
-            return Remedy(settings.flags(before), needs)
+            return Remedy(settings.flags(before), candidate, needs)
     return None
 
 
-def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> Iterator[Settings]:
-    """Settings that need less memory, the best first.
+def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> Settings | None:
+    """Settings that need less memory; None if there are none.
 
     Args:
       settings: settings of a step that does not fit.
@@ -98,24 +101,40 @@ def _stronger(settings: Settings, needs: Needs, batch_size: int, chips: int) -> 
       batch_size: images in one step, over all chips.
       chips: number of chips.
     """
-    room = (
-        needs.available_bytes - needs.argument_bytes - sum(needs.resident.values())
-    )  # for temporaries
+    others = needs.argument_bytes + sum(needs.resident.values())
+    room = needs.available_bytes - others  # for temporaries
     state = needs.parts["parameters"] + needs.parts["optimizer"]
     if settings.sharding != "fsdp" and state > _LARGE_STATE * needs.available_bytes:
-        settings = dataclasses.replace(settings, sharding="fsdp")
-        room += state * (chips - 1) // chips
-        if needs.temporary_bytes < room:
-            yield settings
+        split = dataclasses.replace(settings, sharding="fsdp")
+        freed = state * (chips - 1) // chips
+        if needs.temporary_bytes < room + freed:
+            return split
+        # A trial of the split state alone would fail.
+        return _smaller_temporaries(split, needs.temporary_bytes, room + freed, batch_size // chips)
+    found = _smaller_temporaries(settings, needs.temporary_bytes, room, batch_size // chips)
+    if found is None and settings.sharding != "fsdp":
+        return dataclasses.replace(settings, sharding="fsdp")
+    return found
+
+
+def _smaller_temporaries(
+    settings: Settings, temporaries: int, room: float, images: int
+) -> Settings | None:
+    """Rematerialization, then smaller micro-batches.
+
+    Args:
+      settings: settings with temporaries that are too large.
+      temporaries: their bytes.
+      room: bytes for them.
+      images: images of a step on one chip.
+    """
     if not settings.remat:
-        yield dataclasses.replace(settings, remat=True)
-    # Temporaries shrink about as fast as the images of a micro-batch; the least factor that may do first.
-    least = settings.accumulate_steps * max(2, needs.temporary_bytes / max(room, 1))
-    images = batch_size // chips
-    for steps in range(2, images + 1):
-        if images % steps == 0 and steps >= least:
-            yield dataclasses.replace(settings, accumulate_steps=steps)
-    if images > settings.accumulate_steps:
-        yield dataclasses.replace(settings, accumulate_steps=images)
-    if settings.sharding != "fsdp":
-        yield dataclasses.replace(settings, sharding="fsdp")
+        return dataclasses.replace(settings, remat=True)
+    # Temporaries shrink about as fast as the images of a micro-batch: the first factor that may do.
+    least = settings.accumulate_steps * max(2, temporaries / max(room, 1))
+    factors = [steps for steps in range(2, images + 1) if images % steps == 0]
+    larger = [steps for steps in factors if steps > settings.accumulate_steps]
+    if not larger:
+        return None
+    steps = next((steps for steps in larger if steps >= least), larger[-1])
+    return dataclasses.replace(settings, accumulate_steps=steps)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from big_transfer.compilation.measuring import Needs
-from big_transfer.compilation.plans import Plan
-from big_transfer.compilation.slices import Chip
+from big_transfer.compilation.remedies import Remedy
+from big_transfer.compilation.slices import Chip, Slice
 from real_labels.files.text_table import text_table
 
 _UNKNOWN = "not known"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A config on a TPU slice.
+
+    Attributes:
+      slice: the slice.
+      train: needs of the training step; None for a config without training.
+      evaluate: needs of the evaluation step; with the remedy, if there is one.
+      remedy: a change with which the training step fits; None if it fits, or if none was found.
+      num_steps: length of the run; None if the number of training images is not known.
+    """
+
+    slice: Slice
+    train: Needs | None
+    evaluate: Needs
+    remedy: Remedy | None = None
+    num_steps: int | None = None
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -90,14 +110,17 @@ def _in_full(plan: Plan) -> str:
         f"{chip.memory / 2**30:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16, "
         f"{chip.bandwidth / 1e9:,.0f} GB/s"
     ]
-    for name, needs in (("Training", plan.train), ("Evaluation", plan.evaluate)):
-        if needs is not None:
-            lines += ["", f"{name} step of {needs.batch_size:,} images, per chip"]
-            lines += _memory(needs)
-            lines += _speed(needs, chip)
-        if needs is plan.train and needs is not None:
-            lines += _length(needs, plan) + _remedy(plan)
+    if plan.train is not None:
+        lines += _step("Training", plan.train, chip) + _length(plan.train, plan) + _remedy(plan)
+    lines += _step("Evaluation", plan.evaluate, chip)
+    if not plan.evaluate.fits:
+        lines += ["  Set a smaller --config.eval.batch_size, or take a chip with more memory."]
     return "\n".join(["", *lines, ""])
+
+
+def _step(name: str, needs: Needs, chip: Chip) -> list[str]:
+    heading = f"{name} step of {needs.batch_size:,} images, per chip"
+    return ["", heading, *_memory(needs), *_speed(needs, chip)]
 
 
 def _memory(needs: Needs) -> list[str]:
@@ -106,7 +129,7 @@ def _memory(needs: Needs) -> list[str]:
     if rest:
         parts["program, padding"] = rest
     lines = [f"  {name:20}{_gib(size)}" for name, size in parts.items()]
-    total = needs.memory_bytes + sum(needs.resident.values())
+    total = needs.total_bytes
     if needs.fits:
         verdict = f"fits in {needs.available_bytes / 2**30:g} GiB"
     else:
@@ -167,28 +190,33 @@ def _remedy(plan: Plan) -> list[str]:
 
 def _as_table(plans: Sequence[Plan]) -> str:
     """A row for each slice; a step that does not fit is shown with the change that makes it fit."""
-    rows = []
+    names = ["slice", "chips", "GiB a chip", "fits", "bound by", "images/s", "hours", "chip-hours"]
+    rows = [names]
     for plan in plans:
-        needs, change = plan.train or plan.evaluate, ""
-        if not needs.fits and plan.remedy is not None:
-            needs, change = plan.remedy.needs, plan.remedy.flags
+        needs = plan.train or plan.evaluate
+        verdict = "as it is"
+        if not needs.fits:
+            verdict = "NOTHING FOUND"
+            if plan.remedy is not None:
+                needs, verdict = plan.remedy.needs, plan.remedy.flags
+        if plan.train is not None and not plan.evaluate.fits:
+            verdict += "; evaluation does NOT fit"
         rate, chips = images_per_second(needs, plan.slice.chip), len(plan.slice.devices)
         length = ["", ""]
         if plan.train is not None and needs.fits:
             found = hours(needs, plan)
             length = [_UNKNOWN] * 2 if found is None else [f"{found:,.2f}", f"{found * chips:,.1f}"]
+        memory = max(needs.total_bytes, plan.evaluate.total_bytes)
         rows.append([
             plan.slice.name,
             str(chips),
-            f"{(needs.memory_bytes + sum(needs.resident.values())) / 2**30:.2f} of "
-            f"{needs.available_bytes / 2**30:g}",
-            change or ("as it is" if needs.fits else "NOTHING FOUND"),
+            f"{memory / 2**30:.2f} of {needs.available_bytes / 2**30:g}",
+            verdict,
             bound(needs, plan.slice.chip) or "",
             "" if rate is None else f"{rate:,.0f}",
             *length,
         ])  # fmt: skip
-    names = ["slice", "chips", "GiB a chip", "fits", "bound by", "images/s", "hours", "chip-hours"]
-    return f"\n{text_table([names, *rows], '<>><<>>>')}\n"
+    return f"\n{text_table(rows, '<>><<>>>')}\n"
 
 
 def _gib(size: float) -> str:

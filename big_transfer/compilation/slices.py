@@ -57,7 +57,7 @@ CHIPS = {
     for chip in (
         Chip("v4", 275e12, 1228e9, 32 * _GIB, 30.75 * _GIB, 3, 4096, "megacore"),
         Chip("v5e", 197e12, 819e9, 16 * _GIB, 15.75 * _GIB, 2, 256),
-        Chip("v5p", 459e12, 2765e9, 95 * _GIB, 95.74 * _GIB, 3, 8960, "megacore"),
+        Chip("v5p", 459e12, 2765e9, 95 * _GIB, 95 * _GIB, 3, 8960, "megacore"),
         Chip("v6e", 918e12, 1640e9, 32 * _GIB, 31.25 * _GIB, 2, 256),
     )
 }
@@ -122,7 +122,7 @@ def slice_of(topology: str) -> Slice:
 
 @contextlib.contextmanager
 def _without_a_tpu() -> Iterator[None]:
-    """Keeps libtpu from asking Google's cloud for a TPU, and from handling signals."""
+    """Keeps libtpu from asking Google's cloud for a TPU, from now on, and from handling signals."""
     settings = {
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_WORKER_HOSTNAMES": "localhost",
@@ -134,6 +134,8 @@ def _without_a_tpu() -> Iterator[None]:
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():  # libtpu sets its own, which print a stack trace
-        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():  # libtpu sets its own, which print a stack trace
+            signal.signal(number, handler)

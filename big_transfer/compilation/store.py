@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -37,8 +38,7 @@ def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -
     """
     path = folder() / f"{_key(program, place)}.json"
     # JAX's folder of compiled programs gets only programs that are compiled now.
-    writes_programs = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    if path.exists() and not writes_programs:
+    if path.exists() and not writes_programs():
         try:
             return Needs.from_json(json_text.read(path))
         except (InputError, TypeError, LookupError, AttributeError):
@@ -52,6 +52,11 @@ def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -
     return needs
 
 
+def writes_programs() -> bool:
+    """Whether JAX keeps compiled programs in a folder."""
+    return bool(jax.config.jax_compilation_cache_dir)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def folder() -> pathlib.Path:
     """The folder of the kept needs."""
     return pathlib.Path(platformdirs.user_cache_dir("big_transfer")) / "compiled"
@@ -62,8 +67,8 @@ def _key(program: Program, place: Slice) -> str:
     here = pathlib.Path(__file__).parent
     identity = (
         program.lowered.as_text(),
-        [place.name, place.chip.cores],
-        [program.micro_batches, program.resident],
+        [place.name, dataclasses.asdict(place.chip)],
+        [program.micro_batches, program.parts, program.resident],
         [importlib.metadata.version(name) for name in ("jaxlib", "libtpu")],
         [os.environ.get(name) for name in _SETTINGS],
         [(here / name).read_text(encoding="utf-8") for name in _SOURCES],

@@ -24,7 +24,6 @@ _EDGES = (
     'custom_call_target="AsyncCollectiveStart"',
     'custom_call_target="AsyncCollectiveDone"',
 )
-_COUNTERS = ("u32[]", "s32[]")  # of asynchronous operations
 
 Accesses = list[tuple[int, int]]  # (memory space, bytes)
 
@@ -71,21 +70,13 @@ def _scheduled(program: ProgramText) -> set[str]:
 
 
 def _accesses(instruction: Instruction, computation: Computation, program: ProgramText) -> Accesses:
-    opcode, results = instruction.opcode, instruction.arrays
+    opcode, results = instruction.opcode, instruction.outputs
     if opcode in _FREE or opcode.endswith("-done") or _BITCAST in instruction.attributes:
         return []
     operands = {
         name: computation[name].arrays for name in instruction.operands if name in computation
     }
-    if opcode == "slice-start":  # returns the whole operand, the slice and a counter
-        (whole,), (part, *_) = next(iter(operands.values())), results[1:]
-        return [(whole.space, part.padded_bytes), (part.space, part.padded_bytes)]
-    if opcode == "copy-start":  # returns the copy, the operand and a counter
-        results = results[:1]
-    elif opcode.endswith("-start") and opcode != "all-reduce-start":
-        results = [array for array in results if array.text not in _COUNTERS]
-        results = results[len(results) // 2 :]
-    if opcode in _SLICES:
+    if opcode.removesuffix("-start") in _SLICES:
         whole = computation[instruction.operands[0]].arrays[0]
         return [(whole.space, results[0].padded_bytes), *_whole(results)]
     if opcode == "dynamic-update-slice":

@@ -27,6 +27,7 @@ from big_transfer.datasets import preprocessing
 from big_transfer.datasets.source import DatasetError, Source
 
 DEVICE_BATCHES = 2  # batches prefetched to the devices
+MAX_IN_FLIGHT = 2  # batches given to the devices before the host waits for the oldest one
 _HOST_BATCHES = 2  # batches that the threads decode ahead
 _ROWS_OF_A_TASK = 4
 _NO_LABEL = -1

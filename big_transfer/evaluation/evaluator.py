@@ -19,6 +19,7 @@ from jaxtyping import Int
 
 from big_transfer import datasets, losses, resnet
 from big_transfer.config import EvaluationConfig, sources
+from big_transfer.datasets.batches import MAX_IN_FLIGHT
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.record import MOCK, Record
 from big_transfer.run import preemption, sharding
@@ -30,7 +31,6 @@ from real_labels.predictions import TOP_K
 log = logging.getLogger("big_transfer")
 
 _MAX_RANKED = max(TOP_K)  # ranked classes kept for each image
-_MAX_IN_FLIGHT = 2  # batches that may run on the devices before the host waits for the oldest batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,7 +202,7 @@ class Evaluator:
         try:
             for number, (batch, local) in enumerate(batches):
                 in_flight.append((step(params, batch), local))
-                if len(in_flight) > _MAX_IN_FLIGHT or number == 0:
+                if len(in_flight) > MAX_IN_FLIGHT or number == 0:
                     collect_oldest()
                     if partial is not None:
                         partial.save_if_due(collected)

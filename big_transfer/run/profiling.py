@@ -23,15 +23,21 @@ def parse(text: str) -> range | None:
 class Profile:
     """A context that traces the given steps of process 0 into `profile/` in the workdir."""
 
-    def __init__(self, text: str | None, folder: epath.PathLike):
-        """Plans the trace.
+    def __init__(self, text: str | None, folder: epath.PathLike, run: range):
+        """Plans the trace; warns if the run has none of its steps.
 
         Args:
           text: steps as START:STOP; None: no trace.
           folder: the workdir.
+          run: the steps that are still to be done.
         """
         steps = parse(text) if text is not None and jax.process_index() == 0 else None
         self._steps = steps or range(0)
+        if steps and not set(steps) & set(run):
+            log.warning(
+                "There is no trace: profile=%s, but the run has the steps %d to %d left.",
+                text, run.start, run.stop - 1,
+            )  # fmt: skip
         self._folder = epath.Path(folder) / "profile"
         self._is_tracing = False
 
@@ -42,17 +48,25 @@ class Profile:
         self._stop()
 
     def before(self, step: int, wait: Callable[[], object]) -> None:
-        """Starts or stops the trace before a step (from 1).
+        """Starts the trace before its first step.
 
         Args:
-          step: the step that comes next.
+          step: the step that comes next, from 1.
           wait: waits until the devices have finished all steps so far, so that a trace has its steps alone.
         """
         if step in self._steps and not self._is_tracing:
             wait()
             jax.profiler.start_trace(str(self._folder))
             self._is_tracing = True
-        elif step not in self._steps and self._is_tracing:
+
+    def after(self, step: int, wait: Callable[[], object]) -> None:
+        """Stops the trace after its last step, before an evaluation or a checkpoint that follows.
+
+        Args:
+          step: the step that was given to the devices.
+          wait: see `before`.
+        """
+        if self._is_tracing and step + 1 not in self._steps:
             wait()
             self._stop()
 

@@ -16,6 +16,7 @@ from etils import epath
 from big_transfer import checkpoint, datasets
 from big_transfer import config as config_lib
 from big_transfer.config import workdirs
+from big_transfer.datasets.batches import MAX_IN_FLIGHT
 from big_transfer.evaluation.evaluator import Evaluation, Evaluator
 from big_transfer.evaluation.record import Record
 from big_transfer.evaluation.results import best_metrics, finish, report_evaluation
@@ -28,8 +29,6 @@ from real_labels import files
 from real_labels.errors import ExpectedError
 
 log = logging.getLogger("big_transfer")
-
-_MAX_IN_FLIGHT = 2  # steps that may run on the devices before the host waits for the oldest step
 
 
 class TrainingDiverged(ExpectedError, RuntimeError):
@@ -116,6 +115,7 @@ def _train(
         state_shardings=run.shardings,
     )
     first = int(state["step"])
+    remaining = range(first + 1, run.total_steps + 1)
     batches = train_batches(run, range(first, run.total_steps))
     monitor = StepMonitor(checkpoints)
     progress = Progress(first, run.total_steps, config.input.batch_size, run.schedule)
@@ -124,12 +124,13 @@ def _train(
     with (
         preemption.Notice() as notice,
         make_writer(folder) as writer,
-        profiling.Profile(config.profile, folder) as profile,
+        profiling.Profile(config.profile, folder, remaining) as profile,
     ):
-        for step in range(first + 1, run.total_steps + 1):
+        for step in remaining:
             profile.before(step, monitor.finish)
             state, metrics = train_step(state, next(batches))
             monitor.add(step, metrics)
+            profile.after(step, monitor.finish)
             is_last = step == run.total_steps
             stopping = notice.given(step) and not is_last
             if is_last:
@@ -233,7 +234,7 @@ class StepMonitor:
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Adds a dispatched step; waits until at most two steps are running."""
         self._in_flight.append((step, metrics))
-        while len(self._in_flight) > _MAX_IN_FLIGHT:
+        while len(self._in_flight) > MAX_IN_FLIGHT:
             self._arrive()
 
     def finish(self) -> None:

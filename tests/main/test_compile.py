@@ -43,7 +43,7 @@ def test_a_run_and_its_plan_share_compiled_programs(
     config = tiny.get_config()
     config.input.data_dir, config.sharding = str(scenes_dir), strategy
     run = setup.build(config_lib.check(config))
-    programs.training_program(run.config, run.mesh, len(run.source)).lowered.compile()
+    programs.training_program(run.config, run.mesh, run.schedule).lowered.compile()
     programs.evaluation_program(run.config, run.mesh).lowered.compile()
     new = {path.name for path in compiled_programs.iterdir()} - of_the_run
     assert not [name for name in new if name.startswith("jit_step-")]

@@ -16,6 +16,7 @@ from big_transfer.compilation.collectives import Collective, collectives
 from big_transfer.compilation.measuring import Needs
 from big_transfer.compilation.program_text import ProgramText
 from big_transfer.config import completion, known_datasets
+from big_transfer.run import sharding
 from configs import bit_evaluate, bit_m_imagenet21k, bit_s_imagenet2012, bit_transfer
 
 GIB = 2**30
@@ -34,7 +35,7 @@ FITS = Needs(
     batch_size=4096,
 )
 TOO_LARGE = dataclasses.replace(
-    FITS, temporary_bytes=30 * GIB, memory_bytes=32 * GIB, available_bytes=15 * GIB, fits=False,
+    FITS, temporary_bytes=30 * GIB, memory_bytes=32 * GIB + GIB // 8, available_bytes=15 * GIB, fits=False,
     flops=None, traffic_bytes=None, off_chip_bytes=None, collectives=(),
 )  # fmt: skip
 
@@ -44,12 +45,17 @@ def compiler(monkeypatch, tmp_path):
     """In the place of the TPU's compiler: a function of the config, and a list of the configs it got."""
     asked = []
 
-    def use(answer):
-        def needs_of(step, config, place, num_examples=None):
-            asked.append((step, config))
-            return answer(config) if step == "training" else FITS
+    def use(answer, evaluation=FITS):
+        def training_needs(config, place, schedule):
+            asked.append(("training", config))
+            return answer(config)
 
-        monkeypatch.setattr(planning, "needs_of", needs_of)
+        def evaluation_needs(config, place):
+            asked.append(("evaluation", config))
+            return evaluation
+
+        monkeypatch.setattr(planning, "training_needs", training_needs)
+        monkeypatch.setattr(planning, "evaluation_needs", evaluation_needs)
         monkeypatch.setattr(slices, "slice_of", slice_of)
         return asked
 
@@ -105,7 +111,7 @@ def test_a_plan_that_does_not_fit_names_a_change_that_does(compiler):
 
     asked = compiler(answer)
     text = compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
-    assert "does NOT fit: 17.25 GiB too much for 15 GiB" in text
+    assert "does NOT fit: 17.38 GiB too much for 15 GiB" in text
     assert "It fits with --config.model.remat=True --config.input.accumulate_steps=4. Then" in text
     assert sum(step == "training" for step, _ in asked) <= 1 + 4
     assert "chip-hours" in text  # with the change
@@ -120,6 +126,42 @@ def test_the_change_is_in_the_table_and_in_the_file(compiler, tmp_path):
     assert not train["per_chip"]["fits"] and train["hours"] is None
     assert train["remedy"]["flags"] == "--config.model.remat=True"
     assert train["remedy"]["per_chip"]["fits"] and train["remedy"]["hours"] > 0
+
+
+def test_the_evaluation_is_that_of_the_change(compiler):
+    """A split state leaves more memory to the evaluation."""
+    large = {"parameters": 4 * GIB, "optimizer": 4 * GIB, "batch": 1}
+
+    def answer(config):
+        fits = config.sharding == "fsdp"
+        return (
+            FITS if fits else dataclasses.replace(TOO_LARGE, parts=large, temporary_bytes=8 * GIB)
+        )
+
+    asked = compiler(answer)
+    compilation.plan(bit_s_imagenet2012.get_config(), "v5e:4x8")
+    evaluated = [config.sharding for step, config in asked if step == "evaluation"]
+    assert evaluated == ["fsdp"]
+
+
+def test_an_evaluation_that_does_not_fit_is_named(compiler):
+    compiler(lambda config: FITS, evaluation=TOO_LARGE)
+    config = bit_s_imagenet2012.get_config()
+    assert "Set a smaller --config.eval.batch_size" in compilation.plan(config, "v5e:4x8")
+    table = compilation.plan(config, "v5e:4x8,v4:2x4x4")
+    assert table.count("evaluation does NOT fit") == 2 and table.count("32.38 of 15.75") == 2
+
+
+def test_mistakes_are_found_before_anything_is_compiled(compiler, tmp_path):
+    asked = compiler(lambda config: FITS)
+    config = bit_s_imagenet2012.get_config()
+    for path in (tmp_path, tmp_path / "nowhere" / "plan.json"):
+        with pytest.raises(config_lib.ConfigError, match=r"--json=.*give a file in an existing"):
+            compilation.plan(config, "v5e:4x8", json_path=path)
+    config.input.batch_size = 100
+    with pytest.raises(sharding.BatchSizeError, match="v5e:4x8: .* does not split over 32 devices"):
+        compilation.plan(config, "v5e:4x8,v4:2x4x4")
+    assert not asked
 
 
 def test_no_change_is_invented(compiler):
@@ -256,17 +298,19 @@ def test_needs_are_kept_by_program_and_slice(monkeypatch, tmp_path):
     monkeypatch.setattr(store.importlib.metadata, "version", lambda name: "1")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 
-    def kept(text="program", topology="v5e:4x8", micro_batches=1, resident=0):
+    def kept(text="program", topology="v5e:4x8", micro_batches=1, resident=0, **chip):
         lowered = types.SimpleNamespace(as_text=lambda: text)
         program = programs.Program(lowered, 32, 4096, micro_batches, {}, {"next batches": resident})
         calls = []
-        found = store.kept(program, slice_of(topology), lambda each: calls.append(1) or FITS)
+        place = slice_of(topology)
+        place = dataclasses.replace(place, chip=dataclasses.replace(place.chip, **chip))
+        found = store.kept(program, place, lambda each: calls.append(1) or FITS)
         assert found == FITS
         return len(calls)
 
     assert [kept(), kept(), kept("another"), kept("another")] == [1, 0, 1, 0]
     assert [kept(topology="v4:2x4x4"), kept(micro_batches=2), kept()] == [1, 1, 0]
-    assert kept(resident=1) == 1
+    assert [kept(resident=1), kept(usable=GIB)] == [1, 1]
     monkeypatch.setenv("XLA_FLAGS", "--xla_other")
     assert kept() == 1
     for path in tmp_path.iterdir():
@@ -321,6 +365,7 @@ ENTRY %main.1 (p: f32[4]) -> f32[4] {
   %all-reduce-start.1 = (f32[100]{0}, f32[10]{0}) all-reduce-start(%a, %b), channel_id=4, to_apply=%add
   %c = f32[4] conditional(%i, %p, %p), branch_computations={%left.1, %right.1}
   %all-reduce.8 = (f32[2,3]{1,0}, pred[7]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
+  %rs = ((f32[8]{0}), f32[2]{0}) reduce-scatter-start(%c), channel_id=6, to_apply=%add
   ROOT %reduce-scatter.9 = f32[2]{0} reduce-scatter(%c), channel_id=1, dimensions={0}, to_apply=%add
 }
 """
@@ -330,7 +375,7 @@ def test_operations_between_chips_are_read_from_the_program():
     assert collectives(ProgramText.parse(PROGRAM), chips=4) == (
         Collective("all-gather", 512, 1, "bf16[1,256]"),
         Collective("all-reduce", 440 + 24 + 7, 2, "f32[100]"),
-        Collective("reduce-scatter", 64 * 4 + 2 * 4 * 4, 2, "f32[64]"),
+        Collective("reduce-scatter", 64 * 4 + 2 * (2 * 4 * 4), 3, "f32[64]"),
         Collective("all-to-all", 200, 1, "f32[50]"),
         Collective("collective-permute", 5 * 16, 5, "f32[4]"),
     )

@@ -51,6 +51,54 @@ def test_the_body_of_a_loop_counts_as_often_as_it_runs():
     assert many.loop_factor == pytest.approx(many.off_chip_bytes / once)
 
 
+LOOP = """
+%compare (n: s32[]) -> pred[] {
+  %n = s32[] parameter(0)
+  %limit = s32[] constant(6)
+  ROOT %less = pred[] compare(%n, %limit), direction=LT
+}
+
+%condition (p: (s32[], f32[4])) -> pred[] {
+  %p = (s32[], f32[4]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  ROOT %fusion = pred[] fusion(%i), kind=kLoop, calls=%compare
+}
+
+%body (q: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %q = (s32[], f32[4]) parameter(0)
+  %x = f32[4] get-tuple-element(%q), index=1
+  %two = f32[4] add(%x, %x)
+  ROOT %c = f32[4] conditional(%i, %two, %two), true_computation=%yes, false_computation=%no
+}
+
+%yes (a: f32[4]) -> f32[4] {
+  %a = f32[4] parameter(0)
+  ROOT %sum = f32[4] negate(%a)
+}
+
+%no (b: f32[4]) -> f32[4] {
+  ROOT %b = f32[4] parameter(0)
+}
+
+ENTRY %main (s: (s32[], f32[4])) -> f32[4] {
+  %s = (s32[], f32[4]) parameter(0)
+  ROOT %w = (s32[], f32[4]) while(%s), condition=%condition, body=%bodyNOTED
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("noted", "times"), [("", 6), (', backend_config={"known_trip_count":{"n":"9"}}', 9)]
+)
+def test_the_length_of_a_loop(noted, times):
+    program = ProgramText.parse(LOOP.replace("NOTED", noted))
+    assert program.loops == [times]
+    assert (program.runs["body"], program.runs["yes"], program.runs["no"]) == (times,) * 3
+    # In each round, a sum reads an array and writes one, and so does a branch; the comparison reads
+    # a number of 4 bytes and writes a truth of 1.
+    assert traffic(program).off_chip_bytes - 5 * program.runs["condition"] == times * 4 * 16
+
+
 # An excerpt in the form of the TPU's compiler. 128 · 128 numbers in bfloat16 have 32 KiB.
 PROGRAM = """
 %fused_slices (a: bf16[128,128], b: bf16[128,128]) -> bf16[128,128] {

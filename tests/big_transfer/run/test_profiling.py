@@ -25,18 +25,27 @@ def done(monkeypatch):
 
 
 def run(steps, text, folder, done):
-    with profiling.Profile(text, folder) as profile:
+    with profiling.Profile(text, folder, steps) as profile:
         for step in steps:
             profile.before(step, lambda: done.append("wait"))
             done.append(step)
+            profile.after(step, lambda: done.append("wait"))
+            done.append("rest")
 
 
 def test_a_trace_has_its_steps_alone(done, tmp_path):
-    """The devices finish the steps before it first, and its own steps before it ends."""
-    run(range(1, 8), "3:5", tmp_path, done)
-    assert done == [1, 2, "wait", "start", 3, 4, "wait", "stop", 5, 6, 7]
+    """The devices finish the steps before it first, and its own before it ends; an evaluation comes later."""
+    run(range(1, 7), "3:5", tmp_path, done)
+    before, traced = [1, "rest", 2, "rest", "wait", "start"], [3, "rest", 4, "wait", "stop", "rest"]
+    assert done == [*before, *traced, 5, "rest", 6, "rest"]
 
 
 def test_a_trace_ends_with_the_run(done, tmp_path):
     run(range(1, 4), "2:100", tmp_path, done)
-    assert done == [1, "wait", "start", 2, 3, "stop"]
+    assert done == [1, "rest", "wait", "start", 2, "rest", 3, "rest", "stop"]
+
+
+def test_a_run_without_its_steps_says_so(done, tmp_path, caplog):
+    run(range(10, 13), "3:5", tmp_path, done)
+    assert "profile=3:5, but the run has the steps 10 to 12 left" in caplog.text
+    assert "start" not in done
