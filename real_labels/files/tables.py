@@ -450,14 +450,27 @@ def _as_numbers(column: Any, column_name: str, per_row: int) -> Any:
     try:
         return truths.cast(pa.float64())
     except pa.ArrowInvalid:
-        place, value = next(
-            (i, v)
-            for i, v in enumerate(column.to_pylist())
-            if v is not None and not _is_number(v.strip())
-        )
+        place = _first_that_is_no_number(truths)
+        value = column[place].as_py().strip()
         raise InputError(
-            f"row {place // per_row + 1} has the {column_name} '{value.strip()}', expected a number."
+            f"row {place // per_row + 1} has the {column_name} '{value}', expected a number."
         ) from None
+
+
+def _first_that_is_no_number(column: Any) -> int:
+    """Place of the first text that Arrow does not read as a number; there is one."""
+    import pyarrow as pa
+
+    first, end = 0, len(column)
+    while end - first > 1:
+        middle = (first + end) // 2
+        try:
+            column.slice(first, middle - first).cast(pa.float64())
+        except pa.ArrowInvalid:
+            end = middle
+        else:
+            first = middle
+    return first
 
 
 def _is_number(text: str) -> bool:
@@ -471,7 +484,7 @@ def is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return "_" not in text  # only Python accepts 1_000
+    return text.isascii() and "_" not in text  # only Python accepts １ and 1_000
 
 
 def is_text(column: Any) -> bool:

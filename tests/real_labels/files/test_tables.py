@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,8 +74,6 @@ def test_numeric_columns_of_parquet_as_names(tmp_path):
 
 
 def test_two_spellings_are_one_name():
-    import pyarrow as pa
-
     column = pa.chunked_array(
         [pa.array(["Zoe\u0308", "anna ", None, " anna", "Zoë", "\u00a0", "bo b"])]
     )
@@ -123,8 +122,6 @@ def test_delimiters_without_a_header(tmp_path, content, width):
 
 
 def test_decimal_commas_are_numbers_but_no_names():
-    import pyarrow as pa
-
     column = pa.chunked_array([pa.array(["0,449", None, "1,5e-3", "2"])])
     np.testing.assert_allclose(tables.floats(column, "x"), [0.449, np.nan, 0.0015, 2])
     assert tables.names(column)[1].tolist() == ["0,449", "1,5e-3", "2"]
@@ -235,3 +232,23 @@ def test_deep_json_ends_in_one_line(tmp_path, depth, ending):
 def test_normalising_twice_changes_nothing(name):
     once = text.normalised(name)
     assert text.normalised(once) == once
+
+
+# Digits of other scripts, which Python reads as numbers and Arrow does not, and other near misses.
+NEARLY = ["߀", "１", "٣", "1_000", "--5", "1d5", "0x10", "1 2"]
+
+
+@pytest.mark.parametrize("cell", NEARLY)
+@pytest.mark.parametrize("row", [0, 1, 6, 12])
+def test_the_first_text_that_is_no_number_is_named(cell, row):
+    cells = [str(number) for number in range(13)]
+    cells[row:] = [cell] + ["no number"] * (12 - row)
+    with pytest.raises(InputError, match=f"row {row + 1} has the x '{cell}', expected a number"):
+        tables.floats(pa.chunked_array([cells[:5], cells[5:]]), "x")
+
+
+@given(st.text(st.sampled_from("0123456789.eE+-_ ߀１naif"), max_size=6))
+def test_numbers_are_the_same_texts_in_both_readers(cell):
+    """A text that `is_number` accepts can be read by `floats`."""
+    if tables.is_number(cell):
+        assert len(tables.floats(pa.chunked_array([[cell]]), "x")) == 1
