@@ -94,46 +94,57 @@ def _of_fusion(
     body = program.computations.get(next(iter(fusion.callees), ""), {})
     if any(edge in each.attributes for each in body.values() for edge in _EDGES):
         return []
+    return _reads(fusion, operands, body) + _writes(fusion, body)
+
+
+def _reads(
+    fusion: Instruction, operands: dict[str, tuple[Array, ...]], body: Computation
+) -> Accesses:
     users: dict[str, list[Instruction]] = collections.defaultdict(list)
     for each in body.values():
         for name in set(each.operands) if each.opcode not in ("parameter", "constant") else ():
             users[name].append(each)
-
-    def parts(name: str) -> list[int] | None:
-        """Bytes of the slices of an array; None if it is read as a whole."""
-        sizes: list[int] = []
-        for user in users[name]:
-            if user.opcode in _SLICES and user.operands[0] == name:
-                sizes.append(user.arrays[0].padded_bytes)
-            elif user.opcode == "bitcast":
-                if (more := parts(user.name)) is None:
-                    return None
-                sizes += more
-            elif user.opcode != "dynamic-update-slice" or user.operands[0] != name:
-                return None
-        return sizes
-
-    found: Accesses = []
-    seen: set[str] = set()
+    slices: dict[str, int | None] = {}  # of an operand that is given twice, the first counts
     for each in body.values():
-        if each.opcode != "parameter":
-            continue
-        name = fusion.operands[int(each.operands[0])]
-        arrays, sizes = operands.get(name, ()), parts(each.name)
-        if name not in seen:
-            for array in arrays:
-                size = array.padded_bytes
-                found.append((array.space, size if sizes is None else min(size, sum(sizes))))
-        seen.add(name)
-    root = next((each for each in body.values() if each.is_root), None)
-    written = _written(root, body) if root is not None else []
-    for position, array in enumerate(fusion.arrays):
-        size = written[position] if len(written) == len(fusion.arrays) else None
-        found.append((array.space, array.padded_bytes if size is None else size))
+        if each.opcode == "parameter":
+            name = fusion.operands[int(each.operands[0])]
+            slices.setdefault(name, _bytes_of_slices(each.name, users))
+    found: Accesses = []
+    for name, sliced in slices.items():
+        for array in operands.get(name, ()):
+            whole = array.padded_bytes
+            found.append((array.space, whole if sliced is None else min(whole, sliced)))
     return found
 
 
-def _written(root: Instruction, body: Computation) -> list[int | None]:
+def _bytes_of_slices(name: str, users: dict[str, list[Instruction]]) -> int | None:
+    """Bytes of the slices that a fusion takes of an array; None if it reads the whole array."""
+    total = 0
+    for user in users[name]:
+        if user.opcode in _SLICES and user.operands[0] == name:
+            total += user.arrays[0].padded_bytes
+        elif user.opcode == "bitcast":
+            more = _bytes_of_slices(user.name, users)
+            if more is None:
+                return None
+            total += more
+        elif user.opcode != "dynamic-update-slice" or user.operands[0] != name:
+            return None
+    return total
+
+
+def _writes(fusion: Instruction, body: Computation) -> Accesses:
+    root = next((each for each in body.values() if each.is_root), None)
+    parts = _updated(root, body) if root is not None else []
+    if len(parts) != len(fusion.arrays):
+        return _whole(fusion.arrays)
+    return [
+        (array.space, array.padded_bytes if part is None else part)
+        for array, part in zip(fusion.arrays, parts, strict=True)
+    ]
+
+
+def _updated(root: Instruction, body: Computation) -> list[int | None]:
     """For each result of a fusion, the bytes of the part that it updates; None for a whole array."""
     results = [body[name] for name in root.operands] if root.opcode == "tuple" else [root]
     found: list[int | None] = []
