@@ -19,6 +19,8 @@ from typing import NoReturn
 # TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# --compilation_cache keeps programs that take this long to compile.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 import jax
 from absl import app, flags
@@ -221,7 +223,6 @@ def _set_up_jax() -> None:
 def _set_up_cache() -> None:
     if _CACHE.value is not None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _fields_given() -> list[str]:

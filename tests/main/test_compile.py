@@ -14,8 +14,9 @@ from tests.main.processes import finish
 
 
 @pytest.fixture
-def compiled_programs(tmp_path):
-    """A folder for JAX's compiled programs, used by this process until the test ends."""
+def compiled_programs(tmp_path, monkeypatch):
+    """A folder for all of JAX's compiled programs, used by this process until the test ends."""
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # for the run
     settings = {
         "jax_compilation_cache_dir": str(tmp_path / "compiled"),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
