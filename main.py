@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import sys
-import warnings
 from typing import NoReturn
 
 # TensorFlow is used only for TFDS and TensorBoard files; these settings silence its start-up messages.
@@ -151,8 +150,6 @@ def _plan() -> str:
         signal.signal(number, signal.SIG_DFL)
     jax.config.update("jax_platforms", "cpu")  # the compiler of another platform works beside it
     _set_up_cache()
-    # Without a TPU, JAX writes compiled programs but cannot read them.
-    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     found = compilation.plan(
         _CONFIG.value,
         _TOPOLOGY.value,

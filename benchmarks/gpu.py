@@ -203,6 +203,15 @@ def time_one(arguments: argparse.Namespace) -> None:
     print(f"images/s {int(batch) * calls / (time.perf_counter() - begun)}")
 
 
+def child(contestant: str, arguments: argparse.Namespace) -> list[str]:
+    """Command that runs one contestant in a process of its own."""
+    small = ["--small"] if arguments.small else []
+    return [
+        sys.executable, __file__, f"--contestant={contestant}",
+        f"--big_transfer={arguments.big_transfer}", *small,
+    ]  # fmt: skip
+
+
 def speed(arguments: argparse.Namespace) -> None:
     """Training and inference at the best batch size of each; a size that does not fit ends the search."""
     for task in ("training", "inference"):
@@ -210,10 +219,8 @@ def speed(arguments: argparse.Namespace) -> None:
         for name in ("ours", "PyTorch"):
             for batch in (8, 16) if arguments.small else BATCHES:
                 found = subprocess.run(
-                    [sys.executable, __file__, f"--contestant={name},{task},{batch}",
-                     f"--big_transfer={arguments.big_transfer}", *(["--small"] if arguments.small else [])],
-                    capture_output=True, text=True,
-                )  # fmt: skip
+                    child(f"{name},{task},{batch}", arguments), capture_output=True, text=True
+                )
                 if found.returncode:
                     reason = (found.stderr.strip().splitlines() or ["no message"])[-1]
                     print(f"{task}, {name}: a batch of {batch} fails ({reason[:100]})")
@@ -298,11 +305,9 @@ def main() -> None:
         time_one(arguments)
         return
     smoke_and_resume(arguments.small)
-    small = ["--small"] if arguments.small else []
-    subprocess.run(
-        [sys.executable, __file__, "--contestant=host", *small],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=True,
-    )  # fmt: skip
+    # Reading images needs no GPU.
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    subprocess.run(child("host", arguments), env=environment, check=True)
     if arguments.big_transfer is None:
         print(
             "PyTorch's model is in big_transfer: give --big_transfer=CHECKOUT to measure the speed."

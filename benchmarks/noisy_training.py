@@ -149,26 +149,23 @@ class Data:
         if labels == "all":
             return relabel
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
-        if labels == "oracle":
-            truth = LabelSets.from_json(self.truth_path)
+        record = _record_of(level, labels)
+        if labels != "oracle" and (
+            not record.exists() or "kept" not in json.loads(record.read_text())
+        ):
+            self._clean(level, labels, keep, relabel)
+        elif not keep.exists():
             noisy = LabelSets.from_json(self._labels(level))
-            rows = truth.rows(noisy.file_names)
-            self._write(keep, level, truth.contains(rows, noisy.classes[:, None])[:, 0])
-        else:
-            record = _record_of(level, labels)
-            if not record.exists() or "kept" not in json.loads(record.read_text()):
-                self._clean(level, labels, keep, relabel)
-            recorded = json.loads(record.read_text())
-            self._write(keep, level, unpacked(recorded["kept"], recorded["images"]))
+            if labels == "oracle":
+                truth = LabelSets.from_json(self.truth_path)
+                rows = truth.rows(noisy.file_names)
+                kept = truth.contains(rows, noisy.classes[:, None])[:, 0]
+            else:
+                recorded = json.loads(record.read_text())
+                kept = unpacked(recorded["kept"], recorded["images"])
+            with replacing(keep) as temporary:
+                temporary.write_text("".join(f"{name}\n" for name in noisy.file_names[kept]))
         return [*relabel, f"--config.input.keep={keep}"]
-
-    def _names(self, level: str) -> np.ndarray:
-        return LabelSets.from_json(self._labels(level)).file_names
-
-    def _write(self, path: pathlib.Path, level: str, kept: np.ndarray) -> None:
-        """Writes the list of the images to keep."""
-        with replacing(path) as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in self._names(level)[kept]))
 
     def rules(self, level: str) -> None:
         """Runs each cleaning rule on the folds of a noise level, and records results that are missing."""
@@ -188,7 +185,8 @@ class Data:
              "--kept", keep, "--truth", self.truth_path, "--json", record],
             check=True,
         )  # fmt: skip
-        kept = np.isin(self._names(level), keep.read_text().split())
+        names = LabelSets.from_json(self._labels(level)).file_names
+        kept = np.isin(names, keep.read_text().split())
         write(
             _record_of(level, rule).stem, {**json.loads(record.read_text()), "kept": packed(kept)}
         )

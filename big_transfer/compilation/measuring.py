@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +86,10 @@ def compiled(program: Program, available: float) -> Needs:
     """
     arguments, resident = sum(program.parts.values()), sum(program.resident.values())
     try:
-        executable = program.lowered.compile()
+        with warnings.catch_warnings():
+            # Without a TPU, JAX writes compiled programs into its folder but cannot read them.
+            warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+            executable = program.lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         temporaries = _temporaries(str(error), arguments)
         if temporaries is None:

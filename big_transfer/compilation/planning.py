@@ -58,8 +58,10 @@ def plan(
 
 def _check_file(path: epath.Path) -> None:
     """Raises an error for a file that cannot be written, before minutes of compilation."""
-    if path.is_dir() or not path.parent.is_dir():
-        reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+    reason = files.why_unwritable(path)
+    if reason is None and not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}"  # more likely a mistake than a wish
+    if reason is not None:
         raise config_lib.ConfigError(f"--json={path}: {reason}; give a file in an existing folder")
 
 
@@ -92,16 +94,21 @@ def _training_plans(
     num_steps = None
     if config.total_steps is not None or size.num_examples is not None:
         num_steps = setup.steps_of(config, size.num_examples or 0)
-    schedule = None
-    if store.writes_programs():
-        if num_steps is None or (config.optimizer.decay_epochs and size.num_examples is None):
-            log.warning(
-                "The compiled programs will not be those of the run, because its schedule is not known: "
-                "give --examples=N, the number of training images."
-            )
-        else:
-            schedule = setup.make_schedule(config, size.num_examples or 0, num_steps)
+    schedule = _schedule(config, size.num_examples, num_steps) if store.writes_programs() else None
     return [_training_plan(config, schedule, num_steps, place) for place in places]
+
+
+def _schedule(
+    config: config_lib.TrainingConfig, num_examples: int | None, num_steps: int | None
+) -> optax.Schedule | None:
+    """The learning rates of the run; None, with a warning, if they depend on an unknown number of images."""
+    if num_steps is None or (config.optimizer.decay_epochs and num_examples is None):
+        log.warning(
+            "The compiled programs will not be those of the run, because its schedule is not known: give "
+            "--examples=N, the number of training images."
+        )
+        return None
+    return setup.make_schedule(config, num_examples or 0, num_steps)
 
 
 def _training_plan(
@@ -134,8 +141,8 @@ def evaluation_needs(config: config_lib.EvaluationConfig, place: Slice) -> Needs
 
 
 def _needs(step: str, program: programs.Program, place: Slice) -> Needs:
-    def compile_(program: programs.Program) -> Needs:
+    def compiled() -> Needs:
         log.info("Compiling the %s step for %s (minutes).", step, place.name)
         return measuring.compiled(program, place.chip.usable)
 
-    return store.kept(program, place, compile_)
+    return store.kept(program, place, compiled)

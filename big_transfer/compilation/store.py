@@ -28,13 +28,13 @@ _SOURCES = ("measuring.py", "program_text.py", "traffic.py", "collectives.py")
 _SETTINGS = ("LIBTPU_INIT_ARGS", "XLA_FLAGS")
 
 
-def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -> Needs:
+def kept(program: Program, place: Slice, compiled: Callable[[], Needs]) -> Needs:
     """Returns the kept needs of a program, or compiles it and keeps them.
 
     Args:
       program: the program.
       place: the slice that it is for.
-      compile_: compiles a program.
+      compiled: compiles the program.
     """
     path = folder() / f"{_key(program, place)}.json"
     # JAX's folder of compiled programs gets only programs that are compiled now.
@@ -43,7 +43,7 @@ def kept(program: Program, place: Slice, compile_: Callable[[Program], Needs]) -
             return Needs.from_json(json_text.read(path))
         except (InputError, TypeError, LookupError, AttributeError):
             path.unlink()  # damaged
-    needs = compile_(program)
+    needs = compiled()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_json(path, needs.as_json())

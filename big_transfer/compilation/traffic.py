@@ -104,16 +104,13 @@ def _reads(
     for each in body.values():
         for name in set(each.operands) if each.opcode not in ("parameter", "constant") else ():
             users[name].append(each)
-    slices: dict[str, int | None] = {}  # of an operand that is given twice, the first counts
+    found: Accesses = []
     for each in body.values():
         if each.opcode == "parameter":
-            name = fusion.operands[int(each.operands[0])]
-            slices.setdefault(name, _bytes_of_slices(each.name, users))
-    found: Accesses = []
-    for name, sliced in slices.items():
-        for array in operands.get(name, ()):
-            whole = array.padded_bytes
-            found.append((array.space, whole if sliced is None else min(whole, sliced)))
+            sliced = _bytes_of_slices(each.name, users)
+            for array in operands.get(fusion.operands[int(each.operands[0])], ()):
+                whole = array.padded_bytes
+                found.append((array.space, whole if sliced is None else min(whole, sliced)))
     return found
 
 

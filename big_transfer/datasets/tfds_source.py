@@ -199,12 +199,12 @@ class TfdsSource(Sequence):
             if not mock:
                 builder = make_ready(builder, dataset, data_dir)
             try:
-                self._source = as_data_source(builder, split, decoders)
                 if not mock:
-                    len(self._source)
+                    _check_length(builder.info.splits[split].num_examples)
+                self._source = as_data_source(builder, split, decoders)
             except ValueError as error:
                 raise DatasetError(
-                    f"{dataset}: the split {split!r} cannot be read ({_reason(error)})."
+                    f"{dataset}: the split {split!r} cannot be read ({error})."
                 ) from None
         self._folder = None if mock else epath.Path(builder.data_dir)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
@@ -283,12 +283,10 @@ class TfdsSource(Sequence):
         return example
 
 
-def _reason(error: ValueError) -> str:
-    """Why TFDS cannot read a split; for its two riddles in plain words."""
-    text = str(error)
-    if "__len__" in text:  # Python refuses the negative length of train[50%:10%]
-        return "it ends before it begins"
-    return "it has no images" if "of 0 length" in text else text
+def _check_length(num_examples: int) -> None:
+    """Refuses the number of examples of splits such as train[50%:10%] or train[:0]; TFDS counts them only."""
+    if num_examples < 1:
+        raise ValueError("it ends before it begins" if num_examples else "it has no images")
 
 
 def _safe(split: str) -> str:

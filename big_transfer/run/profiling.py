@@ -33,7 +33,7 @@ class Profile:
         """
         steps = parse(text) if text is not None and jax.process_index() == 0 else None
         self._steps = steps or range(0)
-        if steps and not set(steps) & set(run):
+        if steps and max(steps.start, run.start) >= min(steps.stop, run.stop):
             log.warning(
                 "There is no trace: profile=%s, but the run has the steps %d to %d left.",
                 text, run.start, run.stop - 1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -350,6 +349,8 @@ def check_outputs(
       outputs: pairs of a path, or None, and its allowed endings.
       inputs: paths that the command reads; None for an option that is not given.
     """
+    from real_labels import files
+
     taken = {
         pathlib.Path(path).resolve(): "overwritten, though it is read" for path in inputs if path
     }
@@ -362,13 +363,8 @@ def check_outputs(
         taken[target.resolve()] = "written twice"
         if target.suffix.lower() not in endings:
             raise InputError(f"{path}: the file name must end in {' or '.join(endings)}.")
-        if target.is_dir():
-            raise InputError(f"{path}: is a folder; name a file.")
-        folder = next(p for p in target.absolute().parents if p.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise InputError(
-                f"{path}: cannot be written, because {folder} is not a writable folder."
-            )
+        if reason := files.why_unwritable(target):
+            raise InputError(f"{path}: {reason}; name a file.")
 
 
 def write_json(path: str, record: Any) -> None:

@@ -6,7 +6,16 @@ from real_labels.files.paths import (
     readable,
     remove_leftovers,
     replacing,
+    why_unwritable,
     write_json,
 )
 
-__all__ = ["check_reachable", "path_of", "readable", "remove_leftovers", "replacing", "write_json"]
+__all__ = [
+    "check_reachable",
+    "path_of",
+    "readable",
+    "remove_leftovers",
+    "replacing",
+    "why_unwritable",
+    "write_json",
+]

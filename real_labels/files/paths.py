@@ -109,6 +109,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             temporary.unlink()
 
 
+def why_unwritable(path: str | os.PathLike[str]) -> str | None:
+    """Why `replacing` cannot write a file, as a part of a sentence; None if it can."""
+    path = path_of(path)
+    if path.is_dir():
+        return "is a folder"
+    if not isinstance(path, pathlib.Path):  # a bucket has no folders to look at
+        return None
+    folder = next(p for p in path.absolute().parents if p.exists())
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return None
+    return f"cannot be written, because {folder} is not a writable folder"
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     """Removes the temporary files of `replacing` that killed programs left in a folder.
 

@@ -304,7 +304,7 @@ def test_needs_are_kept_by_program_and_slice(monkeypatch, tmp_path):
         calls = []
         place = slice_of(topology)
         place = dataclasses.replace(place, chip=dataclasses.replace(place.chip, **chip))
-        found = store.kept(program, place, lambda each: calls.append(1) or FITS)
+        found = store.kept(program, place, lambda: calls.append(1) or FITS)
         assert found == FITS
         return len(calls)
 
