@@ -1,6 +1,7 @@
 """Choosing training images and labels: a list of images to keep, replaced labels, cross-validation folds.
 
-Images are matched by file name, so the order in which a dataset is stored does not matter.
+Images are matched by file name, so the order in which a dataset is stored does not matter. Folders in front
+of a name may be missing on either side, but must not differ: cat/1.png is not dog/1.png.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from big_transfer.datasets.source import DatasetError, Source, Subset, file_names_of, labels_of
 from real_labels import LabelSets, files
 from real_labels.errors import InputError, naming
-from real_labels.files.text import read_text
-from real_labels.labels import match
+from real_labels.files.text import all_normalised, read_text
+from real_labels.labels import check_distinct, match
 
 log = logging.getLogger("big_transfer")
+
+_FOLDERS = "Folders in front of a name may be missing, but must not differ."
 
 
 class Relabelled(Sequence):
@@ -34,7 +37,7 @@ class Relabelled(Sequence):
           label_key: key of the replaced labels.
           labels: the new classes of an image, by the index of the image.
         """
-        self.source, self._key, self._labels = source, label_key, labels
+        self.source, self._key, self.replaced = source, label_key, labels
         self.dataset, self.split, self.label_keys = source.dataset, source.split, source.label_keys
         self.num_classes, self.class_names = source.num_classes, source.class_names
 
@@ -43,7 +46,7 @@ class Relabelled(Sequence):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]
-        return example | {self._key: self._labels.get(index, example[self._key])}
+        return example | {self._key: self.replaced.get(index, example[self._key])}
 
     def read_file_names(self) -> np.ndarray:
         """The file name of every image."""
@@ -54,7 +57,7 @@ class Relabelled(Sequence):
         labels = labels_of(self.source, label_key)
         if label_key != self._key:
             return labels
-        return [self._labels.get(index, original) for index, original in enumerate(labels)]
+        return [self.replaced.get(index, original) for index, original in enumerate(labels)]
 
 
 def kept(source: Source, path: str) -> Subset:
@@ -63,16 +66,17 @@ def kept(source: Source, path: str) -> Subset:
     Raises:
       DatasetError: if the list cannot be read, is empty, or contains no image of the source.
     """
-    names = np.unique([line.strip() for line in _text(path).splitlines() if line.strip()])
+    names = np.unique(all_normalised(np.array(_text(path).splitlines(), dtype=np.str_)))
+    names = names[names != ""]
     if not len(names):
         raise DatasetError(f"input.keep: {path} is empty; expected one file name per line.")
     file_names = file_names_of(source)
-    rows = match(file_names, names)
+    rows = _rows_in(file_names, names)
     kept_rows = np.unique(rows[rows >= 0])
     if not len(kept_rows):
         raise DatasetError(
             f"input.keep: none of the {len(names):,} names of {path} is an image of {source.dataset} "
-            f"{source.split} (first name in the list: {names[0]}; first image: {min(file_names)})."
+            f"{source.split} (first name in the list: {names[0]}; first image: {min(file_names)}). {_FOLDERS}"
         )
     missing = names[rows < 0]
     log.info(
@@ -106,21 +110,25 @@ def relabelled(
       loss: name of the loss; "softmax" needs at least one class for each image.
 
     Raises:
-      DatasetError: if the file cannot be read or contains no image of the source, a class is not a class of
-        the dataset, or an image has more labels than max_labels, or no label with softmax.
+      DatasetError: if the file cannot be read, contains no image of the source or an image twice, a class is
+        not a class of the dataset, or an image has more labels than max_labels, or no label with softmax.
     """
     try:
         labels = LabelSets.from_json(path)
     except InputError as error:
         raise DatasetError(f"input.relabel: {error}") from None
     file_names = file_names_of(source)
-    rows = match(file_names, labels.file_names)
+    rows = _rows_in(file_names, labels.file_names)
     if not (rows >= 0).any():
         first = next(iter(labels.file_names.tolist()), "none")
         raise DatasetError(
             f"input.relabel: none of the {len(labels):,} images of {path} is an image of {source.dataset} "
-            f"{source.split} (first name in the file: {first}; first image: {min(file_names)})."
+            f"{source.split} (first name in the file: {first}; first image: {min(file_names)}). {_FOLDERS}"
         )
+    try:
+        check_distinct(rows, labels.file_names)
+    except InputError as error:
+        raise DatasetError(f"input.relabel: {path}: {error}") from None
     num_classes = source.num_classes[label_key]
     if len(labels.classes) and labels.classes.max() >= num_classes:
         raise DatasetError(
@@ -147,7 +155,7 @@ def relabelled(
     log.info(
         "%s of %s images have the labels of %s.", f"{len(replaced):,}", f"{len(file_names):,}", path
     )
-    if unknown := len(labels) - len(replaced):
+    if unknown := np.count_nonzero(rows < 0):
         log.warning(
             "%s images of %s are not used: they are not among the training images of %s %s.",
             f"{unknown:,}",
@@ -156,6 +164,11 @@ def relabelled(
             source.split,
         )
     return Relabelled(source, label_key, replaced)
+
+
+def _rows_in(file_names: np.ndarray, names: np.ndarray) -> Int[np.ndarray, "names"]:
+    """Returns the row of each name in file_names, -1 for unknown names; different folders differ."""
+    return match(all_normalised(file_names), names, strict=True)
 
 
 def fold_of(file_name: str, folds: int, seed: int) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -220,6 +222,18 @@ def names_read(source: Source) -> np.ndarray:
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         names = pool.map(lambda index: source[index]["file_name"], range(len(source)))
         return np.array(list(names), dtype=np.str_)
+
+
+def split_in_file_name(split: str) -> str:
+    """Returns a split's name as part of a file name, different for each split.
+
+    >>> split_in_file_name("train")
+    'train'
+    >>> split_in_file_name("train[:10%]")
+    'train_10-6cda7661'
+    """
+    plain = re.sub(r"\W+", "_", split).strip("_")
+    return plain if plain == split else f"{plain}-{hashlib.sha256(split.encode()).hexdigest()[:8]}"
 
 
 def check_num_classes(source: Source, num_classes: int) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +13,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 from jax.experimental import multihost_utils
-from tensorflow_datasets.core import registered
+from tensorflow_datasets.core import registered, splits
 
-from big_transfer.datasets.source import DatasetError, names_read
+from big_transfer.datasets.source import DatasetError, names_read, split_in_file_name
 from real_labels import files
 
 log = logging.getLogger("big_transfer")
@@ -160,7 +158,8 @@ def as_data_source(builder: tfds.core.DatasetBuilder, split: str, decoders: Any)
 class TfdsSource(Sequence):
     """One split of a TFDS dataset (see `Source`).
 
-    If the dataset has no file names, the file name is made of split and index: test/00000003.
+    If the dataset has no file names, a file name is made of the whole split and the index in it. So an image
+    has the same name in every part of the split: with 100 images, the first of test[50%:] is test/00000050.
     """
 
     def __init__(
@@ -207,6 +206,9 @@ class TfdsSource(Sequence):
                     f"{dataset}: the split {split!r} cannot be read ({error})."
                 ) from None
         self._folder = None if mock else epath.Path(builder.data_dir)
+        features: Any = builder.info.features
+        self._has_names = "file_name" in features
+        self._parts = [(split, 0, len(self._source))] if mock else _parts(builder, split)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
         self.class_names = {
             key: tuple(self._feature(builder, key).names) for key in self.label_keys
@@ -230,9 +232,12 @@ class TfdsSource(Sequence):
     def read_file_names(self) -> np.ndarray:
         """Returns the file name of every image, (N,) str.
 
-        The first call in a process reads the names from a file in the dataset's folder. If that file does not
-        exist, the call reads every example and writes the file, if the folder is writable.
+        Names in the examples are read once: the first call in a process reads them from a file in the
+        dataset's folder. If that file does not exist, the call reads every example and writes the file, if
+        the folder is writable.
         """
+        if not self._has_names:
+            return np.array([self._made_name(index) for index in range(len(self))], dtype=np.str_)
         if self._folder is None:
             return names_read(self)
         key = str(self._folder), self.split
@@ -242,7 +247,7 @@ class TfdsSource(Sequence):
 
     def _find_file_names(self) -> np.ndarray:
         assert self._folder is not None  # random images have no folder
-        path = self._folder / f"file_names-{_safe(self.split)}.txt"
+        path = self._folder / f"file_names-{split_in_file_name(self.split)}.txt"
         if path.exists():
             names = np.array(path.read_text().splitlines(), dtype=np.str_)
             if len(names) == len(self):
@@ -261,11 +266,18 @@ class TfdsSource(Sequence):
             log.warning("The file names are not saved, and will be read again next time: %s", error)
         return names
 
+    def _made_name(self, index: int) -> str:
+        for split, first, number in self._parts:
+            if index < number:
+                return f"{split}/{first + index:08d}"
+            index -= number
+        raise IndexError(index)
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)  # ends a loop over the sequence
         record = self._source[index]
-        name = record.get("file_name", f"{self.split}/{index:08d}")
+        name = record["file_name"] if self._has_names else self._made_name(index)
         name = name.item() if isinstance(name, np.ndarray) else name
         example = {
             "image": record["image"],
@@ -289,7 +301,12 @@ def _check_length(num_examples: int) -> None:
         raise ValueError("it ends before it begins" if num_examples else "it has no images")
 
 
-def _safe(split: str) -> str:
-    """Returns a split's name as part of a file name: train[:10%] becomes train_10_-1234abcd."""
-    plain = re.sub(r"\W+", "_", split)
-    return plain if plain == split else f"{plain}-{hashlib.sha256(split.encode()).hexdigest()[:8]}"
+def _parts(builder: tfds.core.DatasetBuilder, split: str) -> list[tuple[str, int, int]]:
+    """Returns the parts of a split: (name of the whole split, index of the first example, number)."""
+    whole = builder.info.splits
+    parts = []
+    for part in splits.AbstractSplit.from_spec(split).to_absolute(whole):
+        first = part.from_ or 0  # TFDS gives None for the ends of the whole split
+        end = whole[part.splitname].num_examples if part.to is None else part.to
+        parts.append((part.splitname, first, end - first))
+    return parts

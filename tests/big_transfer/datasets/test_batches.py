@@ -166,10 +166,43 @@ def test_mock_data_has_the_datasets_features():
     assert all(0 <= c < 1000 for c in source[5]["real_label"])
 
 
-def test_a_dataset_without_file_names_gets_some():
-    source = tfds_source.TfdsSource("cifar10", "test", ["label"], mock=True)
-    assert source[3]["file_name"] in ("test/00000003", source[3]["file_name"])
-    assert len({source[i]["file_name"] for i in range(64)}) == 64
+class Nameless(tfds.core.GeneratorBasedBuilder):
+    """Sixteen 2×2 images, all different, without file names, in two splits."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(2, 2, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(0, 12), "test": self._generate_examples(12, 16)}
+
+    def _generate_examples(self, first, end):
+        for i in range(first, end):
+            yield i, {"image": np.full((2, 2, 3), i, np.uint8), "label": i % 2}
+
+
+def test_images_without_file_names_have_one_name_in_every_part_of_a_split(tmp_path):
+    tfds.builder("nameless", data_dir=str(tmp_path)).download_and_prepare(
+        file_format="array_record"
+    )
+
+    def images(split):
+        source = tfds_source.TfdsSource("nameless", split, ["label"], data_dir=str(tmp_path))
+        examples = [source[i] for i in range(len(source))]
+        assert datasets.file_names_of(source).tolist() == [e["file_name"] for e in examples]
+        return {example["file_name"]: example["image"] for example in examples}
+
+    train, test = images("train"), images("test")
+    assert list(train) == [f"train/{i:08d}" for i in range(12)] and len(test) == 4
+    for split in ("train[:25%]", "train[25%:]", "train[3:-2]", "test+train[5:]"):
+        part = images(split)
+        assert part.items() <= (train | test).items() and part != train
+    assert list(images("train[25%:]")) == list(train)[3:]
 
 
 @pytest.mark.parametrize(

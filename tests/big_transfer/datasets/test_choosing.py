@@ -59,7 +59,37 @@ def test_the_published_list_has_names_without_folders(tmp_path):
     assert names_in(choosing.kept(Words(NAMES), keep)) == NAMES[::2]
 
 
-def test_lists_that_are_none(tmp_path):
+def test_names_of_another_folder_are_other_images(tmp_path, caplog):
+    words = Words([f"dog/{i:03d}.png" for i in range(20)])
+    keep = write(tmp_path / "keep.txt", [f"cat/{i:03d}.png" for i in range(10)])
+    with pytest.raises(DatasetError, match="none of the 10 names .* must not differ"):
+        choosing.kept(words, keep)
+    (tmp_path / "labels.json").write_text(json.dumps({f"cat/{i:03d}.png": [1] for i in range(10)}))
+    with pytest.raises(DatasetError, match="none of the 10 images .* must not differ"):
+        choosing.relabelled(
+            words, "label", str(tmp_path / "labels.json"), max_labels=1, loss="softmax"
+        )
+    keep = write(tmp_path / "keep.txt", [f"/data/dog/{i:03d}.png" for i in range(10)])
+    assert names_in(choosing.kept(words, keep)) == words.names[:10]
+
+
+def test_names_are_equal_in_every_unicode_form(tmp_path, caplog):
+    keep = write(tmp_path / "keep.txt", ["cafe\u0301/1.png", "cafe\u0301/2.png "])
+    kept = choosing.kept(Words(["caf\u00e9/1.png", "caf\u00e9/2.png", "caf\u00e9/3.png"]), keep)
+    assert names_in(kept) == ["caf\u00e9/1.png", "caf\u00e9/2.png"]
+    assert "not images" not in caplog.text
+
+
+def test_an_image_has_one_entry_in_a_label_file(tmp_path):
+    names = {"n0/img_000.JPEG": [1], "img_000.JPEG": [2], "unknown.JPEG": [1]}
+    (tmp_path / "labels.json").write_text(json.dumps(names))
+    with pytest.raises(DatasetError, match=r"labels.json: .* are the same image"):
+        choosing.relabelled(
+            Words(NAMES), "label", str(tmp_path / "labels.json"), max_labels=1, loss="softmax"
+        )
+
+
+def test_lists_without_a_known_name_are_refused(tmp_path):
     for lines, complaint in (([], "is empty"), (["x.png", "y.png"], "none of the 2 names")):
         with pytest.raises(DatasetError, match=complaint) as error:
             choosing.kept(Words(NAMES), write(tmp_path / "keep.txt", lines))
