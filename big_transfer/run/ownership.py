@@ -224,6 +224,8 @@ class _Beating(Owner):
         """Ends the thread and releases the workdir."""
         self._end.set()
         self._thread.join()
+        with contextlib.suppress(Exception):  # a network disk may be unavailable for a moment
+            self._look()  # after a suspension of this process, the file may be another run's
         if self._taken_by is None:
             self._path.unlink(missing_ok=True)
 
@@ -254,14 +256,13 @@ def _beat(path: epath.Path, record: dict[str, Any], number: int) -> None:
 def _patience(earlier: dict[str, Any], record: dict[str, Any]) -> float:
     """Returns the seconds without a heartbeat after which an earlier owner counts as dead.
 
-    0 for an earlier start on the same hosts whose process has ended. Process numbers of another container
-    cannot be compared, so there the wait is 1.5 intervals between heartbeats.
+    0 for an earlier start on the same hosts whose process has ended. Process numbers of another container, or
+    of another start of the machine, cannot be compared, and another machine may have the same name; so there
+    the wait is 1.5 intervals between heartbeats.
     """
     if earlier.get("hosts") != record["hosts"] or earlier.get("host") != record["host"]:
         return PATIENCE
-    if earlier.get("boot") != record["boot"]:
-        return 0
-    if earlier.get("namespace") != record["namespace"]:
+    if any(earlier.get(name) != record[name] for name in ("boot", "namespace")):
         return min(1.5 * BEAT, PATIENCE)
     if earlier.get("pid") == record["pid"]:
         return 0

@@ -125,17 +125,18 @@ def test_the_same_run_on_the_same_hosts_takes_over_at_once(tmp_path, network, mo
     hosts = ownership._hosts()
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    for changes in ({"pid": ended.pid}, {"boot": "an earlier one"}, {"pid": os.getpid()}):
+    for changes in ({"pid": ended.pid}, {"pid": os.getpid()}):
         owner_file(tmp_path / "run", hosts=hosts, host=hosts[0], **changes)
         enter(tmp_path / "run")
 
 
-def test_a_container_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, monkeypatch):
-    """The owner is alive in another container, where its process number has another meaning."""
+@pytest.mark.parametrize("other", [{"namespace": "pid:[1]"}, {"boot": "of another machine"}])
+def test_a_host_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, monkeypatch, other):
+    """The owner is alive in another container or machine, where its process number has another meaning."""
     monkeypatch.setattr(ownership, "PATIENCE", 600)
     monkeypatch.setattr(ownership, "BEAT", 0.2)
     for pid in (os.getpid(), 2**22 - 1):
-        changes = {"namespace": "pid:[1]", "pid": pid, "hosts": ownership._hosts()}
+        changes = {**other, "pid": pid, "hosts": ownership._hosts()}
         with ownership.owned(tmp_path / "run") as owner:
             token = json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"]
             owner._record |= changes | {"host": ownership._hosts()[0]}
@@ -219,6 +220,14 @@ def test_a_run_that_was_taken_over_stops(tmp_path, network):
         with pytest.raises(WorkdirError, match="on elsewhere"):
             watch(owner)
     assert (tmp_path / "run" / ownership.NAME).exists()  # the file belongs to the other run
+
+
+def test_a_suspended_run_leaves_the_file_of_its_successor(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(ownership, "BEAT", 600)  # the thread does not look again
+    with ownership.owned(tmp_path / "run"):
+        monkeypatch.setattr(ownership, "BEAT", 0.05)
+        owner_file(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / ownership.NAME).read_text())["host"] == "elsewhere"
 
 
 def test_which_disks_are_local(tmp_path):
