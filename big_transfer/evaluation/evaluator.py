@@ -206,7 +206,7 @@ class Evaluator:
                     collect_oldest()
                     if partial is not None:
                         partial.save_if_due(collected)
-                if notice is not None and notice.given(number):
+                if notice is not None and notice.given():
                     break
         finally:
             # Save the outputs so far even if an error ended the loop, such as an unreadable image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 
@@ -32,8 +33,11 @@ class Notice:
     """A context in which the first SIGTERM or SIGINT is recorded instead of ending the process.
 
     A second signal ends the process at once. With several processes, JAX's preemption service handles
-    SIGTERM: all processes stop at the same step, whichever process received the signal.
+    SIGTERM: all processes stop at the same call of `given`, whichever process received the signal.
     """
+
+    # Counts over all Notices of the process: JAX agrees on a later number, which must come.
+    _calls = itertools.count()
 
     def __init__(self):
         self._received = False
@@ -57,8 +61,8 @@ class Notice:
         log.warning("Received %s: stopping after this step.", signal.Signals(number).name)
         signal.signal(number, self._previous[number])
 
-    def given(self, step: int) -> bool:
-        """Whether to stop after this step; every process must call this at every step."""
+    def given(self) -> bool:
+        """Whether to stop now; every process must call this after every step and evaluated batch."""
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+            return multihost_utils.reached_preemption_sync_point(next(self._calls))
         return self._received

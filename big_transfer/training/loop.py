@@ -132,7 +132,7 @@ def _train(
             monitor.add(step, metrics)
             profile.after(step, monitor.finish)
             is_last = step == run.total_steps
-            stopping = notice.given(step) and not is_last
+            stopping = notice.given() and not is_last
             if is_last:
                 monitor.finish()
             if step % config.log_every_steps == 0 or step == first + 1 or is_last:
@@ -152,7 +152,7 @@ def _train(
                 if evaluating:
                     # The checkpoint of the last step is saved, so the last evaluation may be interrupted.
                     may_stop = is_last and not needs_metrics
-                    evaluation = _evaluate(evaluator, state, notice if may_stop else None)
+                    evaluation = evaluator.run(state["params"], notice=notice if may_stop else None)
                     if evaluation is None:
                         stopping = True
                         break
@@ -165,7 +165,7 @@ def _train(
             if (
                 evaluation is None
             ):  # the last checkpoint was saved already, but the results were not
-                evaluation = _evaluate(evaluator, state, notice)
+                evaluation = evaluator.run(state["params"], notice=notice)
                 if evaluation is not None:
                     report_evaluation(run.total_steps, evaluation, writer, final=True)
     checkpoints.wait()
@@ -209,15 +209,6 @@ def train_batches(run: Run, steps: range) -> Iterator[dict[str, jax.Array]]:
         num_threads=data.num_threads or datasets.default_threads(),
         num_workers=data.num_workers,
     )
-
-
-def _evaluate(
-    evaluator: Evaluator, state: Any, notice: preemption.Notice | None
-) -> Evaluation | None:
-    """Evaluates the parameters; None if a notice stopped the evaluation."""
-    if jax.process_count() > 1:  # JAX's preemption service counts the steps of training
-        notice = None
-    return evaluator.run(state["params"], notice=notice)
 
 
 class StepMonitor:

@@ -46,9 +46,9 @@ def main() -> None:
     from big_transfer.run import preemption
 
     class Notice(preemption.Notice):
-        def given(self, step: int) -> bool:
+        def given(self) -> bool:
             moments.reach("batch")
-            return super().given(step)
+            return super().given()
 
     preemption.Notice = Notice
     sys.addaudithook(watch)

@@ -194,8 +194,8 @@ def test_a_stopped_evaluation_of_several_goes_on_with_the_rest(tmp_path, disk, s
     both = f"{small / 'first.npz'},{small / 'second.npz'}"
     asked = []
 
-    def given(self, step):
-        asked.append(step)
+    def given(self):
+        asked.append(self)
         return len(asked) == 5  # in the second evaluation
 
     with monkeypatch.context() as patch:

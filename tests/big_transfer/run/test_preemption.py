@@ -29,12 +29,26 @@ def test_an_interrupt_that_a_library_catches_is_raised_again(handlers, number):
         pass
     assert raised.value.args == (number,)
     with preemption.Notice() as notice:
-        assert not notice.given(1)
+        assert not notice.given()
+
+
+def test_the_calls_of_several_processes_are_counted_over_all_notices(monkeypatch):
+    """The processes agree on a later call; with a count that begins again, this call may never come."""
+    calls = []
+    monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        preemption.multihost_utils, "reached_preemption_sync_point", lambda n: calls.append(n)
+    )
+    for _ in range(3):
+        with preemption.Notice() as notice:
+            notice.given()
+            notice.given()
+    assert len(calls) == 6 and calls == list(range(calls[0], calls[0] + 6))
 
 
 def test_the_first_signal_is_noted_and_the_second_interrupts(handlers):
     with preemption.Notice() as notice:
         signal.raise_signal(signal.SIGINT)
-        assert notice.given(1)
+        assert notice.given()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
