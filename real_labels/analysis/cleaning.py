@@ -12,13 +12,15 @@ import numpy as np
 
 from real_labels import files
 from real_labels.analysis.page import html
-from real_labels.analysis.page.thumbnails import Thumbnails
+from real_labels.errors import InputError
+from real_labels.files import records
 from real_labels.intervals import Estimate
 from real_labels.predictions import cleaning
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
+    from real_labels.analysis.page.thumbnails import Thumbnails
     from real_labels.labels import ClassNames, LabelSets
     from real_labels.predictions.out_of_fold import OutOfFold
 
@@ -74,15 +76,18 @@ class Outcome:
         return int(np.count_nonzero(~self.kept))
 
     def as_json(self) -> dict[str, Any]:
-        """All numbers."""
-        estimates = {n: getattr(self, n) for n in ("share", "wrong", "precision", "recall")}
-        return {
-            "rule": self.rule,
-            "images": len(self.kept),
-            "dropped": self.dropped,
-            **{n: None if e is None else dataclasses.asdict(e) for n, e in estimates.items()},
-            "classes": [dataclasses.asdict(counts) for counts in self.classes],
-        }
+        """All numbers; null for the values of an estimate without images."""
+        return records.as_json(
+            {
+                "rule": self.rule,
+                "images": len(self.kept),
+                "dropped": self.dropped,
+                **{
+                    n: getattr(self, n)
+                    for n in ("share", "wrong", "precision", "recall", "classes")
+                },
+            }
+        )
 
 
 def measure(
@@ -99,6 +104,9 @@ def measure(
       rule: name of the rule.
       truth: true labels of the images; a label is wrong if it is not among them. So every label of an image
         without true labels is wrong.
+
+    Raises:
+      InputError: if an image is missing in the truth, or no image has a true label.
     """
     n, is_dropped = len(predictions), ~kept
     images = np.bincount(predictions.label, minlength=predictions.num_classes)
@@ -124,6 +132,10 @@ def measure(
     if truth is None:
         return plain
     rows = truth.rows(predictions.file_names)
+    if not truth.counts[rows].any():
+        raise InputError(
+            f"gives no label to any of the {n:,} images; expected the true labels of the images."
+        )
     wrong = ~truth.contains(rows, predictions.label[:, None])[:, 0]
     hits, num_wrong = int((wrong & is_dropped).sum()), int(wrong.sum())
     return dataclasses.replace(
@@ -141,7 +153,7 @@ def write_page(
     outcome: Outcome,
     names: ClassNames,
     truth: LabelSets | None = None,
-    images: str | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> list[str]:
     """Writes index.html: the dropped images by class, and the labels most likely to be wrong with images.
 
@@ -151,15 +163,14 @@ def write_page(
       outcome: the result of `measure`.
       names: names of the classes.
       truth: true labels, shown beside the other labels.
-      images: folder of the images; None for a page without images.
+      thumbnails: thumbnails of the images; None for a page without images.
 
     Returns:
-      File names of the images to show that are missing below `images` or unreadable.
+      File names of the images to show that are missing in the folder of `thumbnails`, or unreadable.
     """
     suspicion = cleaning.suspicion(predictions)
     dropped = np.flatnonzero(~outcome.kept)
     shown = dropped[np.argsort(-suspicion[dropped], kind="stable")][:_CARDS]
-    thumbnails = Thumbnails(images) if images else None
     true = (
         None if truth is None else truth.take(truth.rows(predictions.file_names[shown])).to_lists()
     )
@@ -185,4 +196,4 @@ def write_page(
     )
     with files.replacing(folder / "index.html") as temporary:
         temporary.write_bytes(text.encode())
-    return [str(card["file_name"]) for card in cards if images and card["image"] is None]
+    return [str(card["file_name"]) for card in cards if thumbnails and card["image"] is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from real_labels.errors import InputError, naming
 if TYPE_CHECKING:
     import numpy as np
 
+    from real_labels.analysis.cleaning import Outcome
     from real_labels.predictions.out_of_fold import OutOfFold
 
 SUMMARY = "find training images whose label a cross-validated model does not support"
@@ -43,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--original",
         metavar="LABELS",
         help="labels of the images, if FILE has none: JSON from file name to label (rows without file names "
-        "follow the order of the sorted names), or .npy in the order of the rows",
+        "follow the order of the sorted names), or .npy in the order of the rows (without file names, --kept "
+        "then holds row numbers)",
     )
     parser.add_argument(
         "--truth",
         metavar="LABELS.json",
-        help="true labels, to measure the precision and recall of the rule",
+        help="true labels by file name (by row number, if there are no file names), to measure the precision "
+        "and recall of the rule",
     )
     parser.add_argument(
         "--report", metavar="DIR", help="write a page of the labels that are most likely wrong"
@@ -69,24 +73,29 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     from real_labels.analysis import cleaning as analysis
+    from real_labels.analysis.page.thumbnails import Thumbnails
     from real_labels.files import replacing
     from real_labels.files.text_table import text_table
     from real_labels.intervals import percent
     from real_labels.labels import ClassNames, LabelSets
     from real_labels.predictions import cleaning
 
+    if options.images and not options.report:
+        raise InputError("--images needs --report DIR: the images are shown on its page.")
+    page = f"{options.report}/index.html" if options.report else None
     common.check_outputs(
         (options.kept, (".txt",)),
         (options.json, (".json",)),
+        (page, (".html",)),
         inputs=[options.predictions, options.original, options.truth],
     )
-    if options.images and not options.report:
-        raise InputError("--images needs --report DIR: the images are shown on its page.")
+    thumbnails = Thumbnails(options.images) if options.images else None
     predictions = _read(options)
     kept = cleaning.keeps(options.rule, predictions)
     truth = LabelSets.from_json(options.truth) if options.truth else None
     names = ClassNames.load(options.class_names) if options.class_names else ClassNames(())
-    outcome = analysis.measure(predictions, kept, options.rule, truth)
+    with naming(options.truth) if truth else contextlib.nullcontext():
+        outcome = analysis.measure(predictions, kept, options.rule, truth)
     if options.kept:
         with replacing(options.kept) as temporary:
             kept_names = sorted(predictions.file_names[kept])
@@ -95,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
         common.write_json(options.json, outcome.as_json())
     if options.report:
         not_shown = analysis.write_page(
-            pathlib.Path(options.report), predictions, outcome, names, truth, options.images
+            pathlib.Path(options.report), predictions, outcome, names, truth, thumbnails
         )
         if not_shown:
             common.print_warning(
@@ -122,19 +131,33 @@ def run(options: argparse.Namespace) -> None:
     print(f"\n{text_table(rows, '<>>><')}")
     if len(outcome.classes) > len(classes):
         print(f"({len(outcome.classes) - len(classes):,} more classes)")
-    precision, recall, wrong = outcome.precision, outcome.recall, outcome.wrong
-    if precision is not None and recall is not None and wrong is not None:
-        print(
-            f"\nAgainst the truth: {percent(precision, 1)} of the dropped labels are wrong "
-            f"(by chance {percent(wrong, 1)}), and {percent(recall, 1)} of the "
-            f"{outcome.num_wrong:,} wrong labels are dropped (by chance {percent(outcome.share, 1)})."
-        )
-    written = [path for path in (options.kept, options.json) if path]
-    written += [f"{options.report}/index.html"] if options.report else []
+    if outcome.wrong is not None:
+        print(f"\n{_against_truth(outcome)}")
+    written = [path for path in (options.kept, options.json, page) if path]
     if written:
         print(f"\nWrote {', '.join(written)}.")
     if not np.any(kept):
         common.print_warning("No image is left to learn from.")
+
+
+def _against_truth(outcome: Outcome) -> str:
+    """Returns precision and recall of the rule as a sentence."""
+    from real_labels.intervals import percent
+
+    precision, recall, wrong = outcome.precision, outcome.recall, outcome.wrong
+    assert precision is not None and recall is not None and wrong is not None
+    if not recall.is_known:
+        return f"Against the truth: none of the {len(outcome.kept):,} labels is wrong."
+    found = (
+        f"{percent(recall, 1)} of the {outcome.num_wrong:,} wrong labels are dropped "
+        f"(by chance {percent(outcome.share, 1)})."
+    )
+    if not precision.is_known:
+        return f"Against the truth: {found}"
+    return (
+        f"Against the truth: {percent(precision, 1)} of the dropped labels are wrong "
+        f"(by chance {percent(wrong, 1)}), and {found}"
+    )
 
 
 def _read(options: argparse.Namespace) -> OutOfFold:
@@ -150,6 +173,8 @@ def _read(options: argparse.Namespace) -> OutOfFold:
                     "--original LABELS."
                 )
         return OutOfFold.load(options.predictions)
+    import numpy as np
+
     from real_labels.predictions import ranking, reading
 
     if OutOfFold.is_in(options.predictions):
@@ -162,13 +187,20 @@ def _read(options: argparse.Namespace) -> OutOfFold:
             f"them."
         )
     names, label = _labels(options.original, file.file_names, len(file))
+    probabilities = ranking.probabilities(scores, scores)
     if scores.min() < -ranking.ROUNDING or scores.max() > 1 + ranking.ROUNDING:
+        are_percent = np.allclose(scores, 100 * probabilities, atol=1e-3)
         common.print_warning(
             f"The scores range from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities: "
-            f"their softmax is taken."
+            + ("they are divided by 100." if are_percent else "their softmax is taken.")
+        )
+    if file.file_names is None and options.original.endswith(".npy") and options.kept:
+        common.print_warning(
+            f"Neither file has file names, so {options.kept} holds row numbers, from 0. For "
+            f"--config.input.keep, give file names: --original LABELS.json."
         )
     with naming(options.original):
-        return OutOfFold.of_probabilities(names, ranking.probabilities(scores, scores), label)
+        return OutOfFold.of_probabilities(names, probabilities, label)
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +211,8 @@ def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.n
     from real_labels.labels import LabelSets
 
     if path.endswith(".npy"):
-        label = npz.read_array(path)
+        with naming(path):
+            label = npz.read_array(path)
         if label.shape != (number,) or label.dtype.kind not in "iu":
             raise InputError(
                 f"{path}: expected {number:,} whole numbers, found {label.dtype} of shape {label.shape}."

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _TOP_K = re.compile(r"top-k=(\d{1,4})")
 _TOLERANCE = 1e-6  # how far a probability may lie below its threshold, as in cleanlab
+_EXACT = 1e-3  # how far the sum of all probabilities lies from 1 in a file with score_sum
+_ROUNDED = 0.05  # and in another program's file, where probabilities may be rounded
 RULES = "top1, top-k=K, confident"
 
 
@@ -26,7 +28,7 @@ def keeps(rule: str, predictions: OutOfFold) -> Bool[np.ndarray, "images"]:
     Args:
       rule: "top1" (the first prediction is the label, as in "Are we done with ImageNet?", section 6),
         "top-k=K" (the label is among the first K), or "confident" (see `keeps_confident`).
-      found: out-of-fold predictions.
+      predictions: out-of-fold predictions.
 
     Raises:
       InputError: if the rule is unknown, or the file holds too few classes for the rule.
@@ -67,7 +69,7 @@ def keeps_confident(predictions: OutOfFold) -> Bool[np.ndarray, "images"]:
     dropped if its confident class is not its label. The result is the same as cleanlab's: if several classes
     are confident, the first prediction is used; an image without a confident class is kept; and an image
     whose label is as likely as its first prediction is kept. Scores of a sigmoid are first normalised to add
-    up to 1.
+    up to 1 (see `_normalised`).
 
     Raises:
       InputError: if a class that the file does not hold might decide about an image, or the sum of the
@@ -106,14 +108,21 @@ def _check_missing_classes(
 
 
 def _normalised(predictions: OutOfFold) -> OutOfFold:
-    """Returns the predictions with probabilities that add up to 1 over all classes."""
+    """Returns the predictions with probabilities that add up to 1 over all classes.
+
+    A file with score_sum has exact sums, so sums other than 1 are those of a sigmoid. Probabilities of
+    another program may be rounded, and are used as they are, as cleanlab uses them, unless the sum of more
+    than a tenth of the images is off by more than _ROUNDED.
+    """
     total = predictions.total
     if total is None:
         raise InputError(
             "--rule confident: the file holds only some of the classes, and no score_sum over all classes. "
             "Choose another rule."
         )
-    if np.allclose(total, 1, atol=1e-3):
+    off = np.abs(total - 1)
+    is_exact = predictions.score_sum is not None
+    if off.max() <= _EXACT or (not is_exact and np.quantile(off, 0.9) <= _ROUNDED):
         return predictions
     total = np.maximum(total, np.finfo(np.float32).tiny)
     scores, label_score = predictions.scores / total[:, None], predictions.label_score / total

@@ -30,7 +30,8 @@ class OutOfFold:
 
     Attributes:
       file_names: (N,) str, distinct.
-      classes: (N, k) int, the most likely class first; k is the number of classes, at most 20.
+      classes: (N, k) int, the most likely class first; k is the number of classes, and at most 20 in the
+        file of a cross-validation.
       scores: (N, k) float, probabilities of these classes in [0, 1], never rising along a row.
       label: (N,) int, the label of the image.
       label_score: (N,) float, the probability of the label.
@@ -67,6 +68,12 @@ class OutOfFold:
             if not (np.isfinite(values) & (values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all():
                 raise InputError(f"{name}: expected probabilities, 0 to 1.")
             object.__setattr__(self, name, np.clip(values, 0, 1))
+        if self.score_sum is not None:
+            sums = np.asarray(self.score_sum)
+            if sums.dtype.kind != "f" or not (np.isfinite(sums) & (sums >= -_ROUNDING)).all():
+                raise InputError(
+                    "score_sum: expected sums of probabilities, finite and not negative."
+                )
         if (np.diff(self.scores, axis=1) > _ROUNDING).any():
             raise InputError("scores: expected the most likely class first, found rising scores.")
         if (np.diff(np.sort(classes, axis=1), axis=1) == 0).any():

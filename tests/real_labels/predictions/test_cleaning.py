@@ -73,6 +73,17 @@ def test_confident_is_cleanlabs_where_classes_are_as_likely(seed, kind):
     assert (ours == theirs).all()
 
 
+@pytest.mark.parametrize("decimals", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_rounded_probabilities_are_used_as_they_are(seed, decimals):
+    probabilities, label = drawn(seed)
+    probabilities = np.round(probabilities, decimals)
+    theirs = find_label_issues(
+        label, probabilities, filter_by="confident_learning", min_examples_per_class=0, n_jobs=1
+    )
+    assert (~cleaning.keeps("confident", of(probabilities, label)) == theirs).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_of_a_sigmoid_are_normalised_for_confident(seed):
     scores, label = drawn(seed, sigmoid=True)
@@ -99,7 +110,7 @@ def test_the_first_classes_are_enough_or_the_rule_refuses():
     assert agreed > 10 and refused > 5
 
 
-def test_the_rest_is_refused_only_where_it_matters():
+def test_a_missing_class_that_may_be_confident_is_refused():
     # Class 2 is not in the file, and its threshold is 0.1, which the last score 0.2 does not exclude.
     names = np.array(["a", "b", "c"])
     found = OutOfFold(
@@ -126,7 +137,7 @@ def test_the_label_among_the_first(rule, k):
 
 
 @pytest.mark.parametrize("rule", ["top", "top-k=0", "top-k=", "Confident", "top-k=8"])
-def test_rules_that_are_none(rule):
+def test_unknown_rules_are_refused(rule):
     with pytest.raises(InputError, match="--rule"):
         cleaning.keeps(rule, of(*drawn(0)))
 
@@ -151,12 +162,14 @@ def test_files_come_back_as_they_were(tmp_path):
         ({"label": lambda a: a - 1}, "label"),
         ({"file_names": lambda a: np.full_like(a, "x")}, "file name"),
         ({"scores": lambda a: a.astype(np.int64)}, "expected floats"),
+        ({"score_sum": lambda a: a.astype(str)}, "score_sum: expected sums"),
+        ({"score_sum": lambda a: a - 2}, "score_sum: expected sums"),
+        ({"score_sum": lambda a: a * np.nan}, "score_sum: expected sums"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, change, says):
-    found = of(*drawn(2))
+    found = first(of(*drawn(2)), 7)
     arrays = {f.name: getattr(found, f.name) for f in dataclasses.fields(OutOfFold)}
-    del arrays["score_sum"]
     for name, work in change.items():
         arrays[name] = work(arrays[name])
     np.savez(tmp_path / "bad.npz", **arrays)
@@ -200,6 +213,47 @@ def test_the_command(tmp_path, capsys):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_a_rule_without_wrong_or_dropped_labels(tmp_path, capsys):
+    found = of(*drawn(3))
+    found.save(tmp_path / "out_of_fold.npz")
+    command = ["clean", str(tmp_path / "out_of_fold.npz"), "--truth", str(tmp_path / "truth.json")]
+    command += ["--json", str(tmp_path / "all.json")]
+    names = found.file_names.tolist()
+
+    def write(labels):
+        (tmp_path / "truth.json").write_text(json.dumps(dict(zip(names, labels, strict=True))))
+
+    write([[c] for c in found.label.tolist()])
+    main([*command, "--rule", "top-k=7"])
+    assert "none of the 300 labels is wrong." in capsys.readouterr().out
+    record = json.loads((tmp_path / "all.json").read_text(), parse_constant=pytest.fail)
+    assert record["recall"]["value"] is None and record["share"]["value"] == 0
+    write([[(c + 1) % 7] for c in found.label.tolist()])
+    main([*command, "--rule", "top-k=7"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Against the truth: 0.0% [0.0, 1.3] of the 300 wrong labels are dropped" in said
+    write([[] for _ in names])
+    with pytest.raises(SystemExit, match=r"truth.json: gives no label to any of the 300 images"):
+        main(command)
+    del names[7]
+    write([[0]] * 299)
+    with pytest.raises(SystemExit, match=r"truth.json: 1 of the 300 images .*"):
+        main(command)
+
+
+def test_bad_output_is_refused_before_anything_is_written(tmp_path):
+    of(*drawn(3)).save(tmp_path / "out_of_fold.npz")
+    command = ["clean", str(tmp_path / "out_of_fold.npz"), "--kept", str(tmp_path / "keep.txt")]
+    (tmp_path / "a file").write_text("")
+    for more, says in (
+        (("--report", str(tmp_path / "page"), "--images", str(tmp_path / "nowhere")), "no such"),
+        (("--report", str(tmp_path / "a file")), "a file"),
+    ):
+        with pytest.raises(SystemExit, match=says):
+            main([*command, *more])
+        assert not (tmp_path / "keep.txt").exists()
+
+
 def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
     probabilities, label = drawn(4)
     np.save(tmp_path / "pred_probs.npy", probabilities)
@@ -208,7 +262,7 @@ def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
         ["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "labels.npy"),
          "--rule", "confident", "--kept", str(tmp_path / "keep.txt")]
     )  # fmt: skip
-    capsys.readouterr()
+    assert "holds row numbers, from 0" in " ".join(capsys.readouterr().out.split())
     kept = cleaning.keeps("confident", of(probabilities, label))
     assert (
         sorted(map(int, (tmp_path / "keep.txt").read_text().split()))
@@ -233,6 +287,14 @@ def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
     np.save(tmp_path / "logits.npy", 3 * probabilities - 1)
     main(["clean", str(tmp_path / "logits.npy"), "--original", str(tmp_path / "labels.npy")])
     assert "no probabilities: their softmax is taken" in " ".join(capsys.readouterr().out.split())
+    np.save(tmp_path / "percent.npy", 100 * probabilities)
+    main(["clean", str(tmp_path / "percent.npy"), "--original", str(tmp_path / "labels.npy")])
+    assert "they are divided by 100" in " ".join(capsys.readouterr().out.split())
+    np.save(tmp_path / "objects.npy", np.array([None, 1], object), allow_pickle=True)
+    with pytest.raises(SystemExit, match=r"objects.npy: .*objects"):
+        main(
+            ["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "objects.npy")]
+        )
     np.save(tmp_path / "short.npy", label[:-1])
     with pytest.raises(SystemExit, match="expected 300 whole numbers"):
         main(["clean", str(tmp_path / "pred_probs.npy"), "--original", str(tmp_path / "short.npy")])

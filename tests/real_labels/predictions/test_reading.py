@@ -337,13 +337,17 @@ def test_top_k_is_a_stable_sort(scores, k):
     np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
 
 
-def test_top_k_of_many_rows():
+@pytest.mark.parametrize("k", [5, 200, 700])
+def test_top_k_of_many_rows(k):
     scores = np.random.default_rng(0).normal(size=(3000, 700)).astype(np.float32)
-    classes, _ = ranking.top_k(scores, 5)
-    np.testing.assert_array_equal(classes, np.argsort(-scores, axis=1)[:, :5])
+    scores[:100] = scores[:100].round()  # ties
+    classes, values = ranking.top_k(scores, k)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(classes, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
     scores[2999, 3] = np.nan
     with pytest.raises(InputError, match="row 3000 has the score nan at class 3"):
-        ranking.top_k(scores, 5)
+        ranking.top_k(scores, k)
 
 
 def test_probabilities_are_the_softmax_however_large_the_logits():
