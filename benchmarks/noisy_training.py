@@ -101,13 +101,9 @@ def training_labels() -> tuple[LabelSets, LabelSets]:
 
     source = datasets.open_source(DATASET, "train", ["original_label"])
     names = datasets.file_names_of(source).tolist()
-    index = {name: int("".join(filter(str.isdigit, name))) for name in names}
-    first = min(index.values())
-    scenes = [digit_scenes.make_scene("train", index[name] - first)[1:] for name in names]
-    original = LabelSets.from_lists(names, [[label] for label, _ in scenes])
-    stored = [source[row]["original_label"] for row in range(0, len(names), 997)]
-    assert [(scenes[row][0],) for row in range(0, len(names), 997)] == stored
-    return original, LabelSets.from_lists(names, [present for _, present in scenes])
+    labels = datasets.labels_of(source, "original_label")
+    truth = LabelSets.from_lists(names, digit_scenes.true_labels(names))
+    return LabelSets.from_lists(names, labels), truth
 
 
 def with_noise(original: LabelSets, truth: LabelSets, share: float | None) -> LabelSets:
@@ -219,10 +215,8 @@ def train(config: str, workdir: pathlib.Path, *arguments: object) -> None:
 
 
 def write(name: str, record: dict) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    temporary = RESULTS / f".{name}.json"
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    temporary.rename(RESULTS / f"{name}.json")
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
@@ -282,7 +276,7 @@ def load() -> dict[Cell, dict]:
     records = [
         json.loads(path.read_text())
         for path in sorted(RESULTS.glob("*.json"))
-        if not path.name.startswith("clean_")
+        if not path.name.startswith(("clean_", "."))
     ]
     return {Cell(**{name: record[name] for name in fields}): record for record in records}
 

@@ -45,8 +45,7 @@ ALLOWED = {
     "big_transfer.run": "real_labels",
     "big_transfer.checkpoint": "family resnet run real_labels",
     "big_transfer.datasets.builders": "",
-    # datasets.tfds_source also loads the builders, by their names in TFDS.
-    "big_transfer.datasets": "run real_labels",
+    "big_transfer.datasets": "datasets.builders run real_labels",
     "big_transfer.config": "family hyperrule resnet datasets run real_labels",
     "big_transfer.evaluation": "family losses resnet checkpoint config datasets run real_labels",
     "big_transfer.training": "losses resnet checkpoint config datasets evaluation run real_labels",

@@ -2,9 +2,10 @@
 
     python -m big_transfer.datasets.export digit_scenes --split=validation --out=digit_scenes_validation
 
-writes images/…, original.json, class_names.json and, if the dataset has ReaL labels, real.json. The
-commands `score`, `compare` and `report` of `python -m real_labels` read these files. The dataset may also be
-the path of a folder or tar of images.
+writes images/…, original.json, class_names.json and, if the split has ReaL labels, real.json. The commands
+`score`, `compare` and `report` of `python -m real_labels` read these files. The dataset may also be the path
+of a folder or tar of images. For the train split of digit_scenes, truth.json has the digits that are in each
+scene, for `python -m real_labels clean --truth`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from big_transfer.datasets.opening import (
 from big_transfer.datasets.source import DatasetError, Source
 from big_transfer.run.spelling import underscored
 from real_labels import LabelSets, files
-from real_labels.errors import ExpectedError
+from real_labels.errors import ExpectedError, is_of_bucket
 
+_SCENES = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
 
 
 def export(source: Source, folder: pathlib.Path) -> None:
     """Writes the stored bytes of every image, then the labels, then the class names.
+
+    ReaL labels are left out if no image has one, as in the train split of digit_scenes.
 
     Args:
       source: source with the original labels as first label key and ReaL labels, if any, as second.
@@ -55,8 +59,17 @@ def export(source: Source, folder: pathlib.Path) -> None:
         names.append(name)
         for key, lists in labels.items():
             lists.append(example[key])
-    for file_name, key in zip(("original.json", "real.json"), source.label_keys, strict=False):
-        LabelSets.from_lists(names, labels[key]).to_json(folder / file_name)
+    original, *real = source.label_keys
+    LabelSets.from_lists(names, labels[original]).to_json(folder / "original.json")
+    has_real = any(any(labels[key]) for key in real)
+    if has_real:
+        LabelSets.from_lists(names, labels[real[0]]).to_json(folder / "real.json")
+    elif source.dataset.partition(":")[0] in _SCENES:
+        # Imported late, because the import registers the datasets with TFDS.
+        from big_transfer.datasets.builders import digit_scenes
+
+        truth = LabelSets.from_lists(names, digit_scenes.true_labels(names))
+        truth.to_json(folder / "truth.json")
     files.write_json(folder / "class_names.json", source.class_names[source.label_keys[0]])
 
 
@@ -102,7 +115,9 @@ def main(arguments: list[str]) -> None:
         keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
         source = open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
         export(source, folder)
-    except (ExpectedError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (ExpectedError, OSError)) and not is_of_bucket(error):
+            raise
         sys.exit(f"Error: {error}")
     print(f"Wrote {len(source):,} images and their labels to {folder}.")
 

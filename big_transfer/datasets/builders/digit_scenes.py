@@ -19,6 +19,8 @@ and transfer to the other (docs/transfer.md).
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -57,6 +59,10 @@ NUM_EXAMPLES = {"train": 20_000, "validation": 5_000}
 _VALIDATION_SOURCES = 0.3  # share of the source digits used for validation only
 _SEED = 20200612  # the paper's date; fixed, so that every machine makes the same dataset
 _JPEG_QUALITY = 92
+_FILE_NAME = re.compile(
+    r"(?P<dataset>digit_scenes(_low|_high)?)_(?P<split>train|validation)_(?P<number>\d{8})\.JPEG",
+    re.ASCII,
+)
 
 _DESCRIPTION = """Scenes of 0 to 4 real handwritten digits with ImageNet-like original labels (one per
 image, about 10% of them wrong) and, on validation, ReaL labels (all digits in the scene)."""
@@ -184,6 +190,31 @@ def _original_label(
     return label
 
 
+def true_labels(file_names: Sequence[str]) -> list[list[int]]:
+    """Returns the labels of the digits in each scene, found by composing the scenes again.
+
+    The true labels of the training scenes are not in the dataset, so that nothing can learn from them. They
+    measure rules that look for wrong labels.
+
+    Raises:
+      ValueError: if a name is not the file name of a scene.
+    """
+    labels = []
+    for name in file_names:
+        parts = _FILE_NAME.fullmatch(name)
+        if parts is None or int(parts["number"]) < 1:
+            example = _file_name("digit_scenes", "train", 0)
+            raise ValueError(f"{name} is not the file name of a scene, such as {example}.")
+        digits = _BUILDERS[parts["dataset"]].DIGITS
+        _, _, present = make_scene(parts["split"], int(parts["number"]) - 1, digits)
+        labels.append([digit - digits[0] for digit in present])
+    return labels
+
+
+def _file_name(dataset: str, split: str, index: int) -> str:
+    return f"{dataset}_{split}_{index + 1:08d}.JPEG"
+
+
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder, with the features of TFDS's `imagenet2012_real`."""
 
@@ -222,7 +253,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
                 ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             )
             assert ok
-            name = f"{self.name}_{split}_{i + 1:08d}.JPEG"
+            name = _file_name(self.name, split, i)
             yield (
                 name,
                 {
@@ -245,3 +276,6 @@ class DigitScenesHigh(DigitScenes):
     """Scenes of the digits 5 to 9."""
 
     DIGITS: ClassVar = (5, 6, 7, 8, 9)
+
+
+_BUILDERS = {builder.name: builder for builder in (DigitScenes, DigitScenesLow, DigitScenesHigh)}

@@ -29,6 +29,24 @@ def test_a_split_becomes_files_with_both_labels(scenes_dir, tmp_path):
     assert json.loads((tmp_path / "class_names.json").read_text()) == list("0123456789")
 
 
+@pytest.mark.parametrize("name", ["digit_scenes", "digit_scenes_high"])
+def test_the_truth_about_training_scenes_is_a_file_of_its_own(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(digit_scenes, "NUM_EXAMPLES", {"train": 40, "validation": 5})
+    keys = export.label_keys(name, None, None, str(tmp_path))
+    export.export(
+        datasets.open_source(name, "train", keys, data_dir=str(tmp_path)), tmp_path / "out"
+    )
+    assert not (tmp_path / "out" / "real.json").exists()
+    truth = LabelSets.from_json(tmp_path / "out" / "truth.json")
+    digits = tuple(range(10)) if name == "digit_scenes" else (5, 6, 7, 8, 9)
+    for i in range(40):
+        _, _, present = digit_scenes.make_scene("train", i, digits)
+        row = truth.rows([f"{name}_train_{i + 1:08d}.JPEG"])[0]
+        assert truth.to_lists()[row] == [digit - digits[0] for digit in present]
+    with pytest.raises(ValueError, match=r"a.png is not the file name of a scene"):
+        digit_scenes.true_labels(["a.png"])
+
+
 def test_folders_of_images_on_the_command_line(tmp_path):
     for i, path in enumerate(("test/cat/1.png", "test/dog/1.png", "test/dog/2.png")):
         (tmp_path / "pets" / path).parent.mkdir(parents=True, exist_ok=True)
