@@ -38,6 +38,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     train, test = (dict(np.load(path)) for path in (options.train, options.test))
+    if train.get("model") != test.get("model"):
+        parser.error(f"{options.train} and {options.test} are features of different models")
     rows = np.flatnonzero(train["label"] >= 0)
     if options.few:
         order = np.random.default_rng(0).permutation(rows)

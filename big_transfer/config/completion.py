@@ -42,8 +42,13 @@ def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     source = sources.training_source(config)
     config = _filled(config, num_classes=source.num_classes[sources.label_key(config)])
     if config.hyperrule is not None:
-        config = _with_rule(config, len(source), datasets.typical_area(source))
+        config = with_rule(config, source)
     return completed(config, TrainingConfig), source
+
+
+def with_rule(config: Config, source: datasets.Source) -> Config:
+    """Fills the open fields that the HyperRule derives from the training images."""
+    return _with_rule(config, len(source), datasets.typical_area(source))
 
 
 def plan_training(config: Config, size: known_datasets.Size) -> TrainingConfig:

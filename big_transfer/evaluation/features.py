@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
-import re
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from big_transfer import checkpoint, family
 from big_transfer import config as config_lib
 from big_transfer.config import completion, workdirs
+from big_transfer.datasets.source import split_in_file_name
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.checkpoints import check_model
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
@@ -47,6 +49,9 @@ class Features:
 
 def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Features | None:
     """Writes features-SPLIT.npz for the evaluation dataset and split of a config.
+
+    The file also names dataset, split and model (a fingerprint of its parameters). A part of a split, such as
+    train[:10%], gets a name of its own: features-train_10-6cda7661.npz.
 
     The model is the workdir's newest checkpoint, or config.checkpoint if the workdir holds no run.
 
@@ -123,9 +128,8 @@ def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Feat
     names, columns, examples = by_file_name(outputs)
     key = source.label_keys[0]
     labels = [example[key][0] if len(example[key]) == 1 else -1 for example in examples]
-    split_name = re.sub(r"\W+", "_", config.eval.split).strip("_")
     features = Features(
-        epath.Path(folder) / f"features-{split_name}.npz",
+        epath.Path(folder) / f"features-{split_in_file_name(config.eval.split)}.npz",
         names,
         columns["features"],
         np.array(labels, np.int32),
@@ -139,6 +143,12 @@ def write_features(config: config_lib.AnyConfig, folder: epath.PathLike) -> Feat
                 label=features.label,
                 dataset=np.array(config.eval.dataset),
                 split=np.array(config.eval.split),
+                model=np.array(_digest(identity["parameters"])),
             )
     partial.remove()
     return features
+
+
+def _digest(fingerprint: dict[str, int]) -> str:
+    """Returns a fingerprint of parameters as a short text."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]

@@ -20,7 +20,8 @@ from jax.experimental import multihost_utils
 
 from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
-from big_transfer.config import Config, sources, workdirs
+from big_transfer.config import Config, completion, sources, workdirs
+from big_transfer.datasets import choosing
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
 from big_transfer.run import ownership, preemption, sharding, workdir
@@ -32,11 +33,6 @@ from real_labels.predictions.out_of_fold import OutOfFold
 log = logging.getLogger("big_transfer")
 
 OUT_OF_FOLD = "out_of_fold.npz"
-# Fields in which the runs of the folds may differ: the fold, and the fields that the HyperRule derives from
-# the number of images.
-_MAY_DIFFER = (
-    "fold", "total_steps", "mixup_alpha", "optimizer.warmup_steps", "optimizer.decay_steps",
-)  # fmt: skip
 _MAX_RANKED = 20  # ranked classes kept for each image
 _COLUMNS = ("classes", "scores", "label", "label_score", "score_sum")
 
@@ -72,6 +68,10 @@ def cross_validate(
             "fold: must be None with --mode=cross_validate; choose a single fold with --fold"
         )
     _check_labels(checked)
+    if (
+        checked.hyperrule is not None
+    ):  # derived from all images, so that the folds are trained alike
+        checked = completion.with_rule(checked, sources.training_source(checked))
     fold_dirs = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
     for fold in range(folds) if only is None else [only]:
         log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, fold_dirs[fold])
@@ -96,21 +96,33 @@ def cross_validate(
 
 
 def _check_labels(config: Config) -> None:
-    """Raises an error, before any training, if an image has no label or several labels.
+    """Raises an error, before any training, if it is known that an image has no label or several labels.
+
+    The labels of a dataset are read only if images may have several.
 
     Raises:
       DatasetError: naming the first such image.
     """
-    if config.input.max_labels == 1 and not config.input.relabel:
+    source = (
+        sources.kept_source(config) if config.input.max_labels > 1 or config.input.relabel else None
+    )
+    if source is None:
         return
-    source = sources.kept_source(config)
-    for row, labels in enumerate(datasets.labels_of(source, source.label_keys[0])):
+    if config.input.max_labels > 1:
+        labels_by_row = enumerate(datasets.labels_of(source, source.label_keys[0]))
+    else:
+        assert isinstance(source, choosing.Relabelled)
+        labels_by_row = source.replaced.items()
+    for row, labels in labels_by_row:
         if len(labels) != 1:
-            name = datasets.file_names_of(source)[row]
-            raise datasets.DatasetError(
-                f"cross-validation needs exactly one label per image; {name} has {len(labels)}. Give the "
-                f"image one label with input.relabel, or leave the image out with input.keep."
-            )
+            raise _not_one_label(str(datasets.file_names_of(source)[row]), labels)
+
+
+def _not_one_label(name: str, labels: Sequence[int]) -> datasets.DatasetError:
+    return datasets.DatasetError(
+        f"cross-validation needs exactly one label per image; {name} has {len(labels)}. Give the image one "
+        f"label with input.relabel, or leave the image out with input.keep."
+    )
 
 
 def _check_same_training(fold_dirs: Sequence[epath.Path]) -> None:
@@ -123,7 +135,7 @@ def _check_same_training(fold_dirs: Sequence[epath.Path]) -> None:
     for fold_dir in fold_dirs[1:]:
         other = workdirs.with_defaults(workdirs.recorded(fold_dir) or {})
         for name, first_value, other_value in workdir.differences(first, other):
-            if name not in _MAY_DIFFER:
+            if name != "fold":
                 raise WorkdirError(
                     f"{fold_dirs[0]} and {fold_dir} were trained differently: {name} is {first_value} in the "
                     f"first and {other_value} in the second. Remove the folder that differs from the other "
@@ -177,7 +189,10 @@ def _predict_fold(checked: Config, fold_dir: epath.Path) -> bool:
     if outputs is None:
         log.warning(partial_results.STOPPED_MESSAGE)
         return False
-    names, columns, _ = by_file_name(outputs)
+    names, columns, examples = by_file_name(outputs)
+    for example in examples:
+        if len(labels := example[section.original_key]) != 1:
+            raise _not_one_label(example["file_name"], labels)
     if jax.process_index() == 0:
         fold = np.full(len(names), config.fold, np.int32)
         OutOfFold(names, fold=fold, **columns).save(fold_dir / OUT_OF_FOLD)

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from big_transfer import checkpoint, datasets
+from big_transfer.training import cross_validation
+from configs import digit_scenes
 from real_labels import Predictions
 from real_labels.predictions.out_of_fold import OutOfFold
-from tests.main.processes import finish, wait_for_line
+from tests.main.processes import final_state, finish, wait_for_line
 from tests.main.test_processes import start_two
 
 FOLDS = ("--mode=cross_validate", "--config.folds=2", "--config.example_images=0")
@@ -73,6 +75,73 @@ def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, sc
         "were trained differently: input.batch_size is" in output
         and "and 8 in the second" in output
     )
+
+
+def killed(kind, number):
+    return ("tests/main/killed.py", kind, str(number))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "moment", [16, 18, 22]
+)  # 12 steps and 4 batches of the evaluation come first
+def test_a_fold_that_is_killed_while_it_is_predicted(start, tmp_path, moment):
+    one = (*FOLDS, "--fold=0")
+    finish(start(tmp_path / "undisturbed", *one))
+    process = start(tmp_path / "killed", *one, program=killed("batch", moment))
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL and "left out of training" in output
+    finish(start(tmp_path / "killed", *one))
+    expected, found = (
+        arrays(tmp_path / name / "fold_00" / "out_of_fold.npz")
+        for name in ("undisturbed", "killed")
+    )
+    for name, column in expected.items():
+        np.testing.assert_array_equal(column, found[name], err_msg=name)
+
+
+@pytest.mark.long
+def test_folds_and_evaluations_need_no_lock_of_each_other(start, tmp_path):
+    both = [start(tmp_path / "folds", *FOLDS, f"--fold={fold}") for fold in range(2)]
+    outputs = [finish(process) for process in both]
+    assert any("200 images in 2 folds" in output for output in outputs)
+    more = ("--config.total_steps=100000", "--config.eval_every_steps=100000")
+    training = start(tmp_path / "run", *more)
+    wait_for_line(training, "8/100,000")
+    output = finish(start(tmp_path / "run", *more, "--mode=evaluate"))
+    assert "ReaL" in output and training.poll() is None
+
+
+@pytest.mark.long
+def test_images_without_a_label_are_not_predicted(start, tmp_path):
+    more = ("--config.input.label_key=real_label", "--fold=0")  # empty in the train split
+    output = finish(start(tmp_path / "run", *FOLDS, *more), code=1)
+    assert "needs exactly one label per image; digit_scenes_train_" in output
+    assert "has 0" in output and "Traceback" not in output
+
+
+def test_folds_are_trained_alike_where_the_hyperrule_is_near_a_limit(tmp_path, monkeypatch):
+    """Images of less than 96² pixels get 128 pixels, larger images 480; here each kind is half."""
+    for i in range(40):
+        path = tmp_path / "images" / "all" / str(i % 2) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (90 + 20 * (i // 2 % 2),) * 2).save(path)
+    config = digit_scenes.get_config()
+    config.hyperrule = "public"
+    config.total_steps = config.mixup_alpha = None
+    config.optimizer.warmup_steps = config.optimizer.decay_steps = None
+    config.input.size = config.input.resize_to = config.eval.size = None
+    config.input.dataset = config.eval.dataset = str(tmp_path / "images")
+    config.input.split = config.eval.split = "all"
+    config.input.label_key = config.eval.original_key = "label"
+    config.eval.real_key = None
+    config.num_classes, config.folds = 2, 8
+    configs = []
+    monkeypatch.setattr(cross_validation, "train_and_evaluate", lambda c, _: configs.append(c))
+    for fold in range(8):
+        assert cross_validation.cross_validate(config, tmp_path / "run", only=fold) is None
+    assert len({dataclasses.replace(c, fold=None) for c in configs}) == 1
+    assert configs[0].input.size in (128, 480) and configs[0].total_steps == 500
 
 
 def test_two_processes_have_the_same_folds_in_the_same_order(start, scenes_dir, tmp_path):
@@ -134,6 +203,59 @@ def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
     assert "input.keep_sha256" in output and "belongs to a run with another config" in output
 
 
+@pytest.mark.long
+def test_lists_and_labels_resume_exactly_and_in_two_processes(start, scenes_dir, tmp_path):
+    source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
+    names = datasets.file_names_of(source).tolist()
+    (tmp_path / "keep.txt").write_text("\n".join(names[:150]) + "\n")
+    (tmp_path / "labels.json").write_text(json.dumps({name: [0, 3] for name in names[:140]}))
+    more = (
+        f"--config.input.keep={tmp_path / 'keep.txt'}",
+        f"--config.input.relabel={tmp_path / 'labels.json'}",
+        "--config.input.max_labels=2",
+    )
+    finish(start(tmp_path / "undisturbed", *more))
+    stopped = start(tmp_path / "stopped", *more)
+    wait_for_line(stopped, "step  4/12")
+    stopped.send_signal(signal.SIGTERM)
+    stopped.communicate()
+    finish(start(tmp_path / "stopped", *more))
+    for process in start_two(start, tmp_path / "two", *more):
+        finish(process)
+    undisturbed, stopped, two = (
+        final_state(tmp_path / name, scenes_dir, 12)["params"]
+        for name in ("undisturbed", "stopped", "two")
+    )
+    jax.tree.map(np.testing.assert_array_equal, undisturbed, stopped)
+    for a, b in zip(jax.tree.leaves(undisturbed), jax.tree.leaves(two)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.long
+def test_features_resume_and_are_the_same_in_two_processes(finished, start, tmp_path):
+    workdir, _ = finished
+    finish(start(workdir, "--mode=features"))
+    expected = arrays(workdir / "features-validation.npz")
+    _, params = checkpoint.load_with_step(workdir)
+    checkpoint.save_npz(tmp_path / "tiny.npz", params)
+    more = ("--mode=features", f"--config.checkpoint={tmp_path / 'tiny.npz'}")
+    process = start(tmp_path / "killed", *more, program=killed("batch", 2))
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    finish(start(tmp_path / "killed", *more))
+    for process in start_two(start, tmp_path / "two", *more):
+        finish(process)
+    part = "--config.eval.split=validation[:50%]"
+    finish(start(tmp_path / "killed", *more, part))
+    for name in ("killed", "two"):
+        found = arrays(tmp_path / name / "features-validation.npz")
+        for key in ("file_names", "label", "model"):
+            np.testing.assert_array_equal(found[key], expected[key])
+        np.testing.assert_allclose(found["features"], expected["features"], atol=1e-4)
+    [half] = (tmp_path / "killed").glob("features-validation_50-*.npz")
+    assert len(arrays(half)["label"]) in (30, 31)
+
+
 def test_features_are_what_the_head_is_fed_with(finished, start, scenes_dir, tmp_path):
     workdir, _ = finished
     output = finish(start(workdir, "--mode=features"))
@@ -177,7 +299,7 @@ def test_of_two_runs_started_together_one_ends_and_one_is_refused(start, tmp_pat
         (("--config.fold=3", "--config.folds=3"), "fold: expected less than folds = 3, found 3"),
     ],
 )
-def test_what_cannot_be_done(start, tmp_path, arguments, says):
+def test_arguments_that_do_not_fit_are_refused(start, tmp_path, arguments, says):
     output = finish(start(tmp_path / "run", *arguments), code=1)
     assert says in output and "Traceback" not in output
     assert not (tmp_path / "run").exists()
