@@ -28,7 +28,7 @@ from real_labels.commands import (
     score,
     tasks,
 )
-from real_labels.errors import ExpectedError, printable
+from real_labels.errors import ExpectedError, is_of_bucket, printable
 
 _COMMANDS = {
     "fetch": fetch,
@@ -62,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             sys.exit(printable(f"Error: {where}{error.strerror or error}."))
+        except Exception as error:
+            if not is_of_bucket(error):
+                raise
+            sys.exit(printable(f"Error: {' '.join(str(error).split())}"))
         except KeyboardInterrupt:
             sys.exit(130)
 

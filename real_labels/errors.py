@@ -12,6 +12,15 @@ _CONTROL = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
 
+_BUCKET_LIBRARIES = (
+    "tensorflow.python.framework.errors",
+    "gcsfs.",
+    "google.auth.",
+    "google.api_core.",
+    "google.cloud.",
+    "aiohttp.",
+)
+
 
 class ExpectedError(Exception):
     """An error that the user can fix.
@@ -29,12 +38,17 @@ class InputError(ExpectedError, ValueError):
     """Invalid input of `real_labels`."""
 
 
+def is_of_bucket(error: BaseException) -> bool:
+    """Whether an error is of a library that reads buckets (gs://…), such as a lack of credentials."""
+    return type(error).__module__.startswith(_BUCKET_LIBRARIES)
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Puts a file's name in front of the message of an InputError raised in this context.
 
     A message that begins with the name stays. The error becomes a plain InputError, in one line. An OSError
-    becomes an InputError, too.
+    and an error of a bucket become InputErrors, too.
     """
     try:
         yield
@@ -43,6 +57,10 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InputError(_in_one_line(message)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except Exception as error:
+        if not is_of_bucket(error):
+            raise
+        raise InputError(f"{path}: cannot be read ({_in_one_line(str(error))}).") from None
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ from etils import epath
 
 from big_transfer import checkpoint, family
 from big_transfer.checkpoint import formats, public
-from real_labels.errors import ExpectedError
+from real_labels.errors import ExpectedError, is_of_bucket
 from real_labels.files.text_table import text_table
 
 _UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
@@ -161,7 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
                     options.source, options.target, step=options.step, overwrite=options.overwrite
                 )
             )
-    except (ExpectedError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (ExpectedError, OSError)) and not is_of_bucket(error):
+            raise
         sys.exit(f"Error: {error}")
 
 

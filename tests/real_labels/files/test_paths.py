@@ -11,7 +11,7 @@ import pytest
 from etils import epath
 
 from real_labels import files
-from real_labels.errors import InputError
+from real_labels.errors import InputError, naming
 from tests.conftest import PROJECT
 
 
@@ -83,6 +83,15 @@ def test_the_command_line_says_so_in_one_line():
     )
     assert done.returncode == 1 and "pip install gcsfs" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_error_of_a_bucket_is_one_line_with_the_path():
+    kind = type("RefreshError", (Exception,), {"__module__": "google.auth.exceptions"})
+    says = r"^gs://x/keep.txt: cannot be read \(no login found\)\.$"
+    with pytest.raises(InputError, match=says), naming("gs://x/keep.txt"):
+        raise kind("no login\nfound")
+    with pytest.raises(ZeroDivisionError), naming("gs://x/keep.txt"):
+        _ = 1 / 0
 
 
 def test_what_fails_leaves_the_old_file(tmp_path):
