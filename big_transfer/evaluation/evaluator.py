@@ -173,6 +173,9 @@ class Evaluator:
         """
         config, n = self._config, len(self.source)
         collected = partial.load() if partial is not None else None
+        if collected is not None and not self._has_names_of(collected.examples[:1]):
+            log.info("The images have other file names now; starting from the first image.")
+            collected = None
         if collected is None:
             collected = partial_results.CollectedOutputs() if partial is None else partial.empty()
         first = collected.num_images
@@ -216,6 +219,10 @@ class Evaluator:
                 partial.save(collected)
         collected.images_per_second = timer.images_per_second()
         return collected if collected.num_images == n else None
+
+    def _has_names_of(self, examples: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the source has these examples under the same file names."""
+        return all(self.source[e["index"]]["file_name"] == e["file_name"] for e in examples)
 
     def _reassessments(
         self, file_names: np.ndarray, dataset_label_sets: Sequence[LabelSets]

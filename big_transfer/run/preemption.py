@@ -34,9 +34,13 @@ class Notice:
 
     A second signal ends the process at once. With several processes, JAX's preemption service handles
     SIGTERM: all processes stop at the same call of `given`, whichever process received the signal.
+
+    A Notice within another shares its request, so that a request in one part of a command, such as the
+    training of a fold, also ends the parts that follow.
     """
 
-    # Counts over all Notices of the process: JAX agrees on a later number, which must come.
+    _outermost: Notice | None = None
+    # One count for all Notices: JAX chooses a later number as the call at which all processes stop.
     _calls = itertools.count()
 
     def __init__(self):
@@ -46,14 +50,17 @@ class Notice:
     def __enter__(self) -> Notice:
         if _interrupted:
             raise KeyboardInterrupt(_interrupted.pop())
-        signals = [signal.SIGTERM, signal.SIGINT] if jax.process_count() == 1 else []
-        for number in signals:
-            self._previous[number] = signal.signal(number, self._note)
+        if Notice._outermost is None:
+            Notice._outermost = self
+            for number in [signal.SIGTERM, signal.SIGINT] if jax.process_count() == 1 else []:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        if Notice._outermost is self:
+            Notice._outermost = None
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def _note(self, number, frame) -> None:
         del frame
@@ -63,6 +70,7 @@ class Notice:
 
     def given(self) -> bool:
         """Whether to stop now; every process must call this after every step and evaluated batch."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(next(self._calls))
-        return self._received
+        notice = Notice._outermost or self
+        if jax.process_count() > 1 and not notice._received:
+            notice._received = multihost_utils.reached_preemption_sync_point(next(self._calls))
+        return notice._received

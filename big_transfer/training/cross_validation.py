@@ -28,6 +28,7 @@ from big_transfer.run import ownership, preemption, sharding, workdir
 from big_transfer.run.workdir import WorkdirError
 from big_transfer.training.loop import train_and_evaluate
 from big_transfer.training.setup import build
+from real_labels.files.text import all_normalised
 from real_labels.predictions.out_of_fold import OutOfFold
 
 log = logging.getLogger("big_transfer")
@@ -67,20 +68,20 @@ def cross_validate(
         raise config_lib.ConfigError(
             "fold: must be None with --mode=cross_validate; choose a single fold with --fold"
         )
-    _check_labels(checked)
-    if (
-        checked.hyperrule is not None
-    ):  # derived from all images, so that the folds are trained alike
+    _check_images(checked)
+    if checked.hyperrule is not None:
+        # Derived from all images, so that the folds are trained alike.
         checked = completion.with_rule(checked, sources.training_source(checked))
     fold_dirs = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
-    for fold in range(folds) if only is None else [only]:
-        log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, fold_dirs[fold])
-        fold_config = dataclasses.replace(checked, fold=fold)
-        if train_and_evaluate(fold_config, fold_dirs[fold]) is None:
-            return None
-        with ownership.owned(fold_dirs[fold]):
-            if not _predict_fold(fold_config, fold_dirs[fold]):
+    with preemption.Notice() as notice:
+        for fold in range(folds) if only is None else [only]:
+            log.info("Fold %d of %d (0 to %d): %s.", fold, folds, folds - 1, fold_dirs[fold])
+            fold_config = dataclasses.replace(checked, fold=fold)
+            if train_and_evaluate(fold_config, fold_dirs[fold]) is None or notice.given():
                 return None
+            with ownership.owned(fold_dirs[fold]):
+                if not _predict_fold(fold_config, fold_dirs[fold]) or notice.given():
+                    return None
     missing = [fold_dir.name for fold_dir in fold_dirs if not (fold_dir / OUT_OF_FOLD).exists()]
     if missing:
         log.info("Still missing: %s. The last fold to finish joins all folds.", ", ".join(missing))
@@ -95,24 +96,26 @@ def cross_validate(
     return predictions
 
 
-def _check_labels(config: Config) -> None:
-    """Raises an error, before any training, if it is known that an image has no label or several labels.
+def _check_images(config: Config) -> None:
+    """Raises an error, before any training, if two images have the same name or an image not one label.
 
-    The labels of a dataset are read only if images may have several.
+    The labels of a dataset are read only if images may have several; other images without a label are found
+    when they are predicted.
 
     Raises:
       DatasetError: naming the first such image.
     """
-    source = (
-        sources.kept_source(config) if config.input.max_labels > 1 or config.input.relabel else None
-    )
-    if source is None:
-        return
+    source = sources.kept_source(config)
+    names, counts = np.unique(datasets.file_names_of(source), return_counts=True)
+    if (counts > 1).any():
+        raise datasets.DatasetError(
+            f"cross-validation needs distinct file names; {names[np.argmax(counts > 1)]} occurs "
+            f"{counts.max()} times."
+        )
     if config.input.max_labels > 1:
         labels_by_row = enumerate(datasets.labels_of(source, source.label_keys[0]))
     else:
-        assert isinstance(source, choosing.Relabelled)
-        labels_by_row = source.replaced.items()
+        labels_by_row = source.replaced.items() if isinstance(source, choosing.Relabelled) else ()
     for row, labels in labels_by_row:
         if len(labels) != 1:
             raise _not_one_label(str(datasets.file_names_of(source)[row]), labels)
@@ -149,7 +152,8 @@ def _check_same_images(predictions: OutOfFold, config: Config) -> None:
     Raises:
       WorkdirError: with the numbers of images.
     """
-    current = set(datasets.file_names_of(sources.kept_source(config)).tolist())
+    names = all_normalised(datasets.file_names_of(sources.kept_source(config)))
+    current = set(names.tolist())
     predicted = set(predictions.file_names.tolist())
     if current == predicted:
         return

@@ -4,6 +4,7 @@ The moments of a run are its operations on files of the workdir ("file"), counte
 steps and evaluated batches ("batch"). A run with the number -1 is not killed; it prints its moments.
 """
 
+import math
 import os
 import runpy
 import signal
@@ -43,6 +44,7 @@ def main() -> None:
 
     sys.path.insert(0, os.getcwd())
     sys.argv = ["main.py", *arguments]
+    from big_transfer.evaluation import partial_results
     from big_transfer.run import preemption
 
     class Notice(preemption.Notice):
@@ -51,6 +53,8 @@ def main() -> None:
             return super().given()
 
     preemption.Notice = Notice
+    # Save the outputs of an evaluation after every batch.
+    partial_results._SAVE_INTERVAL, partial_results._MAX_SAVE_SHARE = 0.0, math.inf
     sys.addaudithook(watch)
     try:
         runpy.run_path("main.py", run_name="__main__")

@@ -82,16 +82,16 @@ def killed(kind, number):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "moment", [16, 18, 22]
-)  # 12 steps and 4 batches of the evaluation come first
+# 12 steps, 4 batches of the evaluation and a question after the training come first.
+@pytest.mark.parametrize("moment", [17, 19, 23])
 def test_a_fold_that_is_killed_while_it_is_predicted(start, tmp_path, moment):
     one = (*FOLDS, "--fold=0")
     finish(start(tmp_path / "undisturbed", *one))
     process = start(tmp_path / "killed", *one, program=killed("batch", moment))
     output, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL and "left out of training" in output
-    finish(start(tmp_path / "killed", *one))
+    output = finish(start(tmp_path / "killed", *one))
+    assert "Continuing after" in output
     expected, found = (
         arrays(tmp_path / name / "fold_00" / "out_of_fold.npz")
         for name in ("undisturbed", "killed")
@@ -101,11 +101,26 @@ def test_a_fold_that_is_killed_while_it_is_predicted(start, tmp_path, moment):
 
 
 @pytest.mark.long
+def test_sigterm_while_two_processes_predict_a_fold_ends_both(start, tmp_path):
+    both = start_two(start, tmp_path / "run", *FOLDS)
+    wait_for_line(both[0], "left out of training")
+    both[1].send_signal(signal.SIGTERM)
+    output = finish(both[0])
+    finish(both[1])
+    assert "Fold 1 of 2" not in output and not (tmp_path / "run" / "fold_01").exists()
+    for process in start_two(start, tmp_path / "run", *FOLDS):
+        finish(process)
+    assert len(OutOfFold.load(tmp_path / "run" / "out_of_fold.npz")) == 200
+
+
+@pytest.mark.long
 def test_folds_and_evaluations_need_no_lock_of_each_other(start, tmp_path):
     both = [start(tmp_path / "folds", *FOLDS, f"--fold={fold}") for fold in range(2)]
     outputs = [finish(process) for process in both]
     assert any("200 images in 2 folds" in output for output in outputs)
+    # Checkpoints stay, so that none is removed while it is evaluated.
     more = ("--config.total_steps=100000", "--config.eval_every_steps=100000")
+    more += ("--config.checkpoint_keep=100000",)
     training = start(tmp_path / "run", *more)
     wait_for_line(training, "8/100,000")
     output = finish(start(tmp_path / "run", *more, "--mode=evaluate"))
@@ -242,7 +257,7 @@ def test_features_resume_and_are_the_same_in_two_processes(finished, start, tmp_
     process = start(tmp_path / "killed", *more, program=killed("batch", 2))
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    finish(start(tmp_path / "killed", *more))
+    assert "Continuing after 16 of 61 images" in finish(start(tmp_path / "killed", *more))
     for process in start_two(start, tmp_path / "two", *more):
         finish(process)
     part = "--config.eval.split=validation[:50%]"

@@ -134,13 +134,13 @@ def test_the_same_run_on_the_same_hosts_takes_over_at_once(tmp_path, network, mo
 def test_a_host_of_the_same_name_waits_for_a_heartbeat(tmp_path, network, monkeypatch, other):
     """The owner is alive in another container or machine, where its process number has another meaning."""
     monkeypatch.setattr(ownership, "PATIENCE", 600)
-    monkeypatch.setattr(ownership, "BEAT", 0.2)
+    monkeypatch.setattr(ownership, "BEAT", 0.5)
     for pid in (os.getpid(), 2**22 - 1):
         changes = {**other, "pid": pid, "hosts": ownership._hosts()}
         with ownership.owned(tmp_path / "run") as owner:
             token = json.loads((tmp_path / "run" / ownership.NAME).read_text())["token"]
             owner._record |= changes | {"host": ownership._hosts()[0]}
-            time.sleep(0.5)  # the next heartbeat has written the changes
+            time.sleep(1.2)  # the next heartbeat has written the changes
             with pytest.raises(WorkdirError, match=f"by process {pid} on "):
                 enter(tmp_path / "run")
             owner.check()

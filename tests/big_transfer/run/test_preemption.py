@@ -46,6 +46,34 @@ def test_the_calls_of_several_processes_are_counted_over_all_notices(monkeypatch
     assert len(calls) == 6 and calls == list(range(calls[0], calls[0] + 6))
 
 
+def test_a_request_ends_all_parts_of_a_command(handlers):
+    with preemption.Notice():
+        with preemption.Notice() as training:
+            signal.raise_signal(signal.SIGTERM)
+            assert training.given()
+        with preemption.Notice() as prediction:
+            assert prediction.given()
+    with preemption.Notice() as another_command:
+        assert not another_command.given()
+
+
+def test_the_call_at_which_all_processes_stop_is_remembered(monkeypatch):
+    """JAX says yes at one call only, which may be the last of a loop."""
+    calls = []
+
+    def reached(number):
+        calls.append(number)
+        return len(calls) == 2
+
+    monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(preemption.multihost_utils, "reached_preemption_sync_point", reached)
+    with preemption.Notice() as notice:
+        assert [notice.given() for _ in range(4)] == [False, True, True, True]
+        with preemption.Notice() as next_part:
+            assert next_part.given()
+    assert len(calls) == 2
+
+
 def test_the_first_signal_is_noted_and_the_second_interrupts(handlers):
     with preemption.Notice() as notice:
         signal.raise_signal(signal.SIGINT)
