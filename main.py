@@ -31,7 +31,7 @@ from big_transfer.evaluation import results
 from big_transfer.run import hardware, memory, peers, preemption, processes
 from big_transfer.run.spelling import underscored
 from real_labels import files
-from real_labels.errors import ExpectedError, is_of_bucket, printable
+from real_labels.errors import ExpectedError, bucket_error, printable
 
 log = logging.getLogger("big_transfer")
 
@@ -129,9 +129,9 @@ def main(arguments: list[str]) -> None:
             raise
         _exit(1, f"Error: {memory.advice(str(error))}")
     except Exception as error:
-        if not is_of_bucket(error):
+        if (message := bucket_error(error)) is None:
             raise
-        _exit(1, f"Error: {' '.join(str(error).split())}")
+        _exit(1, f"Error: {message}")
     except KeyboardInterrupt as error:
         status = 128 + next(iter(error.args), signal.SIGINT)
         _exit(status, "Interrupted. Run the same command again to continue.")

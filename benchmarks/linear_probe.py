@@ -38,7 +38,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     train, test = (dict(np.load(path)) for path in (options.train, options.test))
-    if train.get("model") != test.get("model"):
+    for path, features in ((options.train, train), (options.test, test)):
+        if "model" not in features:
+            parser.error(f"{path} is of an earlier version; write it again")
+    if train["model"] != test["model"]:
         parser.error(f"{options.train} and {options.test} are features of different models")
     rows = np.flatnonzero(train["label"] >= 0)
     if options.few:

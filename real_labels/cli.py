@@ -28,7 +28,7 @@ from real_labels.commands import (
     score,
     tasks,
 )
-from real_labels.errors import ExpectedError, is_of_bucket, printable
+from real_labels.errors import ExpectedError, bucket_error, printable
 
 _COMMANDS = {
     "fetch": fetch,
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             where = f"{error.filename}: " if error.filename else ""
             sys.exit(printable(f"Error: {where}{error.strerror or error}."))
         except Exception as error:
-            if not is_of_bucket(error):
+            if (message := bucket_error(error)) is None:
                 raise
-            sys.exit(printable(f"Error: {' '.join(str(error).split())}"))
+            sys.exit(f"Error: {message}")
         except KeyboardInterrupt:
             sys.exit(130)
 

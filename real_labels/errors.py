@@ -12,14 +12,14 @@ _CONTROL = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
 
-_BUCKET_LIBRARIES = (
-    "tensorflow.python.framework.errors",
-    "gcsfs.",
-    "google.auth.",
-    "google.api_core.",
-    "google.cloud.",
-    "aiohttp.",
-)
+# Modules of the libraries that read and write buckets, and TensorFlow's errors that concern a bucket; its
+# other errors are mistakes in a program.
+_BUCKET_LIBRARIES = ("gcsfs.", "google.auth.", "google.api_core.", "google.cloud.", "aiohttp.")
+_TENSORFLOW = "tensorflow.python.framework.errors"
+_OF_TENSORFLOW = {
+    "AbortedError", "DeadlineExceededError", "FailedPreconditionError", "NotFoundError",
+    "PermissionDeniedError", "UnauthenticatedError", "UnavailableError",
+}  # fmt: skip
 
 
 class ExpectedError(Exception):
@@ -38,9 +38,17 @@ class InputError(ExpectedError, ValueError):
     """Invalid input of `real_labels`."""
 
 
-def is_of_bucket(error: BaseException) -> bool:
-    """Whether an error is of a library that reads buckets (gs://…), such as a lack of credentials."""
-    return type(error).__module__.startswith(_BUCKET_LIBRARIES)
+def bucket_error(error: Exception) -> str | None:
+    """Returns the message of an error of a bucket (gs://…), such as missing credentials, in one line.
+
+    Returns:
+      The message; None for other errors.
+    """
+    module, name = type(error).__module__, type(error).__name__
+    is_of_tensorflow = module.startswith(_TENSORFLOW) and name in _OF_TENSORFLOW
+    if is_of_tensorflow or module.startswith(_BUCKET_LIBRARIES):
+        return printable(" ".join(str(error).split()))
+    return None
 
 
 @contextlib.contextmanager
@@ -58,9 +66,9 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except Exception as error:
-        if not is_of_bucket(error):
+        if (message := bucket_error(error)) is None:
             raise
-        raise InputError(f"{path}: cannot be read ({_in_one_line(str(error))}).") from None
+        raise InputError(f"{path}: cannot be read ({message}).") from None
 
 
 def printable(text: str) -> str:

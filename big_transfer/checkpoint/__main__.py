@@ -21,7 +21,7 @@ from etils import epath
 
 from big_transfer import checkpoint, family
 from big_transfer.checkpoint import formats, public
-from real_labels.errors import ExpectedError, is_of_bucket
+from real_labels.errors import ExpectedError, bucket_error
 from real_labels.files.text_table import text_table
 
 _UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
@@ -161,10 +161,12 @@ def main(arguments: list[str] | None = None) -> None:
                     options.source, options.target, step=options.step, overwrite=options.overwrite
                 )
             )
-    except Exception as error:
-        if not isinstance(error, (ExpectedError, OSError)) and not is_of_bucket(error):
-            raise
+    except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
+    except Exception as error:
+        if (message := bucket_error(error)) is None:
+            raise
+        sys.exit(f"Error: {message}")
 
 
 if __name__ == "__main__":

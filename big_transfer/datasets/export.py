@@ -27,7 +27,7 @@ from big_transfer.datasets.opening import (
 from big_transfer.datasets.source import DatasetError, Source
 from big_transfer.run.spelling import underscored
 from real_labels import LabelSets, files
-from real_labels.errors import ExpectedError, is_of_bucket
+from real_labels.errors import ExpectedError, bucket_error
 
 _SCENES = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
@@ -62,6 +62,7 @@ def export(source: Source, folder: pathlib.Path) -> None:
     original, *real = source.label_keys
     LabelSets.from_lists(names, labels[original]).to_json(folder / "original.json")
     has_real = any(any(labels[key]) for key in real)
+    (folder / "real.json").unlink(missing_ok=True)  # of an earlier export
     if has_real:
         LabelSets.from_lists(names, labels[real[0]]).to_json(folder / "real.json")
     elif source.dataset.partition(":")[0] in _SCENES:
@@ -115,10 +116,12 @@ def main(arguments: list[str]) -> None:
         keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
         source = open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
         export(source, folder)
-    except Exception as error:
-        if not isinstance(error, (ExpectedError, OSError)) and not is_of_bucket(error):
-            raise
+    except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
+    except Exception as error:
+        if (message := bucket_error(error)) is None:
+            raise
+        sys.exit(f"Error: {message}")
     print(f"Wrote {len(source):,} images and their labels to {folder}.")
 
 

@@ -160,6 +160,7 @@ class TfdsSource(Sequence):
 
     If the dataset has no file names, a file name is made of the whole split and the index in it. So an image
     has the same name in every part of the split: with 100 images, the first of test[50%:] is test/00000050.
+    Mock images are named by the given split.
     """
 
     def __init__(
@@ -198,8 +199,7 @@ class TfdsSource(Sequence):
             if not mock:
                 builder = make_ready(builder, dataset, data_dir)
             try:
-                if not mock:
-                    _check_length(builder.info.splits[split].num_examples)
+                self._parts = [] if mock else _parts(builder, split)
                 self._source = as_data_source(builder, split, decoders)
             except ValueError as error:
                 raise DatasetError(
@@ -208,7 +208,6 @@ class TfdsSource(Sequence):
         self._folder = None if mock else epath.Path(builder.data_dir)
         features: Any = builder.info.features
         self._has_names = "file_name" in features
-        self._parts = [(split, 0, len(self._source))] if mock else _parts(builder, split)
         self.num_classes = {key: self._feature(builder, key).num_classes for key in self.label_keys}
         self.class_names = {
             key: tuple(self._feature(builder, key).names) for key in self.label_keys
@@ -267,6 +266,8 @@ class TfdsSource(Sequence):
         return names
 
     def _made_name(self, index: int) -> str:
+        if not self._parts:  # random images
+            return f"{self.split}/{index:08d}"
         for split, first, number in self._parts:
             if index < number:
                 return f"{split}/{first + index:08d}"
@@ -295,18 +296,20 @@ class TfdsSource(Sequence):
         return example
 
 
-def _check_length(num_examples: int) -> None:
-    """Refuses the number of examples of splits such as train[50%:10%] or train[:0]; TFDS counts them only."""
-    if num_examples < 1:
-        raise ValueError("it ends before it begins" if num_examples else "it has no images")
-
-
 def _parts(builder: tfds.core.DatasetBuilder, split: str) -> list[tuple[str, int, int]]:
-    """Returns the parts of a split: (name of the whole split, index of the first example, number)."""
+    """Returns the parts of a split: (name of the whole split, index of the first example, number).
+
+    Raises:
+      ValueError: if the split is unknown or empty, or a part ends before it begins, as train[50%:10%].
+    """
     whole = builder.info.splits
     parts = []
     for part in splits.AbstractSplit.from_spec(split).to_absolute(whole):
         first = part.from_ or 0  # TFDS gives None for the ends of the whole split
         end = whole[part.splitname].num_examples if part.to is None else part.to
+        if end < first:
+            raise ValueError("it ends before it begins")
         parts.append((part.splitname, first, end - first))
+    if not sum(number for _, _, number in parts):
+        raise ValueError("it has no images")
     return parts

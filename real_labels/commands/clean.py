@@ -173,8 +173,6 @@ def _read(options: argparse.Namespace) -> OutOfFold:
                     "--original LABELS."
                 )
         return OutOfFold.load(options.predictions)
-    import numpy as np
-
     from real_labels.predictions import ranking, reading
 
     if OutOfFold.is_in(options.predictions):
@@ -187,12 +185,10 @@ def _read(options: argparse.Namespace) -> OutOfFold:
             f"them."
         )
     names, label = _labels(options.original, file.file_names, len(file))
-    probabilities = ranking.probabilities(scores, scores)
-    if scores.min() < -ranking.ROUNDING or scores.max() > 1 + ranking.ROUNDING:
-        are_percent = np.allclose(scores, 100 * probabilities, atol=1e-3)
+    if (scale := ranking.scale_of(scores)) != 1:
         common.print_warning(
             f"The scores range from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities: "
-            + ("they are divided by 100." if are_percent else "their softmax is taken.")
+            + ("their softmax is taken." if scale is None else f"they are divided by {scale}.")
         )
     if file.file_names is None and options.original.endswith(".npy") and options.kept:
         common.print_warning(
@@ -200,7 +196,7 @@ def _read(options: argparse.Namespace) -> OutOfFold:
             f"--config.input.keep, give file names: --original LABELS.json."
         )
     with naming(options.original):
-        return OutOfFold.of_probabilities(names, probabilities, label)
+        return OutOfFold.of_probabilities(names, ranking.probabilities(scores, scores), label)
 
 
 def _labels(path: str, file_names: np.ndarray | None, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _TOP_K = re.compile(r"top-k=(\d{1,4})")
 _TOLERANCE = 1e-6  # how far a probability may lie below its threshold, as in cleanlab
-_EXACT = 1e-3  # how far the sum of all probabilities lies from 1 in a file with score_sum
-_ROUNDED = 0.05  # and in another program's file, where probabilities may be rounded
+# How far the sum of all probabilities may lie from 1: in a file with score_sum, and where probabilities may
+# be rounded.
+_EXACT, _ROUNDED = 1e-3, 0.05
 RULES = "top1, top-k=K, confident"
 
 

@@ -77,6 +77,26 @@ def first_classes(scores: Float[np.ndarray, "images classes"]) -> Int[np.ndarray
     return classes
 
 
+def scale_of(scores: Float[np.ndarray, "images classes"]) -> int | None:
+    """Returns 1 for scores that are probabilities, 100 for percentages, None for others, such as logits.
+
+    Probabilities lie in [0, 1], up to rounding, and need not add up to 1 (sigmoids). Percentages lie in
+    [0, 100], and each row adds up to 100.
+    """
+    rows = max(1, _BLOCK // scores.shape[1])
+
+    def fits(scale: int, start: int) -> bool:
+        block = scores[start : start + rows]
+        inside = block.min() >= -ROUNDING * scale and block.max() <= (1 + ROUNDING) * scale
+        return bool(inside and (scale == 1 or np.allclose(block.sum(axis=1), scale, rtol=0.01)))
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for scale in (1, 100):
+            if all(pool.map(functools.partial(fits, scale), range(0, len(scores), rows))):
+                return scale
+    return None
+
+
 def probabilities(
     scores: Float[np.ndarray, "images classes"], best: Float[np.ndarray, "images k"]
 ) -> Float[np.ndarray, "images k"]:
@@ -87,17 +107,14 @@ def probabilities(
       best: (N, k), the selected scores of each row.
 
     Returns:
-      (N, k) in [0, 1]: `best` itself if all scores lie in [0, 1], up to rounding; `best` / 100 if all scores
-      lie in [0, 100] and each row adds up to 100; else exp(best - logsumexp(row)), the softmax.
+      (N, k) in [0, 1]: `best` itself if the scores are probabilities, `best` / 100 if they are percentages
+      (see `scale_of`), else exp(best - logsumexp(row)), the softmax.
     """
+    scale = scale_of(scores)
+    if scale is not None:
+        return (best / scale).clip(0, 1)
     rows = max(1, _BLOCK // scores.shape[1])
     starts = range(0, len(scores), rows)
-
-    def are_probabilities(scale: float, start: int) -> bool:
-        block = scores[start : start + rows]
-        inside = block.min() >= -ROUNDING * scale and block.max() <= (1 + ROUNDING) * scale
-        # Scores within [0, 1] need not add up to 1 (sigmoids); percentages must add up to 100.
-        return bool(inside and (scale == 1 or np.allclose(block.sum(axis=1), scale, rtol=0.01)))
 
     def log_sum(start: int) -> np.ndarray:
         block = np.asarray(scores[start : start + rows], np.float32)
@@ -105,8 +122,5 @@ def probabilities(
         return np.log(np.exp(block - highest).sum(axis=1, dtype=np.float64)) + highest[:, 0]
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for scale in (1, 100):
-            if all(pool.map(functools.partial(are_probabilities, scale), starts)):
-                return (best / scale).clip(0, 1)
         total = np.concatenate(list(pool.map(log_sum, starts)))
     return np.exp(best - total[:, None]).clip(0, 1)

@@ -203,6 +203,9 @@ def test_images_without_file_names_have_one_name_in_every_part_of_a_split(tmp_pa
         part = images(split)
         assert part.items() <= (train | test).items() and part != train
     assert list(images("train[25%:]")) == list(train)[3:]
+    assert list(images("test[:0]+train[:2]")) == list(train)[:2]
+    with pytest.raises(datasets.DatasetError, match=r"cannot be read .it ends before it begins"):
+        images("train[8:4]+test")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from etils import epath
 
 from real_labels import files
-from real_labels.errors import InputError, naming
+from real_labels.errors import InputError, bucket_error, naming
 from tests.conftest import PROJECT
 
 
@@ -90,6 +90,12 @@ def test_an_error_of_a_bucket_is_one_line_with_the_path():
     says = r"^gs://x/keep.txt: cannot be read \(no login found\)\.$"
     with pytest.raises(InputError, match=says), naming("gs://x/keep.txt"):
         raise kind("no login\nfound")
+    module = "tensorflow.python.framework.errors_impl"
+    denied = type("PermissionDeniedError", (Exception,), {"__module__": module})
+    assert bucket_error(denied("no\n access")) == "no access"
+    assert (
+        bucket_error(type("InvalidArgumentError", (Exception,), {"__module__": module})()) is None
+    )
     with pytest.raises(ZeroDivisionError), naming("gs://x/keep.txt"):
         _ = 1 / 0
 

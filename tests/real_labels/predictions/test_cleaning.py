@@ -287,7 +287,7 @@ def test_cleanlabs_arrays_are_taken(tmp_path, capsys):
     np.save(tmp_path / "logits.npy", 3 * probabilities - 1)
     main(["clean", str(tmp_path / "logits.npy"), "--original", str(tmp_path / "labels.npy")])
     assert "no probabilities: their softmax is taken" in " ".join(capsys.readouterr().out.split())
-    np.save(tmp_path / "percent.npy", 100 * probabilities)
+    np.save(tmp_path / "percent.npy", (100 * probabilities).astype(np.float16))
     main(["clean", str(tmp_path / "percent.npy"), "--original", str(tmp_path / "labels.npy")])
     assert "they are divided by 100" in " ".join(capsys.readouterr().out.split())
     np.save(tmp_path / "objects.npy", np.array([None, 1], object), allow_pickle=True)
