@@ -51,9 +51,9 @@ class Notice:
         if _interrupted:
             raise KeyboardInterrupt(_interrupted.pop())
         if Notice._outermost is None:
-            Notice._outermost = self
             for number in [signal.SIGTERM, signal.SIGINT] if jax.process_count() == 1 else []:
                 self._previous[number] = signal.signal(number, self._note)
+            Notice._outermost = self
         return self
 
     def __exit__(self, *_) -> None:
