@@ -370,6 +370,9 @@ def comparisons() -> list[tuple[str, Cell, Cell]]:
         pairs.append((f"40%, 4,800, sigmoid: {rule} over all", *pair))
     pair = Cell("40%", "sigmoid", "confident", 14_400), Cell("40%", "softmax", "all", 14_400)
     pairs.append(("40%, 14,400: sigmoid and confident over softmax and all", *pair))
+    for loss, labels in (("softmax", "all"), ("sigmoid", "confident")):
+        pair = [Cell("40%", loss, labels, steps) for steps in (14_400, 4800)]
+        pairs.append((f"40%, {loss} and {labels}: 14,400 over 4,800 steps", *pair))
     return pairs
 
 
@@ -382,7 +385,7 @@ def draw(path: pathlib.Path) -> None:
 
     done = load()
     figure, axes = plt.subplots(
-        1, len(LEVELS), figsize=(9, 3.6), sharey=True, constrained_layout=True
+        1, len(LEVELS), figsize=(10.5, 3.6), sharey=True, constrained_layout=True
     )
     for axis, level in zip(axes, LEVELS, strict=True):
         for loss, colour in (("softmax", "#c2571a"), ("sigmoid", "#2460a7")):
@@ -404,7 +407,11 @@ def draw(path: pathlib.Path) -> None:
         axis.set_title(f"wrong training labels: {'its own, 16%' if level == 'own' else level}")
         axis.set_xlabel("steps of 64 images")
     axes[0].set_ylabel("top-1 on true labels, %")
-    axes[0].legend(fontsize=8)
+    lines = [axis.get_legend_handles_labels() for axis in axes]
+    by_label = {
+        label: line for pair in lines for line, label in zip(*pair, strict=True)
+    }  # a line may be in one panel only
+    figure.legend(by_label.values(), by_label.keys(), loc="outside right center", fontsize=9)
     figure.savefig(path, dpi=150)
 
 
