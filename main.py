@@ -31,7 +31,7 @@ from big_transfer.evaluation import results
 from big_transfer.run import hardware, memory, peers, preemption, processes
 from big_transfer.run.spelling import underscored
 from real_labels import files
-from real_labels.errors import ExpectedError, bucket_error, printable
+from real_labels.errors import ExpectedError, bucket_errors_as_os_errors, printable
 
 log = logging.getLogger("big_transfer")
 
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
             "cross_validate": functools.partial(training.cross_validate, only=_FOLD.value),
             "features": evaluation.write_features,
         }[_MODE.value]
-        with peers.PeerMonitor(_PEER_TIMEOUT.value):
+        with peers.PeerMonitor(_PEER_TIMEOUT.value), bucket_errors_as_os_errors():
             record = run(checked, workdir)
     except (ExpectedError, OSError) as error:
         _exit(1, f"Error: {error}")
@@ -128,10 +128,6 @@ def main(arguments: list[str]) -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _exit(1, f"Error: {memory.advice(str(error))}")
-    except Exception as error:
-        if (message := bucket_error(error)) is None:
-            raise
-        _exit(1, f"Error: {message}")
     except KeyboardInterrupt as error:
         status = 128 + next(iter(error.args), signal.SIGINT)
         _exit(status, "Interrupted. Run the same command again to continue.")

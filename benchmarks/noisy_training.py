@@ -29,7 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from real_labels import LabelSets, Predictions
-from real_labels.files import replacing
+from real_labels.files import replacing, write_json
 from real_labels.files.text_table import text_table
 from real_labels.intervals import Estimate, mcnemar, percent
 
@@ -215,8 +215,7 @@ def train(config: str, workdir: pathlib.Path, *arguments: object) -> None:
 
 
 def write(name: str, record: dict) -> None:
-    with replacing(RESULTS / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    write_json(RESULTS / f"{name}.json", record, indent=1)
 
 
 def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
@@ -408,9 +407,8 @@ def draw(path: pathlib.Path) -> None:
         axis.set_xlabel("steps of 64 images")
     axes[0].set_ylabel("top-1 on true labels, %")
     lines = [axis.get_legend_handles_labels() for axis in axes]
-    by_label = {
-        label: line for pair in lines for line, label in zip(*pair, strict=True)
-    }  # a line may be in one panel only
+    # A line may be in one panel only.
+    by_label = {label: line for pair in lines for line, label in zip(*pair, strict=True)}
     figure.legend(by_label.values(), by_label.keys(), loc="outside right center", fontsize=9)
     figure.savefig(path, dpi=150)
 

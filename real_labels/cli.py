@@ -28,7 +28,7 @@ from real_labels.commands import (
     score,
     tasks,
 )
-from real_labels.errors import ExpectedError, bucket_error, printable
+from real_labels.errors import ExpectedError, bucket_errors_as_os_errors, printable
 
 _COMMANDS = {
     "fetch": fetch,
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with contextlib.redirect_stdout(_Output(sys.stdout)):
         options = _parser().parse_args(_hyphenated(arguments))
         try:
-            options.run(options)
+            with bucket_errors_as_os_errors():
+                options.run(options)
             sys.stdout.flush()
         except ExpectedError as error:
             sys.stdout.flush()
@@ -62,10 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             sys.exit(printable(f"Error: {where}{error.strerror or error}."))
-        except Exception as error:
-            if (message := bucket_error(error)) is None:
-                raise
-            sys.exit(f"Error: {message}")
         except KeyboardInterrupt:
             sys.exit(130)
 

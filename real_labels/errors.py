@@ -38,17 +38,17 @@ class InputError(ExpectedError, ValueError):
     """Invalid input of `real_labels`."""
 
 
-def bucket_error(error: Exception) -> str | None:
-    """Returns the message of an error of a bucket (gs://…), such as missing credentials, in one line.
-
-    Returns:
-      The message; None for other errors.
-    """
-    module, name = type(error).__module__, type(error).__name__
-    is_of_tensorflow = module.startswith(_TENSORFLOW) and name in _OF_TENSORFLOW
-    if is_of_tensorflow or module.startswith(_BUCKET_LIBRARIES):
-        return printable(" ".join(str(error).split()))
-    return None
+@contextlib.contextmanager
+def bucket_errors_as_os_errors() -> Iterator[None]:
+    """Turns errors of buckets (gs://…), such as missing credentials, into OSErrors with one line of text."""
+    try:
+        yield
+    except Exception as error:
+        module, name = type(error).__module__, type(error).__name__
+        is_of_tensorflow = module.startswith(_TENSORFLOW) and name in _OF_TENSORFLOW
+        if not is_of_tensorflow and not module.startswith(_BUCKET_LIBRARIES):
+            raise
+        raise OSError(printable(" ".join(str(error).split()))) from None
 
 
 @contextlib.contextmanager
@@ -59,16 +59,13 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     and an error of a bucket become InputErrors, too.
     """
     try:
-        yield
+        with bucket_errors_as_os_errors():
+            yield
     except InputError as error:
         message = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
         raise InputError(_in_one_line(message)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except Exception as error:
-        if (message := bucket_error(error)) is None:
-            raise
-        raise InputError(f"{path}: cannot be read ({message}).") from None
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ from etils import epath
 
 from big_transfer import checkpoint, family
 from big_transfer.checkpoint import formats, public
-from real_labels.errors import ExpectedError, bucket_error
+from real_labels.errors import ExpectedError, bucket_errors_as_os_errors
 from real_labels.files.text_table import text_table
 
 _UPSTREAM = {1000: "ILSVRC-2012", 21_843: "ImageNet-21k"}
@@ -124,6 +124,16 @@ def convert(source: str, target: str, *, step: int | None = None, overwrite: boo
     return f"{target}: {description}, {variant} with {model.num_classes:,} classes."
 
 
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "inspect":
+        for path in options.files:
+            print(inspect(path) + "\n", flush=True)
+    else:
+        print(
+            convert(options.source, options.target, step=options.step, overwrite=options.overwrite)
+        )
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m big_transfer.checkpoint",
@@ -152,21 +162,10 @@ def main(arguments: list[str] | None = None) -> None:
     convert_parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "inspect":
-            for path in options.files:
-                print(inspect(path) + "\n", flush=True)
-        else:
-            print(
-                convert(
-                    options.source, options.target, step=options.step, overwrite=options.overwrite
-                )
-            )
+        with bucket_errors_as_os_errors():
+            _run(options)
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
-    except Exception as error:
-        if (message := bucket_error(error)) is None:
-            raise
-        sys.exit(f"Error: {message}")
 
 
 if __name__ == "__main__":

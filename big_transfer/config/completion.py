@@ -42,13 +42,13 @@ def complete_training(config: Config) -> tuple[TrainingConfig, datasets.Source]:
     source = sources.training_source(config)
     config = _filled(config, num_classes=source.num_classes[sources.label_key(config)])
     if config.hyperrule is not None:
-        config = with_rule(config, source)
+        # All folds follow the rule for the images of all folds, so that they are trained alike.
+        whole = config.fold is None
+        images = (
+            source if whole else sources.training_source(dataclasses.replace(config, fold=None))
+        )
+        config = _with_rule(config, len(images), datasets.typical_area(images))
     return completed(config, TrainingConfig), source
-
-
-def with_rule(config: Config, source: datasets.Source) -> Config:
-    """Fills the open fields that the HyperRule derives from the training images."""
-    return _with_rule(config, len(source), datasets.typical_area(source))
 
 
 def plan_training(config: Config, size: known_datasets.Size) -> TrainingConfig:

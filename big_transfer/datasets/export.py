@@ -24,12 +24,11 @@ from big_transfer.datasets.opening import (
     open_source,
     tfds_source_for,
 )
-from big_transfer.datasets.source import DatasetError, Source
+from big_transfer.datasets.source import EMBEDDED, DatasetError, Source
 from big_transfer.run.spelling import underscored
 from real_labels import LabelSets, files
-from real_labels.errors import ExpectedError, bucket_error
+from real_labels.errors import ExpectedError, bucket_errors_as_os_errors
 
-_SCENES = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"RI": ".webp", b"BM": ".bmp"}
 
 
@@ -65,7 +64,7 @@ def export(source: Source, folder: pathlib.Path) -> None:
     (folder / "real.json").unlink(missing_ok=True)  # of an earlier export
     if has_real:
         LabelSets.from_lists(names, labels[real[0]]).to_json(folder / "real.json")
-    elif source.dataset.partition(":")[0] in _SCENES:
+    elif source.dataset.partition(":")[0] in EMBEDDED:
         # Imported late, because the import registers the datasets with TFDS.
         from big_transfer.datasets.builders import digit_scenes
 
@@ -113,15 +112,12 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # hides TFDS's messages about files on disk
     given, folder = flags.FLAGS, pathlib.Path(flags.FLAGS.out)
     try:
-        keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
-        source = open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
-        export(source, folder)
+        with bucket_errors_as_os_errors():
+            keys = label_keys(arguments[1], given.original_key, given.real_key, given.data_dir)
+            source = open_source(arguments[1], given.split, keys, data_dir=given.data_dir)
+            export(source, folder)
     except (ExpectedError, OSError) as error:
         sys.exit(f"Error: {error}")
-    except Exception as error:
-        if (message := bucket_error(error)) is None:
-            raise
-        sys.exit(f"Error: {message}")
     print(f"Wrote {len(source):,} images and their labels to {folder}.")
 
 

@@ -17,6 +17,8 @@ from real_labels import LabelSets
 from real_labels.errors import ExpectedError
 from real_labels.labels import match
 
+# Datasets that need no download: scenes that are composed at first use.
+EMBEDDED = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _THREADS = 16  # threads that read file names from the examples
 
 

@@ -15,20 +15,16 @@ from etils import epath
 from jax.experimental import multihost_utils
 from tensorflow_datasets.core import registered, splits
 
-from big_transfer.datasets.source import DatasetError, names_read, split_in_file_name
+from big_transfer.datasets.source import EMBEDDED, DatasetError, names_read, split_in_file_name
 from real_labels import files
 
 log = logging.getLogger("big_transfer")
 
 # Builders of this project: name -> module whose import registers the builder with TFDS.
 _OWN_BUILDERS = {
-    "digit_scenes": "big_transfer.datasets.builders.digit_scenes",
-    "digit_scenes_low": "big_transfer.datasets.builders.digit_scenes",
-    "digit_scenes_high": "big_transfer.datasets.builders.digit_scenes",
+    **dict.fromkeys(EMBEDDED, "big_transfer.datasets.builders.digit_scenes"),
     "imagenet21k": "big_transfer.datasets.builders.imagenet21k",
 }
-# Datasets that need no download are prepared at first use.
-_EMBEDDED = ("digit_scenes", "digit_scenes_low", "digit_scenes_high")
 _MOCK_EXAMPLES = 64
 _FILE_NAMES: dict[tuple[str, str], np.ndarray] = {}  # cache: (folder, split) -> file names
 
@@ -128,7 +124,7 @@ def make_ready(
     Raises:
       DatasetError: if another dataset is not prepared, or only in other formats.
     """
-    if builder.name in _EMBEDDED:
+    if builder.name in EMBEDDED:
         _prepare_embedded(builder)
         builder = load_builder(dataset, data_dir)  # another process may have prepared it
     command = f"python -m big_transfer.datasets.prepare {dataset}" + (

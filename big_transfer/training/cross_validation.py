@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 
 from big_transfer import checkpoint, datasets, losses, resnet
 from big_transfer import config as config_lib
-from big_transfer.config import Config, completion, sources, workdirs
+from big_transfer.config import Config, sources, workdirs
 from big_transfer.datasets import choosing
 from big_transfer.evaluation import partial_results
 from big_transfer.evaluation.evaluator import Evaluator, by_file_name
@@ -69,9 +69,6 @@ def cross_validate(
             "fold: must be None with --mode=cross_validate; choose a single fold with --fold"
         )
     _check_images(checked)
-    if checked.hyperrule is not None:
-        # Derived from all images, so that the folds are trained alike.
-        checked = completion.with_rule(checked, sources.training_source(checked))
     fold_dirs = [epath.Path(folder) / f"fold_{fold:02d}" for fold in range(folds)]
     with preemption.Notice() as notice:
         for fold in range(folds) if only is None else [only]:

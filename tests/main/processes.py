@@ -21,6 +21,11 @@ def finish(process, code=0) -> str:
     return output
 
 
+def killed(kind, number) -> tuple[str, str, str]:
+    """The program that runs main.py and kills it at a moment; see killed.py."""
+    return "tests/main/killed.py", kind, str(number)
+
+
 def steps_saved(workdir) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
         return sorted(int(n) for n in os.listdir(workdir / "checkpoints") if n.isdigit())

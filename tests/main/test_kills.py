@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import PATIENCE
-from tests.main.processes import final_state, finish
+from tests.main.processes import final_state, finish, killed
 
 # In an undisturbed run: operations on files of its workdir; steps, and batches of the last evaluation.
 FILES, BATCHES = 106, 16
@@ -24,7 +24,7 @@ RESULTS = ("predictions.npz", "class_names.json", "examples.png", "results.json"
 
 
 def run(start, workdir, moment):
-    return start(workdir, program=("tests/main/killed.py", moment[0], str(moment[1])))
+    return start(workdir, program=killed(*moment))
 
 
 def contents(workdir):

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from big_transfer import checkpoint, datasets
-from big_transfer.training import cross_validation
+from big_transfer import config as config_lib
+from big_transfer.config import completion
 from configs import digit_scenes
 from real_labels import Predictions
 from real_labels.predictions.out_of_fold import OutOfFold
-from tests.main.processes import final_state, finish, wait_for_line
+from tests.main.processes import final_state, finish, killed, wait_for_line
 from tests.main.test_processes import start_two
 
 FOLDS = ("--mode=cross_validate", "--config.folds=2", "--config.example_images=0")
@@ -77,10 +78,6 @@ def test_each_image_is_predicted_once_wherever_the_run_was_interrupted(start, sc
     )
 
 
-def killed(kind, number):
-    return ("tests/main/killed.py", kind, str(number))
-
-
 @pytest.mark.long
 # 12 steps, 4 batches of the evaluation and a question after the training come first.
 @pytest.mark.parametrize("moment", [17, 19, 23])
@@ -135,7 +132,7 @@ def test_images_without_a_label_are_not_predicted(start, tmp_path):
     assert "has 0" in output and "Traceback" not in output
 
 
-def test_folds_are_trained_alike_where_the_hyperrule_is_near_a_limit(tmp_path, monkeypatch):
+def test_folds_are_trained_alike_where_the_hyperrule_is_near_a_limit(tmp_path):
     """Images of less than 96² pixels get 128 pixels, larger images 480; here each kind is half."""
     for i in range(40):
         path = tmp_path / "images" / "all" / str(i % 2) / f"{i}.png"
@@ -152,10 +149,11 @@ def test_folds_are_trained_alike_where_the_hyperrule_is_near_a_limit(tmp_path, m
     config.eval.real_key = None
     config.num_classes, config.folds = 2, 8
     configs = []
-    monkeypatch.setattr(cross_validation, "train_and_evaluate", lambda c, _: configs.append(c))
     for fold in range(8):
-        assert cross_validation.cross_validate(config, tmp_path / "run", only=fold) is None
-    assert len({dataclasses.replace(c, fold=None) for c in configs}) == 1
+        config.fold = fold
+        complete, _ = completion.complete_training(config_lib.check(config))
+        configs.append(dataclasses.replace(complete, fold=None))
+    assert len(set(configs)) == 1
     assert configs[0].input.size in (128, 480) and configs[0].total_steps == 500
 
 
@@ -197,17 +195,23 @@ def test_no_model_sees_the_images_that_it_predicts(start, tmp_path):
     assert "step 12/12" not in output and marked in output
 
 
-def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
+def lists(folder, scenes_dir, num_relabelled):
+    """Writes a list of 150 of the 200 images, and two labels for some; returns names and arguments."""
     source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
     names = datasets.file_names_of(source).tolist()
-    (tmp_path / "keep.txt").write_text("\n".join(names[:150]) + "\n")
-    (tmp_path / "labels.json").write_text(json.dumps({name: [0, 3] for name in names[:40]}))
-    more = (
-        f"--config.input.keep={tmp_path / 'keep.txt'}",
-        f"--config.input.relabel={tmp_path / 'labels.json'}",
+    (folder / "keep.txt").write_text("\n".join(names[:150]) + "\n")
+    labels = {name: [0, 3] for name in names[:num_relabelled]}
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return names, (
+        f"--config.input.keep={folder / 'keep.txt'}",
+        f"--config.input.relabel={folder / 'labels.json'}",
         "--config.input.max_labels=2",
-        "--config.model.head_bias=-2.2",
     )
+
+
+def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
+    names, more = lists(tmp_path, scenes_dir, num_relabelled=40)
+    more = (*more, "--config.model.head_bias=-2.2")
     output = finish(start(tmp_path / "run", *more))
     assert "Learning from the 150 of 200 images" in output
     assert "40 of 150 images have the labels of" in output
@@ -220,15 +224,7 @@ def test_a_changed_list_is_another_run(start, scenes_dir, tmp_path):
 
 @pytest.mark.long
 def test_lists_and_labels_resume_exactly_and_in_two_processes(start, scenes_dir, tmp_path):
-    source = datasets.open_source("digit_scenes", "train", ["original_label"], data_dir=scenes_dir)
-    names = datasets.file_names_of(source).tolist()
-    (tmp_path / "keep.txt").write_text("\n".join(names[:150]) + "\n")
-    (tmp_path / "labels.json").write_text(json.dumps({name: [0, 3] for name in names[:140]}))
-    more = (
-        f"--config.input.keep={tmp_path / 'keep.txt'}",
-        f"--config.input.relabel={tmp_path / 'labels.json'}",
-        "--config.input.max_labels=2",
-    )
+    _, more = lists(tmp_path, scenes_dir, num_relabelled=140)
     finish(start(tmp_path / "undisturbed", *more))
     stopped = start(tmp_path / "stopped", *more)
     wait_for_line(stopped, "step  4/12")

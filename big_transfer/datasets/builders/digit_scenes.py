@@ -59,10 +59,7 @@ NUM_EXAMPLES = {"train": 20_000, "validation": 5_000}
 _VALIDATION_SOURCES = 0.3  # share of the source digits used for validation only
 _SEED = 20200612  # the paper's date; fixed, so that every machine makes the same dataset
 _JPEG_QUALITY = 92
-_FILE_NAME = re.compile(
-    r"(?P<dataset>digit_scenes(_low|_high)?)_(?P<split>train|validation)_(?P<number>\d{8})\.JPEG",
-    re.ASCII,
-)
+_FILE_NAME = re.compile(r"(\w+)_(train|validation)_(\d{8})\.JPEG", re.ASCII)
 
 _DESCRIPTION = """Scenes of 0 to 4 real handwritten digits with ImageNet-like original labels (one per
 image, about 10% of them wrong) and, on validation, ReaL labels (all digits in the scene)."""
@@ -202,11 +199,11 @@ def true_labels(file_names: Sequence[str]) -> list[list[int]]:
     labels = []
     for name in file_names:
         parts = _FILE_NAME.fullmatch(name)
-        if parts is None or int(parts["number"]) < 1:
+        if parts is None or parts[1] not in _BUILDERS or not int(parts[3]):
             example = _file_name("digit_scenes", "train", 0)
             raise ValueError(f"{name} is not the file name of a scene, such as {example}.")
-        digits = _BUILDERS[parts["dataset"]].DIGITS
-        _, _, present = make_scene(parts["split"], int(parts["number"]) - 1, digits)
+        digits = _BUILDERS[parts[1]].DIGITS
+        _, _, present = make_scene(parts[2], int(parts[3]) - 1, digits)
         labels.append([digit - digits[0] for digit in present])
     return labels
 

@@ -11,7 +11,7 @@ import pytest
 from etils import epath
 
 from real_labels import files
-from real_labels.errors import InputError, bucket_error, naming
+from real_labels.errors import InputError, bucket_errors_as_os_errors, naming
 from tests.conftest import PROJECT
 
 
@@ -92,10 +92,11 @@ def test_an_error_of_a_bucket_is_one_line_with_the_path():
         raise kind("no login\nfound")
     module = "tensorflow.python.framework.errors_impl"
     denied = type("PermissionDeniedError", (Exception,), {"__module__": module})
-    assert bucket_error(denied("no\n access")) == "no access"
-    assert (
-        bucket_error(type("InvalidArgumentError", (Exception,), {"__module__": module})()) is None
-    )
+    with pytest.raises(OSError, match="^no access$"), bucket_errors_as_os_errors():
+        raise denied("no\n access")
+    mistake = type("InvalidArgumentError", (Exception,), {"__module__": module})
+    with pytest.raises(mistake), bucket_errors_as_os_errors():
+        raise mistake
     with pytest.raises(ZeroDivisionError), naming("gs://x/keep.txt"):
         _ = 1 / 0
 
