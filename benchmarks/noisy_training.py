@@ -403,13 +403,17 @@ def draw(path: pathlib.Path) -> None:
         axis.set_xscale("log")
         axis.set_xticks([1600, 4800, 14_400], ["1,600", "4,800", "14,400"])
         axis.minorticks_off()
+        axis.set_xlim(1300, 17_700)
         axis.set_title(f"wrong training labels: {'its own, 16%' if level == 'own' else level}")
         axis.set_xlabel("steps of 64 images")
     axes[0].set_ylabel("top-1 on true labels, %")
     lines = [axis.get_legend_handles_labels() for axis in axes]
     # A line may be in one panel only.
     by_label = {label: line for pair in lines for line, label in zip(*pair, strict=True)}
-    figure.legend(by_label.values(), by_label.keys(), loc="outside right center", fontsize=9)
+    labels = sorted(by_label, key=lambda label: label.split(", ")[::-1])
+    figure.legend(
+        [by_label[label] for label in labels], labels, loc="outside right center", fontsize=9
+    )
     figure.savefig(path, dpi=150)
 
 
