@@ -3,6 +3,7 @@
     python benchmarks/noisy_training.py              # all unfinished cells; takes hours
     python benchmarks/noisy_training.py --quick      # a few short cells, into another folder; 15 minutes
     python benchmarks/noisy_training.py --table      # the table and the figure of the finished cells
+    python benchmarks/noisy_training.py --digits     # rules and accuracies by the number of digits in a scene
 
 There are two levels of label noise: digit_scenes' own labels, of which 16% are wrong, and labels of which 40%
 are wrong. The true labels of the training scenes are computed again; only the cells called oracle use them
@@ -133,15 +134,16 @@ class Data:
         if not self.truth_path.exists():
             original, truth = training_labels()
             for level, share in LEVELS.items():
-                with_noise(original, truth, share).to_json(self._labels(level))
+                with_noise(original, truth, share).to_json(self.labels_path(level))
             truth.to_json(self.truth_path)
 
-    def _labels(self, level: str) -> pathlib.Path:
+    def labels_path(self, level: str) -> pathlib.Path:
+        """File of the training labels of a noise level."""
         return self._out / f"labels_{level.replace('%', '')}.json"
 
     def arguments(self, level: str, labels: str) -> list[str]:
         """Arguments of main.py that choose training images and labels; writes missing files."""
-        relabel = [f"--config.input.relabel={self._labels(level)}"] if LEVELS[level] else []
+        relabel = [f"--config.input.relabel={self.labels_path(level)}"] if LEVELS[level] else []
         if labels == "all":
             return relabel
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
@@ -151,7 +153,7 @@ class Data:
         ):
             self._clean(level, labels, keep, relabel)
         elif not keep.exists():
-            noisy = LabelSets.from_json(self._labels(level))
+            noisy = LabelSets.from_json(self.labels_path(level))
             if labels == "oracle":
                 truth = LabelSets.from_json(self.truth_path)
                 rows = truth.rows(noisy.file_names)
@@ -181,7 +183,7 @@ class Data:
              "--kept", keep, "--truth", self.truth_path, "--json", record],
             check=True,
         )  # fmt: skip
-        names = LabelSets.from_json(self._labels(level)).file_names
+        names = LabelSets.from_json(self.labels_path(level)).file_names
         kept = np.isin(names, keep.read_text().split())
         write(
             _record_of(level, rule).stem, {**json.loads(record.read_text()), "kept": packed(kept)}
@@ -253,13 +255,14 @@ _VALIDATION: dict[str, LabelSets] = {}
 
 
 def validation_labels() -> dict[str, LabelSets]:
-    """The label sets of the validation scenes."""
+    """The label sets of the validation scenes in the order of predictions: by file name."""
     if not _VALIDATION:
         from big_transfer import datasets
 
         keys = ["original_label", "real_label"]
         source = datasets.open_source(DATASET, "validation", keys)
         examples = [source[row] for row in range(len(source))]
+        examples.sort(key=lambda example: example["file_name"])
         names = [example["file_name"] for example in examples]
         for key in keys:
             _VALIDATION[key] = LabelSets.from_lists(names, [e[key] for e in examples])
@@ -329,6 +332,44 @@ def table() -> str:
         text
         + "\n\nPaired differences, in points (McNemar's exact test):\n"
         + text_table(tests, "<>>>>")
+    )
+
+
+SCENES = (
+    ("no digit", lambda counts: counts == 0),
+    ("one", lambda counts: counts == 1),
+    ("several", lambda counts: counts > 1),
+)
+
+
+def digits(data: Data) -> str:
+    """Tables by the number of different digits in a scene: kept labels, and accuracy on true labels."""
+    truth = LabelSets.from_json(data.truth_path)
+    kept = [("wrong labels", "rule", "digits", "kept", "wrong among kept", "kept among wrong")]
+    for level in LEVELS:
+        noisy = LabelSets.from_json(data.labels_path(level))
+        rows = truth.rows(noisy.file_names)
+        wrong = ~truth.contains(rows, noisy.classes[:, None])[:, 0]
+        for rule in RULES:
+            if not _record_of(level, rule).exists():
+                continue
+            record = json.loads(_record_of(level, rule).read_text())
+            keep = unpacked(record["kept"], record["images"])
+            for title, choose in SCENES:
+                chosen = choose(truth.counts[rows])
+                left = keep & chosen
+                kept.append((level, rule, title, f"{np.count_nonzero(left):,}",
+                             f"{wrong[left].mean():.1%}", f"{keep[wrong & chosen].mean():.1%}"))  # fmt: skip
+    sets = validation_labels()["real_label"]
+    hits = [("wrong labels", "steps", "loss", "labels", "seed", "one digit", "several")]
+    done = load()
+    for c in sorted(done, key=lambda c: (c.level, c.steps, c.loss, c.labels, c.seed)):
+        found = bits(done[c], "true")
+        shares = [f"{found[choose(sets.counts)].mean():.1%}" for _, choose in SCENES[1:]]
+        hits.append((c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed), *shares))
+    return (
+        f"Labels that the rules keep:\n{text_table(kept, '<<<>>>')}\n\n"
+        f"Top-1 on true labels:\n{text_table(hits, '<><<>>>')}"
     )
 
 
@@ -423,6 +464,7 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs" / "noisy_training")
     parser.add_argument("--quick", action="store_true", help="run a few short cells")
     parser.add_argument("--table", action="store_true", help="make only the table and the figure")
+    parser.add_argument("--digits", action="store_true", help="print the tables by digits")
     parser.add_argument(
         "--only", metavar="TEXT", default="", help="run only cells whose name contains TEXT"
     )
@@ -432,6 +474,9 @@ def main() -> None:
         options.out = options.out.with_name("noisy_training_quick")
         RESULTS = options.out / "results"
         chosen, folds, fold_steps = quick_cells(), 2, 300
+    if options.digits:
+        print(digits(Data(options.out, fold_steps, folds)))
+        return
     if not options.table:
         data = Data(options.out, fold_steps, folds)
         for cell in chosen:
