@@ -345,7 +345,8 @@ SCENES = (
 def digits(data: Data) -> str:
     """Tables by the number of different digits in a scene: kept labels, and accuracy on true labels."""
     truth = LabelSets.from_json(data.truth_path)
-    kept = [("wrong labels", "rule", "digits", "kept", "wrong among kept", "kept among wrong")]
+    kept = [("wrong labels", "rule", "digits", "kept", "wrong among kept", "kept among wrong",
+             "dropped among right")]  # fmt: skip
     for level in LEVELS:
         noisy = LabelSets.from_json(data.labels_path(level))
         rows = truth.rows(noisy.file_names)
@@ -357,9 +358,12 @@ def digits(data: Data) -> str:
             keep = unpacked(record["kept"], record["images"])
             for title, choose in SCENES:
                 chosen = choose(truth.counts[rows])
-                left = keep & chosen
-                kept.append((level, rule, title, f"{np.count_nonzero(left):,}",
-                             f"{wrong[left].mean():.1%}", f"{keep[wrong & chosen].mean():.1%}"))  # fmt: skip
+                left, right = keep & chosen, ~wrong & chosen
+                lost = f"{np.mean(~keep[right]):.1%}" if right.any() else "–"
+                kept.append((
+                    level, rule, title, f"{np.count_nonzero(left):,}",
+                    f"{np.mean(wrong[left]):.1%}", f"{np.mean(keep[wrong & chosen]):.1%}", lost,
+                ))  # fmt: skip
     sets = validation_labels()["real_label"]
     hits = [("wrong labels", "steps", "loss", "labels", "seed", "one digit", "several")]
     done = load()
@@ -368,7 +372,7 @@ def digits(data: Data) -> str:
         shares = [f"{found[choose(sets.counts)].mean():.1%}" for _, choose in SCENES[1:]]
         hits.append((c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed), *shares))
     return (
-        f"Labels that the rules keep:\n{text_table(kept, '<<<>>>')}\n\n"
+        f"Labels that the rules keep:\n{text_table(kept, '<<<>>>>')}\n\n"
         f"Top-1 on true labels:\n{text_table(hits, '<><<>>>')}"
     )
 
