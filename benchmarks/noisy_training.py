@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import base64
 import dataclasses
+import functools
 import json
+import operator
 import os
 import pathlib
 import platform
@@ -107,6 +109,11 @@ def training_labels() -> tuple[LabelSets, LabelSets]:
     return LabelSets.from_lists(names, labels), truth
 
 
+def is_right(labels: LabelSets, truth: LabelSets) -> np.ndarray:
+    """Whether the only label of each image is one of its true labels, (N,) bool."""
+    return truth.contains(truth.rows(labels.file_names), labels.classes[:, None])[:, 0]
+
+
 def with_noise(original: LabelSets, truth: LabelSets, share: float | None) -> LabelSets:
     """Replaces right labels by classes that are not in the scene, until `share` of the labels is wrong.
 
@@ -117,9 +124,9 @@ def with_noise(original: LabelSets, truth: LabelSets, share: float | None) -> La
     rng = np.random.default_rng(0)
     names, labels = original.file_names.tolist(), original.classes.copy()
     valid = truth.take(truth.rows(original.file_names)).to_lists()
-    is_right = np.array([c in v for c, v in zip(labels.tolist(), valid, strict=True)])
-    num_more = round(share * len(names)) - np.count_nonzero(~is_right)
-    for row in rng.permutation(np.flatnonzero(is_right))[:num_more].tolist():
+    right = np.flatnonzero(is_right(original, truth))
+    num_more = round(share * len(names)) - (len(names) - len(right))
+    for row in rng.permutation(right)[:num_more].tolist():
         labels[row] = rng.choice([c for c in range(10) if c not in valid[row]])
     return LabelSets.from_lists(names, [[c] for c in labels.tolist()])
 
@@ -147,20 +154,14 @@ class Data:
         if labels == "all":
             return relabel
         keep = self._out / f"keep_{level.replace('%', '')}_{labels.replace('=', '')}.txt"
-        record = _record_of(level, labels)
-        if labels != "oracle" and (
-            not record.exists() or "kept" not in json.loads(record.read_text())
-        ):
+        if labels != "oracle" and not record_of(level, labels).exists():
             self._clean(level, labels, keep, relabel)
         elif not keep.exists():
             noisy = LabelSets.from_json(self.labels_path(level))
             if labels == "oracle":
-                truth = LabelSets.from_json(self.truth_path)
-                rows = truth.rows(noisy.file_names)
-                kept = truth.contains(rows, noisy.classes[:, None])[:, 0]
+                kept = is_right(noisy, LabelSets.from_json(self.truth_path))
             else:
-                recorded = json.loads(record.read_text())
-                kept = unpacked(recorded["kept"], recorded["images"])
+                kept = kept_by(json.loads(record_of(level, labels).read_text()))
             with replacing(keep) as temporary:
                 temporary.write_text("".join(f"{name}\n" for name in noisy.file_names[kept]))
         return [*relabel, f"--config.input.keep={keep}"]
@@ -185,14 +186,17 @@ class Data:
         )  # fmt: skip
         names = LabelSets.from_json(self.labels_path(level)).file_names
         kept = np.isin(names, keep.read_text().split())
-        write(
-            _record_of(level, rule).stem, {**json.loads(record.read_text()), "kept": packed(kept)}
-        )
+        write(record_of(level, rule).stem, {**json.loads(record.read_text()), "kept": packed(kept)})
 
 
-def _record_of(level: str, rule: str) -> pathlib.Path:
+def record_of(level: str, rule: str) -> pathlib.Path:
     """File of the result of a cleaning rule, with the kept images as bits."""
     return RESULTS / f"clean_{level.replace('%', '')}_{rule.replace('=', '')}.json"
+
+
+def kept_by(record: dict) -> np.ndarray:
+    """The images that a rule keeps, (N,) bool."""
+    return unpacked(record["kept"], record["images"])
 
 
 def packed(bits: np.ndarray) -> str:
@@ -236,9 +240,7 @@ def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
     for name, labels in (("original", "original_label"), ("true", "real_label")):
         sets = validation_labels()[labels]
         rows = sets.rows(predictions.file_names)
-        hits[name] = np.where(
-            sets.counts[rows] > 0, sets.contains(rows, predictions.classes[:, :1])[:, 0], False
-        )
+        hits[name] = sets.contains(rows, predictions.classes[:, :1])[:, 0]
     write(cell.name, {
         **dataclasses.asdict(cell),
         "images": len(predictions),
@@ -251,36 +253,43 @@ def run(cell: Cell, data: Data, out: pathlib.Path) -> None:
     })  # fmt: skip
 
 
-_VALIDATION: dict[str, LabelSets] = {}
-
-
+@functools.cache
 def validation_labels() -> dict[str, LabelSets]:
     """The label sets of the validation scenes in the order of predictions: by file name."""
-    if not _VALIDATION:
-        from big_transfer import datasets
+    from big_transfer import datasets
 
-        keys = ["original_label", "real_label"]
-        source = datasets.open_source(DATASET, "validation", keys)
-        examples = [source[row] for row in range(len(source))]
-        examples.sort(key=lambda example: example["file_name"])
-        names = [example["file_name"] for example in examples]
-        for key in keys:
-            _VALIDATION[key] = LabelSets.from_lists(names, [e[key] for e in examples])
-    return _VALIDATION
+    keys = ["original_label", "real_label"]
+    source = datasets.open_source(DATASET, "validation", keys)
+    examples = [source[row] for row in range(len(source))]
+    examples.sort(key=lambda example: example["file_name"])
+    names = [example["file_name"] for example in examples]
+    return {key: LabelSets.from_lists(names, [e[key] for e in examples]) for key in keys}
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 
 def load() -> dict[Cell, dict]:
-    """Reads the records of the finished cells."""
+    """Reads the records of the finished cells, sorted by noise, steps, loss, labels and seed."""
     fields = [field.name for field in dataclasses.fields(Cell)]
     records = [
         json.loads(path.read_text())
         for path in sorted(RESULTS.glob("*.json"))
         if not path.name.startswith(("clean_", "."))
     ]
-    return {Cell(**{name: record[name] for name in fields}): record for record in records}
+    done = {Cell(**{name: record[name] for name in fields}): record for record in records}
+    order = operator.attrgetter("level", "steps", "loss", "labels", "seed")
+    return {cell: done[cell] for cell in sorted(done, key=order)}
+
+
+def load_rules() -> dict[tuple[str, str], dict]:
+    """Reads the records of the cleaning rules: (level, rule) -> record."""
+    pairs = [(level, rule) for level in LEVELS for rule in RULES]
+    return {
+        pair: json.loads(record_of(*pair).read_text())
+        for pair in pairs
+        if record_of(*pair).exists()
+    }
 
 
 def bits(record: dict, kind: str) -> np.ndarray:
@@ -296,20 +305,17 @@ def table() -> str:
     """Tables of all finished cells, of the cleaning rules, and of the paired tests for the paper's claims."""
     done = load()
     rows = [("wrong labels", "steps", "loss", "labels", "seed", "original top-1", "true top-1")]
-    order = sorted(done, key=lambda c: (c.level, c.steps, c.loss, c.labels, c.seed))
     rows += [
         (c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed),
          percent(estimate(done[c], "original")), percent(estimate(done[c], "true")))
-        for c in order
+        for c in done
     ]  # fmt: skip
     text = text_table(rows, "<><<>>>")
     dropped = [("wrong labels", "rule", "dropped", "precision", "by chance", "recall", "by chance")]
-    for path in sorted(RESULTS.glob("clean_*.json")):
-        record = json.loads(path.read_text())
+    for (level, rule), record in load_rules().items():
         share, wrong = Estimate(**record["share"]), Estimate(**record["wrong"])
         precision, recall = Estimate(**record["precision"]), Estimate(**record["recall"])
-        level = path.stem.split("_")[1]
-        dropped.append((level, record["rule"], f"{record['dropped']:,}", percent(precision, 1),
+        dropped.append((level, rule, f"{record['dropped']:,}", percent(precision, 1),
                         percent(wrong, 1), percent(recall, 1), percent(share, 1)))  # fmt: skip
     if len(dropped) > 1:
         text += (
@@ -335,46 +341,38 @@ def table() -> str:
     )
 
 
-SCENES = (
-    ("no digit", lambda counts: counts == 0),
-    ("one", lambda counts: counts == 1),
-    ("several", lambda counts: counts > 1),
-)
-
-
 def digits(data: Data) -> str:
     """Tables by the number of different digits in a scene: kept labels, and accuracy on true labels."""
-    truth = LabelSets.from_json(data.truth_path)
-    kept = [("wrong labels", "rule", "digits", "kept", "wrong among kept", "kept among wrong",
+    titles = ("no digit", "one digit", "several")
+    kept = [("wrong labels", "rule", "scenes with", "kept", "wrong among kept", "kept among wrong",
              "dropped among right")]  # fmt: skip
-    for level in LEVELS:
-        noisy = LabelSets.from_json(data.labels_path(level))
-        rows = truth.rows(noisy.file_names)
-        wrong = ~truth.contains(rows, noisy.classes[:, None])[:, 0]
-        for rule in RULES:
-            if not _record_of(level, rule).exists():
-                continue
-            record = json.loads(_record_of(level, rule).read_text())
-            keep = unpacked(record["kept"], record["images"])
-            for title, choose in SCENES:
-                chosen = choose(truth.counts[rows])
-                left, right = keep & chosen, ~wrong & chosen
-                lost = f"{np.mean(~keep[right]):.1%}" if right.any() else "–"
-                kept.append((
-                    level, rule, title, f"{np.count_nonzero(left):,}",
-                    f"{np.mean(wrong[left]):.1%}", f"{np.mean(keep[wrong & chosen]):.1%}", lost,
-                ))  # fmt: skip
-    sets = validation_labels()["real_label"]
-    hits = [("wrong labels", "steps", "loss", "labels", "seed", "one digit", "several")]
-    done = load()
-    for c in sorted(done, key=lambda c: (c.level, c.steps, c.loss, c.labels, c.seed)):
-        found = bits(done[c], "true")
-        shares = [f"{found[choose(sets.counts)].mean():.1%}" for _, choose in SCENES[1:]]
-        hits.append((c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed), *shares))
+    truth = LabelSets.from_json(data.truth_path)
+    for (level, rule), record in load_rules().items():
+        noisy, keep = LabelSets.from_json(data.labels_path(level)), kept_by(record)
+        right = is_right(noisy, truth)
+        numbers = np.minimum(truth.counts[truth.rows(noisy.file_names)], 2)
+        for number, title in enumerate(titles):
+            chosen = numbers == number
+            kept.append((
+                level, rule, title, f"{np.count_nonzero(keep & chosen):,}",
+                percentage(~right[keep & chosen]), percentage(keep[~right & chosen]),
+                percentage(~keep[right & chosen]),
+            ))  # fmt: skip
+    numbers = np.minimum(validation_labels()["real_label"].counts, 2)
+    hits = [("wrong labels", "steps", "loss", "labels", "seed", *titles[1:])]
+    for c, record in load().items():
+        found = bits(record, "true")
+        hits.append((c.level, f"{c.steps:,}", c.loss, c.labels, str(c.seed),
+                     *(percentage(found[numbers == number]) for number in (1, 2))))  # fmt: skip
     return (
         f"Labels that the rules keep:\n{text_table(kept, '<<<>>>>')}\n\n"
         f"Top-1 on true labels:\n{text_table(hits, '<><<>>>')}"
     )
+
+
+def percentage(found: np.ndarray) -> str:
+    """Percentage of the true values; a dash if there are no values."""
+    return f"{found.mean():.1%}" if found.size else "–"
 
 
 def comparisons() -> list[tuple[str, Cell, Cell]]:
