@@ -110,7 +110,7 @@ def test_a_finished_run_says_so_and_shows_its_result(finished, start):
         "bit_s_imagenet2012.py:debug",
         pytest.param("noisy_imagenet.py:debug", marks=pytest.mark.long),
         pytest.param("bit_m_imagenet21k.py:debug", marks=pytest.mark.long),
-        pytest.param("bit_transfer.py:dataset=cifar10,model=R50x1,debug", marks=pytest.mark.long),
+        "bit_transfer.py:dataset=cifar10,model=R50x1,debug",
     ],
 )
 def test_every_config_runs_with_debug(start, tmp_path, name):
